@@ -1,0 +1,54 @@
+"""Every exception that sam2_ros raises on purpose, drawn as one tree.
+
+    Sam2RosError
+    ├── InvalidInput            the caller's data cannot be used
+    │   ├── InvalidImage        an image that cannot be read as pixels
+    │   ├── InvalidPrompt       a prompt that cannot mean anything on its image
+    │   ├── UnknownStamp        a prompt for an image that is not remembered
+    │   └── UnknownObject       a name that no tracked object carries
+    ├── CheckpointError         weights that cannot be loaded
+    ├── RecordingError          a bag, video or folder that cannot be read or written
+    └── MissingDependency       an optional library that this request needs
+
+Each message names the offending value and the remedy.  Code that receives data from
+outside (a callback, a command line) catches ``Sam2RosError`` and nothing wider.
+"""
+
+
+class Sam2RosError(Exception):
+    """The root: whatever sam2_ros refuses, it refuses with a subclass of this."""
+
+
+class InvalidInput(Sam2RosError, ValueError):
+    """The caller's data cannot be used."""
+
+
+class InvalidImage(InvalidInput):
+    """An image whose size, encoding, step or data cannot be read as pixels."""
+
+
+class InvalidPrompt(InvalidInput):
+    """A prompt that is empty, not finite, outside its image or contradicts itself."""
+
+
+class UnknownStamp(InvalidInput):
+    """A prompt carries the stamp of an image that is not, or no longer, remembered."""
+
+
+class UnknownObject(InvalidInput, KeyError):
+    """No tracked object carries this name."""
+
+    # KeyError prints the repr of its argument; a sentence should stay a sentence.
+    __str__ = Exception.__str__
+
+
+class CheckpointError(Sam2RosError):
+    """A checkpoint is missing, damaged, of another model family, or not as published."""
+
+
+class RecordingError(Sam2RosError):
+    """A bag, video or folder of images cannot be read or written."""
+
+
+class MissingDependency(Sam2RosError, ImportError):
+    """A request needs an optional library that is not importable here."""

@@ -1,0 +1,205 @@
+"""The words that every room speaks: a Frame comes in, Prompts come in, Tracks go out.
+
+Conventions, said once: coordinates are pixels of the camera image, x to the right and y
+down, the centre of the top-left pixel at (0, 0); images are RGB, uint8; stamps are
+nanoseconds; scores are raw logits unless the name says probability.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sam2_ros.errors import InvalidImage, InvalidPrompt
+
+#: Largest object id: the label image has 16 bits and 0 is the background.
+MAX_OBJECT_ID = 65535
+#: Largest id that an 8-bit label image carries; 255 is left to "unlabelled" readers.
+MAX_MONO8_ID = 254
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One camera image.
+
+    image: (H, W, 3) uint8, RGB, at least 1 x 1; not copied, so do not write into it.
+    stamp: acquisition time in nanoseconds; 0 means that the camera did not say.
+    """
+
+    image: np.ndarray
+    stamp: int = 0
+
+    def __post_init__(self) -> None:
+        image = self.image
+        if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3:
+            shape = getattr(image, "shape", type(image).__name__)
+            raise InvalidImage(f"a frame needs an (H, W, 3) RGB array, got {shape}")
+        if image.dtype != np.uint8:
+            raise InvalidImage(f"a frame needs uint8 pixels, got {image.dtype}; scale to 0..255 first")
+        if 0 in image.shape:
+            raise InvalidImage(f"a frame needs at least one pixel, got size {image.shape[1]}x{image.shape[0]}")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.image.shape[0], self.image.shape[1]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prompt:
+    """What an operator or a detector says about one object on one image.
+
+    name: the caller's key; empty = a new object that the tracker names.
+    points: (N, 2) float32, pixels; labels: (N,) int8, 1 = on the object, 0 = off it.
+    box: x0, y0, x1, y1 in pixels, or None.
+    mask: (H, W) bool of the image's size, or None.
+    replace: forget what carried this name and start anew.
+    """
+
+    name: str = ""
+    points: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.float32))
+    labels: np.ndarray = field(default_factory=lambda: np.empty(0, np.int8))
+    box: tuple[float, float, float, float] | None = None
+    mask: np.ndarray | None = None
+    replace: bool = False
+
+    def __post_init__(self) -> None:
+        points = np.asarray(self.points, np.float32).reshape(-1, 2)
+        labels = np.asarray(self.labels).reshape(-1)
+        if len(points) != len(labels):
+            raise InvalidPrompt(f"{len(points)} points but {len(labels)} labels; give one label for each point")
+        if not np.isin(labels, (0, 1)).all():
+            raise InvalidPrompt(f"point labels are 1 (on the object) or 0 (off it), got {labels.tolist()}")
+        if not np.isfinite(points).all():
+            raise InvalidPrompt(f"points must be finite pixels, got {points.tolist()}")
+        object.__setattr__(self, "points", points)
+        object.__setattr__(self, "labels", labels.astype(np.int8))
+        if self.box is not None:
+            object.__setattr__(self, "box", _checked_box(self.box))
+        if self.mask is not None:
+            object.__setattr__(self, "mask", _checked_mask(self.mask))
+        if not len(points) and self.box is None and self.mask is None:
+            raise InvalidPrompt("a prompt needs at least one point, a box or a mask; this one is empty")
+
+    def checked_on(self, size: tuple[int, int], known: bool) -> Prompt:
+        """This prompt as it applies to an image of ``size`` (height, width), box clipped.
+
+        known: whether an object of this name is being tracked already (then negative
+        clicks alone are a correction; for a new object they say nothing).
+        Raises InvalidPrompt when it cannot mean anything on that image.
+        """
+        height, width = size
+        outside = (self.points < -0.5).any(axis=1) | (self.points > (width - 0.5, height - 0.5)).any(axis=1)
+        if outside.any():
+            x, y = self.points[outside][0]
+            raise InvalidPrompt(f"point ({x:g}, {y:g}) lies outside the {width}x{height} image")
+        if self.mask is not None and self.mask.shape != (height, width):
+            rows, columns = self.mask.shape
+            raise InvalidPrompt(f"the mask is {columns}x{rows} but its image is {width}x{height}; give one of equal size")
+        if not known and self.box is None and self.mask is None and not self.labels.any():
+            raise InvalidPrompt("only negative points for a new object; give a positive point, a box or a mask")
+        if not known and self.mask is not None and not self.mask.any() and not self.labels.any() and self.box is None:
+            raise InvalidPrompt("the mask of a new object is empty; give one with at least one pixel")
+        if self.box is None:
+            return self
+        x0, y0, x1, y1 = self.box
+        clipped = (max(x0, 0.0), max(y0, 0.0), min(x1, width - 1.0), min(y1, height - 1.0))
+        if clipped[0] >= clipped[2] or clipped[1] >= clipped[3]:
+            raise InvalidPrompt(f"box {self.box} lies outside the {width}x{height} image")
+        return Prompt(self.name, self.points, self.labels, clipped, self.mask, self.replace)
+
+
+def _checked_box(box: Iterable[float]) -> tuple[float, float, float, float]:
+    values = tuple(float(value) for value in box)
+    if len(values) != 4 or not np.isfinite(values).all():
+        raise InvalidPrompt(f"a box is four finite pixels x0, y0, x1, y1; got {values}")
+    x0, y0, x1, y1 = values
+    if x0 >= x1 or y0 >= y1:
+        raise InvalidPrompt(f"a box needs x0 < x1 and y0 < y1; got {values}")
+    return x0, y0, x1, y1
+
+
+def _checked_mask(mask: np.ndarray) -> np.ndarray:
+    mask = np.asarray(mask)
+    if mask.ndim != 2 or 0 in mask.shape:
+        raise InvalidPrompt(f"a mask is an (H, W) array, got shape {mask.shape}")
+    return mask if mask.dtype == np.bool_ else mask != 0
+
+
+class State(enum.IntEnum):
+    """What the tracker says about an object, with hysteresis; the values are those on the wire."""
+
+    VISIBLE = 0
+    OCCLUDED = 1
+    LOST = 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Track:
+    """One object on one frame.
+
+    id: 1..65535, its value in the label image, never used twice by one tracker.
+    mask: (H, W) bool at the size of the frame; empty while the object is not seen.
+    occluded: the model does not see the object on this very frame (score <= 0);
+    state: the same with hysteresis.
+    object_score: raw logit of the occlusion head; predicted_iou: 0..1.
+    object_pointer: (C,) float32.
+    frames_since_seen: 0 when visible on this frame.  prompted_frames: in its memory.
+    """
+
+    id: int
+    name: str
+    state: State
+    occluded: bool
+    mask: np.ndarray
+    object_score: float
+    predicted_iou: float
+    object_pointer: np.ndarray
+    frames_since_seen: int
+    prompted_frames: int
+
+    @property
+    def probability(self) -> float:
+        """Probability that the object is in view: the logistic of the object score."""
+        return float(0.5 * (1.0 + np.tanh(0.5 * self.object_score)))
+
+    @property
+    def area(self) -> int:
+        """Number of mask pixels."""
+        return int(np.count_nonzero(self.mask))
+
+    @property
+    def box(self) -> tuple[int, int, int, int] | None:
+        """First and last column and row of the mask as (x0, y0, x1, y1), inclusive; None when empty."""
+        columns = np.flatnonzero(self.mask.any(axis=0))
+        if not len(columns):
+            return None
+        rows = np.flatnonzero(self.mask.any(axis=1))
+        return int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])
+
+    @property
+    def centroid(self) -> tuple[float, float] | None:
+        """Mean (x, y) of the mask pixels; None when empty."""
+        area = self.area
+        if not area:
+            return None
+        x = self.mask.sum(axis=0) @ np.arange(self.mask.shape[1]) / area
+        y = self.mask.sum(axis=1) @ np.arange(self.mask.shape[0]) / area
+        return float(x), float(y)
+
+
+def label_image(tracks: Iterable[Track], size: tuple[int, int]) -> np.ndarray:
+    """Paint the masks of ``tracks`` into one (H, W) image of ids; 0 is the background.
+
+    uint8 as long as every id is at most 254, else uint16.  Where masks overlap (a tracker
+    that was told to let them), the track that comes last is on top.
+    """
+    tracks = list(tracks)
+    wide = any(track.id > MAX_MONO8_ID for track in tracks)
+    labels = np.zeros(size, np.uint16 if wide else np.uint8)
+    for track in tracks:
+        labels[track.mask] = track.id
+    return labels
