@@ -1,0 +1,424 @@
+"""The heart: a stream of frames and prompts in, the tracked objects of each frame out.
+
+    tracker = Tracker(load("embedded"))
+    tracker.track(frame)
+    tracker.prompt(Prompt("cup", points=[(320, 200)], labels=[1]))
+    for track in tracker.track(next_frame): ...
+
+The stream has no end, so everything kept has a bound: the last ``remembered_frames`` frames
+with their features and answers (the ring, so that a prompt may come late), and per object
+the memories that ``memory.MemoryBank`` says can still be seen.
+
+A Tracker belongs to one thread.  A call that raises has changed nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sam2_ros import settings as declared
+from sam2_ros.errors import InvalidPrompt, UnknownObject, UnknownStamp
+from sam2_ros.memory import RECENT_MEMORIES, MemoryBank, View
+from sam2_ros.model import pixels
+from sam2_ros.model.sam2 import SAM2, Found, ImageFeatures, Memories, PromptInputs
+from sam2_ros.settings import setting
+from sam2_ros.types import MAX_OBJECT_ID, Frame, Prompt, State, Track
+
+#: Previous logits are given back to the model as a prompt within these bounds, as in training.
+LOGIT_BOUND = 32.0
+
+
+@dataclass(frozen=True)
+class TrackerSettings:
+    """How the tracker behaves; the defaults are those that a robot needs."""
+
+    max_prompted_frames: int = setting(
+        4, "prompted frames that take part in an object's memory, the first always among them; 0 = all", low=0, high=64)
+    remembered_frames: int = setting(
+        30, "frames kept so that a prompt may come late [frames]", low=2, high=1000)
+    forget_around_corrections: bool = setting(
+        True, "a correction drops the unprompted memories of the seven frames before it")
+    binarize_prompted_masks: bool = setting(
+        True, "the mask of a prompted frame enters the memory as 0 or 1 instead of as probabilities")
+    stability_fallback: bool = setting(
+        True, "a mask that changes much with its threshold gives way to the best of three")
+    hole_area: int = setting(
+        8, "holes of at most this area are filled [pixels of the model's mask]; 0 = none", low=0, high=4096)
+    non_overlapping: bool = setting(
+        True, "where masks overlap only the object with the largest logit keeps the pixel")
+    visible_margin: float = setting(
+        1.0, "object score beyond which the published state changes; below minus this an object is occluded [logit]",
+        low=0.0, high=20.0)
+    lost_after_frames: int = setting(
+        150, "an object not seen for this many frames is lost (it is still looked for) [frames]", low=1, high=1_000_000)
+    precision: str = setting(
+        "auto", "arithmetic of the model; auto = bfloat16 on a GPU that has it, float32 elsewhere",
+        choices=("auto", "float32", "bfloat16", "float16"))
+
+    def __post_init__(self) -> None:
+        declared.check(self)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prompted:
+    """The answer to a prompt.
+
+    track: the object on the prompted frame; stamp: that frame's, in nanoseconds.
+    newest: every object on the newest frame, after the correction reached it.
+    """
+
+    track: Track
+    stamp: int
+    newest: list[Track]
+
+
+@dataclass(frozen=True, slots=True)
+class Visibility:
+    """The published state of an object, as a function of its past scores."""
+
+    state: State = State.VISIBLE
+    frames_since_seen: int = 0
+
+    def after(self, score: float, settings: TrackerSettings) -> Visibility:
+        """The state one frame later, when the model gave the raw object ``score``."""
+        unseen = 0 if score > 0 else self.frames_since_seen + 1
+        if score > settings.visible_margin or (score > 0 and self.state == State.VISIBLE):
+            return Visibility(State.VISIBLE, unseen)
+        if unseen >= settings.lost_after_frames:
+            return Visibility(State.LOST, unseen)
+        if self.state == State.VISIBLE and score >= -settings.visible_margin:
+            return Visibility(State.VISIBLE, unseen)
+        return Visibility(State.LOST if self.state == State.LOST else State.OCCLUDED, unseen)
+
+
+@dataclass(slots=True)
+class _Answer:
+    """What the model found of one object on one remembered frame."""
+
+    logits: Tensor  # (1, 1, a, a) float32, holes filled
+    iou: float
+    score: float
+    pointer: Tensor  # (C,)
+    visibility: Visibility
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Interaction:
+    """The clicks that have gathered for one object on one remembered frame."""
+
+    view: Tensor  # (1, C, h, w) the frame as the object's memory saw it before the first click
+    points: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.float32))  # (K, 2) camera pixels
+    labels: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))  # (K,) 2 and 3 are box corners
+
+    def gather(self, prompt: Prompt) -> _Interaction:
+        """The clicks so far with those of ``prompt``; its box, as two corners, or its mask starts over."""
+        kept = 0 if prompt.box is not None or prompt.mask is not None else len(self.points)
+        corners = np.reshape(prompt.box if prompt.box is not None else (), (-1, 2))
+        points = np.concatenate([self.points[:kept], corners, prompt.points])
+        labels = np.concatenate([self.labels[:kept], (2, 3)[:len(corners)], prompt.labels])
+        return _Interaction(self.view, points.astype(np.float32), labels.astype(np.int32))
+
+
+@dataclass(slots=True)
+class _Moment:
+    """One remembered frame, with what was found on it and what was said about it, by object id."""
+
+    index: int
+    stamp: int
+    size: tuple[int, int]
+    features: ImageFeatures
+    answers: dict[int, _Answer] = field(default_factory=dict)
+    interactions: dict[int, _Interaction] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Object:
+    """One followed object."""
+
+    id: int
+    name: str
+    bank: MemoryBank[Tensor, Tensor]  # (m, h, w) memories and (C,) pointers
+    visibility: Visibility = Visibility()
+
+
+class Tracker:
+    """Follows any number of objects through one stream of frames."""
+
+    def __init__(self, model: SAM2, settings: TrackerSettings = TrackerSettings()) -> None:
+        self.settings = settings
+        self._model = model
+        self._device = next(model.parameters()).device
+        self._precision = _precision(settings.precision, self._device)
+        self._objects: dict[str, _Object] = {}
+        self._moments: deque[_Moment] = deque(maxlen=settings.remembered_frames)
+        self._next_index = 0
+        self._next_id = 1
+
+    @property
+    def objects(self) -> dict[str, int]:
+        """The id of every followed object by its name, in the order of their first prompts."""
+        return {followed.name: followed.id for followed in self._objects.values()}
+
+    @property
+    def stamps(self) -> list[int]:
+        """The stamps of the remembered frames in nanoseconds, oldest first: those that a prompt may carry."""
+        return [moment.stamp for moment in self._moments]
+
+    @property
+    def newest_stamp(self) -> int | None:
+        """Stamp of the newest frame in nanoseconds; None before the first."""
+        return self._moments[-1].stamp if self._moments else None
+
+    def track(self, frame: Frame) -> list[Track]:
+        """Follow every object onto ``frame`` and say where it is, in id order.
+
+        The image is encoded once, whatever the number of objects.  A stamp equal to the newest
+        (and not 0) is the same image again: the same answer, and nothing is written to memory.
+        A stamp that went back (a bag that starts over) empties the ring; the objects live on.
+        """
+        if self._moments and frame.stamp and frame.stamp == self._moments[-1].stamp:
+            return self.current()
+        with self._inference():
+            moment = self._remember(frame)
+            self._follow(self._objects.values(), moment)
+        for followed in self._objects.values():
+            followed.bank.prune(self._moments[0].index)
+        return self.current()
+
+    def prompt(self, prompt: Prompt, stamp: int = 0) -> Prompted:
+        """Apply ``prompt`` to the frame of ``stamp`` (nanoseconds; 0 = the newest frame).
+
+        An unknown or empty name starts a new object.  For a known one this is a correction:
+        clicks add to those given on that frame before, a box or a mask starts over on it; the
+        frame becomes a prompted frame, and newer frames are gone through again from their kept
+        features.  Other objects are not touched.
+
+        Raises InvalidPrompt, or UnknownStamp when that frame is not remembered.
+        """
+        moment = self._moment_at(stamp)
+        known = None if prompt.replace else self._objects.get(prompt.name)
+        prompt = prompt.checked_on(moment.size, known=known is not None)
+        followed = known or self._new_object(prompt.name)
+        with self._inference():
+            self._answer(followed, moment, prompt)
+            if known is None:
+                self._admit(followed)
+            self._forget_stale(followed, moment, corrected=known is not None)
+            self._bring_up_to_date(followed, moment)
+        return Prompted(self._report(moment, [followed])[0], moment.stamp, self.current())
+
+    def forget(self, name: str) -> None:
+        """Stop following ``name``; the other objects are not touched.  Raises UnknownObject."""
+        if name not in self._objects:
+            known = ", ".join(self._objects) or "none"
+            raise UnknownObject(f"no object is called {name!r}; followed objects: {known}")
+        gone = self._objects.pop(name)
+        for moment in self._moments:
+            moment.answers.pop(gone.id, None)
+            moment.interactions.pop(gone.id, None)
+
+    def reset(self) -> None:
+        """Forget every object and every frame.  Ids go on counting: none is used twice."""
+        self._objects.clear()
+        self._moments.clear()
+
+    def current(self) -> list[Track]:
+        """Every object on the newest frame, in id order."""
+        return self._report(self._moments[-1], self._objects.values()) if self._moments else []
+
+    # -- one step ------------------------------------------------------------------------------
+
+    def _remember(self, frame: Frame) -> _Moment:
+        """Encode the image of ``frame`` and put it into the ring."""
+        if self._moments and 0 < frame.stamp < self._moments[-1].stamp:
+            self._moments.clear()  # time went back: older stamps no longer say which frame is meant
+        image = pixels.normalise(frame.image, self._model.size.image_size, self._device)
+        moment = _Moment(self._next_index, frame.stamp, frame.size, self._model.encode_image(image))
+        self._next_index += 1
+        self._moments.append(moment)
+        return moment
+
+    def _follow(self, objects: Iterable[_Object], moment: _Moment) -> None:
+        """Find ``objects`` on ``moment`` by their memories alone; equally long memories go as one batch."""
+        groups: dict[tuple[int, int], list[tuple[_Object, View]]] = {}
+        for followed in objects:
+            view = followed.bank.view(moment.index)
+            groups.setdefault(view.lengths, []).append((followed, view))
+        for group in groups.values():
+            seen = self._model.attend(moment.features, self._stack([view for _, view in group]))
+            found = self._model.decode(seen, moment.features, multimask=True).best()
+            self._keep([followed for followed, _ in group], moment, found, prompted=False)
+
+    def _keep(self, objects: list[_Object], moment: _Moment, found: Found, *, prompted: bool) -> None:
+        """Write what was found of ``objects`` on ``moment`` into their memories and the ring.
+
+        Memories are made from the logits as they are, but on a prompted frame from the mask
+        that the operator was shown: with its holes filled and, by default, as 0 or 1.
+        """
+        filled = pixels.fill_holes(found.logits.float(), self.settings.hole_area)
+        spatial = self._model.encode_memory(
+            moment.features, filled if prompted else found.logits, found.object_score,
+            binarize=prompted and self.settings.binarize_prompted_masks)
+        scores, ious = found.object_score.tolist(), found.iou.tolist()
+        for row, followed in enumerate(objects):
+            followed.bank.keep(moment.index, spatial[row], found.pointer[row], prompted=prompted)
+            before = Visibility() if prompted else self._visibility_before(followed, moment)
+            followed.visibility = before.after(scores[row], self.settings)
+            moment.answers[followed.id] = _Answer(
+                filled[row:row + 1], ious[row], scores[row], found.pointer[row], followed.visibility)
+
+    def _stack(self, views: list[View]) -> Memories:
+        """The views of several objects, equally long, as one batch."""
+        def numbers(part: str, dtype: torch.dtype) -> Tensor:
+            rows = [[number for _, number in getattr(view, part)] for view in views]
+            return torch.tensor(rows, dtype=dtype, device=self._device)
+
+        def tensors(part: str) -> Tensor:
+            return torch.stack([torch.stack([tensor for tensor, _ in getattr(view, part)]) for view in views])
+
+        return Memories(spatial=tensors("spatial"), time_code=numbers("spatial", torch.int64),
+                        pointers=tensors("pointers"), pointer_distance=numbers("pointers", torch.float32))
+
+    # -- prompts -------------------------------------------------------------------------------
+
+    def _moment_at(self, stamp: int) -> _Moment:
+        """The remembered frame of ``stamp``, or an UnknownStamp that says why there is none."""
+        if not self._moments:
+            raise UnknownStamp("no image has arrived yet; send the prompt again after the first one")
+        if stamp == 0:
+            return self._moments[-1]
+        for moment in reversed(self._moments):
+            if moment.stamp == stamp:
+                return moment
+        oldest, newest = self._moments[0].stamp, self._moments[-1].stamp
+        if stamp > newest:
+            raise UnknownStamp(f"stamp {_seconds(stamp)} is newer than the newest image ({_seconds(newest)})")
+        if stamp < oldest:
+            raise UnknownStamp(
+                f"stamp {_seconds(stamp)} is {_seconds(oldest - stamp)} older than the oldest remembered image; "
+                f"prompt a newer image or raise remembered_frames (now {self.settings.remembered_frames})")
+        raise UnknownStamp(f"the image of stamp {_seconds(stamp)} was never tracked (a dropped frame); "
+                           "use the stamp of a published result")
+
+    def _new_object(self, name: str) -> _Object:
+        """An object with an empty memory, not followed yet; named after its id when it has no name."""
+        if self._next_id > MAX_OBJECT_ID:
+            raise InvalidPrompt(f"all {MAX_OBJECT_ID} object ids are used up; start the tracker anew")
+        number = self._next_id
+        while not name:
+            name = f"object_{number}" if f"object_{number}" not in self._objects else ""
+            number += 1
+        return _Object(self._next_id, name, MemoryBank(self.settings.max_prompted_frames or None))
+
+    def _admit(self, followed: _Object) -> None:
+        """Follow a new object from now on, in the place of a former one of that name."""
+        if followed.name in self._objects:
+            self.forget(followed.name)
+        self._objects[followed.name] = followed
+        self._next_id = followed.id + 1
+
+    def _answer(self, followed: _Object, moment: _Moment, prompt: Prompt) -> None:
+        """Decode ``moment`` with all that was said about the object there, and keep it as a prompted frame."""
+        interaction = self._interaction(followed, moment).gather(prompt)
+        previous = moment.answers.get(followed.id)
+        logits = previous.logits if previous else None
+        found = None
+        if prompt.mask is not None:
+            mask = pixels.masks_to_model(prompt.mask, self._model.size.image_size).to(self._device)
+            found = self._model.decode_mask(moment.features, mask)
+            logits = found.logits
+        if len(interaction.points):
+            found = self._decode(interaction, moment, logits)
+        self._keep([followed], moment, found, prompted=True)
+        moment.interactions[followed.id] = interaction
+
+    def _interaction(self, followed: _Object, moment: _Moment) -> _Interaction:
+        """The clicks so far on this frame; the first one fixes how the memory sees the frame."""
+        if followed.id in moment.interactions:
+            return moment.interactions[followed.id]
+        memories = None  # the first frame of an object is seen without memory
+        if followed.bank.has_past(moment.index):
+            memories = self._stack([followed.bank.view(moment.index)])
+        return _Interaction(self._model.attend(moment.features, memories))
+
+    def _decode(self, interaction: _Interaction, moment: _Moment, previous: Tensor | None) -> Found:
+        """Decode the gathered clicks, on top of the ``previous`` logits (1, 1, a, a) if there are any.
+
+        One click is ambiguous: three masks compete by their predicted IoU.  A box or a second
+        click settles which one is meant.
+        """
+        points = pixels.to_model(interaction.points, moment.size, self._model.size.image_size)
+        inputs = PromptInputs(
+            points=torch.from_numpy(points[None]).to(self._device),
+            labels=torch.from_numpy(interaction.labels[None]).to(self._device),
+            mask_logits=None if previous is None else previous.clamp(-LOGIT_BOUND, LOGIT_BOUND))
+        return self._model.decode(
+            interaction.view, moment.features, inputs, multimask=len(interaction.points) <= 1,
+            stability_fallback=self.settings.stability_fallback).best()
+
+    def _forget_stale(self, followed: _Object, moment: _Moment, corrected: bool) -> None:
+        """Drop what was remembered since the prompted frame and, after a correction, shortly before it."""
+        around = RECENT_MEMORIES + 1 if corrected and self.settings.forget_around_corrections else 0
+        followed.bank.forget_unprompted(moment.index - around)
+
+    def _bring_up_to_date(self, followed: _Object, moment: _Moment) -> None:
+        """Follow the object from ``moment`` over the newer remembered frames, from their kept features."""
+        for newer in self._moments:
+            if newer.index > moment.index and newer.index not in followed.bank.prompted:
+                self._follow([followed], newer)
+
+    # -- answers -------------------------------------------------------------------------------
+
+    def _visibility_before(self, followed: _Object, moment: _Moment) -> Visibility:
+        """The published state on the frame before ``moment``."""
+        for earlier in reversed(self._moments):
+            if earlier.index == moment.index - 1 and followed.id in earlier.answers:
+                return earlier.answers[followed.id].visibility
+        return followed.visibility
+
+    def _report(self, moment: _Moment, wanted: Iterable[_Object]) -> list[Track]:
+        """The ``wanted`` objects on ``moment``, masks at the size of its image."""
+        present = sorted((o for o in self._objects.values() if o.id in moment.answers), key=lambda o: o.id)
+        if not present:
+            return []
+        answers = [moment.answers[followed.id] for followed in present]
+        with self._inference():
+            logits = pixels.to_camera(torch.cat([answer.logits for answer in answers]), moment.size)  # (N, H, W)
+            masks = logits > 0
+            if self.settings.non_overlapping and len(answers) > 1:
+                winner = torch.arange(len(answers), device=logits.device)[:, None, None] == logits.argmax(dim=0)
+                masks &= winner
+        names = {followed.name for followed in wanted}
+        return [_track(followed, answer, mask) for followed, answer, mask
+                in zip(present, answers, masks.cpu().numpy()) if followed.name in names]
+
+    @contextmanager
+    def _inference(self) -> Iterator[None]:
+        """No gradients, in the precision that was asked for."""
+        enabled = self._precision != torch.float32
+        with torch.inference_mode(), torch.autocast(self._device.type, self._precision, enabled=enabled):
+            yield
+
+
+def _track(followed: _Object, answer: _Answer, mask: np.ndarray) -> Track:
+    return Track(
+        id=followed.id, name=followed.name, state=answer.visibility.state, occluded=answer.score <= 0, mask=mask,
+        object_score=answer.score, predicted_iou=answer.iou, object_pointer=answer.pointer.float().cpu().numpy(),
+        frames_since_seen=answer.visibility.frames_since_seen, prompted_frames=len(followed.bank.prompted))
+
+
+def _precision(wanted: str, device: torch.device) -> torch.dtype:
+    if wanted != "auto":
+        return getattr(torch, wanted)
+    return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+
+
+def _seconds(nanoseconds: int) -> str:
+    return f"{nanoseconds // 10**9}.{nanoseconds % 10**9:09d} s"
