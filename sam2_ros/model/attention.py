@@ -1,0 +1,103 @@
+"""Attention, written once: plain, rotary, and SAM's two-way transformer between tokens and image."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sam2_ros.model.layers import MLP
+from sam2_ros.model.position import rotate
+
+
+class Attention(nn.Module):
+    """Multi-head attention; keys and values may be narrower, and the inside smaller, than the queries."""
+
+    def __init__(self, width: int, heads: int, inner: int | None = None, key_width: int | None = None,
+                 dropout: float = 0.0) -> None:
+        """width: of queries and output; inner, key_width: of the attention and of keys and values (default: width)."""
+        super().__init__()
+        inner, key_width = inner or width, key_width or width
+        self.heads, self.dropout = heads, dropout
+        self.q_proj = nn.Linear(width, inner)
+        self.k_proj = nn.Linear(key_width, inner)
+        self.v_proj = nn.Linear(key_width, inner)
+        self.out_proj = nn.Linear(inner, width)
+
+    def forward(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """(N, Q, width), (N, K, key width) twice, to (N, Q, width); a first dimension of 1 is shared by all rows."""
+        return self.attend(self.q_proj(queries), self.k_proj(keys), self.v_proj(values))
+
+    def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """The same, after the projections."""
+        rows = max(queries.shape[0], keys.shape[0])
+        split = [x.unflatten(-1, (self.heads, -1)).transpose(1, 2).expand(rows, -1, -1, -1)
+                 for x in (queries, keys, values)]  # (N, heads, T, inner / heads)
+        seen = F.scaled_dot_product_attention(*split, dropout_p=self.dropout if self.training else 0.0)
+        return self.out_proj(seen.transpose(1, 2).flatten(2))
+
+
+class RotaryAttention(Attention):
+    """One-head attention whose queries and keys are turned by their place in the image (Su et al., 2021)."""
+
+    def forward(self, queries: Tensor, keys: Tensor, values: Tensor, table: tuple[Tensor, Tensor],
+                unplaced: int = 0) -> Tensor:
+        """As in Attention; table: from position.rotary_table for the T queries' places.
+
+        keys: a whole number of images of T tokens each, then ``unplaced`` tokens that have no
+        place in an image (object pointers) and are not turned.
+        """
+        tokens = queries.shape[1]
+        queries, keys = self.q_proj(queries), self.k_proj(keys)
+        placed = keys[:, :keys.shape[1] - unplaced].unflatten(1, (-1, tokens))  # (N, M, T, C)
+        placed = rotate(placed, *table).flatten(1, 2)
+        keys = placed if not unplaced else torch.cat((placed, keys[:, -unplaced:]), dim=1)
+        return self.attend(rotate(queries, *table), keys, self.v_proj(values))
+
+
+class TwoWayBlock(nn.Module):
+    """Tokens look at themselves, then at the image; then the image looks at the tokens (SAM, figure 14)."""
+
+    def __init__(self, width: int, heads: int, feedforward: int, first: bool) -> None:
+        super().__init__()
+        self.first = first
+        self.self_attn = Attention(width, heads)
+        self.norm1 = nn.LayerNorm(width)
+        self.cross_attn_token_to_image = Attention(width, heads, width // 2)
+        self.norm2 = nn.LayerNorm(width)
+        self.mlp = MLP((width, feedforward, width))
+        self.norm3 = nn.LayerNorm(width)
+        self.norm4 = nn.LayerNorm(width)
+        self.cross_attn_image_to_token = Attention(width, heads, width // 2)
+
+    def forward(self, tokens: Tensor, image: Tensor, token_position: Tensor, image_position: Tensor
+                ) -> tuple[Tensor, Tensor]:
+        """(N, T, C) tokens and (N, hw, C) image, to the same; positions are added to queries and keys only."""
+        if self.first:  # the tokens are their own positions here: nothing to add, nothing to keep
+            tokens = self.norm1(self.self_attn(tokens, tokens, tokens))
+        else:
+            placed = tokens + token_position
+            tokens = self.norm1(tokens + self.self_attn(placed, placed, tokens))
+        placed_image = image + image_position
+        tokens = self.norm2(tokens + self.cross_attn_token_to_image(tokens + token_position, placed_image, image))
+        tokens = self.norm3(tokens + self.mlp(tokens))
+        image = self.norm4(image + self.cross_attn_image_to_token(placed_image, tokens + token_position, tokens))
+        return tokens, image
+
+
+class TwoWayTransformer(nn.Module):
+    """Two such blocks and a last look of the tokens at the image."""
+
+    def __init__(self, width: int, feedforward: int, heads: int = 8, depth: int = 2) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(TwoWayBlock(width, heads, feedforward, first=i == 0) for i in range(depth))
+        self.final_attn_token_to_image = Attention(width, heads, width // 2)
+        self.norm_final_attn = nn.LayerNorm(width)
+
+    def forward(self, image: Tensor, image_position: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """image (N, hw, C), image_position (1, hw, C), tokens (N, T, C); returns tokens and image, changed."""
+        position = tokens
+        for layer in self.layers:
+            tokens, image = layer(tokens, image, position, image_position)
+        seen = self.final_attn_token_to_image(tokens + position, image + image_position, image)
+        return self.norm_final_attn(tokens + seen), image

@@ -1,0 +1,51 @@
+"""The three small layers that several modules share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class LayerNorm2d(nn.LayerNorm):
+    """Layer normalisation over the channels of an (N, C, H, W) map, at each place on its own."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=1e-6)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, H, W)."""
+        return super().forward(maps.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class MLP(nn.Module):
+    """Linear layers with an activation between them."""
+
+    def __init__(self, widths: tuple[int, ...], activation: Callable[[Tensor], Tensor] = F.relu) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in zip(widths[:-1], widths[1:]))
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., first width) to (..., last width)."""
+        for layer in self.layers[:-1]:
+            x = self.activation(layer(x))
+        return self.layers[-1](x)
+
+
+class DropPath(nn.Module):
+    """In training, zero a whole row of the batch with some probability, and scale the others up."""
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        self.probability = probability
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, ...) to (B, ...)."""
+        if not self.training or not self.probability:
+            return x
+        kept = torch.empty(x.shape[0], *[1] * (x.ndim - 1), dtype=x.dtype, device=x.device)
+        kept.bernoulli_(1 - self.probability)
+        return x * kept / (1 - self.probability)

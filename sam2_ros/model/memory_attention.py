@@ -1,0 +1,60 @@
+"""Memory attention: the image of now looks at the object's memories (paper, section 4)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sam2_ros.model.attention import RotaryAttention
+from sam2_ros.model.position import rotary_table, sine_grid
+from sam2_ros.model.sizes import Size
+
+
+class MemoryAttentionLayer(nn.Module):
+    """Self-attention, attention to the memories, MLP; each normalised before and added after."""
+
+    def __init__(self, size: Size) -> None:
+        super().__init__()
+        width = size.hidden_dim
+        self.self_attn = RotaryAttention(width, 1, dropout=size.dropout)
+        self.cross_attn_image = RotaryAttention(width, 1, key_width=size.memory_dim, dropout=size.dropout)
+        self.linear1 = nn.Linear(width, size.feedforward_dim)
+        self.linear2 = nn.Linear(size.feedforward_dim, width)
+        self.norm1 = nn.LayerNorm(width)
+        self.norm2 = nn.LayerNorm(width)
+        self.norm3 = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(size.dropout)
+
+    def forward(self, image: Tensor, keys: Tensor, values: Tensor, table: tuple[Tensor, Tensor],
+                unplaced: int) -> Tensor:
+        """image (1 or N, hw, C); keys, values (N, tokens, m), the last ``unplaced`` of them pointers."""
+        normed = self.norm1(image)
+        image = image + self.dropout(self.self_attn(normed, normed, normed, table))
+        image = image + self.dropout(self.cross_attn_image(self.norm2(image), keys, values, table, unplaced))
+        hidden = self.dropout(F.relu(self.linear1(self.norm3(image))))
+        return image + self.dropout(self.linear2(hidden))
+
+
+class MemoryAttention(nn.Module):
+    """A few such layers.  With one image for several objects, rows split only where the memories come in."""
+
+    def __init__(self, size: Size) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(MemoryAttentionLayer(size) for _ in range(size.memory_layers))
+        self.norm = nn.LayerNorm(size.hidden_dim)
+        cosine, sine = rotary_table(size.hidden_dim, size.grid)
+        self.register_buffer("cosine", cosine, persistent=False)
+        self.register_buffer("sine", sine, persistent=False)
+        self.register_buffer("position", sine_grid(size.hidden_dim, size.grid), persistent=False)
+
+    def forward(self, image: Tensor, keys: Tensor, values: Tensor, unplaced: int) -> Tensor:
+        """image (1 or N, C, h, w) to (N, C, h, w).
+
+        values: (N, tokens, m), whole memories in raster order, then ``unplaced`` pointer
+        tokens; keys: the same with their positions in space and time added.
+        """
+        side = image.shape[-2:]
+        tokens = (image + 0.1 * self.position).flatten(2).transpose(1, 2)  # (., hw, C)
+        for layer in self.layers:
+            tokens = layer(tokens, keys, values, (self.cosine, self.sine), unplaced)
+        return self.norm(tokens).transpose(1, 2).unflatten(2, side)

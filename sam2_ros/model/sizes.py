@@ -1,0 +1,98 @@
+"""One frozen row per size of the model: everything that the published checkpoints do not share.
+
+What all of them share (7 memories, 16 pointers, 8 decoder heads, strides 4 to 32, ...) is a
+constant where it is used, not an option.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+from sam2_ros.errors import InvalidInput
+
+#: Stride of the coarsest image feature in pixels.
+COARSEST_STRIDE = 32
+
+
+@dataclass(frozen=True)
+class Size:
+    """What distinguishes one size of SAM 2 from another (paper, appendix C; Hiera, table 2).
+
+    name: the published short name.
+    embed_dim: channels of the first stage of the trunk; doubled at each later stage.
+    num_heads: attention heads of the first stage; doubled likewise.
+    stages: blocks per stage.
+    global_attention_blocks: blocks, counted from 0, that look at the whole image.
+    window_spec: side of the attention windows in tokens, per stage.
+    position_background_size: side of the coarse position embedding in tokens.
+    image_size: side of the square input in pixels, a multiple of 32.
+    hidden_dim: width of image feature, prompt tokens and object pointers.
+    memory_dim: width of one memory token; divides hidden_dim.
+    memory_layers: layers of the memory attention.
+    feedforward_dim: hidden width of the memory attention's and the mask decoder's MLPs.
+    version_2_1: SAM 2.1 (an embedding for absent objects, timed pointers) or SAM 2.
+    drop_path, dropout: training only; probability of skipping a trunk block (of the last
+        one; earlier ones less) and of zeroing an activation in the memory attention.
+    """
+
+    name: str
+    embed_dim: int
+    num_heads: int
+    stages: tuple[int, int, int, int]
+    global_attention_blocks: tuple[int, ...]
+    window_spec: tuple[int, int, int, int] = (8, 4, 14, 7)
+    position_background_size: int = 7
+    image_size: int = 1024
+    hidden_dim: int = 256
+    memory_dim: int = 64
+    memory_layers: int = 4
+    feedforward_dim: int = 2048
+    version_2_1: bool = True
+    drop_path: float = 0.0
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        step = math.lcm(COARSEST_STRIDE, 4 * self.window_spec[0])
+        if self.image_size < step or self.image_size % step:
+            raise InvalidInput(f"the image side must be a multiple of {step} pixels, got {self.image_size}")
+        if self.hidden_dim % self.memory_dim or self.hidden_dim % 16 or self.memory_dim % 4:
+            raise InvalidInput(f"hidden_dim {self.hidden_dim} must be a multiple of 16 and of memory_dim "
+                               f"{self.memory_dim}, which must be a multiple of 4")
+
+    def at(self, image_size: int) -> Size:
+        """The same size for images of another side in pixels (weights are shared)."""
+        return dataclasses.replace(self, image_size=image_size)
+
+    def as_version_2_0(self) -> Size:
+        """The same size of SAM 2 as first published, without the three tensors that 2.1 added."""
+        return dataclasses.replace(self, version_2_1=False)
+
+    @property
+    def channels(self) -> tuple[int, int, int, int]:
+        """Channels of the four stages, at strides 4, 8, 16 and 32."""
+        return tuple(self.embed_dim * 2**stage for stage in range(4))
+
+    @property
+    def grid(self) -> int:
+        """Side of the stride-16 feature in tokens."""
+        return self.image_size // 16
+
+
+TINY = Size("tiny", embed_dim=96, num_heads=1, stages=(1, 2, 7, 2), global_attention_blocks=(5, 7, 9))
+SMALL = Size("small", embed_dim=96, num_heads=1, stages=(1, 2, 11, 2), global_attention_blocks=(7, 10, 13))
+BASE_PLUS = Size("base_plus", embed_dim=112, num_heads=2, stages=(2, 3, 16, 3), global_attention_blocks=(12, 16, 20),
+                 position_background_size=14)
+LARGE = Size("large", embed_dim=144, num_heads=2, stages=(2, 6, 36, 4), global_attention_blocks=(23, 33, 43),
+             window_spec=(8, 4, 16, 8))
+#: Ours, for two CPU cores: windows that divide the grid, so that nothing is padded.
+EMBEDDED = Size("embedded", embed_dim=32, num_heads=1, stages=(1, 2, 5, 2), global_attention_blocks=(5, 7),
+                window_spec=(8, 4, 8, 4), image_size=256, hidden_dim=128, memory_layers=2, feedforward_dim=512)
+#: Ours, for tests of everything around the model: milliseconds per frame, never trained.
+TEST = Size("test", embed_dim=8, num_heads=1, stages=(1, 1, 1, 1), global_attention_blocks=(2,),
+            window_spec=(8, 4, 4, 2), image_size=128, hidden_dim=32, memory_dim=16, memory_layers=1,
+            feedforward_dim=32)
+
+#: All of them by name.
+SIZES = {size.name: size for size in (TINY, SMALL, BASE_PLUS, LARGE, EMBEDDED, TEST)}
