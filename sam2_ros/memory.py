@@ -119,7 +119,7 @@ class MemoryBank(Generic[Spatial, Pointer]):
     def _chosen(self, index: int) -> list[int]:
         """The prompted frames that take part when looking from ``index``, in order."""
         others = sorted((kept for kept in self._prompted if kept not in (index, self._first)),
-                        key=lambda kept: abs(kept - index))
+                        key=lambda kept: (abs(kept - index), kept))
         first = [self._first] if self._first in self._prompted and self._first != index else []
         if self.max_prompted is not None:
             others = others[:max(self.max_prompted - len(first), 0)]

@@ -29,7 +29,8 @@ from sam2_ros.memory import RECENT_MEMORIES, MemoryBank, View
 from sam2_ros.model import pixels
 from sam2_ros.model.sam2 import SAM2, Found, ImageFeatures, Memories, PromptInputs
 from sam2_ros.settings import setting
-from sam2_ros.types import MAX_OBJECT_ID, Frame, Prompt, State, Track
+from sam2_ros.types import MAX_OBJECT_ID, Frame, Prompt, Track
+from sam2_ros.visibility import Visibility
 
 #: Previous logits are given back to the model as a prompt within these bounds, as in training.
 LOGIT_BOUND = 32.0
@@ -77,25 +78,6 @@ class Prompted:
     track: Track
     stamp: int
     newest: list[Track]
-
-
-@dataclass(frozen=True, slots=True)
-class Visibility:
-    """The published state of an object, as a function of its past scores."""
-
-    state: State = State.VISIBLE
-    frames_since_seen: int = 0
-
-    def after(self, score: float, settings: TrackerSettings) -> Visibility:
-        """The state one frame later, when the model gave the raw object ``score``."""
-        unseen = 0 if score > 0 else self.frames_since_seen + 1
-        if score > settings.visible_margin or (score > 0 and self.state == State.VISIBLE):
-            return Visibility(State.VISIBLE, unseen)
-        if unseen >= settings.lost_after_frames:
-            return Visibility(State.LOST, unseen)
-        if self.state == State.VISIBLE and score >= -settings.visible_margin:
-            return Visibility(State.VISIBLE, unseen)
-        return Visibility(State.LOST if self.state == State.LOST else State.OCCLUDED, unseen)
 
 
 @dataclass(slots=True)
@@ -267,10 +249,11 @@ class Tracker:
             moment.features, filled if prompted else found.logits, found.object_score,
             binarize=prompted and self.settings.binarize_prompted_masks)
         scores, ious = found.object_score.tolist(), found.iou.tolist()
+        margin, lost_after = self.settings.visible_margin, self.settings.lost_after_frames
         for row, followed in enumerate(objects):
             followed.bank.keep(moment.index, spatial[row], found.pointer[row], prompted=prompted)
             before = Visibility() if prompted else self._visibility_before(followed, moment)
-            followed.visibility = before.after(scores[row], self.settings)
+            followed.visibility = before.after(scores[row], margin, lost_after)
             moment.answers[followed.id] = _Answer(
                 filled[row:row + 1], ious[row], scores[row], found.pointer[row], followed.visibility)
 

@@ -1,0 +1,32 @@
+"""Is the object in view?  The state that is published, with hysteresis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sam2_ros.types import State
+
+
+@dataclass(frozen=True, slots=True)
+class Visibility:
+    """The published state of one object on one frame, as a function of its past object scores."""
+
+    state: State = State.VISIBLE
+    frames_since_seen: int = 0
+
+    def after(self, score: float, margin: float, lost_after: int) -> Visibility:
+        """The state one frame later, when the model gave the raw object ``score`` (> 0 = seen).
+
+        The state changes only when the score passes 0 by more than ``margin`` (logits), so that
+        an object half hidden does not flicker.  Unseen for ``lost_after`` frames, it is lost.
+        """
+        unseen = 0 if score > 0 else self.frames_since_seen + 1
+        if score > margin:
+            state = State.VISIBLE
+        elif unseen >= lost_after:
+            state = State.LOST
+        elif score < -margin and self.state == State.VISIBLE:
+            state = State.OCCLUDED
+        else:
+            state = self.state
+        return Visibility(state, unseen)

@@ -1,0 +1,46 @@
+"""Pictures for people."""
+
+import numpy as np
+
+from sam2_ros.drawing import colour, contact_sheet, overlay
+from sam2_ros.types import State, Track
+
+
+def track(mask, state=State.VISIBLE, object_id=1):
+    return Track(object_id, "cup", state, not mask.any(), mask, 5.0, 0.9, np.zeros(4, np.float32), 0, 1)
+
+
+def square():
+    mask = np.zeros((60, 80), bool)
+    mask[20:40, 30:50] = True
+    return mask
+
+
+def test_an_overlay_tints_the_object_and_leaves_its_image_alone():
+    image = np.full((60, 80, 3), 100, np.uint8)
+    picture = overlay(image, [track(square())])
+    assert (image == 100).all()
+    assert (picture[30, 40] != 100).any()
+    assert (picture[50, 70] == 100).all()
+
+
+def test_an_object_out_of_sight_is_named_in_the_corner():
+    image = np.zeros((60, 80, 3), np.uint8)
+    assert overlay(image, [track(np.zeros((60, 80), bool), State.OCCLUDED)])[:20].any()
+
+
+def test_neighbouring_ids_have_clearly_different_colours():
+    colours = np.array([colour(number) for number in range(1, 9)], float)
+    distances = np.linalg.norm(colours[:, None] - colours[None], axis=2)
+    assert distances[~np.eye(8, dtype=bool)].min() > 60
+
+
+def test_a_contact_sheet_holds_images_of_any_size_in_rows():
+    images = [np.full((48, 64, 3), 10 * n, np.uint8) for n in range(1, 6)] + [np.full((640, 480, 3), 200, np.uint8)]
+    sheet = contact_sheet(images, columns=3, captions=list("abcdef"), width=100)
+    assert sheet.shape == (2 * 133, 300, 3)
+    assert sheet[20, 50].tolist() == [10, 10, 10] and sheet[20, 150].tolist() == [20, 20, 20]
+
+
+def test_tiny_images_can_be_drawn_on():
+    assert overlay(np.zeros((8, 8, 3), np.uint8), [track(np.ones((8, 8), bool))]).shape == (8, 8, 3)

@@ -1,0 +1,327 @@
+"""The tracker's behaviour, with a model that follows colours and answers in microseconds."""
+
+import numpy as np
+import pytest
+import torch
+
+from fakes import BLUE, GREEN, GRID, RED, ColourModel, frame, picture
+from sam2_ros.errors import InvalidInput, InvalidPrompt, UnknownObject, UnknownStamp
+from sam2_ros.memory import PROMPTED_TIME_CODE
+from sam2_ros.tracker import Tracker, TrackerSettings
+from sam2_ros.types import Frame, Prompt, State
+
+
+def click(name, x, y, label=1, **more):
+    return Prompt(name, points=np.array([[x, y]]), labels=np.array([label]), **more)
+
+
+def walk(tracker, stamps, x0=0, colour=RED):
+    """A square that moves one pixel to the right each frame; the tracks of every frame."""
+    return [tracker.track(frame(stamp, {colour: (x0 + n, 8)})) for n, stamp in enumerate(stamps)]
+
+
+@pytest.fixture
+def tracker():
+    return Tracker(ColourModel())
+
+
+def test_a_clicked_object_is_followed_where_it_goes(tracker):
+    tracker.track(frame(1, {RED: (0, 8)}))
+    tracker.prompt(click("cup", 8, 16))
+    (track,) = tracker.track(frame(2, {RED: (32, 24)}))
+    x, y = track.centroid
+    assert (track.name, track.id, track.state) == ("cup", 1, State.VISIBLE)
+    assert abs(x - 39.5) < 2 and abs(y - 31.5) < 2
+
+
+def test_masks_have_the_size_of_their_frame_even_when_it_changes(tracker):
+    tracker.track(frame(1, {RED: (0, 8)}))
+    tracker.prompt(click("cup", 8, 16))
+    assert tracker.track(frame(2, {RED: (8, 8)}, size=(96, 128)))[0].mask.shape == (96, 128)
+    assert tracker.track(Frame(np.full((8, 8, 3), RED, np.uint8), 3))[0].mask.all()
+
+
+def test_the_image_is_encoded_once_for_all_objects_and_objects_are_batched(tracker):
+    tracker.track(frame(1, {RED: (0, 8), GREEN: (24, 8), BLUE: (48, 8)}))
+    for name, x in (("a", 8), ("b", 32), ("c", 56)):
+        tracker.prompt(click(name, x, 16))
+    before = len(tracker._model.calls)
+    tracker.track(frame(2, {RED: (0, 8), GREEN: (24, 8), BLUE: (48, 8)}))
+    assert tracker._model.calls[before:] == [("encode_image", 1), ("attend", 3), ("decode", 3), ("encode_memory", 3)]
+
+
+def test_a_prompt_does_not_encode_an_image_again(tracker):
+    walk(tracker, [1, 2, 3])
+    tracker.prompt(click("cup", 4, 16), stamp=1)
+    assert tracker._model.count("encode_image") == 3
+
+
+def test_a_prompt_is_applied_to_the_frame_of_its_stamp_and_reaches_the_newest_one(tracker):
+    tracker.track(frame(10, {RED: (0, 0)}))
+    tracker.track(frame(20, {RED: (24, 24)}))
+    tracker.track(frame(30, {RED: (48, 48)}))
+    answer = tracker.prompt(click("cup", 30, 30), stamp=20)
+    assert answer.stamp == 20
+    assert abs(answer.track.centroid[0] - 31.5) < 2
+    assert abs(answer.newest[0].centroid[0] - 55.5) < 2
+
+
+def test_the_next_frame_after_a_late_prompt_sees_every_frame_since(tracker):
+    walk(tracker, [1, 2, 3, 4])
+    tracker.prompt(click("cup", 6, 16), stamp=2)
+    tracker.track(frame(5, {RED: (4, 8)}))
+    assert tracker._model.memories[-1].time_code.tolist() == [[PROMPTED_TIME_CODE, 1, 0]]
+    assert tracker._model.memories[-1].pointer_distance.tolist() == [[3.0, 1.0, 2.0]]
+
+
+def test_a_stamp_that_is_not_remembered_is_refused_and_nothing_changes():
+    tracker = Tracker(ColourModel(), TrackerSettings(remembered_frames=3))
+    with pytest.raises(UnknownStamp, match="no image has arrived"):
+        tracker.prompt(click("cup", 4, 16))
+    walk(tracker, [10, 20, 30, 40])
+    for stamp, reason in ((10, "older than the oldest remembered"), (25, "never tracked"), (50, "newer than")):
+        with pytest.raises(UnknownStamp, match=reason):
+            tracker.prompt(click("cup", 4, 16), stamp=stamp)
+    assert tracker.objects == {}
+
+
+@pytest.mark.parametrize("prompt, reason", [
+    (click("cup", 64, 3), "outside the 64x64 image"),
+    (click("cup", 3, 3, label=0), "only negative"),
+    (Prompt("cup", box=(70, 70, 80, 80)), "outside"),
+    (Prompt("cup", mask=np.ones((3, 3), bool)), "equal size"),
+    (Prompt("cup", mask=np.zeros((64, 64), bool)), "empty"),
+])
+def test_a_prompt_that_means_nothing_on_its_image_is_refused(tracker, prompt, reason):
+    tracker.track(frame(1, {RED: (0, 8)}))
+    with pytest.raises(InvalidPrompt, match=reason):
+        tracker.prompt(prompt)
+    assert tracker.objects == {} and tracker.track(frame(2, {RED: (0, 8)})) == []
+
+
+def test_a_box_a_mask_and_a_click_each_start_an_object(tracker):
+    squares = {RED: (0, 8), GREEN: (24, 8), BLUE: (48, 8)}
+    tracker.track(frame(1, squares))
+    tracker.prompt(click("click", 8, 16))
+    tracker.prompt(Prompt("box", box=(24, 8, 39, 23)))
+    tracker.prompt(Prompt("mask", mask=picture({BLUE: (48, 8)})[..., 2] > 0))
+    found = {track.name: track.centroid[0] for track in tracker.track(frame(2, squares))}
+    assert {name: round((x - 7.5) / 24) for name, x in found.items()} == {"click": 0, "box": 1, "mask": 2}
+
+
+def test_clicks_on_a_frame_add_up_and_carry_the_previous_mask(tracker):
+    tracker.track(frame(1, {RED: (0, 8)}))
+    tracker.prompt(click("cup", 8, 16))
+    tracker.prompt(click("cup", 40, 40, label=0))
+    first, second = tracker._model.prompts
+    assert (first.mask_logits is None, first.labels.tolist()) == (True, [[1]])
+    assert second.labels.tolist() == [[1, 0]]
+    assert second.points.tolist() == [[[8, 16], [40, 40]]]
+    assert second.mask_logits.shape == (1, 1, GRID, GRID) and second.mask_logits.abs().max() <= 32
+
+
+def test_a_box_starts_over_and_clicks_add_to_it(tracker):
+    tracker.track(frame(1, {RED: (0, 8)}))
+    tracker.prompt(click("cup", 8, 16))
+    tracker.prompt(Prompt("cup", box=(0, 8, 15, 23)))
+    tracker.prompt(click("cup", 4, 12))
+    assert [prompt.labels.tolist() for prompt in tracker._model.prompts] == [[[1]], [[2, 3]], [[2, 3, 1]]]
+
+
+def test_one_click_is_ambiguous_and_a_second_settles_it(tracker):
+    asked = []
+    decode = tracker._model.decode
+    tracker._model.decode = lambda *a, multimask, **k: asked.append(multimask) or decode(*a, multimask=multimask, **k)
+    tracker.track(frame(1, {RED: (0, 8)}))
+    tracker.prompt(click("cup", 8, 16))
+    tracker.prompt(click("cup", 4, 12))
+    assert asked == [True, False]
+
+
+def test_a_correction_moves_the_object_and_becomes_a_prompted_frame(tracker):
+    squares = {RED: (0, 8), GREEN: (32, 8)}
+    tracker.track(frame(1, squares))
+    tracker.prompt(click("cup", 8, 16))
+    for stamp in range(2, 6):
+        tracker.track(frame(stamp, squares))
+    answer = tracker.prompt(click("cup", 40, 16), stamp=4)
+    assert answer.track.centroid[0] > 30 and answer.track.prompted_frames == 2 and answer.track.id == 1
+
+
+def test_a_correction_drops_the_unprompted_memories_around_it():
+    for around, codes in ((True, [6, 6]), (False, [6, 6, 5, 4, 3, 2, 1])):
+        tracker = Tracker(ColourModel(), TrackerSettings(forget_around_corrections=around))
+        walk(tracker, [1])
+        tracker.prompt(click("cup", 4, 16))
+        walk(tracker, range(2, 10), x0=1)
+        tracker.prompt(click("cup", 12, 16))
+        tracker.track(frame(10, {RED: (9, 8)}))
+        assert tracker._model.memories[-1].time_code.tolist() == [codes]
+
+
+def test_a_correction_leaves_other_objects_untouched(tracker):
+    squares = {RED: (0, 8), GREEN: (32, 8)}
+    tracker.track(frame(1, squares))
+    tracker.prompt(click("a", 8, 16))
+    tracker.prompt(click("b", 40, 16))
+    tracker.track(frame(2, squares))
+    before = tracker.current()[1]
+    tracker.prompt(click("a", 4, 12))
+    after = tracker.current()[1]
+    assert after.object_score == before.object_score and (after.mask == before.mask).all()
+    assert after.prompted_frames == 1
+
+
+def test_at_most_so_many_prompted_frames_take_part_and_the_first_is_among_them():
+    tracker = Tracker(ColourModel(), TrackerSettings(max_prompted_frames=2))
+    for stamp in range(1, 9):
+        tracker.track(frame(stamp, {RED: (0, 8)}))
+        tracker.prompt(click("cup", 8, 16))
+    tracker.track(frame(9, {RED: (0, 8)}))
+    memories = tracker._model.memories[-1]
+    assert memories.time_code[0].tolist().count(PROMPTED_TIME_CODE) == 2
+    assert memories.pointer_distance[0, :2].tolist() == [8, 1]
+
+
+def test_an_object_that_leaves_comes_back_with_the_same_id(tracker):
+    tracker.track(frame(1, {RED: (0, 8)}))
+    tracker.prompt(click("cup", 8, 16))
+    seen = [tracker.track(frame(stamp, {RED: (0, 8)} if stamp not in (3, 4) else {}))[0] for stamp in range(2, 7)]
+    assert [t.state for t in seen] == [State.VISIBLE, State.OCCLUDED, State.OCCLUDED, State.VISIBLE, State.VISIBLE]
+    assert [t.frames_since_seen for t in seen] == [0, 1, 2, 0, 0]
+    assert {t.id for t in seen} == {1}
+    assert [t.mask.any() for t in seen] == [True, False, False, True, True]
+    assert seen[1].box is None and seen[1].centroid is None and seen[1].probability < 0.01
+
+
+def test_a_late_correction_rewrites_the_states_since(tracker):
+    tracker.track(frame(1, {RED: (0, 8)}))
+    tracker.prompt(click("cup", 8, 16))
+    tracker.track(frame(2, {GREEN: (0, 8)}))
+    assert tracker.track(frame(3, {GREEN: (0, 8)}))[0].state == State.OCCLUDED
+    model = tracker._model
+    model.attend = lambda features, memories, attend=model.attend: attend(features, _newest_only(memories))
+    assert tracker.prompt(click("cup", 8, 16), stamp=2).newest[0].state == State.VISIBLE
+
+
+def _newest_only(memories):
+    """The pointer with the smallest distance, so that the last correction decides the colour."""
+    newest = memories.pointer_distance[0].argmin()
+    return type(memories)(memories.spatial, memories.time_code, memories.pointers[:, newest:newest + 1],
+                          memories.pointer_distance[:, newest:newest + 1])
+
+
+def test_ids_are_never_used_twice(tracker):
+    tracker.track(frame(1, {RED: (0, 8)}))
+    ids = [tracker.prompt(click("cup", 8, 16)).track.id]
+    ids.append(tracker.prompt(click("cup", 8, 16, replace=True)).track.id)
+    tracker.forget("cup")
+    ids.append(tracker.prompt(click("cup", 8, 16)).track.id)
+    tracker.reset()
+    tracker.track(frame(2, {RED: (0, 8)}))
+    ids.append(tracker.prompt(click("", 8, 16)).track.id)
+    assert ids == [1, 2, 3, 4]
+    assert tracker.objects == {"object_4": 4}
+
+
+def test_an_object_without_a_name_gets_a_free_one(tracker):
+    tracker.track(frame(1, {RED: (0, 8)}))
+    tracker.prompt(click("object_2", 8, 16))
+    assert tracker.prompt(click("", 8, 16)).track.name == "object_3"
+
+
+def test_forgetting_leaves_the_others_and_an_unknown_name_is_an_error(tracker):
+    tracker.track(frame(1, {RED: (0, 8), GREEN: (32, 8)}))
+    tracker.prompt(click("a", 8, 16))
+    tracker.prompt(click("b", 40, 16))
+    tracker.forget("a")
+    assert [track.name for track in tracker.track(frame(2, {GREEN: (32, 8)}))] == ["b"]
+    with pytest.raises(UnknownObject, match="no object is called 'a'; followed objects: b"):
+        tracker.forget("a")
+
+
+def test_the_same_stamp_twice_writes_no_memory(tracker):
+    tracker.track(frame(1, {RED: (0, 8)}))
+    tracker.prompt(click("cup", 8, 16))
+    first, again = tracker.track(frame(2, {RED: (8, 8)})), tracker.track(frame(2, {RED: (8, 8)}))
+    assert tracker._model.count("encode_image") == 2
+    assert (first[0].mask == again[0].mask).all()
+
+
+def test_frames_without_a_stamp_are_all_new(tracker):
+    walk(tracker, [0, 0, 0])
+    assert tracker._model.count("encode_image") == 3
+    assert tracker.prompt(click("cup", 8, 16)).stamp == 0
+
+
+def test_a_stream_that_starts_over_keeps_its_objects_and_forgets_its_old_frames(tracker):
+    walk(tracker, [100, 200])
+    tracker.prompt(click("cup", 8, 16))
+    (track,) = tracker.track(frame(50, {RED: (20, 8)}))
+    assert track.id == 1 and track.state == State.VISIBLE
+    assert tracker.stamps == [50]
+    with pytest.raises(UnknownStamp):
+        tracker.prompt(click("cup", 8, 16), stamp=200)
+
+
+def test_where_objects_overlap_one_of_them_has_the_pixel_unless_overlap_is_wanted():
+    for alone, shared in ((True, 0), (False, 256)):
+        tracker = Tracker(ColourModel(), TrackerSettings(non_overlapping=alone))
+        tracker.track(frame(1, {RED: (0, 8)}))
+        tracker.prompt(click("a", 8, 16))
+        tracker.prompt(click("b", 4, 12))
+        first, second = tracker.current()
+        assert bool((first.mask & second.mask).sum()) == bool(shared)
+        assert (first.mask | second.mask).sum() >= 150
+
+
+def test_objects_with_memories_of_different_length_are_followed_in_groups(tracker):
+    squares = {RED: (0, 8), GREEN: (32, 8)}
+    tracker.track(frame(1, squares))
+    tracker.prompt(click("old", 8, 16))
+    tracker.track(frame(2, squares))
+    tracker.prompt(click("young", 40, 16))
+    before = len(tracker._model.calls)
+    tracks = tracker.track(frame(3, squares))
+    assert [call for call in tracker._model.calls[before:] if call[0] == "attend"] == [("attend", 1), ("attend", 1)]
+    assert [track.name for track in tracks] == ["old", "young"]
+
+
+def test_a_model_that_fails_on_a_new_object_leaves_no_object_behind(tracker):
+    tracker.track(frame(1, {RED: (0, 8)}))
+    encode_memory = tracker._model.encode_memory
+    tracker._model.encode_memory = lambda *_, **__: (_ for _ in ()).throw(RuntimeError("out of memory"))
+    with pytest.raises(RuntimeError):
+        tracker.prompt(click("cup", 8, 16))
+    tracker._model.encode_memory = encode_memory
+    assert tracker.objects == {}
+    assert tracker.track(frame(2, {RED: (0, 8)})) == []
+
+
+def test_holes_up_to_the_stated_area_are_filled():
+    ring = picture({RED: (16, 16)})
+    ring[20:24, 20:24] = 0  # one pixel of the model's mask
+    for area, hole in ((8, False), (0, True)):
+        tracker = Tracker(ColourModel(), TrackerSettings(hole_area=area))
+        tracker.track(Frame(ring, 1))
+        mask = tracker.prompt(Prompt("cup", points=[(17, 17)], labels=[1])).track.mask
+        assert bool(mask[22, 22]) != hole
+
+
+def test_settings_outside_their_range_name_the_value_and_the_bound():
+    with pytest.raises(InvalidInput, match="remembered_frames must be at least 2, got 1"):
+        TrackerSettings(remembered_frames=1)
+
+
+def test_what_the_tracker_holds_does_not_grow_with_the_stream():
+    tracker = Tracker(ColourModel(), TrackerSettings(remembered_frames=4))
+    held = []
+    for stamp in range(1, 301):
+        tracker.track(frame(stamp, {RED: (0, 8), GREEN: (32, 8)}))
+        if stamp % 50 == 1:
+            tracker.prompt(click("a", 8, 16))
+        if stamp % 20 == 1:
+            tracker.prompt(click("b", 40, 16, replace=True))
+        held.append(sum(len(o.bank) for o in tracker._objects.values()) + len(tracker._moments))
+    assert max(held[200:]) == max(held[100:200]) < 60
+    assert torch.is_inference_mode_enabled() is False
