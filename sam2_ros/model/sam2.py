@@ -152,7 +152,7 @@ class SAM2(nn.Module):
         None: nothing is remembered yet (an object's first prompted frame); (B, C, h, w).
         """
         if memories is None:
-            return features.stride16 + self.no_mem_embed[0, :, :, None]
+            return features.stride16 + self.no_mem_embed.view(-1, 1, 1)
         spatial = memories.spatial.flatten(3).transpose(2, 3)  # (N, M, hw, m)
         # The tokens of one pointer follow each other; they carry time but no place.
         pointers = memories.pointers.unflatten(2, (-1, self.size.memory_dim)).flatten(1, 2)
