@@ -1,0 +1,262 @@
+"""ROS messages, read by shape, into the words of ``types``, and masks back into messages.
+
+Nothing here imports ROS: an object with the fields of a sensor_msgs/Image is one, whether
+rclpy, rosbags or a test made it.  Images become RGB with the OpenCV conversions, in the order,
+in which cv_bridge applies them (``imgmsg_to_cv2(message, "rgb8")``, and for encodings without
+a colour the guesses of ``cvtColorForDisplay``).  There is only this one path, whether cv_bridge
+is installed or not, so the pixels cannot differ; it is also the one that copies nothing for
+rgb8 without row padding.
+"""
+
+from __future__ import annotations
+
+import array
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from sam2_ros.errors import InvalidImage, InvalidPrompt
+from sam2_ros.types import Frame, Prompt
+
+NANOSECONDS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How the pixels of one encoding lie in memory, and the OpenCV code that makes them RGB."""
+
+    dtype: str
+    channels: int
+    to_rgb: int | None = None
+
+
+_BAYER = {  # OpenCV names a pattern after the second row's second and third pixel
+    "rggb": cv2.COLOR_BayerBG2RGB, "bggr": cv2.COLOR_BayerRG2RGB,
+    "gbrg": cv2.COLOR_BayerGR2RGB, "grbg": cv2.COLOR_BayerGB2RGB,
+}
+_LAYOUTS = {
+    "rgb8": _Layout("u1", 3), "rgb16": _Layout("u2", 3),
+    "rgba8": _Layout("u1", 4, cv2.COLOR_RGBA2RGB), "rgba16": _Layout("u2", 4, cv2.COLOR_RGBA2RGB),
+    "bgr8": _Layout("u1", 3, cv2.COLOR_BGR2RGB), "bgr16": _Layout("u2", 3, cv2.COLOR_BGR2RGB),
+    "bgra8": _Layout("u1", 4, cv2.COLOR_BGRA2RGB), "bgra16": _Layout("u2", 4, cv2.COLOR_BGRA2RGB),
+    "mono8": _Layout("u1", 1, cv2.COLOR_GRAY2RGB), "mono16": _Layout("u2", 1, cv2.COLOR_GRAY2RGB),
+    "yuv422": _Layout("u1", 2, cv2.COLOR_YUV2RGB_UYVY), "yuv422_yuy2": _Layout("u1", 2, cv2.COLOR_YUV2RGB_YUY2),
+    "32FC1": _Layout("f4", 1, cv2.COLOR_GRAY2RGB),
+    **{f"bayer_{pattern}{bits}": _Layout(dtype, 1, code)
+       for pattern, code in _BAYER.items() for bits, dtype in ((8, "u1"), (16, "u2"))},
+}
+_LAYOUTS |= {  # other names of the same; an OpenCV type says nothing of colours, then BGR is meant
+    "8UC1": _LAYOUTS["mono8"], "8UC3": _LAYOUTS["bgr8"], "8UC4": _LAYOUTS["bgra8"],
+    "16UC1": _LAYOUTS["mono16"], "16UC3": _LAYOUTS["bgr16"], "16UC4": _LAYOUTS["bgra16"],
+    "uyvy": _LAYOUTS["yuv422"], "yuyv": _LAYOUTS["yuv422_yuy2"],
+}
+#: Planar: a full-size plane of brightness above a half-size one of colour pairs.
+_PLANAR = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21}
+#: Every encoding of sensor_msgs/Image that can be read.
+ENCODINGS = (*_LAYOUTS, *_PLANAR)
+_MASK_DTYPES = {"mono8": "u1", "8UC1": "u1", "bool": "u1", "8SC1": "i1", "mono16": "u2", "16UC1": "u2",
+                "16SC1": "i2", "32SC1": "i4"}
+
+
+# -- stamps --------------------------------------------------------------------------------------
+
+def nanoseconds(stamp: Any) -> int:
+    """A builtin_interfaces/Time as nanoseconds."""
+    return stamp.sec * NANOSECONDS + stamp.nanosec
+
+
+def seconds_and_rest(stamp: int) -> tuple[int, int]:
+    """Nanoseconds as the ``sec`` and ``nanosec`` of a builtin_interfaces/Time."""
+    return divmod(stamp, NANOSECONDS)
+
+
+# -- images in -----------------------------------------------------------------------------------
+
+def frame_from(message: Any) -> Frame:
+    """A sensor_msgs/Image as a Frame; rgb8 without row padding is not copied.
+
+    16 bits become 8 by 255/65535, rounded; 32FC1 is stretched from the smallest to the largest
+    finite value of this image, and what is not finite is black.
+    Raises InvalidImage for a size, step, length or encoding that cannot be read.
+    """
+    encoding = message.encoding
+    if encoding not in ENCODINGS:
+        raise InvalidImage(f"encoding {encoding!r} cannot be read; publish one of {', '.join(ENCODINGS)}")
+    if encoding in _PLANAR:
+        image = _converted(_planar_pixels(message), _PLANAR[encoding], encoding)
+    else:
+        layout = _LAYOUTS[encoding]
+        image = _converted(_pixels(message, layout.dtype, layout.channels), layout.to_rgb, encoding)
+    return Frame(image, nanoseconds(message.header.stamp))
+
+
+def frame_from_compressed(message: Any) -> Frame:
+    """A sensor_msgs/CompressedImage (JPEG, PNG and what else OpenCV reads) as a Frame.
+
+    The format is read as image_transport writes it: "rgb8; jpeg compressed bgr8" names the
+    camera's encoding and how the colours lie in the file; a bare "jpeg" or "png" is an ordinary
+    picture file.  A Bayer image stored as one channel is given its colours.
+    Raises InvalidImage when the data is not a picture.
+    """
+    encoding, _, storage = (part.strip() for part in message.format.partition(";"))
+    if "compressedDepth" in message.format:
+        raise InvalidImage(f"format {message.format!r} is a depth image; subscribe to its colour image instead")
+    data = np.frombuffer(message.data, np.uint8)
+    try:
+        # As stored: the camera's pixel grid counts, not a rotation noted in the file's EXIF data.
+        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
+    except cv2.error as error:
+        raise InvalidImage(f"a compressed image cannot be decoded: {error.err}") from error
+    if image is None:
+        raise InvalidImage(f"{len(data)} bytes of format {message.format!r} are not a JPEG or PNG image")
+    if image.dtype not in (np.uint8, np.uint16):
+        raise InvalidImage(f"a compressed image of {image.dtype} pixels cannot be read; use 8 or 16 bits")
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    stored_as_rgb = bool(storage) and "compressed bgr" not in storage and encoding.startswith(("rgb", "bgr"))
+    if channels == 1:
+        code = _BAYER.get(encoding[6:10], cv2.COLOR_GRAY2RGB) if encoding.startswith("bayer_") else cv2.COLOR_GRAY2RGB
+    elif channels == 3:
+        code = None if stored_as_rgb else cv2.COLOR_BGR2RGB
+    else:
+        code = cv2.COLOR_RGBA2RGB if stored_as_rgb else cv2.COLOR_BGRA2RGB
+    return Frame(_converted(image, code, message.format), nanoseconds(message.header.stamp))
+
+
+def _pixels(message: Any, dtype: str, channels: int) -> np.ndarray:
+    """The data of an image as (H, W, channels) in this machine's byte order, without row padding."""
+    height, width, step = message.height, message.width, message.step
+    item = np.dtype(dtype).itemsize
+    _check_size(message, rows=height, row_bytes=width * channels * item)
+    order = ">" if message.is_bigendian else "<"
+    rows = np.ndarray((height, width, channels), np.dtype(dtype).newbyteorder(order), buffer=_buffer(message),
+                      strides=(step, channels * item, item))
+    return np.ascontiguousarray(rows, dtype)
+
+
+def _planar_pixels(message: Any) -> np.ndarray:
+    """The two planes of an nv12 or nv21 image as one (3/2 H, W) array."""
+    if message.height % 2 or message.width % 2:
+        raise InvalidImage(f"{message.encoding} needs an even size, got {message.width}x{message.height}")
+    rows = message.height * 3 // 2
+    _check_size(message, rows=rows, row_bytes=message.width)
+    planes = np.ndarray((rows, message.width), np.uint8, buffer=_buffer(message), strides=(message.step, 1))
+    return np.ascontiguousarray(planes)
+
+
+def _check_size(message: Any, rows: int, row_bytes: int) -> None:
+    """Raise InvalidImage unless width, height, step and data agree; the last row may lack its padding."""
+    size = f"{message.width}x{message.height} {message.encoding}"
+    if not message.width or not message.height:
+        raise InvalidImage(f"a {size} image has no pixels")
+    if message.step < row_bytes:
+        raise InvalidImage(f"step {message.step} is too small: a row of a {size} image takes {row_bytes} bytes")
+    length, needed = memoryview(message.data).nbytes, (rows - 1) * message.step + row_bytes
+    if not needed <= length <= rows * message.step:
+        raise InvalidImage(f"{length} bytes of data for a {size} image with step {message.step}; "
+                           f"it takes {rows * message.step}")
+
+
+def _buffer(message: Any) -> memoryview:
+    return memoryview(message.data).cast("B")
+
+
+def _converted(image: np.ndarray, code: int | None, encoding: str) -> np.ndarray:
+    """(H, W, C) pixels as (H, W, 3) uint8 RGB: first the colours, then the depth, as cv_bridge does."""
+    if image.dtype == np.float32:
+        image = _stretched(image)
+    try:
+        image = image if code is None else cv2.cvtColor(image, code)
+    except cv2.error as error:
+        height, width = image.shape[:2]
+        raise InvalidImage(f"a {width}x{height} image cannot be {encoding}: {error.err}") from error
+    return image if image.dtype == np.uint8 else cv2.convertScaleAbs(image, alpha=255.0 / 65535.0)
+
+
+def _stretched(values: np.ndarray) -> np.ndarray:
+    """Floats as uint8, the finite ones from their minimum to their maximum; the others become 0."""
+    finite = np.isfinite(values)
+    if not finite.any():
+        return np.zeros(values.shape, np.uint8)
+    low, high = float(values[finite].min()), float(values[finite].max())
+    scaled = (np.where(finite, values, low) - low) * (255.0 / (high - low) if high > low else 0.0)
+    return scaled.round().astype(np.uint8)
+
+
+# -- prompts in ----------------------------------------------------------------------------------
+
+def prompt_from(message: Any) -> tuple[Prompt, int]:
+    """A sam2_ros/Prompt as a Prompt and the stamp of its image in nanoseconds; 0 = the newest image.
+
+    Raises InvalidPrompt for what cannot be a prompt on any image.
+    """
+    points = np.array([(point.x, point.y) for point in message.points], np.float64).reshape(-1, 2)
+    if (np.abs(points) > np.finfo(np.float32).max).any():
+        raise InvalidPrompt(f"points must be finite pixels, got {points.tolist()}")
+    boxes = list(message.box)
+    if len(boxes) > 1:
+        raise InvalidPrompt(f"a prompt has at most one box, got {len(boxes)}; send one prompt for each object")
+    box = (boxes[0].x0, boxes[0].y0, boxes[0].x1, boxes[0].y1) if boxes else None
+    prompt = Prompt(name=message.name, points=points, labels=np.array(list(message.labels), np.int64), box=box,
+                    mask=mask_from(message.mask), replace=bool(message.replace))
+    return prompt, nanoseconds(message.header.stamp)
+
+
+def mask_from(message: Any) -> np.ndarray | None:
+    """A one-channel sensor_msgs/Image as an (H, W) bool mask, True where it is not 0; None without data.
+
+    Raises InvalidPrompt when the image cannot be read as a mask.
+    """
+    if not len(message.data):
+        return None
+    if message.encoding not in _MASK_DTYPES:
+        raise InvalidPrompt(f"a mask of encoding {message.encoding!r} cannot be read; send mono8, 0 off the object")
+    try:
+        pixels = _pixels(message, _MASK_DTYPES[message.encoding], 1)
+    except InvalidImage as error:
+        raise InvalidPrompt(f"the mask of a prompt cannot be read: {error}") from error
+    return pixels[:, :, 0] != 0
+
+
+# -- images out ----------------------------------------------------------------------------------
+
+def fill_image(message: Any, image: np.ndarray) -> Any:
+    """Write an (H, W) uint8 or uint16 or an (H, W, 3) RGB uint8 array into a sensor_msgs/Image, and return it."""
+    message.height, message.width = image.shape[:2]
+    message.encoding = _encoding(image)
+    message.step = image.shape[1] * image[:1, :1].nbytes
+    message.is_bigendian = int(sys.byteorder == "big")
+    message.data = _bytes(image)
+    return message
+
+
+def fill_compressed(message: Any, image: np.ndarray, quality: int | None = None) -> Any:
+    """Write an RGB array as a JPEG of ``quality`` 1..100, any of the same arrays without one as a PNG.
+
+    message: a sensor_msgs/CompressedImage, which is returned.
+    """
+    encoding = _encoding(image)
+    # OpenCV takes colours as BGR and then writes an ordinary picture file.
+    stored = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
+    colours = "bgr8" if image.ndim == 3 else ""
+    if quality is None:
+        _, data = cv2.imencode(".png", stored, [cv2.IMWRITE_PNG_COMPRESSION, 1])  # label images are flat: 1 is enough
+        message.format = f"{encoding}; png compressed {colours}"
+    else:
+        _, data = cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        message.format = f"{encoding}; jpeg compressed {colours}"
+    message.data = _bytes(data)
+    return message
+
+
+def _encoding(image: np.ndarray) -> str:
+    return "rgb8" if image.ndim == 3 else "mono8" if image.dtype == np.uint8 else "mono16"
+
+
+def _bytes(values: np.ndarray) -> array.array:
+    """As array.array: rclpy takes it without a copy, but converts a numpy array byte by byte (70 ms at VGA)."""
+    data = array.array("B")
+    data.frombytes(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
+    return data
