@@ -1,0 +1,124 @@
+"""What a recording is made of, whichever kind of file it came from.
+
+A recording is an iterable of ``Frame`` (all that tracking needs) and, through ``events``,
+a lazy stream of stamped events in time order (all that was recorded).
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sam2_ros.types import Frame, Prompt
+
+#: Value of an 8-bit label image that means "not labelled, do not count this pixel".
+IGNORE_LABEL = 255
+#: Frames per second of pictures that carry no times (the rate of DAVIS and SA-V).
+DEFAULT_RATE = 24.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Truth:
+    """Ground truth for the image of one stamp.
+
+    stamp: nanoseconds, that of the image.
+    masks: (H, W) bool for each object id; masks may overlap.
+    ignore: (H, W) bool of the pixels that must not count, or None.
+    complete: an id that is not listed is absent from this image (a label image); otherwise
+        it was simply not annotated here (one picture for each object, as in SA-V).
+    """
+
+    stamp: int
+    masks: dict[int, np.ndarray]
+    ignore: np.ndarray | None = None
+    complete: bool = True
+
+    @classmethod
+    def from_labels(cls, labels: np.ndarray, stamp: int) -> Truth:
+        """Truth of one (H, W) label image: 0 is the background; in 8 bits 255 is not counted, in 16 it is an id."""
+        masks = {int(value): labels == value for value in np.unique(labels) if value}
+        ignore = masks.pop(IGNORE_LABEL, None) if labels.dtype == np.uint8 else None
+        return cls(stamp, masks, ignore)
+
+    def mask(self, object_id: int, size: tuple[int, int]) -> np.ndarray | None:
+        """The object's (H, W) bool mask, empty where it is absent, None where nobody annotated it."""
+        if object_id in self.masks:
+            return self.masks[object_id]
+        return np.zeros(size, bool) if self.complete else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PromptEvent:
+    """A prompt as it was given: on the image of ``stamp`` (nanoseconds; 0 = the newest image)."""
+
+    prompt: Prompt
+    stamp: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CameraEvent:
+    """A camera_info message: size (height, width), 3 x 3 intrinsic matrix and distortion coefficients."""
+
+    stamp: int
+    size: tuple[int, int]
+    matrix: np.ndarray
+    distortion: np.ndarray
+    frame_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Event:
+    """One thing that happened: when it was recorded (nanoseconds), on which topic, and what.
+
+    content: Frame, Truth, PromptEvent, CameraEvent, or the message itself for every other type.
+    ``raw`` holds the serialised message of events that come from a bag.
+    """
+
+    time: int
+    topic: str
+    content: Any
+    raw: bytes | None = None
+
+
+@dataclass
+class Recording(abc.ABC):
+    """One lazily read source of frames; iterating again starts again from the beginning.
+
+    name: what reports call it.  path: where it lies.  frames: how many images, None when
+    that is unknown before the end.  rate: nominal images per second.
+    lost: sentences on what could not be read, complete after one whole iteration.
+    """
+
+    name: str
+    path: Path
+    frames: int | None = None
+    rate: float | None = None
+    lost: list[str] = field(default_factory=list)
+
+    @abc.abstractmethod
+    def events(self) -> Iterator[Event]:
+        """Everything recorded, in time order; raises RecordingError when nothing can be read."""
+
+    def __iter__(self) -> Iterator[Frame]:
+        for event in self.events():
+            if isinstance(event.content, Frame):
+                yield event.content
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether ground truth is known to exist."""
+        return False
+
+    def stem(self, index: int) -> str:
+        """File name without suffix for results on image number ``index``."""
+        return f"{index:05d}"
+
+
+def stamp_of(index: int, rate: float) -> int:
+    """Stamp of picture ``index`` in nanoseconds, counted from one period because 0 means "unknown"."""
+    return round((index + 1) * 1e9 / rate)

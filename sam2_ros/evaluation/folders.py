@@ -1,0 +1,206 @@
+"""Folders of pictures and video files as recordings, with the masks that lie beside them.
+
+Known layouts, recognised by the names of their folders:
+
+    DAVIS        JPEGImages/[480p/]SEQUENCE/*.jpg          Annotations/[480p/]SEQUENCE/*.png
+    YouTube-VOS  the same, with annotations on every fifth picture
+    SA-V         JPEGImages_24fps/SEQUENCE/*.jpg           Annotations_6fps/SEQUENCE/OBJECT/*.png
+    pictures     *.jpg, *.png, ... in one folder           none
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from sam2_ros.errors import RecordingError
+from sam2_ros.evaluation.events import DEFAULT_RATE, Event, Recording, Truth, stamp_of
+from sam2_ros.evaluation.labels import read_labels
+from sam2_ros.types import Frame
+
+PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"}
+VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"}
+_LAYOUTS = (("JPEGImages", "Annotations"), ("JPEGImages_24fps", "Annotations_6fps"))
+_IMAGE_TOPIC, _TRUTH_TOPIC = "image", "truth"
+
+
+@dataclass
+class PictureFolder(Recording):
+    """A folder of pictures in natural order, with label images of the same names or none.
+
+    annotations: folder of label PNGs (one for each picture or for some of them), or of one
+    folder of binary PNGs for each object, or None.
+    """
+
+    annotations: Path | None = None
+    pictures: list[Path] = field(default_factory=list, repr=False)
+
+    def __post_init__(self) -> None:
+        self.pictures = pictures_in(self.path)
+        if not self.pictures:
+            raise RecordingError(f"{self.path} holds no pictures ({', '.join(sorted(PICTURE_SUFFIXES))})")
+        self.frames = len(self.pictures)
+        self.rate = self.rate or DEFAULT_RATE
+
+    @property
+    def has_truth(self) -> bool:
+        return self.annotations is not None
+
+    def stem(self, index: int) -> str:
+        return self.pictures[index].stem if index < len(self.pictures) else super().stem(index)
+
+    def events(self) -> Iterator[Event]:
+        self.lost.clear()
+        truth_of = _truth_reader(self.annotations)
+        readable = 0
+        for index, path in enumerate(self.pictures):
+            image = read_picture(path)
+            if image is None:
+                self.lost.append(f"{path.name} is not a readable picture")
+                continue
+            readable += 1
+            stamp = stamp_of(index, self.rate)
+            yield Event(stamp, _IMAGE_TOPIC, Frame(image, stamp))
+            try:
+                truth = truth_of(path.stem, stamp)
+            except RecordingError as error:
+                self.lost.append(str(error))
+                continue
+            if truth is not None:
+                yield Event(stamp, _TRUTH_TOPIC, truth)
+        if not readable:
+            raise RecordingError(f"none of the {len(self.pictures)} pictures in {self.path} can be read")
+
+
+@dataclass
+class Video(Recording):
+    """A video file, decoded by OpenCV one image at a time."""
+
+    def __post_init__(self) -> None:
+        capture = self._open()
+        self.rate = self.rate or _plausible_rate(capture.get(cv2.CAP_PROP_FPS))
+        count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.frames = count if count > 0 else None
+        capture.release()
+
+    def _open(self) -> cv2.VideoCapture:
+        capture = cv2.VideoCapture(str(self.path))
+        if not capture.isOpened():
+            raise RecordingError(f"{self.path} cannot be opened as a video; is it damaged or of an unknown codec?")
+        return capture
+
+    def events(self) -> Iterator[Event]:
+        self.lost.clear()
+        capture = self._open()
+        index, previous, period = 0, 0, stamp_of(0, self.rate)
+        try:
+            while True:
+                found, image = capture.read()
+                if not found:
+                    break
+                # The container's own time, for videos of changing rate; not every backend knows it.
+                elapsed = capture.get(cv2.CAP_PROP_POS_MSEC)
+                stamp = max(previous + 1, period + round(elapsed * 1e6)) if elapsed > 0 else previous + period
+                yield Event(stamp, _IMAGE_TOPIC, Frame(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), stamp))
+                index, previous = index + 1, stamp
+        finally:
+            capture.release()
+        if not index:
+            raise RecordingError(f"no image of {self.path} can be decoded")
+        if self.frames is not None and index < self.frames:
+            self.lost.append(f"the file announces {self.frames} images but only {index} could be decoded")
+
+
+def read_picture(path: Path) -> np.ndarray | None:
+    """(H, W, 3) uint8 RGB, or None when the file is no readable picture."""
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError:
+        return None
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures of a folder, numbers in their names counted as numbers."""
+    return sorted((path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES), key=_natural)
+
+
+def sequences_in(folder: Path, rate: float | None = None) -> list[PictureFolder]:
+    """Every sequence of a folder: of a data set in a known layout, or the folder's own pictures.
+
+    Raises RecordingError when there is none.
+    """
+    for images_name, annotations_name in _LAYOUTS:
+        images, annotations = folder / images_name, folder / annotations_name
+        if images.is_dir():
+            return _sequences(_resolution(images), _resolution(annotations), rate)
+    if pictures_in(folder):
+        return [PictureFolder(folder.name, folder, rate=rate, annotations=_annotations_beside(folder))]
+    children = sorted(path.name for path in folder.iterdir())[:8]
+    raise RecordingError(f"{folder} is neither a folder of pictures, a data set in DAVIS, YouTube-VOS or SA-V layout, "
+                         f"nor a bag; it holds: {', '.join(children) or 'nothing'}")
+
+
+def _sequences(images: Path, annotations: Path, rate: float | None) -> list[PictureFolder]:
+    folders = sorted((path for path in images.iterdir() if path.is_dir() and pictures_in(path)), key=_natural)
+    if not folders:
+        raise RecordingError(f"{images} holds no sequences (folders of pictures)")
+    masks = [annotations / path.name for path in folders]
+    return [PictureFolder(path.name, path, rate=rate, annotations=mask if mask.is_dir() else None)
+            for path, mask in zip(folders, masks, strict=True)]
+
+
+def _resolution(folder: Path) -> Path:
+    """DAVIS puts a folder of the resolution between; the smaller one is the evaluators' standard."""
+    for name in ("480p", "Full-Resolution"):
+        if (folder / name).is_dir():
+            return folder / name
+    return folder
+
+
+def _annotations_beside(pictures: Path) -> Path | None:
+    """Masks of one sequence of a data set, when its picture folder was named directly."""
+    for images_name, annotations_name in _LAYOUTS:
+        for depth, parent in enumerate(list(pictures.parents)[:2]):
+            if parent.name == images_name:
+                between = parent.relative_to(parent) if depth == 0 else Path(pictures.parent.name)
+                masks = parent.parent / annotations_name / between / pictures.name
+                return masks if masks.is_dir() else None
+    return None
+
+
+def _truth_reader(annotations: Path | None):
+    """A function (picture name, stamp) -> Truth or None for one of the two ways to keep masks."""
+    if annotations is None:
+        return lambda name, stamp: None
+    objects = sorted((path for path in annotations.iterdir() if path.is_dir() and path.name.isdigit()),
+                     key=lambda path: int(path.name))
+    if not objects:
+        return lambda name, stamp: _labels_truth(annotations / f"{name}.png", stamp)
+    # SA-V counts its objects from 000, and 0 is the background of every label image.
+    first = 1 if int(objects[0].name) == 0 else 0
+    return lambda name, stamp: _objects_truth({int(folder.name) + first: folder / f"{name}.png"
+                                               for folder in objects}, stamp)
+
+
+def _labels_truth(path: Path, stamp: int) -> Truth | None:
+    return Truth.from_labels(read_labels(path), stamp) if path.exists() else None
+
+
+def _objects_truth(paths: dict[int, Path], stamp: int) -> Truth | None:
+    masks = {number: read_labels(path) > 0 for number, path in paths.items() if path.exists()}
+    return Truth(stamp, masks, complete=False) if masks else None
+
+
+def _natural(path: Path) -> list[tuple[int, int | str]]:
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", path.name) if part]
+
+
+def _plausible_rate(rate: float) -> float:
+    return rate if 0 < rate < 1000 else DEFAULT_RATE
