@@ -1,0 +1,57 @@
+# make demo and make test work from a fresh clone; the first one creates .venv.
+# PYTHON=python3.12 chooses another interpreter, VENV=dir another place.
+
+PYTHON ?= python3.11
+VENV ?= .venv
+PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --constraint constraints.txt
+
+# The environment stands alone: nothing of a sourced ROS or of another environment may leak in.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH
+ifneq ($(ROS_DISTRO)$(_ROS_WHEELS_BOOTSTRAP_COMPLETE),)
+unexport LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
+endif
+
+# Python code is installed in place: only a change of these asks for a new installation.
+INSTALLED_FROM = pyproject.toml setup.py CMakeLists.txt package.xml constraints.txt \
+	$(wildcard msg/*.msg srv/*.srv launch/* config/* scripts/*)
+
+.PHONY: help demo test train clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo    a camera, the node and an operator who clicks; results in demo_out/"
+	@echo "make test    the whole test suite, parity with two other implementations included"
+	@echo "make train   train the embedded model; ARGS='--config FILE --resume'"
+	@echo "make clean   remove the environment and everything that was built"
+
+demo: $(VENV)/.installed
+	$(VENV)/bin/sam2_ros demo --out demo_out
+
+test: $(VENV)/.installed-test
+	$(VENV)/bin/python -m pytest test
+
+train: $(VENV)/.installed-test
+	$(VENV)/bin/sam2_ros train $(ARGS)
+
+clean:
+	rm -rf $(VENV) build install log dist *.egg-info demo_out sam2_ros/msg sam2_ros/srv sam2_ros/*.so
+
+$(VENV)/.installed: $(INSTALLED_FROM)
+	@$(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer with its venv module is needed, $(PYTHON) is not (Debian: apt install python3.11-venv), or: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' || \
+		{ echo "the headers of $(PYTHON) are needed to compile the messages (Debian: apt install python3-dev)"; exit 1; }
+	@for compiler in $${CC:-cc} $${CXX:-c++}; do command -v $$compiler >/dev/null || \
+		{ echo "the compiler $$compiler is needed to compile the messages (Debian: apt install g++)"; exit 1; }; done
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --editable .
+	touch $@
+
+# The extras of the package that is installed already, then the official code without the
+# dependencies it declares: they would replace this torch by another one.
+$(VENV)/.installed-test: $(VENV)/.installed test/parity.txt
+	$(PIP) "sam2_ros[evaluate,train,test,parity]"
+	SAM2_BUILD_CUDA=0 $(VENV)/bin/python -m pip --disable-pip-version-check install \
+		--no-deps --no-build-isolation --requirement test/parity.txt
+	touch $@

@@ -1,0 +1,60 @@
+"""The node on one camera.
+
+    ros2 launch sam2_ros track.launch.py image:=/camera/color/image_raw model:=embedded
+"""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+DEFAULT_PARAMETERS = PathJoinSubstitution([FindPackageShare("sam2_ros"), "config", "sam2_ros.yaml"])
+
+#: Parameters of the node that have an argument here; an empty argument leaves params_file's value.
+PARAMETERS = {
+    "model": "name or path of the weights",
+    "device": "cpu, cuda, cuda:1, ...; auto = a GPU if there is one",
+    "image_transport": "auto, raw or compressed",
+    "image_reliability": "auto, reliable or best_effort",
+}
+
+ARGUMENTS = [
+    DeclareLaunchArgument("image", default_value="image", description="image topic, without /compressed"),
+    DeclareLaunchArgument("camera_info", default_value="camera_info", description="its camera_info topic"),
+    DeclareLaunchArgument("clicked_point", default_value="/clicked_point", description="where RViz publishes clicks"),
+    DeclareLaunchArgument("namespace", default_value="", description="namespace of the node"),
+    DeclareLaunchArgument("name", default_value="sam2_ros", description="name of the node"),
+    DeclareLaunchArgument("params_file", default_value=DEFAULT_PARAMETERS, description="YAML file of parameters"),
+    DeclareLaunchArgument("use_sim_time", default_value="false", description="take the time from /clock"),
+    *(DeclareLaunchArgument(name, default_value="", description=text) for name, text in PARAMETERS.items()),
+]
+
+
+def tracking_node(context):
+    """The node, with those parameters that were given; known only when the launch file runs."""
+    value = {name: LaunchConfiguration(name).perform(context) for name in PARAMETERS}
+    given = {name: ParameterValue(text, value_type=str) for name, text in value.items() if text}
+    given["use_sim_time"] = ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)
+    image = LaunchConfiguration("image")
+    return [Node(
+        package="sam2_ros",
+        executable="sam2_ros",
+        arguments=["node"],
+        name=LaunchConfiguration("name"),
+        namespace=LaunchConfiguration("namespace"),
+        parameters=[LaunchConfiguration("params_file"), given],
+        remappings=[
+            ("image", image),
+            ("image/compressed", [image, "/compressed"]),
+            ("camera_info", LaunchConfiguration("camera_info")),
+            ("clicked_point", LaunchConfiguration("clicked_point")),
+        ],
+        output="screen",
+        emulate_tty=True,
+    )]
+
+
+def generate_launch_description():
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=tracking_node)])

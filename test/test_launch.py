@@ -1,0 +1,159 @@
+"""The launch files, run against stand-ins for launch and launch_ros, which no wheel brings.
+
+The stand-ins record what a launch file constructs; the test then asks whether the
+executables, files, arguments and parameters that it names exist.
+"""
+
+import importlib.util
+import os
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FILES = sorted((ROOT / "launch").glob("*.launch.py"))
+
+MODULES = {
+    "launch": ["LaunchDescription"],
+    "launch.actions": ["DeclareLaunchArgument", "ExecuteProcess", "IncludeLaunchDescription", "LogInfo",
+                       "OpaqueFunction", "SetEnvironmentVariable"],
+    "launch.launch_description_sources": ["PythonLaunchDescriptionSource"],
+    "launch.substitutions": ["EnvironmentVariable", "LaunchConfiguration", "PathJoinSubstitution",
+                             "ThisLaunchFileDir"],
+    "launch_ros": [],
+    "launch_ros.actions": ["Node"],
+    "launch_ros.parameter_descriptions": ["ParameterValue"],
+    "launch_ros.substitutions": ["FindPackageShare"],
+    "ament_index_python": [],
+    "ament_index_python.packages": [],
+}
+
+
+class Recorded:
+    """Any class of launch: remembers how it was constructed."""
+
+    def __init__(self, *arguments, **keywords) -> None:
+        self.kind, self.arguments, self.keywords = type(self).__name__, arguments, keywords
+
+    def perform(self, context: dict[str, str]) -> str:
+        """What a LaunchConfiguration does: look its argument up."""
+        return context[self.arguments[0]]
+
+
+@pytest.fixture
+def installed_drivers(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Stand-ins for launch are importable; put names in the dictionary to have their packages installed."""
+    drivers: dict[str, str] = {}
+    for name, classes in MODULES.items():
+        module = types.ModuleType(name)
+        for class_name in classes:
+            setattr(module, class_name, type(class_name, (Recorded,), {}))
+        monkeypatch.setitem(sys.modules, name, module)
+    sys.modules["ament_index_python.packages"].get_packages_with_prefixes = lambda: drivers
+    return drivers
+
+
+def entities(name: str, given: dict[str, str] | None = None) -> list[Recorded]:
+    """What a launch file launches when it is run with these arguments."""
+    spec = importlib.util.spec_from_file_location(name.replace(".", "_"), ROOT / "launch" / name)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = list(module.generate_launch_description().arguments[0])
+    context = {**declared(found), **(given or {})}
+    for action in [entity for entity in found if entity.kind == "OpaqueFunction"]:
+        found += action.keywords["function"](context)
+    return found
+
+
+def declared(found: list[Recorded]) -> dict[str, str]:
+    return {action.arguments[0]: action.keywords.get("default_value")
+            for action in found if action.kind == "DeclareLaunchArgument"}
+
+
+def only(found: list[Recorded], kind: str) -> Recorded:
+    action, = (entity for entity in found if entity.kind == kind)
+    return action
+
+
+def inside(value: object) -> list[Recorded]:
+    """Every recorded object inside nested arguments."""
+    if isinstance(value, Recorded):
+        return [value, *inside(value.arguments), *inside(value.keywords)]
+    if isinstance(value, dict):
+        return inside(list(value.values()))
+    return [found for part in value for found in inside(part)] if isinstance(value, (list, tuple)) else []
+
+
+def file_name(source: Recorded) -> str:
+    """The file, in the folder of the launch file, that a launch description comes from."""
+    return source.arguments[0][-1].lstrip("/")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_every_argument_has_a_description_and_is_used(path: Path, installed_drivers: dict[str, str]) -> None:
+    installed_drivers["v4l2_camera"] = "/opt"
+    found = entities(path.name)
+    arguments = [action for action in found if action.kind == "DeclareLaunchArgument"]
+    assert all(action.keywords.get("description") for action in arguments)
+    used = {part.arguments[0] for part in inside(found) if part.kind == "LaunchConfiguration"}
+    assert used <= set(declared(found)), "a LaunchConfiguration without a declaration"
+    assert all(f'"{name}"' in path.read_text().replace("'", '"') for name in declared(found))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_every_file_that_is_named_exists(path: Path, installed_drivers: dict[str, str]) -> None:
+    for part in inside(entities(path.name)):
+        if part.kind == "PathJoinSubstitution":
+            package, *rest = part.arguments[0]
+            assert package.arguments == ("sam2_ros",)
+            assert ROOT.joinpath(*rest).is_file(), f"{path.name} names {'/'.join(rest)}"
+        if part.kind == "PythonLaunchDescriptionSource":
+            assert (path.parent / file_name(part)).is_file()
+
+
+def test_track_starts_our_executable_with_its_topics_remapped(installed_drivers: dict[str, str]) -> None:
+    node = only(entities("track.launch.py"), "Node").keywords
+    assert (node["package"], node["executable"], node["arguments"]) == ("sam2_ros", "sam2_ros", ["node"])
+    assert os.access(ROOT / "scripts" / "sam2_ros", os.X_OK)
+    assert [topic for topic, _ in node["remappings"]] == ["image", "image/compressed", "camera_info", "clicked_point"]
+
+
+def test_track_overrides_only_the_parameters_that_are_given(installed_drivers: dict[str, str]) -> None:
+    default = only(entities("track.launch.py"), "Node").keywords["parameters"]
+    given = only(entities("track.launch.py", {"model": "tiny"}), "Node").keywords["parameters"]
+    assert default[0].arguments == given[0].arguments == ("params_file",)
+    assert set(default[1]) == {"use_sim_time"}
+    assert set(given[1]) == {"use_sim_time", "model"}
+    assert given[1]["model"].arguments == ("tiny",)
+
+
+def test_included_files_get_arguments_that_they_declare(installed_drivers: dict[str, str]) -> None:
+    for path in FILES:
+        for action in entities(path.name):
+            if action.kind == "IncludeLaunchDescription":
+                included = file_name(action.arguments[0])
+                given = dict(action.keywords.get("launch_arguments", ()))
+                assert set(given) <= set(declared(entities(included)))
+
+
+def test_the_camera_demo_uses_the_driver_that_is_installed(installed_drivers: dict[str, str]) -> None:
+    assert "v4l2_camera" in only(entities("camera_demo.launch.py"), "LogInfo").keywords["msg"]
+    installed_drivers["usb_cam"] = "/opt"
+    assert only(entities("camera_demo.launch.py"), "Node").keywords["executable"] == "usb_cam_node_exe"
+
+
+def test_a_bag_brings_its_own_clock(installed_drivers: dict[str, str]) -> None:
+    found = entities("bag.launch.py")
+    assert "--clock" in only(found, "ExecuteProcess").keywords["cmd"]
+    assert dict(only(found, "IncludeLaunchDescription").keywords["launch_arguments"])["use_sim_time"] == "true"
+
+
+def test_the_parameters_that_have_an_argument_exist(installed_drivers: dict[str, str]) -> None:
+    yaml = pytest.importorskip("yaml")
+    text = (ROOT / "config" / "sam2_ros.yaml").read_text()
+    parameters = next(iter(yaml.safe_load(text).values()))["ros__parameters"]
+    every = {name: "x" for name in ("model", "device", "image_transport", "image_reliability")}
+    given = only(entities("track.launch.py", every), "Node").keywords["parameters"][1]
+    assert set(given) - {"use_sim_time"} == set(every) <= set(parameters)

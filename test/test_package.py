@@ -1,0 +1,126 @@
+"""What is installed is what is written: versions, dependencies, interfaces, share files, sizes."""
+
+import ast
+import importlib.metadata
+import re
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE_XML = ElementTree.parse(ROOT / "package.xml")
+SOURCES = sorted(path for path in (ROOT / "sam2_ros").rglob("*.py")
+                 if path.relative_to(ROOT).parts[1] not in ("msg", "srv"))
+INTERFACES = sorted([*ROOT.glob("msg/*.msg"), *ROOT.glob("srv/*.srv")])
+
+#: rosdep key of an imported module, where it is not the module's own name; None = pip only.
+ROSDEP = {"numpy": "python3-numpy", "cv2": "python3-opencv", "torch": "python3-torch", "tqdm": "python3-tqdm",
+          "yaml": "python3-yaml", "rosbags": "python3-rosbags-pip", "ament_index_python": "rclpy",
+          "builtin_interfaces": "rclpy", "rcl_interfaces": "rclpy", "rosgraph_msgs": "rclpy",
+          "safetensors": None}
+#: Rooms whose libraries are extras of the pip package, see pyproject.toml.
+EXTRAS = ("training", "evaluation")
+
+
+def declared_keys() -> set[str]:
+    return {element.text for element in PACKAGE_XML.getroot() if element.tag.endswith("depend")}
+
+
+def imported_modules(path: Path) -> set[str]:
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
+    return {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"sam2_ros"}
+
+
+def test_the_version_is_written_once() -> None:
+    try:
+        installed = importlib.metadata.version("sam2_ros")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("installed by colcon, which keeps no Python metadata")
+    assert installed == PACKAGE_XML.findtext("version")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_is_imported_is_declared_in_package_xml(path: Path) -> None:
+    if path.relative_to(ROOT).parts[1] in EXTRAS:
+        pytest.skip("its libraries are extras of the pip package")
+    keys = {ROSDEP.get(name, name) for name in imported_modules(path)} - {None}
+    assert keys <= declared_keys()
+
+
+def test_the_same_distribution_builds_and_runs() -> None:
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 cannot read TOML")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    needed = {line.split(";")[0].strip() for line in project["project"]["dependencies"] if line.startswith("ros-")}
+    built = {line for line in project["build-system"]["requires"] if line.startswith("ros-")}
+    assert len(needed) == 5
+    # std_srvs is used as it is, no message of ours contains one.
+    assert needed - built == {line for line in needed if line.startswith("ros-std-srvs")}
+
+
+def test_tested_versions_are_pinned() -> None:
+    pinned = set(re.findall(r"^([\w.-]+)==", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 cannot read TOML")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+    assert {re.match(r"[\w.-]+", line)[0].lower() for line in wanted} <= pinned
+
+
+@pytest.mark.parametrize("path", INTERFACES, ids=lambda path: path.name)
+def test_every_field_of_an_interface_is_commented(path: Path) -> None:
+    above = ""
+    for line in path.read_text().splitlines():
+        if line and not line.startswith("#") and line != "---":
+            assert "#" in line or above.startswith("#"), f"{path.name}: {line}"
+        above = line
+
+
+@pytest.mark.parametrize("path", INTERFACES, ids=lambda path: path.name)
+def test_every_interface_can_be_imported(path: Path) -> None:
+    module = pytest.importorskip(f"sam2_ros.{path.suffix[1:]}")
+    assert hasattr(module, path.stem)
+
+
+def test_the_constants_on_the_wire_are_those_of_the_tracker() -> None:
+    from sam2_ros.types import State
+    message = pytest.importorskip("sam2_ros.msg").TrackedObject
+    assert {state.name: state.value for state in State} == {
+        name: getattr(message, name) for name in ("VISIBLE", "OCCLUDED", "LOST")}
+
+
+def test_share_files_are_installed_as_they_are_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    packages = pytest.importorskip("ament_index_python.packages")
+    try:
+        share = Path(packages.get_package_share_directory("sam2_ros"))
+    except (LookupError, OSError):
+        # A virtual environment is not on AMENT_PREFIX_PATH unless somebody puts it there.
+        monkeypatch.setenv("AMENT_PREFIX_PATH", sys.prefix)
+        share = Path(packages.get_package_share_directory("sam2_ros"))
+    for folder in ("launch", "config", "msg", "srv"):
+        for path in (ROOT / folder).glob("*.*"):
+            assert (share / folder / path.name).read_text() == path.read_text(), f"{path} changed: install again"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_fit_in_a_head(path: Path) -> None:
+    assert len(path.read_text().splitlines()) < 400
+
+
+def test_95_percent_of_functions_fit_on_a_screen() -> None:
+    lengths = {f"{path.name}:{node.name}": node.end_lineno - node.lineno + 1
+               for path in SOURCES for node in ast.walk(ast.parse(path.read_text()))
+               if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
+    long = [name for name, length in lengths.items() if length >= 50]
+    assert len(long) <= 0.05 * len(lengths), f"{len(long)} of {len(lengths)} functions have 50 lines or more: {long}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_library_neither_prints_nor_exits(path: Path) -> None:
+    room = path.relative_to(ROOT).parts[1]
+    if room in ("cli.py", "demo", "__main__.py"):
+        return
+    names = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
+    assert not names & {"print", "sys.exit", "exit", "quit", "SystemExit", "os._exit", "breakpoint"}
