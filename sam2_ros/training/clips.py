@@ -1,0 +1,207 @@
+"""Clips with exact masks, drawn on the fly.
+
+Clip ``index`` of a source is always the same clip, whichever process draws it: a training
+that resumes goes on where it stopped, and a held-out set is a list of numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from sam2_ros.training.compositing import HALF, Bend, Layer, Lens, paint
+from sam2_ros.training.footage import Footage
+from sam2_ros.training.motion import camera_path, meeting, object_places, shift, smooth, sprite_matrices
+from sam2_ros.training.robot_clips import RobotClips
+from sam2_ros.training.shapes import MARGIN, Shape, draw_part, make_shapes, reshape
+from sam2_ros.training.textures import TextureBank, make_bank
+
+#: An object must cover this share of the first frame to be asked for, and at most the other.
+SMALLEST, LARGEST = 0.0012, 0.7
+#: So often is a new scene drawn when the first frame shows nothing to ask for.
+ATTEMPTS = 20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clip:
+    """frames: (T, S, S, 3) uint8 RGB; masks: (T, N, S, S) bool, each object visible on the first frame."""
+
+    frames: np.ndarray
+    masks: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class ClipStock:
+    """What clips are made of.
+
+    seed: of the drawn textures and shapes.  footage, pictures, robots: folders of videos in
+    DAVIS layout, of pictures, and of cached robot clips; None = without.  held_out: take the
+    photographs that training never uses.
+    """
+
+    seed: int = 0
+    footage: str | Path | None = None
+    pictures: str | Path | None = None
+    robots: str | Path | None = None
+    held_out: bool = False
+
+
+class ClipSource:
+    """Draws clips; made once in each worker, which takes two seconds."""
+
+    def __init__(self, stock: ClipStock) -> None:
+        self.seed = stock.seed
+        self.textures: TextureBank = make_bank(stock.seed, pictures=stock.pictures, held_out=stock.held_out)
+        self.shapes: list[Shape] = make_shapes(stock.seed)
+        self.footage = Footage(stock.footage) if stock.footage else None
+        self.robots = RobotClips(stock.robots) if stock.robots else None
+        self.grain = np.random.default_rng(stock.seed).normal(0, 32, (768, 768, 3)).clip(-127, 127).astype(np.int8)
+
+    def draw(self, index: int, frames: int, side: int, objects: int = 3) -> Clip:
+        """Clip ``index``: ``frames`` frames of ``side`` pixels, 1 to ``objects`` objects."""
+        random = np.random.default_rng((self.seed, index))
+        for _ in range(ATTEMPTS):
+            images, masks = self._scene(random, frames, side)
+            chosen = _targets(random, masks, objects)
+            if chosen:
+                images = self._through_lens(random, images)
+                return Clip(images, masks[:, chosen] >= HALF)
+        raise RuntimeError(f"{ATTEMPTS} scenes in a row without an object on the first frame (clip {index})")
+
+    def _scene(self, random: np.random.Generator, frames: int, side: int) -> tuple[np.ndarray, np.ndarray]:
+        """Pictures (T, S, S, 3) and coverages (T, K, S, S) before the lens."""
+        kind = random.random()
+        if self.robots is not None and kind > 0.7:
+            return self.robots.clip(random, frames, side)
+        if self.footage is not None and kind < 0.35:
+            backdrop, masks = self.footage.clip(random, frames, side)
+            layers = [] if random.random() < 0.4 else self._layers(random, frames, side, int(random.integers(1, 4)))
+            return _composed(backdrop, masks[:, None], layers)
+        backdrop = self._backdrop(random, frames, side)
+        camera = camera_path(random, frames, side)
+        layers = self._layers(random, frames, side, int(random.integers(2, 8)))
+        world = [_moved_with(layer, camera) for layer in layers]
+        return _composed(_seen_by(camera, backdrop, side), np.zeros((frames, 0, side, side), np.uint8), world)
+
+    def _backdrop(self, random: np.random.Generator, frames: int, side: int) -> np.ndarray:
+        """A texture, or one picture of the footage; larger than the image, for the camera to move over."""
+        if self.footage is not None and random.random() < 0.35:
+            picture = self.footage.clip(random, 1, side * 3 // 2)[0][0]
+            return np.ascontiguousarray(picture)
+        base = self.textures.texture(random, side * 3 // 2)
+        if random.random() < 0.4:  # a table or a floor: two surfaces that meet
+            other = self.textures.texture(random, side * 3 // 2)
+            edge = int(len(base) * random.uniform(0.2, 0.7))
+            base[:edge] = other[:edge] if random.random() < 0.7 else other[:edge] // 2
+        return base
+
+    def _layers(self, random: np.random.Generator, frames: int, side: int, count: int) -> list[Layer]:
+        """Far to near; some are copies of one another, some pass in front of others."""
+        layers: list[Layer] = []
+        places: list[np.ndarray] = []
+        for _ in range(count):
+            wanted = object_places(random, frames)
+            if places and random.random() < 0.3:
+                wanted = meeting(random, places[random.integers(len(places))])
+            size = float(np.exp(random.uniform(np.log(0.07), np.log(0.65))))
+            sprites = self._sprites(random, frames, int(np.clip(size * side * 1.15, 20, 200)))
+            layers.append(_layer(random, sprites, wanted, size, side))
+            places.append(wanted)
+            if random.random() < 0.2:  # a look-alike somewhere else
+                elsewhere = object_places(random, frames)
+                layers.append(_layer(random, sprites, elsewhere, size * random.uniform(0.8, 1.2), side, with_part=False))
+        return layers
+
+    def _sprites(self, random: np.random.Generator, frames: int, side: int) -> np.ndarray:
+        """(1 or T, side, side, 4): a drawn shape in a texture, or an object cut out of the footage."""
+        if self.footage is not None and random.random() < 0.15:
+            cut = self.footage.cutouts(random, frames, side)
+            if cut is not None:
+                return cut
+        coverage, shading = reshape(self.shapes[random.integers(len(self.shapes))], random, side)
+        texture = self.textures.texture(random, side)
+        if random.random() < 0.25:  # two materials
+            region = draw_part(random, coverage) > 127
+            texture[region] = self.textures.texture(random, side)[region]
+        if random.random() < 0.2:
+            shading = np.ones_like(shading)
+        colours = np.clip(texture * shading[..., None], 0, 255).astype(np.uint8)
+        return np.dstack([colours, coverage])[None]
+
+    def _through_lens(self, random: np.random.Generator, images: np.ndarray) -> np.ndarray:
+        lens, side = _lens(random, len(images)), images.shape[1]
+        for number in range(len(images)):
+            y, x = random.integers(0, len(self.grain) - side, 2) if side < len(self.grain) else (0, 0)
+            noise = np.ascontiguousarray(self.grain[y:y + side, x:x + side])
+            noise = noise if noise.shape[0] == side else cv2.resize(noise, (side, side))
+            images[number] = lens.take(images[number], number, noise)
+        return images
+
+
+def _composed(backdrop: np.ndarray, masks: np.ndarray, layers: list[Layer]) -> tuple[np.ndarray, np.ndarray]:
+    covers = []
+    for number in range(len(backdrop)):
+        behind = [np.ascontiguousarray(mask) for mask in masks[number]]
+        covers.append(paint(backdrop[number], layers, number, behind)[1])
+    side = backdrop.shape[1]
+    return backdrop, np.array(covers, np.uint8).reshape(len(backdrop), -1, side, side)
+
+
+def _seen_by(camera: np.ndarray, backdrop: np.ndarray, side: int) -> np.ndarray:
+    margin = (len(backdrop) - side) / 2
+    return np.stack([cv2.warpPerspective(backdrop, matrix @ shift(-margin, -margin), (side, side),
+                                         flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+                     for matrix in camera])
+
+
+def _moved_with(layer: Layer, camera: np.ndarray) -> Layer:
+    return Layer(layer.sprites, camera @ layer.matrices, layer.bend, layer.part, layer.shadow)
+
+
+def _layer(random: np.random.Generator, sprites: np.ndarray, places: np.ndarray, size: float, side: int,
+           with_part: bool = True) -> Layer:
+    frames, sprite = len(places), sprites.shape[1]
+    bend = None
+    if random.random() < 0.25:
+        reach = sprite * random.uniform(0.01, 0.06)
+        swing = 1.0 + smooth(random, frames, 0.8)
+        phase = random.uniform(0, 6) + smooth(random, frames, 1.0)
+        bend = Bend(np.minimum(reach * np.abs(swing), sprite * 0.1), phase, sprite * random.uniform(0.6, 2.0),
+                    bool(random.random() < 0.5))
+    part = None
+    if with_part and len(sprites) == 1 and random.random() < 0.12:
+        part = draw_part(random, np.ascontiguousarray(sprites[0, ..., 3]))
+        sprites = sprites.copy()
+        tint = random.uniform(0.4, 1.5, 3)  # a person can see where the part ends
+        region = part > 127
+        sprites[0, region, :3] = np.clip(sprites[0, region, :3] * tint + random.uniform(-30, 30), 0, 255).astype(np.uint8)
+    shadow = (0.0, 0.0, 0.0)
+    if random.random() < 0.4:
+        shadow = (*random.normal(0, 0.03, 2) * side, random.uniform(0.2, 0.7))
+    matrices = sprite_matrices(random, places, sprite, size * sprite / max(sprite - 2 * MARGIN, 1), side)
+    return Layer(sprites, matrices, bend, part, shadow)
+
+
+def _targets(random: np.random.Generator, masks: np.ndarray, most: int) -> list[int]:
+    """Which masks to ask for: visible on the first frame, and large enough there."""
+    share = (masks[0] >= HALF).mean(axis=(1, 2)) if masks.shape[1] else np.zeros(0)
+    seen = np.flatnonzero((share > SMALLEST) & (share < LARGEST))
+    return random.permutation(seen)[:most].tolist()
+
+
+def _lens(random: np.random.Generator, frames: int) -> Lens:
+    gain = random.uniform(0.75, 1.2) * random.uniform(0.92, 1.08, 3)
+    drift = 1.0 + np.stack([smooth(random, frames, 0.05 * random.random())] * 3, axis=1)
+    drift += np.stack([smooth(random, frames, 0.015) for _ in range(3)], axis=1)
+    blur = np.abs(random.normal(0, 0.5)) * (1 + smooth(random, frames, 0.5)) if random.random() < 0.4 else np.zeros(frames)
+    smear = np.zeros((frames, 2))
+    if random.random() < 0.15:
+        smear = random.normal(0, 4, 2) + np.stack([smooth(random, frames, 2), smooth(random, frames, 2)], axis=1)
+    gamma = np.exp(random.normal(0, 0.15) + smooth(random, frames, 0.04))
+    grain = float(random.exponential(4.0)) if random.random() < 0.7 else 0.0
+    quality = int(random.integers(30, 95)) if random.random() < 0.2 else 0
+    return Lens(np.clip(gain * drift, 0.4, 1.6), np.clip(gamma, 0.5, 2.0), np.clip(blur, 0, 2.5), smear,
+                min(grain, 20.0), quality)

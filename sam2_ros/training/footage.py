@@ -1,0 +1,145 @@
+"""Real videos with masks, in the layout of DAVIS, as they are and as stock to cut objects from.
+
+The folder holds ``JPEGImages/NAME/*.jpg`` and ``Annotations/NAME/*.png`` (label images, one
+value per object; beside other values 255 means unknown), or both one level deeper (``480p``).  Pictures stay
+compressed in memory until they are drawn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from sam2_ros.errors import RecordingError
+
+#: An object must cover this share of the picture to be cut out.
+SMALLEST_SHARE = 0.004
+UNKNOWN_LABEL = 255
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sequence:
+    """One video: the bytes of its pictures and label images, frame by frame."""
+
+    name: str
+    pictures: list[bytes]
+    labels: list[bytes]
+
+    def picture(self, number: int) -> np.ndarray:
+        """(H, W, 3) uint8, RGB."""
+        image = cv2.imdecode(np.frombuffer(self.pictures[number], np.uint8), cv2.IMREAD_COLOR)
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+    def label(self, number: int) -> np.ndarray:
+        """(H, W) uint8: one grey value per object; the colours of a palette become their grey values."""
+        return cv2.imdecode(np.frombuffer(self.labels[number], np.uint8), cv2.IMREAD_GRAYSCALE)
+
+
+class Footage:
+    """All sequences of one folder."""
+
+    def __init__(self, folder: str | Path) -> None:
+        """Read the folder; RecordingError when it is not in DAVIS layout or holds no sequence."""
+        root = Path(folder)
+        self.sequences = [read for path in _sequence_folders(root) if (read := _read(root, path))]
+        if not self.sequences:
+            raise RecordingError(f"{root} holds no sequences; give a folder with JPEGImages/NAME and Annotations/NAME")
+
+    def moments(self, random: np.random.Generator, frames: int) -> tuple[Sequence, list[int]]:
+        """A random sequence and the numbers of ``frames`` frames of it: forwards or backwards, at 1 to 4 times the speed."""
+        sequence = self.sequences[random.integers(len(self.sequences))]
+        count = len(sequence.pictures)
+        speed = int(min(random.integers(1, 5), max((count - 1) // max(frames - 1, 1), 1)))
+        start = int(random.integers(max(count - speed * (frames - 1), 1)))
+        numbers = [min(start + speed * step, count - 1) for step in range(frames)]
+        return sequence, numbers[::-1] if random.random() < 0.5 else numbers
+
+    def clip(self, random: np.random.Generator, frames: int, side: int) -> tuple[np.ndarray, np.ndarray]:
+        """A random stretch through a random, steady window.
+
+        Returns frames (T, side, side, 3) RGB and coverage of one object (T, side, side) uint8,
+        empty where the sequence has none inside the window.
+        """
+        sequence, numbers = self.moments(random, frames)
+        labels = [sequence.label(number) for number in numbers]
+        wanted = _an_object(random, labels[0])
+        x0, y0, x1, y1 = _a_window(random, labels[0] == wanted)
+        mirrored = random.random() < 0.5
+        size = (side, side)
+        images = np.empty((frames, side, side, 3), np.uint8)
+        masks = np.empty((frames, side, side), np.uint8)
+        for step, number in enumerate(numbers):
+            image = cv2.resize(sequence.picture(number)[y0:y1, x0:x1], size, interpolation=cv2.INTER_AREA)
+            mask = np.where(labels[step][y0:y1, x0:x1] == wanted, 255, 0).astype(np.uint8)
+            mask = cv2.resize(mask, size, interpolation=cv2.INTER_AREA)
+            images[step] = image[:, ::-1] if mirrored else image
+            masks[step] = mask[:, ::-1] if mirrored else mask
+        return images, masks
+
+    def cutouts(self, random: np.random.Generator, frames: int, side: int) -> np.ndarray | None:
+        """An object cut out of each frame, (T, side, side, 4) RGB and coverage, centred; None where it is too small."""
+        sequence, numbers = self.moments(random, frames)
+        labels = [sequence.label(number) for number in numbers]
+        wanted = _an_object(random, labels[0])
+        sprites = np.zeros((frames, side, side, 4), np.uint8)
+        for step, number in enumerate(numbers):
+            mask = labels[step] == wanted
+            if mask.mean() < SMALLEST_SHARE:
+                return None
+            sprites[step] = _sprite(sequence.picture(number), mask, side)
+        return sprites[:, :, ::-1].copy() if random.random() < 0.5 else sprites
+
+
+def _sequence_folders(root: Path) -> list[Path]:
+    """Folders of pictures, relative to JPEGImages."""
+    pictures = root / "JPEGImages"
+    if not pictures.is_dir():
+        raise RecordingError(f"{root} has no folder JPEGImages; footage is expected in the layout of DAVIS")
+    return sorted({path.parent.relative_to(pictures) for path in pictures.rglob("*.jpg")})
+
+
+def _read(root: Path, folder: Path) -> Sequence | None:
+    pictures, labels = [], []
+    for path in sorted((root / "JPEGImages" / folder).glob("*.jpg")):
+        label = root / "Annotations" / folder / f"{path.stem}.png"
+        if label.is_file():
+            pictures.append(path.read_bytes())
+            labels.append(label.read_bytes())
+    return Sequence(folder.name, pictures, labels) if len(pictures) > 1 else None
+
+
+def _an_object(random: np.random.Generator, label: np.ndarray) -> int:
+    values = [value for value, count in enumerate(np.bincount(label.ravel())) if value and count]
+    if len(values) > 1 and UNKNOWN_LABEL in values:
+        values.remove(UNKNOWN_LABEL)
+    return values[random.integers(len(values))] if values else 1
+
+
+def _a_window(random: np.random.Generator, mask: np.ndarray) -> tuple[int, int, int, int]:
+    """x0, y0, x1, y1 of a window that is between the whole picture and twice the object."""
+    height, width = mask.shape
+    tall = int(height * random.uniform(0.55, 1.0))
+    wide = int(np.clip(tall * np.exp(random.uniform(-0.15, 0.6)), 32, width))
+    moments = cv2.moments(mask.astype(np.uint8), binaryImage=True)
+    weight = max(moments["m00"], 1.0)
+    centre = (moments["m10"] / weight, moments["m01"] / weight)
+    x0 = int(np.clip(centre[0] + random.normal(0, 0.15) * wide - wide / 2, 0, width - wide))
+    y0 = int(np.clip(centre[1] + random.normal(0, 0.15) * tall - tall / 2, 0, height - tall))
+    return x0, y0, x0 + wide, y0 + tall
+
+
+def _sprite(picture: np.ndarray, mask: np.ndarray, side: int) -> np.ndarray:
+    """The object in the middle of a square, with a margin of a few per cent."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    y0, y1, x0, x1 = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    whole = np.zeros((y1 - y0, x1 - x0, 4), np.uint8)
+    whole[..., :3] = picture[y0:y1, x0:x1]
+    whole[..., 3] = cv2.blur(np.where(mask[y0:y1, x0:x1], 255, 0).astype(np.uint8), (2, 2))
+    reach = int(max(y1 - y0, x1 - x0) * 1.08) + 3
+    down, across = reach - (y1 - y0), reach - (x1 - x0)
+    whole = cv2.copyMakeBorder(whole, down // 2, down - down // 2, across // 2, across - across // 2,
+                               cv2.BORDER_CONSTANT, value=(0, 0, 0, 0))
+    return cv2.resize(whole, (side, side), interpolation=cv2.INTER_AREA)

@@ -1,0 +1,60 @@
+"""Robot scenes that were rendered beforehand, as a stock of training clips.
+
+One file is one scene: a compressed ``.npz`` with ``frames`` (T, H, W, 3) uint8 RGB and
+``labels`` (T, H, W) uint8, one value per object, 0 = background; ``ignored`` lists values
+that are no objects to ask for (the table), if any.  ``robot_scenes`` writes such files.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from sam2_ros.errors import RecordingError
+
+#: Decompressed scenes kept at hand, and how many clips are cut before one of them is replaced.
+KEPT, CLIPS_PER_SCENE = 8, 6
+
+
+class RobotClips:
+    """A folder of rendered scenes."""
+
+    def __init__(self, folder: str | Path) -> None:
+        """List the folder; RecordingError when it holds no scenes."""
+        self.files = sorted(Path(folder).glob("*.npz"))
+        if not self.files:
+            raise RecordingError(f"{folder} holds no .npz robot scenes; render some, or name no folder")
+        self._kept: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def clip(self, random: np.random.Generator, frames: int, side: int) -> tuple[np.ndarray, np.ndarray]:
+        """Pictures (T, side, side, 3) and coverages (T, K, side, side) of a random stretch and window."""
+        pictures, labels = self._scene(int(random.integers(len(self.files))))
+        count, height, width = labels.shape
+        speed = int(min(random.integers(1, 4), max((count - 1) // max(frames - 1, 1), 1)))
+        start = int(random.integers(max(count - speed * (frames - 1), 1)))
+        numbers = np.minimum(start + speed * np.arange(frames), count - 1)
+        numbers = numbers[::-1] if random.random() < 0.3 else numbers
+        tall, wide = (int(length * random.uniform(0.6, 1.0)) for length in (height, width))
+        y, x = int(random.integers(height - tall + 1)), int(random.integers(width - wide + 1))
+        values = [value for value in np.unique(labels[numbers[0], y:y + tall, x:x + wide]) if value]
+        step = -1 if random.random() < 0.5 else 1
+        images = np.empty((frames, side, side, 3), np.uint8)
+        masks = np.empty((frames, len(values), side, side), np.uint8)
+        for place, number in enumerate(numbers):
+            image = np.ascontiguousarray(pictures[number, y:y + tall, x:x + wide][:, ::step])
+            images[place] = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+            label = labels[number, y:y + tall, x:x + wide][:, ::step]
+            for row, value in enumerate(values):
+                cover = np.where(label == value, 255, 0).astype(np.uint8)
+                masks[place, row] = cv2.resize(cover, (side, side), interpolation=cv2.INTER_AREA)
+        return images, masks
+
+    def _scene(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        if number not in self._kept:
+            if len(self._kept) >= KEPT:
+                del self._kept[next(iter(self._kept))]
+            with np.load(self.files[number]) as data:
+                self._kept[number] = (data["frames"], data["labels"])
+        return self._kept[number]
