@@ -1,0 +1,358 @@
+"""Numbers for masks: arrays in, results out.  Nothing here reads a file or runs a model.
+
+J (region similarity) and F (boundary accuracy) are those of DAVIS (Perazzi et al., CVPR 2016;
+Pont-Tuset et al., 2017).  Two evaluators are in use and disagree on which frames count; the
+differences are the fields of ``Rules``, and ``DAVIS`` and ``SA_V`` are the published choices.
+Scores are between 0 and 1; ``nan`` means "there was nothing to measure".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from sam2_ros.errors import InvalidInput
+
+#: Boundary pixels match within this share of the image diagonal.
+BOUNDARY_TOLERANCE = 0.008
+#: A frame above this score counts for recall, and as "found" for recovery and identity.
+FOUND = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Which annotated frames of an object count.
+
+    skip: "ends" leaves out its first and last annotated frame (the first is prompted), "appearance"
+        the frames up to and including the first on which it is in the image, "nothing" none.
+    before_appearance: whether frames count that lie before the first on which the object is
+        either in the image or predicted; both masks are empty there, which scores 1.  Without
+        them an object that is in none of the counted frames does not count at all.
+    absent: whether frames on which the object is not in the image count at all.
+    """
+
+    skip: str = "ends"
+    before_appearance: bool = True
+    absent: bool = True
+
+    def __post_init__(self) -> None:
+        if self.skip not in ("ends", "appearance", "nothing"):
+            raise InvalidInput(f"skip is ends, appearance or nothing; got {self.skip!r}")
+
+
+#: davis2017-evaluation, semi-supervised.
+DAVIS = Rules()
+#: The evaluator of the SA-V data set (and vos-benchmark, from which it comes).
+SA_V = Rules(before_appearance=False)
+#: YouTube-VOS: from the frame after an object's first appearance.
+YOUTUBE_VOS = Rules(skip="appearance")
+EVERY_FRAME = Rules(skip="nothing")
+
+
+# -- one frame -----------------------------------------------------------------------------------
+
+def region_similarity(prediction: np.ndarray, truth: np.ndarray, ignore: np.ndarray | None = None) -> float:
+    """J: intersection over union of two (H, W) bool masks; 1 when both are empty."""
+    prediction, truth = _counted(prediction, truth, ignore)
+    union = np.count_nonzero(prediction | truth)
+    return np.count_nonzero(prediction & truth) / union if union else 1.0
+
+
+def boundary_accuracy(prediction: np.ndarray, truth: np.ndarray, ignore: np.ndarray | None = None,
+                      tolerance: float = BOUNDARY_TOLERANCE) -> float:
+    """F: harmonic mean of the shares of boundary pixels of each mask that lie near the other's boundary.
+
+    Near is within a disk of ``tolerance`` times the image diagonal, rounded up to pixels; every
+    boundary pixel may match, there is no one-to-one assignment.  1 when neither mask has a
+    boundary (both empty, or both the whole image), 0 when only one has.
+    """
+    prediction, truth = _counted(prediction, truth, ignore)
+    radius = int(np.ceil(tolerance * np.hypot(*truth.shape)))
+    window = _window(prediction, truth)
+    if window is None:
+        return 1.0
+    found, wanted = boundary(prediction)[window], boundary(truth)[window]
+    counts = np.count_nonzero(found), np.count_nonzero(wanted)
+    if not all(counts):
+        return float(counts[0] == counts[1])
+    disk = _disk(radius)
+    precision = np.count_nonzero(found & cv2.dilate(wanted.view(np.uint8), disk).view(bool)) / counts[0]
+    recall = np.count_nonzero(wanted & cv2.dilate(found.view(np.uint8), disk).view(bool)) / counts[1]
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def boundary(mask: np.ndarray) -> np.ndarray:
+    """The one-pixel boundary of an (H, W) bool mask as Berkeley's seg2bmap draws it.
+
+    A pixel is on it when it differs from its right, lower or lower-right neighbour; the border
+    of the image is no boundary.
+    """
+    edge = np.zeros(mask.shape, bool)
+    edge[:, :-1] = mask[:, :-1] != mask[:, 1:]
+    edge[:-1] |= mask[:-1] != mask[1:]
+    edge[:-1, :-1] |= mask[:-1, :-1] != mask[1:, 1:]
+    return edge
+
+
+def _counted(prediction: np.ndarray, truth: np.ndarray, ignore: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    prediction, truth = np.asarray(prediction, bool), np.asarray(truth, bool)
+    if prediction.shape != truth.shape or truth.ndim != 2:
+        raise InvalidInput(f"masks of one image have one size, got {prediction.shape} and {truth.shape}")
+    return (prediction, truth) if ignore is None else (prediction & ~ignore, truth & ~ignore)
+
+
+def _window(first: np.ndarray, second: np.ndarray) -> tuple[slice, slice] | None:
+    """The part of the image that holds both masks with the pixel above and to the left of them."""
+    either = first | second
+    columns, rows = np.flatnonzero(either.any(axis=0)), np.flatnonzero(either.any(axis=1))
+    if not len(columns):
+        return None
+    return (slice(max(rows[0] - 1, 0), rows[-1] + 1), slice(max(columns[0] - 1, 0), columns[-1] + 1))
+
+
+def _disk(radius: int) -> np.ndarray:
+    y, x = np.ogrid[-radius:radius + 1, -radius:radius + 1]
+    return (x * x + y * y <= radius * radius).astype(np.uint8)
+
+
+# -- one object ----------------------------------------------------------------------------------
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Mean, recall (share of frames above 0.5) and decay (first minus last quarter) of a score over frames."""
+
+    mean: float
+    recall: float
+    decay: float
+
+    @classmethod
+    def of(cls, scores: np.ndarray) -> Statistics:
+        """Of (T,) scores of one object in time order; nan entries are left out."""
+        if not len(scores) or np.isnan(scores).all():
+            return cls(np.nan, np.nan, np.nan)
+        # Four overlapping bins by rounded position, as DAVIS does (its 8-bit positions, wrong
+        # beyond 256 frames, are not imitated).
+        ends = np.round(np.linspace(1, len(scores), 5) + 1e-10).astype(int) - 1
+        bins = [scores[start:stop + 1] for start, stop in zip(ends[:-1], ends[1:])]
+        known = scores[~np.isnan(scores)]
+        return cls(float(known.mean()), float((known > FOUND).mean()), _mean(bins[0]) - _mean(bins[3]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ObjectScores:
+    """What was measured of one object on every image; arrays are (T,) in time order.
+
+    j, f: nan where the object was not annotated.  absent: truth says it is not in the image.
+    predicted: the mask found is not empty.  occluded: the tracker says that it is not seen.
+    matched: id of the true object that its mask lies on, 0 for none.
+    """
+
+    id: int
+    name: str
+    stamps: np.ndarray
+    j: np.ndarray
+    f: np.ndarray
+    absent: np.ndarray
+    predicted: np.ndarray
+    occluded: np.ndarray
+    matched: np.ndarray
+
+    def counted(self, rules: Rules = DAVIS) -> np.ndarray:
+        """(T,) bool: the frames that count under ``rules``."""
+        counts = ~np.isnan(self.j)
+        annotated, there = np.flatnonzero(counts), np.flatnonzero(counts & ~self.absent)
+        if rules.skip == "ends":
+            counts[annotated[:1]] = counts[annotated[-1:]] = False
+        elif rules.skip == "appearance":
+            counts[:there[0] + 1 if len(there) else None] = False
+        if not rules.before_appearance:
+            shown = np.flatnonzero(counts & (~self.absent | self.predicted))
+            counts[:shown[0] if len(shown) else None] = False
+            counts &= bool((counts & ~self.absent).any())
+        if not rules.absent:
+            counts &= ~self.absent
+        return counts
+
+    def result(self, rules: Rules = DAVIS) -> ObjectResult:
+        """Everything about this object under ``rules``."""
+        counts = self.counted(rules)
+        j, f = Statistics.of(self.j[counts]), Statistics.of(self.f[counts])
+        annotated = ~np.isnan(self.j)
+        return ObjectResult(
+            self.id, self.name, int(counts.sum()), (j.mean + f.mean) / 2, j, f,
+            occlusion(self.occluded[annotated], self.absent[annotated]),
+            recovery(self.j[annotated], self.absent[annotated]), identity_switches(self.matched))
+
+
+@dataclass(frozen=True, slots=True)
+class Occlusion:
+    """How well "not visible" is flagged; positives are frames on which the truth is empty.
+
+    precision, recall, f1: over frames; nan where there is nothing to divide by.
+    delay: mean number of frames by which the flag follows a disappearance or a return.
+    missed: changes that the flag had not followed when the next one came.
+    """
+
+    precision: float
+    recall: float
+    f1: float
+    delay: float
+    missed: int
+    absent_frames: int
+    flagged_frames: int
+    both: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """Returns after an absence: how many there were, how many were recovered, and after how many frames."""
+
+    returns: int
+    recovered: int
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectResult:
+    """One object of one sequence."""
+
+    id: int
+    name: str
+    frames: int
+    j_and_f: float
+    j: Statistics
+    f: Statistics
+    occlusion: Occlusion
+    recovery: Recovery
+    identity_switches: int
+
+
+def occlusion(flagged: np.ndarray, absent: np.ndarray) -> Occlusion:
+    """Compare the (T,) bool flag "occluded" with the truth "the object is not in the image"."""
+    flagged, absent = np.asarray(flagged, bool), np.asarray(absent, bool)
+    both, claimed, true = (flagged & absent).sum(), flagged.sum(), absent.sum()
+    changes = np.flatnonzero(absent[1:] != absent[:-1]) + 1
+    delays, missed = [], 0
+    for start, stop in zip(changes, [*changes[1:], len(absent)]):
+        agrees = np.flatnonzero(flagged[start:stop] == absent[start:stop])
+        delays.extend(agrees[:1].tolist())
+        missed += not len(agrees)
+    return Occlusion(*_agreement(both, claimed, true), _mean(delays), missed, int(true), int(claimed), int(both))
+
+
+def recovery(j: np.ndarray, absent: np.ndarray, threshold: float = FOUND) -> Recovery:
+    """Was an object found again after each absence, before it left again?  j: (T,); absent: (T,) bool."""
+    changes = np.flatnonzero(absent[1:] != absent[:-1]) + 1
+    delays = []
+    returns = [(start, stop) for start, stop in zip(changes, [*changes[1:], len(absent)]) if not absent[start]]
+    for start, stop in returns:
+        delays.extend(np.flatnonzero(j[start:stop] >= threshold)[:1].tolist())
+    return Recovery(len(returns), len(delays), _mean(delays))
+
+
+def identity_switches(matched: np.ndarray) -> int:
+    """How often a mask moved from one true object to another; ``matched`` (T,) holds ids, 0 for none."""
+    seen = np.asarray(matched)[np.asarray(matched) != 0]
+    return int((seen[1:] != seen[:-1]).sum())
+
+
+def match(prediction: np.ndarray, truths: Mapping[int, np.ndarray], threshold: float = FOUND) -> int:
+    """The id of the true mask that ``prediction`` overlaps best, with an IoU of at least ``threshold``; else 0."""
+    if not truths or not prediction.any():
+        return 0
+    best, identity = max((region_similarity(prediction, mask), -number) for number, mask in truths.items())
+    return -identity if best >= threshold else 0
+
+
+# -- many objects --------------------------------------------------------------------------------
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Means over objects, all objects of all sequences weighing the same (as both evaluators do)."""
+
+    objects: int
+    j_and_f: float
+    j: Statistics
+    f: Statistics
+    occlusion: Occlusion
+    recovery: Recovery
+    identity_switches: int
+
+
+def summary(results: Sequence[ObjectResult]) -> Summary:
+    """Combine objects: scores are averaged, frames of the occlusion flag and returns are pooled."""
+    def average(part: str) -> Statistics:
+        rows = [getattr(result, part) for result in results]
+        return Statistics(*(_mean([getattr(row, name) for row in rows]) for name in ("mean", "recall", "decay")))
+
+    j, f = average("j"), average("f")
+    flags = [result.occlusion for result in results]
+    counts = [sum(getattr(flag, name) for flag in flags) for name in ("both", "flagged_frames", "absent_frames")]
+    pooled = Occlusion(*_agreement(*counts), _mean([flag.delay for flag in flags]),
+                       sum(flag.missed for flag in flags), counts[2], counts[1], counts[0])
+    returns = [result.recovery for result in results]
+    recovered = Recovery(sum(item.returns for item in returns), sum(item.recovered for item in returns),
+                         _mean([item.delay for item in returns]))
+    return Summary(len(results), (j.mean + f.mean) / 2, j, f, pooled, recovered,
+                   sum(result.identity_switches for result in results))
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Durations of one stage in milliseconds."""
+
+    count: int
+    mean: float
+    p50: float
+    p95: float
+    p99: float
+    maximum: float
+
+
+def latency(milliseconds: Iterable[float]) -> Latency:
+    """Percentiles by linear interpolation."""
+    values = np.fromiter(milliseconds, np.float64)
+    if not len(values):
+        return Latency(0, *[np.nan] * 5)
+    p50, p95, p99 = np.percentile(values, (50, 95, 99))
+    return Latency(len(values), float(values.mean()), float(p50), float(p95), float(p99), float(values.max()))
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Mean difference of paired scores with a bootstrap confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+    confidence: float
+
+
+def paired_difference(first: np.ndarray, second: np.ndarray, confidence: float = 0.95, draws: int = 10_000,
+                      seed: int = 0) -> Difference:
+    """Mean of ``second - first`` (N,) paired by object; percentile bootstrap over the objects, seeded."""
+    differences = np.asarray(second, np.float64) - np.asarray(first, np.float64)
+    differences = differences[~np.isnan(differences)]
+    if not len(differences):
+        return Difference(np.nan, np.nan, np.nan, confidence)
+    chosen = np.random.default_rng(seed).integers(0, len(differences), (draws, len(differences)))
+    tail = 50 * (1 - confidence)
+    low, high = np.percentile(differences[chosen].mean(axis=1), (tail, 100 - tail))
+    return Difference(float(differences.mean()), float(low), float(high), confidence)
+
+
+def _agreement(both: int, claimed: int, true: int) -> tuple[float, float, float]:
+    """Precision, recall and F1 from counts."""
+    precision = float(both / claimed) if claimed else np.nan
+    recall = float(both / true) if true else np.nan
+    return precision, recall, float(2 * both / (claimed + true)) if claimed + true else np.nan
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Mean without the nan entries; nan when nothing is left."""
+    known = np.asarray(values, np.float64)
+    known = known[~np.isnan(known)]
+    return float(known.mean()) if len(known) else np.nan
