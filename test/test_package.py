@@ -69,6 +69,16 @@ def test_tested_versions_are_pinned() -> None:
     assert {re.match(r"[\w.-]+", line)[0].lower() for line in wanted} <= pinned
 
 
+def test_every_data_file_of_the_package_is_installed() -> None:
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 cannot read TOML")
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["sam2_ros"]
+    packed = {path for pattern in patterns for path in (ROOT / "sam2_ros").glob(pattern)}
+    generated = {"msg", "srv", "__pycache__"}
+    data = {path for path in (ROOT / "sam2_ros").rglob("*") if path.is_file()
+            and path.suffix not in (".py", ".pyc", ".so") and not generated & set(path.parts)}
+    assert data <= packed, "name them in pyproject.toml, package-data"
+
+
 @pytest.mark.parametrize("path", INTERFACES, ids=lambda path: path.name)
 def test_every_field_of_an_interface_is_commented(path: Path) -> None:
     above = ""
