@@ -48,11 +48,22 @@ class RotaryAttention(Attention):
         place in an image (object pointers) and are not turned.
         """
         tokens = queries.shape[1]
-        queries, keys = self.q_proj(queries), self.k_proj(keys)
+        queries, keys = _project_by_halves(self.q_proj, queries), _project_by_halves(self.k_proj, keys)
         placed = keys[:, :keys.shape[1] - unplaced].unflatten(1, (-1, tokens))  # (N, M, T, C)
         placed = rotate(placed, *table).flatten(1, 2)
         keys = placed if not unplaced else torch.cat((placed, keys[:, -unplaced:]), dim=1)
         return self.attend(rotate(queries, *table), keys, self.v_proj(values))
+
+
+def _project_by_halves(projection: nn.Linear, x: Tensor) -> Tensor:
+    """Project, with the even output channels before the odd ones.
+
+    The published weights turn neighbouring channels together.  Dot products do not mind a
+    common order of channels, and halves are several times faster to turn than neighbours.
+    """
+    weight, bias = (parameter.unflatten(0, (-1, 2)).transpose(0, 1).flatten(0, 1)
+                    for parameter in (projection.weight, projection.bias))
+    return F.linear(x, weight, bias)
 
 
 class TwoWayBlock(nn.Module):

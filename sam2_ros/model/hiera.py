@@ -103,7 +103,8 @@ class PatchEmbed(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) to (B, S / 4, S / 4, width)."""
-        return self.proj(images).permute(0, 2, 3, 1)
+        # Tokens keep their channels together from here on; so does the convolution, then nothing is copied.
+        return self.proj(images.contiguous(memory_format=torch.channels_last)).permute(0, 2, 3, 1)
 
 
 class Hiera(nn.Module):
@@ -115,6 +116,7 @@ class Hiera(nn.Module):
         background, window = size.position_background_size, size.window_spec[0]
         self.pos_embed = nn.Parameter(torch.zeros(1, size.embed_dim, background, background))
         self.pos_embed_window = nn.Parameter(torch.zeros(1, size.embed_dim, window, window))
+        self.register_buffer("enlargement", _bicubic(background, size.image_size // 4), persistent=False)
         self.stage_ends = [sum(size.stages[:i + 1]) - 1 for i in range(4)]
         self.blocks = nn.ModuleList(_blocks(size))
         self._initialise()
@@ -130,8 +132,7 @@ class Hiera(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """(B, 3, S, S) to four features (B, channels, side, side), strides 4, 8, 16 and 32."""
-        tokens = self.patch_embed(images)
-        tokens = tokens + self._positions(tokens.shape[1], tokens.shape[2])
+        tokens = self.patch_embed(images) + self._positions()
         features = []
         for index, block in enumerate(self.blocks):
             tokens = block(tokens)
@@ -139,12 +140,17 @@ class Hiera(nn.Module):
                 features.append(tokens.permute(0, 3, 1, 2))
         return features
 
-    def _positions(self, height: int, width: int) -> Tensor:
+    def _positions(self) -> Tensor:
         """A coarse embedding of the whole image plus one repeated in each window (https://arxiv.org/abs/2311.05613)."""
-        whole = F.interpolate(self.pos_embed, size=(height, width), mode="bicubic")
-        window = self.pos_embed_window.shape[-1]
-        repeated = self.pos_embed_window.tile(1, 1, height // window, width // window)
-        return (whole + repeated).permute(0, 2, 3, 1)  # (1, H, W, C)
+        whole = self.enlargement @ self.pos_embed @ self.enlargement.T  # (1, C, H, W)
+        repeats = whole.shape[-1] // self.pos_embed_window.shape[-1]
+        return (whole + self.pos_embed_window.tile(1, 1, repeats, repeats)).permute(0, 2, 3, 1)
+
+
+def _bicubic(small: int, large: int) -> Tensor:
+    """The (large, small) matrix that enlarges a column of values as bicubic interpolation does."""
+    columns = torch.eye(small)[None, :, :, None]  # a column for each of the small positions
+    return F.interpolate(columns, size=(large, 1), mode="bicubic")[0, :, :, 0].T.contiguous()
 
 
 def _blocks(size: Size) -> list[Block]:

@@ -1,4 +1,4 @@
-"""The neck: trunk features of four strides become three of one width (feature pyramid, paper appendix C.1)."""
+"""The neck: trunk features of four strides become one for memories and two for sharp edges (paper, appendix C.1)."""
 
 from __future__ import annotations
 
@@ -21,13 +21,24 @@ class Neck(nn.Module):
             nn.Sequential(OrderedDict(conv=nn.Conv2d(channels, size.hidden_dim, kernel_size=1)))
             for channels in reversed(size.channels))
 
-    def forward(self, features: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Features of strides 4, 8, 16, 32 to (B, C, side, side) of strides 4, 8, 16."""
-        stride32, stride16, stride8, stride4 = (
-            conv(feature) for conv, feature in zip(self.convs, reversed(features)))
+    def forward(self, features: list[Tensor], narrow4: nn.Conv2d, narrow8: nn.Conv2d
+                ) -> tuple[Tensor, Tensor, Tensor]:
+        """Features of strides 4, 8, 16, 32 to three of strides 4, 8, 16.
+
+        narrow4, narrow8: the mask decoder's 1 x 1 convolutions, applied to the two sharp ones.
+        """
+        stride32, stride16, stride8, stride4 = (conv.conv for conv in self.convs)
         # In float32 also under autocast, as the published weights were trained.
-        coarse = F.interpolate(stride32.float(), scale_factor=2.0, mode="nearest")
-        return stride4, stride8, stride16 + coarse
+        coarse = F.interpolate(stride32(features[3]).float(), scale_factor=2.0, mode="nearest")
+        return (_convolve_twice(features[0], stride4, narrow4), _convolve_twice(features[1], stride8, narrow8),
+                stride16(features[2]) + coarse)
+
+
+def _convolve_twice(x: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> Tensor:
+    """Two 1 x 1 convolutions as the one they amount to: the wide map between them is the largest of all."""
+    weight = second.weight.flatten(1) @ first.weight.flatten(1)
+    bias = second.weight.flatten(1) @ first.bias + second.bias
+    return F.conv2d(x, weight[..., None, None], bias)
 
 
 class ImageEncoder(nn.Module):
@@ -38,6 +49,6 @@ class ImageEncoder(nn.Module):
         self.trunk = Hiera(size)
         self.neck = Neck(size)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, 3, S, S) to (B, C, side, side) of strides 4, 8, 16."""
-        return self.neck(self.trunk(images))
+    def forward(self, images: Tensor, narrow4: nn.Conv2d, narrow8: nn.Conv2d) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, 3, S, S) to (B, C/8, 4h, 4w), (B, C/4, 2h, 2w) and (B, C, h, w); see Neck."""
+        return self.neck(self.trunk(images), narrow4, narrow8)

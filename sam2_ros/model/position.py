@@ -54,13 +54,12 @@ def rotary_table(channels: int, side: int) -> tuple[Tensor, Tensor]:
 
 
 def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Turn each pair of neighbouring channels by its angle.
+    """Turn each channel of the first half together with its fellow of the second half.
 
     x: (..., T, C); cosine, sine: (T, C / 2).  Computed in float32, returned in x's type.
     """
-    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)  # (..., T, C / 2)
-    turned = torch.stack((even * cosine - odd * sine, even * sine + odd * cosine), dim=-1)
-    return turned.flatten(-2).type_as(x)
+    first, second = x.float().chunk(2, dim=-1)  # (..., T, C / 2)
+    return torch.cat((first * cosine - second * sine, first * sine + second * cosine), dim=-1).type_as(x)
 
 
 class FourierPositions(nn.Module):

@@ -132,6 +132,7 @@ class SAM2(nn.Module):
             self.no_obj_embed_spatial = _small_parameter(1, memory_width)
             self.obj_ptr_tpos_proj = nn.Linear(width, memory_width)
         self.register_buffer("memory_position", sine_grid(memory_width, size.grid), persistent=False)
+        self.to(memory_format=torch.channels_last)  # the faster layout for what alternates between maps and tokens
 
     def encode_image(self, images: Tensor) -> ImageFeatures:
         """Look at images (B, 3, S, S), RGB, as pixels.normalise makes them: once per frame.
@@ -142,9 +143,9 @@ class SAM2(nn.Module):
         if images.shape[-2:] != (side, side):
             raise InvalidInput(f"this model takes {side}x{side} images, got {tuple(images.shape)}; "
                                "use pixels.normalise, or build the size with .at(side)")
-        stride4, stride8, stride16 = self.image_encoder(images)
         decoder = self.sam_mask_decoder
-        return ImageFeatures(stride16, decoder.conv_s1(stride8), decoder.conv_s0(stride4))
+        stride4, stride8, stride16 = self.image_encoder(images, decoder.conv_s0, decoder.conv_s1)
+        return ImageFeatures(stride16, stride8, stride4)
 
     def attend(self, features: ImageFeatures, memories: Memories | None) -> Tensor:
         """The image as each object sees it, given its memories: (N, C, h, w).
