@@ -8,7 +8,8 @@
     │   └── UnknownObject       a name that no tracked object carries
     ├── CheckpointError         weights that cannot be loaded
     ├── RecordingError          a bag, video or folder that cannot be read or written
-    └── MissingDependency       an optional library that this request needs
+    ├── MissingDependency       an optional library that this request needs
+    └── Unanswered              the tracker is too busy, or on its way out, to answer
 
 Each message names the offending value and the remedy.  Code that receives data from
 outside (a callback, a command line) catches ``Sam2RosError`` and nothing wider.
@@ -52,3 +53,7 @@ class RecordingError(Sam2RosError):
 
 class MissingDependency(Sam2RosError, ImportError):
     """A request needs an optional library that is not importable here."""
+
+
+class Unanswered(Sam2RosError):
+    """The tracker is too busy to answer, or the node is shutting down."""

@@ -211,6 +211,10 @@ class Tracker:
         self._objects.clear()
         self._moments.clear()
 
+    def at(self, stamp: int) -> list[Track]:
+        """Every object on the remembered frame of ``stamp`` (nanoseconds; 0 = newest), in id order.  Raises UnknownStamp."""
+        return self._report(self._moment_at(stamp), self._objects.values())
+
     def current(self) -> list[Track]:
         """Every object on the newest frame, in id order."""
         return self._report(self._moments[-1], self._objects.values()) if self._moments else []

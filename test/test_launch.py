@@ -152,7 +152,7 @@ def test_a_bag_brings_its_own_clock(installed_drivers: dict[str, str]) -> None:
 
 def test_the_parameters_that_have_an_argument_exist(installed_drivers: dict[str, str]) -> None:
     yaml = pytest.importorskip("yaml")
-    text = (ROOT / "config" / "sam2_ros.yaml").read_text()
+    text = (ROOT / "config" / "track.yaml").read_text()
     parameters = next(iter(yaml.safe_load(text).values()))["ros__parameters"]
     every = {name: "x" for name in ("model", "device", "image_transport", "image_reliability")}
     given = only(entities("track.launch.py", every), "Node").keywords["parameters"][1]

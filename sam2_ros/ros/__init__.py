@@ -1,0 +1,1 @@
+"""The room where ROS is spoken: one node around one tracker."""

@@ -1,0 +1,144 @@
+"""Clicks of the operator's tools as pixels.
+
+``clicked_point`` (geometry_msgs/PointStamped) is what RViz and Foxglove publish in 3-D and
+some image viewers in pixels; ``<image>_mouse_left`` (geometry_msgs/Point) is rqt_image_view.
+A point without a frame, or with z = 0 in the image's own frame, is a pixel.  A point in front
+of the camera is projected through camera_info; one in another frame is first brought to the
+camera through tf2, where that is installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+from geometry_msgs.msg import Point, PointStamped
+from rclpy.node import Node as RosNode
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.time import Time
+from sensor_msgs.msg import CameraInfo
+
+from sam2_ros.errors import InvalidPrompt, MissingDependency, Sam2RosError
+from sam2_ros.messages import nanoseconds
+from sam2_ros.ros.camera import Camera
+from sam2_ros.ros.parameters import Parameters
+
+try:
+    import tf2_ros
+except ImportError:  # no wheel brings it
+    tf2_ros = None
+
+#: Lens models of camera_info that OpenCV computes as a fisheye; every other one as its standard model.
+FISHEYE = ("equidistant", "fisheye")
+
+
+class Clicks:
+    """Subscribes to clicks and hands them on as pixels."""
+
+    def __init__(self, node: RosNode, parameters: Parameters, camera: Camera,
+                 on_click: Callable[[float, float, int], None]) -> None:
+        """on_click is given x and y in pixels and the stamp of the click in nanoseconds, 0 = now."""
+        self._parameters = parameters
+        self._camera = camera
+        self._on_click = on_click
+        self._logger = node.get_logger()
+        self._info: CameraInfo | None = None
+        self._buffer = tf2_ros.Buffer() if tf2_ros else None
+        self._listener = tf2_ros.TransformListener(self._buffer, node) if tf2_ros else None
+        image_topic = camera.topics["raw"]
+        node.create_subscription(CameraInfo, info_topic(node, image_topic), self._on_info, qos_profile_sensor_data)
+        node.create_subscription(PointStamped, "clicked_point", self._on_point, QoSProfile(depth=10))
+        node.create_subscription(Point, f"{image_topic}_mouse_left", self._on_pixel, QoSProfile(depth=10))
+
+    def pixel(self, message: PointStamped) -> tuple[float, float]:
+        """The pixel of a stamped point.  Raises InvalidPrompt or MissingDependency when it cannot be found."""
+        frame, point = message.header.frame_id, message.point
+        in_camera = frame in (self._camera.frame_id, self._info.header.frame_id if self._info else "")
+        if not frame or (in_camera and point.z == 0):
+            return point.x, point.y
+        if self._info is None:
+            raise InvalidPrompt(f"a click in frame {frame!r} needs camera_info to become a pixel, and none has arrived")
+        position = np.array([point.x, point.y, point.z])
+        if not in_camera:
+            position = self._in_camera(position, message.header)
+        return project(position, self._info, self._parameters.node.image_is_rectified)
+
+    def _in_camera(self, position: np.ndarray, header: Any) -> np.ndarray:
+        """A position (3,) in the frame of ``header`` as one in the camera's optical frame, metres."""
+        target = self._info.header.frame_id
+        if self._buffer is None:
+            raise MissingDependency(f"a click in frame {header.frame_id!r} needs tf2_ros, which is not installed; "
+                                    f"click in the camera's frame {target!r}")
+        when = Time.from_msg(header.stamp)
+        if not self._buffer.can_transform(target, header.frame_id, when):
+            when = Time()  # the newest transform there is
+        try:
+            return moved(position, self._buffer.lookup_transform(target, header.frame_id, when).transform)
+        except tf2_ros.TransformException as error:
+            raise InvalidPrompt(f"a click in frame {header.frame_id!r} cannot be seen from the camera: {error}") from error
+
+    def _on_info(self, message: CameraInfo) -> None:
+        self._info = message
+
+    def _on_point(self, message: PointStamped) -> None:
+        try:
+            x, y = self.pixel(message)
+        except Sam2RosError as error:
+            self._logger.warning(f"click refused: {error}")
+            return
+        self._on_click(x, y, nanoseconds(message.header.stamp))
+
+    def _on_pixel(self, message: Point) -> None:
+        self._on_click(message.x, message.y, 0)
+
+
+def info_topic(node: RosNode, image_topic: str) -> str:
+    """The topic of camera_info: as remapped, else the sibling of the image topic."""
+    name = node.resolve_topic_name("camera_info")
+    if name != node.resolve_topic_name("camera_info", only_expand=True):
+        return name
+    return f"{image_topic.rpartition('/')[0]}/camera_info"
+
+
+def project(position: np.ndarray, info: Any, rectified: bool) -> tuple[float, float]:
+    """The pixel of a position (3,) in the optical frame (z forward, metres), by a sensor_msgs/CameraInfo.
+
+    rectified: the image is undistorted, so P applies instead of K and D.  Binning and the
+    region of interest are those of the image, as in REP 104.
+    Raises InvalidPrompt behind the camera or without a calibration.
+    """
+    if not np.isfinite(position).all() or position[2] <= 0:
+        raise InvalidPrompt(f"the point {np.round(position, 3).tolist()} is not in front of the camera")
+    if not info.k[0] or (rectified and not info.p[0]):
+        raise InvalidPrompt("camera_info holds no calibration, so a click in 3-D has no pixel")
+    if rectified:
+        u, v, w = np.reshape(info.p, (3, 4)) @ [*position, 1.0]
+        x, y = u / w, v / w
+    else:
+        x, y = _distorted(position, np.reshape(info.k, (3, 3)), np.array(info.d, np.float64), info.distortion_model)
+    across, down = max(info.binning_x, 1), max(info.binning_y, 1)
+    return (float((x - info.roi.x_offset + 0.5) / across - 0.5),
+            float((y - info.roi.y_offset + 0.5) / down - 0.5))
+
+
+def _distorted(position: np.ndarray, camera: np.ndarray, lens: np.ndarray, model: str) -> tuple[float, float]:
+    function = cv2.fisheye.projectPoints if model in FISHEYE else cv2.projectPoints
+    nothing = np.zeros(3)
+    try:
+        if lens.any():
+            pixel, _ = function(position.reshape(1, 1, 3), nothing, nothing, camera, lens)
+            return tuple(pixel.reshape(2))
+    except cv2.error as error:
+        raise InvalidPrompt(f"camera_info's {len(lens)} coefficients of {model!r} cannot be used: {error.err}") from error
+    u, v, w = camera @ position
+    return u / w, v / w
+
+
+def moved(position: np.ndarray, transform: Any) -> np.ndarray:
+    """A position (3,) through a geometry_msgs/Transform: rotated by its unit quaternion, then shifted."""
+    rotation, shift = transform.rotation, transform.translation
+    axis = np.array([rotation.x, rotation.y, rotation.z])
+    turned = 2.0 * np.cross(axis, position)
+    return position + rotation.w * turned + np.cross(axis, turned) + np.array([shift.x, shift.y, shift.z])

@@ -1,0 +1,61 @@
+"""Boxes of a detector: vision_msgs/Detection2DArray on ``detections``, where that package is installed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.node import Node as RosNode
+from rclpy.qos import QoSProfile
+
+from sam2_ros.messages import nanoseconds
+from sam2_ros.ros.parameters import Parameters
+from sam2_ros.ros.session import Detection
+
+try:
+    from vision_msgs.msg import Detection2DArray
+except ImportError:  # no wheel brings it
+    Detection2DArray = None
+
+TOPIC = "detections"
+
+
+def subscribe(node: RosNode, parameters: Parameters, on_detections: Callable[[list[Detection], int], None]) -> bool:
+    """Hand detections and the stamp of their image (nanoseconds) on; False where vision_msgs is not installed."""
+    if Detection2DArray is None:
+        return False
+
+    def on_message(message: Any) -> None:
+        found = read(message, parameters.node.detection_score)
+        if found:
+            on_detections(found, nanoseconds(message.header.stamp))
+
+    node.create_subscription(Detection2DArray, TOPIC, on_message, QoSProfile(depth=5))
+    return True
+
+
+def read(message: Any, least_score: float) -> list[Detection]:
+    """The detections of a vision_msgs/Detection2DArray whose best score is at least ``least_score``.
+
+    A turned box becomes the upright one around it.  Boxes without a finite positive size are
+    left out; a detection without any hypothesis counts as certain.
+    """
+    detections = []
+    for detection in message.detections:
+        best = max((result.hypothesis for result in detection.results), key=lambda guess: guess.score, default=None)
+        box = _upright(detection.bbox)
+        if box is None or (best is not None and not best.score >= least_score):
+            continue
+        detections.append(Detection(box, name=detection.id, label=best.class_id if best else ""))
+    return detections
+
+
+def _upright(box: Any) -> tuple[float, float, float, float] | None:
+    # vision_msgs 3 keeps x and y in the centre itself.
+    centre = getattr(box.center, "position", box.center)
+    cosine, sine = abs(math.cos(box.center.theta)), abs(math.sin(box.center.theta))
+    width, height = cosine * box.size_x + sine * box.size_y, sine * box.size_x + cosine * box.size_y
+    corners = (centre.x - width / 2, centre.y - height / 2, centre.x + width / 2, centre.y + height / 2)
+    valid = all(map(math.isfinite, corners)) and width > 0 and height > 0
+    return corners if valid else None

@@ -1,0 +1,140 @@
+"""The node: camera images and prompts in, masks and states out.
+
+    camera ─Image→ Camera ─→ [mailbox: newest wins] ─→ Worker, which owns the Tracker ─→ Replies
+    click, box, prompt, service call ─→ Prompts ─→ [mailbox: in order] ─┘
+
+Callbacks fill the mailbox and return.  See ``parameters`` for what can be set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+import rclpy
+from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import ParameterException
+from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.node import Node as RosNode
+from rclpy.utilities import remove_ros_args
+
+from sam2_ros.errors import Sam2RosError
+from sam2_ros.large_images import make_room
+from sam2_ros.ros import clicks, detections
+from sam2_ros.ros.camera import Camera
+from sam2_ros.ros.parameters import Parameters
+from sam2_ros.ros.prompts import THREADS, Prompts
+from sam2_ros.ros.replies import Replies
+from sam2_ros.ros.session import Session
+from sam2_ros.ros.status import Status
+from sam2_ros.ros.worker import QUIET, Worker
+from sam2_ros.tracker import Tracker
+
+#: Seconds between looks at what is published.
+LOOK = 0.25
+
+MakeTracker = Callable[[Parameters], tuple[Tracker, str]]
+
+
+def make_tracker(parameters: Parameters) -> tuple[Tracker, str]:
+    """The tracker that the parameters ask for, and what it is in a few words.  Raises CheckpointError."""
+    from sam2_ros import checkpoint
+
+    settings = parameters.node
+    model = checkpoint.load(settings.model, settings.device)
+    return Tracker(model, parameters.tracker), f"{settings.model} at {model.size.image_size} pixels"
+
+
+class Node(RosNode):
+    """Everything that is connected to one tracker."""
+
+    def __init__(self, make: MakeTracker = make_tracker) -> None:
+        """Load the model, then subscribe.  Raises Sam2RosError for parameters or weights that cannot be used."""
+        super().__init__("sam2_ros")
+        self.parameters = Parameters(self)
+        tracker, description = make(self.parameters)
+        replies = Replies(self, self.parameters)
+        self.worker = Worker(Session(tracker, self.parameters), replies.publish, self.get_logger())
+        self.prompts = Prompts(self, self.parameters, self.worker)
+        self.camera = Camera(self, self.parameters, self.worker.put_image)
+        self.clicks = clicks.Clicks(self, self.parameters, self.camera, self.prompts.click)
+        detects = detections.subscribe(self, self.parameters, self.prompts.detections)
+        self._say_what_is_missing(detects)
+        self.status = Status(self.camera, self.worker, self.parameters, self.get_logger(), self.prompts.topic)
+        # Real time: with use_sim_time and no /clock the node must still say why it is silent.
+        self.create_timer(LOOK, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.worker.start()
+        self.get_logger().info(
+            f"ready: {description}; images from {self.camera.topics['raw']} "
+            f"({self.parameters.node.image_transport}), prompts on {self.prompts.topic}, masks on {replies.masks_topic}")
+
+    def close(self) -> None:
+        """End the worker; call it before the node is destroyed."""
+        self.worker.stop()
+
+    def _look(self) -> None:
+        self.camera.look()
+        self.status.look()
+
+    def _say_what_is_missing(self, detects: bool) -> None:
+        if not detects:
+            self.get_logger().info("vision_msgs is not installed: there is no detections topic, send boxes as prompts")
+        if clicks.tf2_ros is None:
+            self.get_logger().info("tf2_ros is not installed: clicked points must be pixels or in the camera's frame")
+
+
+def main(args: Sequence[str] | None = None, make: MakeTracker = make_tracker) -> int:
+    """Run the node until it is interrupted; the exit code, 0 after SIGINT and SIGTERM.
+
+    args: without the program's name, None = those of the process.  make: what builds the tracker.
+    """
+    args = list(sys.argv[1:] if args is None else args)
+    _parser().parse_args(remove_ros_args(args))
+    make_room()
+    node, executor = None, None
+    try:
+        rclpy.init(args=args)
+        node = Node(make)
+        executor = MultiThreadedExecutor(THREADS)
+        executor.add_node(node)
+        _spin(executor, node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass  # the usual way to end
+    except (Sam2RosError, ParameterException) as error:
+        rclpy.logging.get_logger("sam2_ros").fatal(str(error))
+        return 1
+    finally:
+        # A thread that still spins or publishes while the interpreter exits aborts the process.
+        if node is not None:
+            node.close()
+        if executor is not None:
+            executor.shutdown()
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+def _spin(executor: MultiThreadedExecutor, node: Node) -> None:
+    """Run callbacks until ROS shuts down.
+
+    Nothing should be raised out of a callback, but a message that cannot even be deserialised
+    is, before any code of ours sees it, and must not end the node either.
+    """
+    while rclpy.ok():
+        try:
+            executor.spin()
+        except ExternalShutdownException:
+            return
+        except Exception:
+            node.get_logger().error(f"a callback failed unexpectedly:\n{traceback.format_exc()}",
+                                    throttle_duration_sec=QUIET)
+
+
+def _parser() -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog="sam2_ros node", description="Track the images of a ROS topic.",
+        epilog="Parameters and topics are set as for every ROS node, for example: sam2_ros node --ros-args "
+               "-p model:=embedded -r image:=/camera/image_raw. config/track.yaml lists all parameters.")

@@ -1,0 +1,140 @@
+"""The parameters of the node, generated from two settings classes: a default is written once.
+
+The tracker's settings stand in ``tracker.TrackerSettings``, those of the node here.  ROS
+declarations with their descriptions and ranges, and the text of config/track.yaml, are made
+from the fields of both.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.node import Node as RosNode
+from rclpy.parameter import Parameter
+
+from sam2_ros import settings as declared
+from sam2_ros.errors import InvalidInput
+from sam2_ros.settings import setting
+from sam2_ros.tracker import TrackerSettings
+
+
+@dataclass(frozen=True)
+class NodeSettings:
+    """How the node behaves around the tracker."""
+
+    model: str = setting("embedded", "weights: a known name or the path of a checkpoint")
+    device: str = setting("auto", "where the model runs: cpu, cuda, cuda:1, ...; auto = a GPU if there is one")
+    threads: int = setting(0, "CPU threads of the model; 0 = as many as torch chooses", low=0, high=256)
+    image_transport: str = setting(
+        "auto", "what to subscribe to; auto = raw if it is published, else compressed",
+        choices=("auto", "raw", "compressed"))
+    image_reliability: str = setting(
+        "auto", "quality of service of the image subscription; auto = what the camera offers",
+        choices=("auto", "reliable", "best_effort"))
+    image_is_rectified: bool = setting(
+        False, "the images are undistorted: 3-D clicks are projected with P of camera_info instead of K and D")
+    prompt_tolerance: float = setting(
+        0.1, "a prompt whose image was dropped is applied to the nearest remembered image up to this far away [s]",
+        low=0.0, high=10.0)
+    prompt_timeout: float = setting(
+        2.0, "a prompt for an image that has not arrived waits for it this long [s]", low=0.0, high=60.0)
+    answer_timeout: float = setting(
+        30.0, "a service call that the tracker has not begun to work on is given up after this long [s]",
+        low=0.1, high=600.0)
+    click_object: str = setting(
+        "", "name of the object that clicks belong to; empty = the object under the click, else a new one")
+    detection_score: float = setting(0.5, "detections below this score are ignored [0 to 1]", low=0.0, high=1.0)
+    detection_overlap: float = setting(
+        0.5, "a detection that overlaps a tracked object this much is that object [intersection over union]",
+        low=0.05, high=1.0)
+    max_detected_objects: int = setting(
+        16, "detections start no new object while this many are tracked [objects]", low=0, high=1000)
+    overlay_jpeg_quality: int = setting(80, "quality of the compressed overlay [1 to 100]", low=1, high=100)
+    silence_after: float = setting(3.0, "the node warns when no image has come for this long [s]", low=0.1, high=3600.0)
+    report_period: float = setting(10.0, "a state of affairs is logged again after this long [s]", low=0.1, high=3600.0)
+
+    def __post_init__(self) -> None:
+        declared.check(self)
+
+
+#: Read once at start-up: they decide what is built.  Everything else may be changed while the node runs.
+FIXED = frozenset({"model", "device", "threads", "precision", "image_transport", "image_reliability",
+                   "max_prompted_frames", "remembered_frames"})
+CLASSES = (NodeSettings, TrackerSettings)
+#: Where a range is open to one side; an IntegerRange needs both ends.
+_UNBOUNDED = 2**31 - 1
+
+
+class Parameters:
+    """The current values; ``node`` and ``tracker`` are replaced as a whole, so any thread may read them."""
+
+    node: NodeSettings
+    tracker: TrackerSettings
+
+    def __init__(self, ros_node: RosNode) -> None:
+        """Declare every parameter on ``ros_node`` and read it.  Raises InvalidInput for a value out of range."""
+        self.node = _declare(ros_node, NodeSettings)
+        self.tracker = _declare(ros_node, TrackerSettings)
+        ros_node.add_on_set_parameters_callback(self._on_set)
+
+    def _on_set(self, changes: Iterable[Parameter]) -> SetParametersResult:
+        values = {change.name: change.value for change in changes}
+        try:
+            node, tracker = (_replaced(current, values) for current in (self.node, self.tracker))
+        except InvalidInput as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        self.node, self.tracker = node, tracker
+        return SetParametersResult(successful=True)
+
+
+def as_yaml() -> str:
+    """The text of config/track.yaml: every parameter with its default, unit and range."""
+    lines = ["# Every parameter of the node with its default; units stand in brackets.", "",
+             "/**:", "  ros__parameters:"]
+    for settings in CLASSES:
+        lines.append(f"    # -- {settings.__doc__}")
+        for field in dataclasses.fields(settings):
+            notes = filter(None, [_range(field), "fixed at start-up" if field.name in FIXED else ""])
+            comments = filter(None, [field.metadata["description"], "; ".join(notes)])
+            lines += [*(f"    # {comment}" for comment in comments), f"    {field.name}: {json.dumps(field.default)}"]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _declare(ros_node: RosNode, settings: type) -> Any:
+    values = {field.name: ros_node.declare_parameter(field.name, field.default, _descriptor(field)).value
+              for field in dataclasses.fields(settings)}
+    return settings(**values)
+
+
+def _replaced(current: Any, values: dict[str, Any]) -> Any:
+    known = {field.name for field in dataclasses.fields(current)} & values.keys()
+    return dataclasses.replace(current, **{name: values[name] for name in known}) if known else current
+
+
+def _descriptor(field: dataclasses.Field) -> ParameterDescriptor:
+    facts = field.metadata
+    descriptor = ParameterDescriptor(description=facts["description"], read_only=field.name in FIXED)
+    if facts["choices"]:
+        descriptor.additional_constraints = f"one of {', '.join(facts['choices'])}"
+    if facts["low"] is None and facts["high"] is None:
+        return descriptor
+    low = -_UNBOUNDED if facts["low"] is None else facts["low"]
+    high = _UNBOUNDED if facts["high"] is None else facts["high"]
+    if isinstance(field.default, float):
+        descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high))]
+    else:
+        descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high), step=1)]
+    return descriptor
+
+
+def _range(field: dataclasses.Field) -> str:
+    low, high, choices = (field.metadata[key] for key in ("low", "high", "choices"))
+    if choices:
+        return f"one of {', '.join(choices)}"
+    return f"{low} to {high}" if low is not None and high is not None else ""

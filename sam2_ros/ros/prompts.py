@@ -1,0 +1,152 @@
+"""The roads into the tracker: a topic, four services, clicks and detections.
+
+Topics return at once and log what became of them.  A service waits for the worker on a thread
+of the executor's own, so it holds nothing up: see ``THREADS``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any
+
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.node import Node as RosNode
+from rclpy.qos import QoSProfile
+from std_srvs.srv import Trigger
+
+from sam2_ros.errors import Sam2RosError, Unanswered
+from sam2_ros.messages import prompt_from
+from sam2_ros.msg import Prompt as PromptMessage
+from sam2_ros.ros.parameters import Parameters
+from sam2_ros.ros.replies import mask_image, tracked_object
+from sam2_ros.ros.session import Applied, Detection
+from sam2_ros.ros.worker import Worker
+from sam2_ros.srv import List, Remove
+from sam2_ros.srv import Prompt as PromptService
+
+#: Service calls that may wait for the tracker at the same time; more are refused.
+WAITING_CALLS = 12
+#: Threads of the executor: those that wait, and some for everything else.
+THREADS = WAITING_CALLS + 4
+#: Prompts that arrive in a burst are kept in the middleware until the callback gets to them.
+DEPTH = 50
+
+
+class Prompts:
+    """Topic and services of one node; ``click`` and ``detections`` are for their subscribers."""
+
+    def __init__(self, node: RosNode, parameters: Parameters, worker: Worker) -> None:
+        self._parameters = parameters
+        self._worker = worker
+        self._logger = node.get_logger()
+        self._waiting = threading.BoundedSemaphore(WAITING_CALLS)
+        group = ReentrantCallbackGroup()
+        subscription = node.create_subscription(PromptMessage, "~/prompt", self._on_prompt, QoSProfile(depth=DEPTH))
+        #: Fully qualified, for sentences.
+        self.topic = subscription.topic_name
+        for kind, name, answer in ((PromptService, "prompt", self._answer_prompt), (Remove, "remove", self._answer_remove),
+                                   (Trigger, "reset", self._answer_reset), (List, "list", self._answer_list)):
+            node.create_service(kind, f"~/{name}", answer, callback_group=group)
+
+    # -- topics --------------------------------------------------------------------------------
+
+    def click(self, x: float, y: float, stamp: int) -> None:
+        """A click of an operator's tool, in pixels."""
+        self._send("click", lambda: self._worker.session.click(x, y, stamp))
+
+    def detections(self, found: list[Detection], stamp: int) -> None:
+        """Boxes that a detector found on the image of ``stamp``."""
+        self._send("detections", lambda: self._worker.session.detections(found, stamp), stamp)
+
+    def _on_prompt(self, message: PromptMessage) -> None:
+        try:
+            prompt, stamp = prompt_from(message)
+        except Sam2RosError as error:
+            self._logger.warning(f"prompt refused: {error}")
+            return
+        self._send("prompt", lambda: self._worker.session.prompt(prompt, stamp), stamp)
+
+    def _send(self, kind: str, act: Callable[[], Any], stamp: int = 0) -> None:
+        """Have it done without waiting; the outcome goes to the log."""
+        try:
+            answer = self._worker.ask(act, stamp, self._parameters.node.prompt_timeout)
+        except Unanswered as error:
+            self._logger.warning(f"{kind} refused: {error}")
+            return
+        answer.add_done_callback(lambda done: self._log(kind, done))
+
+    def _log(self, kind: str, done: Future) -> None:
+        error = done.exception()
+        if error is not None:
+            self._logger.warning(f"{kind} refused: {error}")
+            return
+        applied = done.result()
+        for one in applied if isinstance(applied, list) else [applied]:
+            self._logger.info(f"{kind}: {one.sentence}")
+
+    # -- services ------------------------------------------------------------------------------
+
+    def _answer_prompt(self, request: Any, response: Any) -> Any:
+        def act() -> Applied:
+            return self._worker.session.prompt(prompt, stamp)
+
+        try:
+            prompt, stamp = prompt_from(request.prompt)
+            applied: Applied = self._wait(act, stamp)
+        except Sam2RosError as error:
+            return _failed(response, error)
+        response.success, response.message = True, applied.sentence
+        response.id, response.name = applied.track.id, applied.track.name
+        response.mask = mask_image(applied.track, applied.header)
+        response.object = tracked_object(applied.track, applied.header)
+        return response
+
+    def _answer_remove(self, request: Any, response: Any) -> Any:
+        try:
+            self._wait(lambda: self._worker.session.forget(request.name))
+        except Sam2RosError as error:
+            return _failed(response, error)
+        response.success, response.message = True, f"{request.name} is not tracked any more"
+        return response
+
+    def _answer_reset(self, request: Any, response: Any) -> Any:
+        try:
+            count = self._wait(self._worker.session.reset)
+        except Sam2RosError as error:
+            return _failed(response, error)
+        response.success, response.message = True, f"forgot {count} object{'s' * (count != 1)}"
+        return response
+
+    def _answer_list(self, request: Any, response: Any) -> Any:
+        view = self._worker.session.view
+        if view.header is not None:
+            response.header = view.header
+            response.objects = [tracked_object(track, view.header) for track in view.tracks]
+        return response
+
+    def _wait(self, act: Callable[[], Any], stamp: int = 0) -> Any:
+        """Have it done and wait for it.  Raises what it raises, or Unanswered."""
+        if not self._waiting.acquire(blocking=False):
+            raise Unanswered(f"{WAITING_CALLS} calls wait for the tracker already; call again later")
+        try:
+            settings = self._parameters.node
+            answer = self._worker.ask(act, stamp, settings.prompt_timeout)
+            return self._result(answer, settings.answer_timeout)
+        finally:
+            self._waiting.release()
+
+    def _result(self, answer: Future, timeout: float) -> Any:
+        try:
+            return answer.result(timeout)
+        except FutureTimeoutError as error:
+            if answer.cancel():
+                raise Unanswered(f"the tracker did not get to it within {timeout:g} s; nothing was changed") from error
+            return answer.result()  # it has begun: the answer is on its way
+
+
+def _failed(response: Any, error: Sam2RosError) -> Any:
+    response.success, response.message = False, str(error)
+    return response

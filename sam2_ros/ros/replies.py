@@ -1,0 +1,100 @@
+"""Tracks as messages, and the topics that carry them.
+
+Every message carries the header of its camera image.  Pictures are made only while somebody
+subscribes to them.
+"""
+
+from __future__ import annotations
+
+import array
+from typing import Any
+
+import numpy as np
+from geometry_msgs.msg import Point
+from rclpy.node import Node as RosNode
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CompressedImage, Image
+
+from sam2_ros.drawing import overlay
+from sam2_ros.messages import fill_compressed, fill_image
+from sam2_ros.msg import Box, TrackedObject, TrackedObjectArray
+from sam2_ros.ros.parameters import Parameters
+from sam2_ros.ros.worker import Result
+from sam2_ros.types import Track, label_image
+
+
+def tracked_object(track: Track, header: Any) -> TrackedObject:
+    """A track as a message; box and centroid are zeros while the object is not seen."""
+    message = TrackedObject(
+        header=header, id=track.id, name=track.name, state=int(track.state), occluded=bool(track.occluded),
+        object_score=float(track.object_score), object_probability=track.probability,
+        predicted_iou=float(track.predicted_iou), area=track.area,
+        frames_since_seen=track.frames_since_seen, prompted_frames=track.prompted_frames)
+    message.object_pointer = array.array("f", np.asarray(track.object_pointer, np.float32).tobytes())
+    box, centroid = track.box, track.centroid
+    if box is not None and centroid is not None:
+        message.box = Box(x0=float(box[0]), y0=float(box[1]), x1=float(box[2]), y1=float(box[3]))
+        message.centroid = Point(x=centroid[0], y=centroid[1])
+    return message
+
+
+def mask_image(track: Track, header: Any) -> Image:
+    """One mask as mono8, 255 on the object."""
+    return fill_image(Image(header=header), track.mask.astype(np.uint8) * 255)
+
+
+class Replies:
+    """The publishers of one node."""
+
+    def __init__(self, node: RosNode, parameters: Parameters) -> None:
+        self._parameters = parameters
+        # Reliable reaches every kind of subscriber, RViz and recorders included.
+        self._qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
+        self._objects = self._publisher(node, TrackedObjectArray, "~/objects")
+        self._masks = self._publisher(node, Image, "~/masks")
+        self._packed_masks = self._publisher(node, CompressedImage, "~/masks/compressed")
+        self._overlay = self._publisher(node, Image, "~/overlay")
+        self._packed_overlay = self._publisher(node, CompressedImage, "~/overlay/compressed")
+
+    @property
+    def masks_topic(self) -> str:
+        return self._masks.topic_name
+
+    def publish(self, result: Result) -> None:
+        """Publish one result: the objects always, each picture when it is subscribed to."""
+        header = result.view.header
+        self._objects.publish(TrackedObjectArray(
+            header=header, objects=[tracked_object(track, header) for track in result.view.tracks],
+            processing_time=result.seconds, dropped_frames=result.dropped))
+        self._publish_masks(result)
+        self._publish_overlay(result)
+
+    def _publish_masks(self, result: Result) -> None:
+        plain, packed = _wanted(self._masks), _wanted(self._packed_masks)
+        if not plain and not packed:
+            return
+        labels, header = label_image(result.view.tracks, result.view.frame.size), result.view.header
+        if plain:
+            self._masks.publish(fill_image(Image(header=header), labels))
+        if packed:  # never JPEG: it invents ids along the edges
+            self._packed_masks.publish(fill_compressed(CompressedImage(header=header), labels))
+
+    def _publish_overlay(self, result: Result) -> None:
+        plain, packed = _wanted(self._overlay), _wanted(self._packed_overlay)
+        if not plain and not packed:
+            return
+        picture, header = overlay(result.view.frame.image, result.view.tracks), result.view.header
+        if plain:
+            self._overlay.publish(fill_image(Image(header=header), picture))
+        if packed:
+            quality = self._parameters.node.overlay_jpeg_quality
+            self._packed_overlay.publish(fill_compressed(CompressedImage(header=header), picture, quality))
+
+    def _publisher(self, node: RosNode, kind: type, topic: str) -> Any:
+        return node.create_publisher(
+            kind, topic, self._qos, qos_overriding_options=QoSOverridingOptions.with_default_policies())
+
+
+def _wanted(publisher: Any) -> bool:
+    return publisher.get_subscription_count() > 0

@@ -1,0 +1,191 @@
+"""What the worker does with one image message or one request: the tracker, plus what ROS needs to know.
+
+The tracker speaks of stamps and names.  Messages also carry a frame id, a stamp may be that of
+an image that was dropped, a click may be meant for an object that it does not name, and a
+detector repeats itself.  Nothing here waits or publishes, and all of it runs on one thread.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sam2_ros.association import Box, associate, intersection_over_union
+from sam2_ros.errors import InvalidPrompt
+from sam2_ros.messages import frame_from, frame_from_compressed, nanoseconds, seconds_and_rest
+from sam2_ros.ros.parameters import Parameters
+from sam2_ros.tracker import Prompted, Tracker
+from sam2_ros.types import Frame, Prompt, State, Track
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """The newest image and what is on it; header: std_msgs/Header of the camera, None before the first image."""
+
+    header: Any = None
+    frame: Frame | None = None
+    tracks: tuple[Track, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Applied:
+    """A prompt that was applied.
+
+    track: the object on the prompted image; header: that image's; sentence: what was done.
+    """
+
+    track: Track
+    header: Any
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One box of a detector; name: the detector's own key for the object, or empty; label: its class, or empty."""
+
+    box: Box
+    name: str = ""
+    label: str = ""
+
+
+class Session:
+    """One tracker and the newest view of the world."""
+
+    def __init__(self, tracker: Tracker, parameters: Parameters) -> None:
+        self._tracker = tracker
+        self._parameters = parameters
+        #: Replaced as a whole, so that other threads may read it.
+        self.view = View()
+
+    @property
+    def newest(self) -> int | None:
+        """Stamp of the newest processed image in nanoseconds; None before the first."""
+        return self._tracker.newest_stamp
+
+    def track(self, message: Any) -> int:
+        """Follow every object onto an image or compressed image.  Raises InvalidImage.
+
+        Returns by how much the camera's time went back since the last image, in nanoseconds, usually 0.
+        """
+        if self._tracker.settings is not self._parameters.tracker:
+            self._tracker.settings = self._parameters.tracker
+        before = self.newest
+        frame = frame_from_compressed(message) if hasattr(message, "format") else frame_from(message)
+        tracks = self._tracker.track(frame)
+        self.view = View(message.header, frame, tuple(tracks))
+        return max(before - frame.stamp, 0) if before is not None and frame.stamp else 0
+
+    def prompt(self, prompt: Prompt, stamp: int, hint: bool = False) -> Applied:
+        """Apply a prompt to the image of ``stamp`` (nanoseconds, 0 = newest), or to the nearest remembered one.
+
+        The nearest is taken within the parameter prompt_tolerance; further away a ``hint`` falls
+        back on the newest image, and another stamp is refused.
+        Raises InvalidPrompt and UnknownStamp.
+        """
+        prompted = self._tracker.prompt(prompt, self._remembered(stamp, hint))
+        self.view = View(self.view.header, self.view.frame, tuple(prompted.newest))
+        return Applied(prompted.track, self._header_at(prompted.stamp), _sentence(prompted, stamp))
+
+    def click(self, x: float, y: float, stamp: int) -> Applied:
+        """A positive click at a pixel, for the object of the parameter click_object or the one under the click.
+
+        stamp: when it was clicked, which is only a hint at the image that was looked at.
+        """
+        name = self._parameters.node.click_object or self._name_at(x, y)
+        return self.prompt(Prompt(name, points=np.array([(x, y)]), labels=np.array([1])), stamp, hint=True)
+
+    def detections(self, detections: Iterable[Detection], stamp: int) -> list[Applied]:
+        """Start objects for those detections that are none yet, and find again those that were out of sight.
+
+        A tracked object that is seen needs no help and is left alone.  One that is not is
+        corrected only by a detection that carries its name.  Raises UnknownStamp.
+        """
+        detections = list(detections)
+        stamp = self._remembered(stamp, hint=False)
+        around = {track.name: track.box for track in self._tracker.at(stamp) if track.box is not None}
+        owners = associate([found.box for found in detections], around, self._parameters.node.detection_overlap)
+        states = {track.name: track.state for track in self.view.tracks}
+        applied: list[Applied] = []
+        started: list[Box] = []
+        for found, owner in zip(detections, owners):
+            known = found.name in states
+            if owner or (known and states[found.name] == State.VISIBLE):
+                continue
+            if not known and (self._is_full(len(states) + len(started)) or self._repeats(found.box, started)):
+                continue
+            with suppress(InvalidPrompt):  # outside the image
+                name = found.name or self._free_name(found.label)
+                applied.append(self.prompt(Prompt(name, box=found.box), stamp))
+                started.append(found.box)
+        return applied
+
+    def forget(self, name: str) -> None:
+        """Stop following ``name``.  Raises UnknownObject."""
+        self._tracker.forget(name)
+        self.view = View(self.view.header, self.view.frame, tuple(self._tracker.current()))
+
+    def reset(self) -> int:
+        """Forget every object and every image; returns how many objects there were."""
+        count = len(self._tracker.objects)
+        self._tracker.reset()
+        self.view = View(self.view.header, self.view.frame)
+        return count
+
+    # -- helpers -------------------------------------------------------------------------------
+
+    def _remembered(self, stamp: int, hint: bool) -> int:
+        """The stamp to give to the tracker: a remembered one if one is near, 0 for the newest image."""
+        stamps = self._tracker.stamps
+        if not stamp or not stamps or stamp in stamps:
+            return stamp
+        nearest = min(stamps, key=lambda other: abs(other - stamp))
+        if abs(nearest - stamp) <= self._parameters.node.prompt_tolerance * 1e9:
+            return nearest
+        return 0 if hint else stamp
+
+    def _header_at(self, stamp: int) -> Any:
+        """The newest header with another stamp: a camera does not change its frame id."""
+        if stamp == nanoseconds(self.view.header.stamp):
+            return self.view.header
+        header = copy.deepcopy(self.view.header)
+        header.stamp.sec, header.stamp.nanosec = seconds_and_rest(stamp)
+        return header
+
+    def _name_at(self, x: float, y: float) -> str:
+        """The name of the object whose mask covers a pixel of the newest image, or an empty one."""
+        row, column = round(y), round(x)
+        for track in reversed(self.view.tracks):
+            height, width = track.mask.shape
+            if 0 <= row < height and 0 <= column < width and track.mask[row, column]:
+                return track.name
+        return ""
+
+    def _is_full(self, count: int) -> bool:
+        return count >= self._parameters.node.max_detected_objects
+
+    def _repeats(self, box: Box, started: list[Box]) -> bool:
+        overlap = self._parameters.node.detection_overlap
+        return any(intersection_over_union(box, other) >= overlap for other in started)
+
+    def _free_name(self, label: str) -> str:
+        """``label`` with the smallest number that makes it new; empty without a label: the tracker finds a name."""
+        number = 1
+        while label and f"{label}_{number}" in self._tracker.objects:
+            number += 1
+        return f"{label}_{number}" if label else ""
+
+
+def _sentence(prompted: Prompted, asked: int) -> str:
+    """What was done, and on which image when it is not the one that was asked for."""
+    track = prompted.track
+    done = f"{track.name} is object {track.id}"
+    if not asked or asked == prompted.stamp:
+        return done
+    away = (prompted.stamp - asked) / 1e9
+    return (f"{done}, prompted on the image of {prompted.stamp / 1e9:.3f} s, {abs(away):.3f} s "
+            f"{'after' if away > 0 else 'before'} the stamp of the prompt")

@@ -1,0 +1,31 @@
+"""The node with a tracker that follows colours, as a process of its own: the end-to-end tests start it."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from fakes import ColourModel  # noqa: E402
+
+from sam2_ros.ros.node import main  # noqa: E402
+from sam2_ros.ros.parameters import Parameters  # noqa: E402
+from sam2_ros.tracker import Tracker  # noqa: E402
+
+#: Seconds that an image takes.
+SLOWNESS = float(os.environ.get("COLOUR_NODE_SLOWNESS", "0"))
+
+
+class SlowColourModel(ColourModel):
+    def encode_image(self, images):
+        time.sleep(SLOWNESS)
+        return super().encode_image(images)
+
+
+def make(parameters: Parameters) -> tuple[Tracker, str]:
+    return Tracker(SlowColourModel(), parameters.tracker), "a model that follows colours"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(make=make))

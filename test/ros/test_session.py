@@ -1,0 +1,186 @@
+from types import SimpleNamespace as Shape
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+
+from std_msgs.msg import Header  # noqa: E402
+
+from fakes import BLUE, GREEN, RED, ColourModel, picture  # noqa: E402
+from ros_bench import MILLISECOND, image_message, set_stamp, stamp_of  # noqa: E402
+from sam2_ros.errors import UnknownObject, UnknownStamp  # noqa: E402
+from sam2_ros.messages import fill_compressed  # noqa: E402
+from sam2_ros.ros.parameters import NodeSettings  # noqa: E402
+from sam2_ros.ros.session import Detection, Session  # noqa: E402
+from sam2_ros.tracker import Tracker, TrackerSettings  # noqa: E402
+from sam2_ros.types import Prompt, State  # noqa: E402
+
+
+@pytest.fixture
+def session():
+    return made()
+
+
+def made(node=NodeSettings(), **tracker):
+    settings = TrackerSettings(**tracker)
+    return Session(Tracker(ColourModel(), settings), Shape(node=node, tracker=settings))
+
+
+def show(session, stamp, squares):
+    return session.track(image_message(picture(squares), stamp))
+
+
+def click(name, x, y):
+    return Prompt(name, points=np.array([[x, y]]), labels=np.array([1]))
+
+
+def names(session):
+    return [track.name for track in session.view.tracks]
+
+
+def test_an_image_becomes_the_view_with_its_own_header(session):
+    show(session, 7, {RED: (0, 0)})
+    assert stamp_of(session.view) == 7 and session.view.header.frame_id == "camera" and session.newest == 7
+
+
+def test_compressed_images_take_the_same_road(session):
+    message = Shape(header=set_stamp(Header(), 9))
+    session.track(fill_compressed(message, picture({RED: (0, 0)})))
+    assert session.prompt(click("cup", 8, 8), 0).track.area > 0
+
+
+def test_the_answer_to_a_prompt_carries_the_header_of_the_prompted_image(session):
+    show(session, 1, {RED: (0, 0)})
+    show(session, 2, {RED: (32, 0)})
+    applied = session.prompt(click("cup", 8, 8), 1)
+    assert stamp_of(applied) == 1 and applied.header.frame_id == "camera"
+    assert applied.track.centroid[0] < 16 < session.view.tracks[0].centroid[0]
+    assert stamp_of(session.view) == 2
+    assert applied.sentence == "cup is object 1"
+
+
+def test_a_prompt_on_a_dropped_image_goes_to_the_nearest_one_and_says_so(session):
+    show(session, 1000 * MILLISECOND, {RED: (0, 0)})
+    show(session, 1100 * MILLISECOND, {RED: (32, 0)})
+    applied = session.prompt(click("cup", 8, 8), 1030 * MILLISECOND)
+    assert stamp_of(applied) == 1000 * MILLISECOND
+    assert "1.000 s, 0.030 s before the stamp of the prompt" in applied.sentence
+
+
+def test_a_prompt_beyond_the_tolerance_is_refused_and_changes_nothing(session):
+    show(session, 1000 * MILLISECOND, {RED: (0, 0)})
+    with pytest.raises(UnknownStamp, match="older than the oldest"):
+        session.prompt(click("cup", 8, 8), 500 * MILLISECOND)
+    with pytest.raises(UnknownStamp, match="newer than the newest"):
+        session.prompt(click("cup", 8, 8), 1101 * MILLISECOND)
+    assert names(session) == []
+
+
+def test_a_click_with_a_strange_stamp_is_made_on_the_newest_image(session):
+    show(session, 5, {RED: (0, 0)})
+    assert stamp_of(session.click(8, 8, 12_345_678_901_234)) == 5
+
+
+def test_a_click_corrects_the_object_under_it_and_elsewhere_starts_one(session):
+    show(session, 1, {RED: (0, 0), BLUE: (32, 32)})
+    first = session.click(8, 8, 0)
+    again = session.click(4, 4, 0)
+    other = session.click(40, 40, 0)
+    assert first.track.id == again.track.id != other.track.id
+    assert len(names(session)) == 2
+
+
+def test_clicks_go_to_the_object_that_the_parameter_names():
+    session = made(NodeSettings(click_object="target"))
+    show(session, 1, {RED: (0, 0), BLUE: (32, 32)})
+    session.click(8, 8, 0)
+    session.click(40, 40, 0)
+    assert names(session) == ["target"]
+
+
+def test_a_detection_starts_an_object_and_the_next_one_of_it_does_nothing(session):
+    show(session, 1, {RED: (8, 8)})
+    (applied,) = session.detections([Detection((9, 9, 22, 22), label="cup")], 1)
+    assert applied.track.name == "cup_1"
+    show(session, 2, {RED: (12, 8)})
+    assert session.detections([Detection((13, 9, 26, 22), label="cup")], 2) == []
+    assert names(session) == ["cup_1"]
+
+
+def test_detections_are_compared_with_the_masks_of_their_own_image(session):
+    show(session, 1, {RED: (0, 8)})
+    session.prompt(click("cup", 8, 16), 0)
+    show(session, 2, {RED: (0, 8)})
+    show(session, 3, {RED: (40, 8)})
+    assert session.detections([Detection((2, 10, 13, 21))], 2) == []  # it was there then
+    assert names(session) == ["cup"]
+
+
+def test_a_slow_detector_does_not_start_an_object_again_on_every_image(session):
+    for stamp in range(1, 6):
+        show(session, stamp, {RED: (4 * stamp, 8)})
+    for stamp in (1, 2, 3):
+        session.detections([Detection((4 * stamp + 2, 10, 4 * stamp + 13, 21))], stamp)
+    assert len(names(session)) == 1
+
+
+def test_two_boxes_on_one_new_object_start_it_once(session):
+    show(session, 1, {RED: (8, 8)})
+    assert len(session.detections([Detection((7, 7, 24, 24)), Detection((8, 8, 24, 24))], 1)) == 1
+
+
+def test_a_detection_outside_the_image_is_left_out_and_the_others_count(session):
+    show(session, 1, {RED: (8, 8)})
+    assert len(session.detections([Detection((100, 100, 120, 120)), Detection((8, 8, 24, 24))], 1)) == 1
+
+
+def test_detections_start_no_more_objects_than_allowed():
+    session = made(NodeSettings(max_detected_objects=1))
+    show(session, 1, {RED: (0, 0), BLUE: (40, 40)})
+    assert len(session.detections([Detection((0, 0, 15, 15)), Detection((40, 40, 55, 55))], 1)) == 1
+
+
+def test_a_detector_with_names_brings_back_an_object_that_is_out_of_sight(session):
+    show(session, 1, {RED: (8, 8)})
+    session.detections([Detection((8, 8, 23, 23), name="17")], 1)
+    show(session, 2, {GREEN: (8, 8)})
+    assert session.view.tracks[0].state == State.OCCLUDED
+    session.detections([Detection((8, 8, 23, 23), name="17")], 2)
+    assert [(track.id, track.state) for track in session.view.tracks] == [(1, State.VISIBLE)]
+
+
+def test_forgetting_updates_the_view(session):
+    show(session, 1, {RED: (0, 0), BLUE: (32, 32)})
+    session.click(8, 8, 0)
+    session.click(40, 40, 0)
+    session.forget(names(session)[0])
+    assert len(session.view.tracks) == 1
+    with pytest.raises(UnknownObject):
+        session.forget("nobody")
+
+
+def test_after_a_reset_nothing_is_tracked_and_no_image_is_remembered(session):
+    show(session, 1, {RED: (0, 0)})
+    session.click(8, 8, 0)
+    assert session.reset() == 1
+    assert session.view.tracks == () and session.newest is None
+    with pytest.raises(UnknownStamp, match="no image has arrived"):
+        session.prompt(click("cup", 8, 8), 0)
+
+
+def test_time_that_goes_back_is_reported(session):
+    assert show(session, 5_000, {RED: (0, 0)}) == 0
+    assert show(session, 6_000, {RED: (0, 0)}) == 0
+    assert show(session, 1_000, {RED: (0, 0)}) == 5_000
+    assert show(session, 1_000, {RED: (0, 0)}) == 0
+    assert show(session, 0, {RED: (0, 0)}) == 0
+
+
+def test_changed_settings_reach_the_tracker_with_the_next_image(session):
+    show(session, 1, {RED: (0, 0)})
+    session._parameters.tracker = TrackerSettings(lost_after_frames=1)
+    show(session, 2, {RED: (0, 0)})
+    session.click(8, 8, 0)
+    show(session, 3, {})
+    assert session.view.tracks[0].state == State.LOST

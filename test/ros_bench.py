@@ -1,0 +1,158 @@
+"""A node under test and an operator beside it, in one process, over real topics and services.
+
+Everything waits for what it needs, with generous limits: the tests shall pass on a loaded
+machine, and be quick on an idle one.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+import time
+
+import numpy as np
+
+# A domain of its own on this machine alone, so that tests neither hear nor disturb a robot.
+os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+os.environ.setdefault("ROS_LOG_DIR", tempfile.mkdtemp(prefix="sam2_ros_log_"))
+
+import rclpy  # noqa: E402
+from geometry_msgs.msg import Point  # noqa: E402
+from rcl_interfaces.msg import Log  # noqa: E402
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor  # noqa: E402
+from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
+from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
+
+from fakes import ColourModel  # noqa: E402
+from sam2_ros.messages import fill_image, seconds_and_rest  # noqa: E402
+from sam2_ros.msg import Box, Prompt, TrackedObjectArray  # noqa: E402
+from sam2_ros.tracker import Tracker  # noqa: E402
+
+#: Seconds after which something that should happen has not.
+PATIENCE = 30.0
+MILLISECOND = 1_000_000
+
+
+def colour_tracker(parameters):
+    return Tracker(ColourModel(), parameters.tracker), "a model that follows colours"
+
+
+def set_stamp(header, stamp, frame_id="camera"):
+    header.frame_id = frame_id
+    header.stamp.sec, header.stamp.nanosec = seconds_and_rest(stamp)
+    return header
+
+
+def stamp_of(message):
+    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+
+
+def image_message(image, stamp, frame_id="camera"):
+    message = fill_image(Image(), np.ascontiguousarray(image))
+    set_stamp(message.header, stamp, frame_id)
+    return message
+
+
+def prompt_message(name="", stamp=0, points=(), labels=None, box=None, mask=None, replace=False):
+    message = Prompt(name=name, replace=replace)
+    set_stamp(message.header, stamp, "")
+    message.points = [Point(x=float(x), y=float(y)) for x, y in points]
+    message.labels = [1] * len(points) if labels is None else list(labels)
+    if box is not None:
+        message.box = [Box(**dict(zip(("x0", "y0", "x1", "y1"), map(float, box))))]
+    if mask is not None:
+        message.mask = fill_image(Image(), np.asarray(mask, np.uint8))
+    return message
+
+
+def labels_in(message):
+    """The label image of a mono8 or mono16 message as an array."""
+    dtype = {"mono8": np.uint8, "mono16": np.uint16}[message.encoding]
+    return np.frombuffer(message.data, dtype).reshape(message.height, message.width)
+
+
+def wait_until(condition, what, patience=PATIENCE):
+    """What ``condition`` returns once it is true."""
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.005)
+    raise AssertionError(f"waited {patience:g} s in vain for {what}")
+
+
+class Operator:
+    """Publishes images, prompts and calls, and keeps what the node says; spins on a thread of its own."""
+
+    def __init__(self, node="/sam2_ros", image="/image", reliable=True, compressed=False, encoded_as=None):
+        self.prefix = node
+        self.ros = rclpy.create_node("operator", use_global_arguments=False)
+        reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+        self.images = self.ros.create_publisher(
+            CompressedImage if compressed else Image, f"{image}/compressed" if compressed else image,
+            QoSProfile(depth=10, reliability=reliability))
+        self.prompts = self.ros.create_publisher(Prompt, f"{node}/prompt", 10)
+        self.results, self.masks, self.log = [], [], []
+        self.ros.create_subscription(TrackedObjectArray, f"{node}/objects", self.results.append, 100)
+        self.ros.create_subscription(Image, f"{node}/masks", self.masks.append, 100)
+        self.ros.create_subscription(
+            Log, "/rosout", lambda entry: self.log.append(entry.msg), QoSProfile(depth=1000))
+        self.clients = {}
+        self.executor = SingleThreadedExecutor()
+        self.executor.add_node(self.ros)
+        self.thread = threading.Thread(target=self._spin)
+        self.thread.start()
+
+    def _spin(self):
+        try:
+            self.executor.spin()
+        except ExternalShutdownException:
+            pass
+
+    def close(self):
+        self.executor.shutdown()
+        self.thread.join()
+        self.ros.destroy_node()
+
+    def connect(self):
+        """Wait until every road is open in both directions."""
+        wait_until(lambda: self.images.get_subscription_count() and self.prompts.get_subscription_count(),
+                   "the node to subscribe")
+        wait_until(lambda: self.ros.count_publishers(f"{self.prefix}/masks"), "the masks topic")
+        wait_until(lambda: self.ros.count_publishers(f"{self.prefix}/objects"), "the objects topic")
+        return self
+
+    def show(self, image, stamp):
+        """Publish an image (an RGB array or a message) and wait for its result."""
+        message = image_message(image, stamp) if isinstance(image, np.ndarray) else image
+        before = len(self.results)
+        self.images.publish(message)
+        return self.result(stamp_of(message), before)
+
+    def result(self, stamp, since=0):
+        def arrived():
+            return next((result for result in self.results[since:] if stamp_of(result) == stamp), None)
+        return wait_until(arrived, f"the result of stamp {stamp}")
+
+    def mask(self, stamp):
+        """The newest label image of a stamp."""
+        def arrived():
+            return next((mask for mask in reversed(self.masks) if stamp_of(mask) == stamp), None)
+        return wait_until(arrived, f"the masks of stamp {stamp}")
+
+    def call(self, kind, name, **fields):
+        """Call a service of the node, with the fields of its request."""
+        if name not in self.clients:
+            self.clients[name] = self.ros.create_client(kind, f"{self.prefix}/{name}")
+        assert self.clients[name].wait_for_service(PATIENCE), f"no service {name}"
+        answer = self.clients[name].call_async(kind.Request(**fields))
+        wait_until(answer.done, f"the answer of {name}")
+        return answer.result()
+
+    def says(self, *words):
+        """Wait until one line of the log holds all ``words``."""
+        return wait_until(lambda: next((line for line in self.log if all(word in line for word in words)), None),
+                          f"a sentence with {words}; there is {self.log[-20:]}")
