@@ -7,20 +7,34 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-#: Command: where its function ``main(arguments) -> exit code`` lives, and what it does.
+from sam2_ros.errors import Sam2RosError
+
+#: Command: where its function ``main(arguments) -> exit code`` is, and what the command does.
 COMMANDS = {
-    "node": ("sam2_ros.ros.node", "track the images of a ROS topic"),
-    "demo": ("sam2_ros.demo.run", "a camera, the node and an operator who clicks, on this machine"),
-    "train": ("sam2_ros.training.run", "train or fine-tune a model"),
+    "node": ("sam2_ros.ros.node:main", "track the images of a ROS topic"),
+    "segment": ("sam2_ros.offline:main_segment", "segment objects in one picture"),
+    "track": ("sam2_ros.offline:main_track", "follow objects through a video, a folder of pictures or a bag"),
+    "demo": ("sam2_ros.demo.run:main", "a camera, the node and an operator who clicks, on this machine"),
+    "train": ("sam2_ros.training.train:main", "train or fine-tune a model"),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; what follows the command's name is its own to parse."""
+    """Run one command and return its exit code; what follows the command's name is its own to parse.
+
+    What sam2_ros refuses is one sentence on standard error and the exit code 1.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(prog="sam2_ros", description="Follow objects in a camera stream with SAM 2.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (_, text) in COMMANDS.items():
         commands.add_parser(name, help=text, add_help=False)
     command = parser.parse_args(arguments[:1]).command
-    return importlib.import_module(COMMANDS[command][0]).main(arguments[1:]) or 0
+    module, function = COMMANDS[command][0].split(":")
+    try:
+        return getattr(importlib.import_module(module), function)(arguments[1:]) or 0
+    except Sam2RosError as error:
+        print(f"sam2_ros {command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130

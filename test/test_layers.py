@@ -11,10 +11,11 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAG
 #: Rooms by level; the words of level 0 are one room together.
 LEVELS = [
     {"types", "errors", "settings"},
-    {"memory", "visibility", "messages", "association", "simulated_user", "drawing", "model"},
+    {"memory", "visibility", "messages", "association", "simulated_user", "drawing", "video", "large_images", "model"},
     {"checkpoint", "tracker"},
-    {"ros", "evaluation", "training", "demo"},
-    {"cli", "__init__", "__main__"},
+    {"ros", "evaluation", "training"},
+    {"cli", "offline", "demo", "__init__"},
+    {"__main__"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 

@@ -1,0 +1,5 @@
+"""``python -m sam2_ros`` is the command ``sam2_ros``."""
+
+from sam2_ros.cli import main
+
+raise SystemExit(main())

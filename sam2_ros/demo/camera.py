@@ -1,0 +1,64 @@
+"""A camera that plays a recording once: images on ``camera/image`` at the recording's own rate.
+
+    python -m sam2_ros.demo.camera FOLDER SUBSCRIBERS
+
+It waits until that many subscribers are there, prints the stamp of its first image in
+nanoseconds, and ends with the recording.  Like a real camera it publishes best-effort, stamps
+each image when it is taken, and never waits for anybody who is too slow.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import rclpy
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import Image
+
+from sam2_ros.evaluation import recordings
+from sam2_ros.large_images import make_room
+
+TOPIC = "camera/image"
+#: Seconds to wait for the subscribers; then it plays for whoever is there.
+PATIENCE = 30.0
+
+
+def play(source: Path, subscribers: int) -> None:
+    """Publish every image of ``source`` on time."""
+    node = rclpy.create_node("camera")
+    publisher = node.create_publisher(Image, TOPIC, qos_profile_sensor_data)
+    recording = recordings.open(source)
+    messages = [_message(frame.image) for frame in recording]  # decoding must not delay the clock
+    period = round(1e9 / recording.rate)
+    deadline = time.monotonic() + PATIENCE
+    while publisher.get_subscription_count() < subscribers and time.monotonic() < deadline:
+        time.sleep(0.05)
+    start = node.get_clock().now().nanoseconds + period
+    print(start, flush=True)
+    for index, message in enumerate(messages):
+        stamp = start + index * period
+        time.sleep(max(stamp - node.get_clock().now().nanoseconds, 0) / 1e9)
+        message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 10**9)
+        publisher.publish(message)
+    time.sleep(1.0)  # the last image is on its way
+    node.destroy_node()
+
+
+def _message(image) -> Image:
+    message = Image(height=image.shape[0], width=image.shape[1], encoding="rgb8", step=image.shape[1] * 3)
+    message.header.frame_id = "camera_optical_frame"
+    message.data = image.tobytes()
+    return message
+
+
+if __name__ == "__main__":
+    make_room()
+    rclpy.init()
+    try:
+        play(Path(sys.argv[1]), int(sys.argv[2]))
+    except KeyboardInterrupt:
+        pass
+    finally:
+        rclpy.try_shutdown()

@@ -1,0 +1,219 @@
+"""The demo: a camera process, the node process, and an operator who clicks, boxes and corrects.
+
+Everything goes over real ROS topics and services, at the recording's own rate.  It ends by
+itself and leaves overlay.mp4, sheet.png and result.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import rclpy
+
+from sam2_ros.demo.camera import TOPIC
+from sam2_ros.demo.operator import Operator
+from sam2_ros.drawing import contact_sheet, overlay
+from sam2_ros.errors import Sam2RosError
+from sam2_ros.evaluation import recordings
+from sam2_ros.evaluation.events import Truth
+from sam2_ros.evaluation.metrics import region_similarity
+from sam2_ros.large_images import make_room
+from sam2_ros.types import State, Track
+from sam2_ros.video import VideoWriter
+
+RECORDING = Path(__file__).parent / "recording"
+#: Seconds for the node to load its model, and for the last mask to arrive.
+LOADING, LAST_MASK = 120.0, 15.0
+#: The correction comes when this share of the recording has passed.
+CORRECTION = 0.6
+SHEET = 12
+
+
+class DemoFailed(Sam2RosError):
+    """A process of the demo did not do its part; the message says which and where its log is."""
+
+
+def run(out: Path, model: str, source: Path = RECORDING) -> dict[str, Any]:
+    """Run the demo on a recording with ground truth and return what result.json holds."""
+    images, truth, names, rate = _load(source)
+    out.mkdir(parents=True, exist_ok=True)
+    _stay_local()
+    make_room()
+    rclpy.init(args=[])
+    try:
+        operator = Operator(rclpy.create_node("operator"), truth, names)
+        with _process("node", out, ["-m", "sam2_ros", "node", "--ros-args", "-r", f"image:={TOPIC}",
+                                    "-p", f"model:={model}"]) as node:
+            _spin(operator, operator.ready, LOADING, "node", out, node)
+            with _process("camera", out, ["-m", "sam2_ros.demo.camera", str(source), "1"]) as camera:
+                _attend(operator, camera, rate, len(images), out)
+    finally:
+        rclpy.try_shutdown()
+    result = _result(operator, len(images), rate, model)
+    _write_pictures(operator, images, rate, out)
+    (out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+    return result
+
+
+def main(arguments: Sequence[str]) -> int:
+    """``sam2_ros demo``."""
+    parser = argparse.ArgumentParser(prog="sam2_ros demo", description=__doc__.partition("\n\n")[0])
+    parser.add_argument("--out", type=Path, default=Path("demo_out"), metavar="DIR")
+    parser.add_argument("--model", default="embedded", help="a known name or the path of a checkpoint (%(default)s)")
+    parser.add_argument("--recording", type=Path, default=RECORDING, metavar="FOLDER",
+                        help="a sequence in DAVIS layout whose first image shows at least two labelled objects")
+    parsed = parser.parse_args(arguments)
+    print(_table(run(parsed.out, parsed.model, parsed.recording)))
+    print(f"\nlook at {parsed.out}/sheet.png and {parsed.out}/overlay.mp4; numbers in {parsed.out}/result.json")
+    return 0
+
+
+# -- the processes ---------------------------------------------------------------------------
+
+
+def _stay_local() -> None:
+    """The demo's topics concern nobody else on the network."""
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+
+
+@contextmanager
+def _process(name: str, out: Path, command: Sequence[str]):
+    """A Python process whose errors go to out/NAME.log; it is interrupted, as by Ctrl-C, at the end."""
+    with open(out / f"{name}.log", "w") as log:
+        process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, stderr=log, text=True)
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.communicate(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+
+
+def _spin(operator: Operator, done: Callable[[], bool], patience: float, name: str, out: Path,
+          process: subprocess.Popen) -> None:
+    """Handle messages until ``done``; raises DemoFailed when that takes too long or the process ends."""
+    deadline = time.monotonic() + patience
+    while not done():
+        if time.monotonic() > deadline or process.poll() not in (None, 0):
+            log = out / f"{name}.log"
+            last = log.read_text().strip().splitlines()[-1:] or ["nothing"]
+            raise DemoFailed(f"the {name} did not do its part within {patience:.0f} s; it last said: {last[0]} (see {log})")
+        rclpy.spin_once(operator.node, timeout_sec=0.05)
+
+
+def _attend(operator: Operator, camera: subprocess.Popen, rate: float, count: int, out: Path) -> None:
+    """Watch the camera's images until the last one is through, and do what an operator does."""
+    operator.start, operator.period = int(camera.stdout.readline()), round(1e9 / rate)
+    _spin(operator, lambda: bool(operator.seen), LOADING, "camera", out, camera)
+    operator.select()
+
+    def over() -> bool:
+        operator.correct_if_due(round(CORRECTION * count))
+        return camera.poll() is not None
+
+    _spin(operator, over, count / rate + LOADING, "camera", out, camera)
+    quiet = time.monotonic() + LAST_MASK
+    processed = -1
+    while processed < len(operator.seen) and time.monotonic() < quiet:  # masks still arrive
+        processed = len(operator.seen)
+        until = time.monotonic() + 1.0
+        while time.monotonic() < until:
+            rclpy.spin_once(operator.node, timeout_sec=0.05)
+
+
+# -- what comes out --------------------------------------------------------------------------
+
+
+def _load(source: Path) -> tuple[list[np.ndarray], dict[str, np.ndarray], list[str], float]:
+    """Images, truth by name, names with the first to be clicked in front, and images per second."""
+    recording = recordings.open(source)
+    images, labels = [], []
+    for event in recording.events():
+        if isinstance(event.content, Truth):
+            labels.append(event.content.masks)
+        else:
+            images.append(event.content.image)
+    facts = json.loads((source / "recording.json").read_text()) if (source / "recording.json").is_file() else {}
+    known = facts.get("objects", {})
+    ids = [int(number) for number in known] or sorted(labels[0])
+    empty = np.zeros(images[0].shape[:2], bool)
+    truth = {known.get(str(number), f"object {number}"): np.stack([masks.get(number, empty) for masks in labels])
+             for number in ids}
+    if len(truth) < 2 or len(labels) < len(images):
+        raise DemoFailed(f"{source} needs ground truth of two objects on every image")
+    return images, truth, list(truth), recording.rate
+
+
+def _result(operator: Operator, count: int, rate: float, model: str) -> dict[str, Any]:
+    done = {index: seen for index, seen in operator.seen.items() if seen.labels is not None}
+    waits = 1000 * np.array([seen.latency for seen in done.values()])
+    span = (max(done) - min(done)) / rate
+    ids = {tracked.name: tracked.id for seen in done.values() for tracked in seen.objects or ()}
+    objects = []
+    for name, number in ids.items():
+        scored = [index for index, seen in done.items() if any(t.name == name for t in seen.objects or ())]
+        overlaps = [region_similarity(done[index].labels == number, operator.truth[name][index]) for index in scored]
+        states = [next(t for t in done[index].objects if t.name == name).state for index in scored]
+        objects.append({"name": name, "id": number, "mean_j": round(float(np.mean(overlaps)), 4),
+                        "images": len(scored), "images_occluded": sum(state != State.VISIBLE for state in states),
+                        "images_truly_hidden": int(sum(not operator.truth[name][index].any() for index in scored))})
+    return {
+        "frames_in": count, "processed": len(done), "dropped": count - len(done),
+        "fps": round((len(done) - 1) / span, 2) if span else 0.0, "camera_fps": rate,
+        "latency_ms": {"p50": round(float(np.percentile(waits, 50)), 1), "p95": round(float(np.percentile(waits, 95)), 1)},
+        "objects": objects, "operator": operator.said, "model": model,
+        "machine": {"processors": os.cpu_count(), "architecture": platform.machine(), "python": platform.python_version()}}
+
+
+def _write_pictures(operator: Operator, images: list[np.ndarray], rate: float, out: Path) -> None:
+    """The images that were processed, with what the node said about them."""
+    done = sorted(index for index, seen in operator.seen.items() if seen.labels is not None and seen.objects)
+    chosen = {done[round(place)] for place in np.linspace(0, len(done) - 1, SHEET)}
+    tiles, captions = [], []
+    with VideoWriter(out / "overlay.mp4", rate) as video:
+        for index in done:
+            seen = operator.seen[index]
+            picture = overlay(images[index], [_track(tracked, seen.labels) for tracked in seen.objects])
+            video.write(picture)
+            if index in chosen:
+                tiles.append(picture)
+                captions.append(f"image {index}" + (", corrected" if index == operator.corrected else ""))
+    sheet = contact_sheet(tiles, 4, captions)
+    cv2.imwrite(str(out / "sheet.png"), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+
+
+def _track(tracked: Any, labels: np.ndarray) -> Track:
+    """A message and its label image as the Track that they came from."""
+    return Track(tracked.id, tracked.name, State(tracked.state), tracked.occluded, labels == tracked.id,
+                 tracked.object_score, tracked.predicted_iou, np.asarray(tracked.object_pointer, np.float32),
+                 tracked.frames_since_seen, tracked.prompted_frames)
+
+
+def _table(result: dict[str, Any]) -> str:
+    latency = result["latency_ms"]
+    rows = [
+        ("images in / processed / dropped", f"{result['frames_in']} / {result['processed']} / {result['dropped']}"),
+        ("images per second (camera)", f"{result['fps']:.1f} ({result['camera_fps']:.1f})"),
+        ("latency, image stamp to mask", f"p50 {latency['p50']:.0f} ms, p95 {latency['p95']:.0f} ms"),
+        *((f"J of {found['name']}", f"{found['mean_j']:.3f}; occluded on {found['images_occluded']} images "
+           f"(hidden on {found['images_truly_hidden']})") for found in result["objects"]),
+    ]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join([*result["operator"], "", *(f"{name:<{width}}  {value}" for name, value in rows)])

@@ -1,0 +1,219 @@
+"""The tracker without ROS: segment one image, or follow objects through a video or folder.
+
+    sam2_ros segment cup.jpg --point 320,240 --out out
+    sam2_ros track demo.mp4 --name cup --point 320,240 --name hand --frame 12 --box 10,20,90,120 --out out
+
+Both run the node's own tracker.  Options are read from left to right: --name and --frame say
+whose the points, boxes and masks that follow are, and on which image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from sam2_ros import checkpoint, drawing
+from sam2_ros.errors import InvalidPrompt, RecordingError, Sam2RosError
+from sam2_ros.evaluation import recordings
+from sam2_ros.evaluation.folders import read_picture
+from sam2_ros.evaluation.labels import LabelWriter, read_labels
+from sam2_ros.tracker import Tracker, TrackerSettings
+from sam2_ros.types import Frame, Prompt, Track, label_image
+from sam2_ros.video import VideoWriter
+
+#: Pictures on the contact sheet of a tracked video.
+SHEET = 12
+
+
+def segment(image: Path, prompts: Sequence[tuple[int, Prompt]], tracker: Tracker, out: Path) -> list[Track]:
+    """Segment one picture; writes masks.png (labels), overlay.png and result.json into ``out``.
+
+    Raises RecordingError and InvalidPrompt.
+    """
+    picture = read_picture(image)
+    if picture is None:
+        raise RecordingError(f"{image} is not a readable picture")
+    tracker.track(Frame(picture))
+    for _, prompt in prompts:
+        tracker.prompt(prompt)
+    tracks = tracker.current()
+    LabelWriter(out).write(label_image(tracks, picture.shape[:2]), "masks")
+    _write_picture(out / "overlay.png", drawing.overlay(picture, tracks))
+    (out / "result.json").write_text(json.dumps([describe(track) for track in tracks], indent=1) + "\n")
+    return tracks
+
+
+def follow(source: Path, prompts: Sequence[tuple[int, Prompt]], tracker: Tracker, out: Path) -> int:
+    """Follow the prompted objects through a video, folder or bag; returns the number of images.
+
+    Writes masks/*.png (labels), overlay.mp4, sheet.png and states.jsonl (one line for each
+    image) into ``out``.  Raises RecordingError and InvalidPrompt.
+    """
+    recording = recordings.open(source)
+    waiting = sorted(prompts, key=lambda item: item[0])
+    labels, tiles = LabelWriter(out / "masks"), _Tiles(recording.frames)
+    count = 0
+    with VideoWriter(out / "overlay.mp4", recording.rate or 10.0) as video, open(out / "states.jsonl", "w") as states:
+        for count, (frame, tracks) in enumerate(_steps(recording, waiting, tracker), start=1):
+            labels.write(label_image(tracks, frame.size), recording.stem(count - 1))
+            picture = drawing.overlay(frame.image, tracks)
+            video.write(picture)
+            tiles.offer(count - 1, picture)
+            line = {"frame": count - 1, "stamp": frame.stamp, "objects": [describe(track) for track in tracks]}
+            states.write(json.dumps(line) + "\n")
+    if waiting:
+        raise InvalidPrompt(f"--frame {waiting[0][0]} was never reached: {source} has {count} images, counted from 0")
+    _write_picture(out / "sheet.png", drawing.contact_sheet(tiles.pictures, 4, tiles.captions))
+    return count
+
+
+def describe(track: Track) -> dict[str, Any]:
+    """What is written about one object on one image; boxes and centroids in pixels."""
+    return {
+        "id": track.id, "name": track.name, "state": track.state.name, "occluded": track.occluded,
+        "object_score": round(track.object_score, 4), "probability": round(track.probability, 4),
+        "predicted_iou": round(track.predicted_iou, 4), "box": track.box, "centroid": track.centroid,
+        "area": track.area, "frames_since_seen": track.frames_since_seen, "prompted_frames": track.prompted_frames}
+
+
+def _steps(recording: Iterable[Frame], waiting: list[tuple[int, Prompt]], tracker: Tracker
+           ) -> Iterator[tuple[Frame, list[Track]]]:
+    """Each frame with its tracks; prompts are taken from the front of ``waiting`` when their frame comes."""
+    total = getattr(recording, "frames", None)
+    for index, frame in enumerate(tqdm(recording, total=total, unit="image", disable=not sys.stderr.isatty())):
+        tracks = tracker.track(frame)
+        while waiting and waiting[0][0] == index:
+            tracks = tracker.prompt(waiting.pop(0)[1]).newest
+        yield frame, tracks
+
+
+class _Tiles:
+    """A few pictures spread over a recording whose length may be unknown."""
+
+    def __init__(self, total: int | None) -> None:
+        self._every = max((total or 0) // SHEET, 1)
+        self.pictures: list[np.ndarray] = []
+        self.captions: list[str] = []
+
+    def offer(self, index: int, picture: np.ndarray) -> None:
+        if index % self._every == 0:
+            self.pictures.append(picture)
+            self.captions.append(f"image {index}")
+        if len(self.pictures) == 2 * SHEET:  # longer than announced: keep every second one
+            self.pictures, self.captions, self._every = self.pictures[::2], self.captions[::2], 2 * self._every
+
+
+def _write_picture(path: Path, image: np.ndarray) -> None:
+    if not cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
+        raise RecordingError(f"cannot write {path}; is the folder writable and the disk not full?")
+
+
+# -- the command line ------------------------------------------------------------------------
+
+
+class _Said(argparse.Action):
+    """Keeps every prompt option in the order in which it was said."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, value: Any,
+                 option: str | None = None) -> None:
+        namespace.said = [*(getattr(namespace, "said", None) or []), (self.dest, value)]
+
+
+def prompts_from(said: Sequence[tuple[str, Any]]) -> list[tuple[int, Prompt]]:
+    """Gather options in their order into (frame index, Prompt).  Raises InvalidPrompt."""
+    name, index, gathered = "object", 0, {}
+    for option, value in said:
+        if option == "name":
+            name = value
+        elif option == "frame":
+            index = value
+        else:
+            parts = gathered.setdefault((index, name), {"points": [], "labels": []})
+            if option == "point":
+                parts["points"].append(value[:2])
+                parts["labels"].append(value[2])
+            elif option in parts:
+                raise InvalidPrompt(f"two of --{option} for {name!r} on image {index}; put --name before the second")
+            else:
+                parts[option] = value
+    if not gathered:
+        raise InvalidPrompt("say what to look for with --point x,y, --box x0,y0,x1,y1 or --mask FILE")
+    return [(index, Prompt(name, **parts)) for (index, name), parts in gathered.items()]
+
+
+def _numbers(text: str, counts: tuple[int, ...], form: str) -> list[float]:
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in counts:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form {form}, in pixels")
+    return numbers
+
+
+def _point(text: str) -> tuple[float, float, int]:
+    x, y, *label = _numbers(text, (2, 3), "x,y or x,y,0")
+    return x, y, int(label[0]) if label else 1
+
+
+def _box(text: str) -> tuple[float, ...]:
+    return tuple(_numbers(text, (4,), "x0,y0,x1,y1"))
+
+
+def _mask(text: str) -> np.ndarray:
+    try:
+        return read_labels(Path(text)) > 0
+    except RecordingError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _parser(command: str, source: str, description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"sam2_ros {command}", description=description, epilog=__doc__.partition("\n\n")[2],
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path, metavar=source)
+    parser.add_argument("--point", action=_Said, type=_point, metavar="x,y[,0]", help="a click; ,0 = not on the object")
+    parser.add_argument("--box", action=_Said, type=_box, metavar="x0,y0,x1,y1", help="a box around the object")
+    parser.add_argument("--mask", action=_Said, type=_mask, metavar="PNG", help="the object's mask; 0 = not on it")
+    parser.add_argument("--name", action=_Said, metavar="NAME", help="whose the prompts that follow are")
+    if command == "track":
+        parser.add_argument("--frame", action=_Said, type=int, metavar="N",
+                            help="on which image, from 0, the prompts that follow are")
+    parser.add_argument("--model", default="embedded", help="a known name or the path of a checkpoint (%(default)s)")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, ...; auto = a GPU if there is one")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where results are written")
+    return parser
+
+
+def main_segment(arguments: Sequence[str]) -> int:
+    """``sam2_ros segment``."""
+    parsed = _parser("segment", "IMAGE", "Segment objects in one picture.").parse_args(arguments)
+    prompts, tracker = _prepared(parsed)
+    for track in segment(parsed.source, prompts, tracker, parsed.out):
+        print(f"{track.name}: {track.area} pixels, predicted IoU {track.predicted_iou:.2f}")
+    print(f"results in {parsed.out}")
+    return 0
+
+
+def main_track(arguments: Sequence[str]) -> int:
+    """``sam2_ros track``."""
+    parsed = _parser("track", "VIDEO|FOLDER|BAG", "Follow objects through a recording.").parse_args(arguments)
+    prompts, tracker = _prepared(parsed)
+    print(f"{follow(parsed.source, prompts, tracker, parsed.out)} images; results in {parsed.out}")
+    return 0
+
+
+def _prepared(parsed: argparse.Namespace) -> tuple[list[tuple[int, Prompt]], Tracker]:
+    prompts = prompts_from(getattr(parsed, "said", None) or [])
+    try:
+        parsed.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecordingError(f"cannot create the folder {parsed.out}: {error.strerror}") from error
+    return prompts, Tracker(checkpoint.load(parsed.model, parsed.device), TrackerSettings())

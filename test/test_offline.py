@@ -1,0 +1,108 @@
+"""``sam2_ros segment`` and ``sam2_ros track``, with a model that follows colours."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from fakes import BLUE, RED, ColourModel, picture
+from sam2_ros import cli, offline
+from sam2_ros.errors import InvalidPrompt
+from sam2_ros.evaluation.labels import read_labels
+
+
+@pytest.fixture(autouse=True)
+def colour_model(monkeypatch):
+    monkeypatch.setattr(offline.checkpoint, "load", lambda *_: ColourModel())
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Six pictures: a red square moves right; a blue one stands still from the third on."""
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for n in range(6):
+        image = picture({RED: (4 * n, 8), **({BLUE: (40, 40)} if n >= 2 else {})})
+        cv2.imwrite(str(pictures / f"{n:05d}.png"), image[..., ::-1])
+    return pictures
+
+
+def run(*arguments):
+    return cli.main([str(argument) for argument in arguments])
+
+
+def states(out):
+    return [json.loads(line) for line in (out / "states.jsonl").read_text().splitlines()]
+
+
+def test_a_folder_is_followed_into_labels_video_sheet_and_states(folder, tmp_path):
+    out = tmp_path / "out"
+    assert run("track", folder, "--point", "6,16", "--out", out) == 0
+    centres = [line["objects"][0]["centroid"][0] for line in states(out)]
+    assert len(centres) == 6 and centres[5] - centres[0] == pytest.approx(20, abs=2)
+    assert np.unique(read_labels(out / "masks" / "00005.png")).tolist() == [0, 1]
+    assert (out / "overlay.mp4").stat().st_size > 1000
+    assert cv2.imread(str(out / "sheet.png")) is not None
+
+
+def test_a_second_object_may_start_on_a_later_image(folder, tmp_path):
+    out = tmp_path / "out"
+    assert run("track", folder, "--name", "red", "--point", "6,16", "--name", "blue", "--frame", 3,
+               "--box", "40,40,55,55", "--out", out) == 0
+    assert [[found["name"] for found in line["objects"]] for line in states(out)] == [["red"]] * 3 + [["red", "blue"]] * 3
+
+
+def test_an_object_that_is_gone_is_written_as_occluded_without_a_place(folder, tmp_path):
+    cv2.imwrite(str(folder / "00006.png"), np.zeros((64, 64, 3), np.uint8))
+    assert run("track", folder, "--point", "6,16", "--out", tmp_path / "out") == 0
+    last = states(tmp_path / "out")[-1]["objects"][0]
+    assert (last["state"], last["occluded"], last["box"], last["area"]) == ("OCCLUDED", True, None, 0)
+
+
+def test_one_picture_is_segmented(folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run("segment", folder / "00003.png", "--name", "a", "--point", "18,16", "--point", "60,2,0",
+               "--name", "b", "--box", "40,40,55,55", "--out", out) == 0
+    assert np.unique(read_labels(out / "masks.png")).tolist() == [0, 1, 2]
+    assert [found["name"] for found in json.loads((out / "result.json").read_text())] == ["a", "b"]
+    assert "a: " in capsys.readouterr().out
+
+
+def test_a_mask_from_a_file_is_a_prompt(folder, tmp_path):
+    mask = tmp_path / "mask.png"
+    cv2.imwrite(str(mask), picture({RED: (0, 8)})[..., 0])
+    assert run("track", folder, "--mask", mask, "--out", tmp_path / "out") == 0
+    assert states(tmp_path / "out")[3]["objects"][0]["area"] > 100
+
+
+@pytest.mark.parametrize("arguments, sentence", [
+    ([], "say what to look for"),
+    (["--point", "6,16", "--frame", "99", "--point", "1,1"], "--frame 99 was never reached"),
+    (["--point", "600,16"], "outside the 64x64 image"),
+    (["--box", "0,0,9,9", "--box", "1,1,8,8"], "put --name before the second"),
+])
+def test_prompts_that_mean_nothing_are_one_sentence_and_exit_code_one(folder, tmp_path, capsys, arguments, sentence):
+    assert run("track", folder, *arguments, "--out", tmp_path / "out") == 1
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--point", "6"], ["--box", "1,2,3"], ["--point", "a,b"], ["--mask", "nowhere.png"]])
+def test_options_of_the_wrong_form_are_explained(folder, tmp_path, capsys, arguments):
+    with pytest.raises(SystemExit):
+        run("track", folder, *arguments, "--out", tmp_path / "out")
+    assert "error: argument" in capsys.readouterr().err
+
+
+def test_a_source_that_is_no_recording_is_one_sentence(tmp_path, capsys):
+    assert run("track", tmp_path / "nowhere.mp4", "--point", "1,1", "--out", tmp_path / "out") == 1
+    assert "nowhere.mp4" in capsys.readouterr().err
+
+
+def test_options_gather_by_name_and_image_in_the_order_they_were_said():
+    prompts = offline.prompts_from([("point", (1, 2, 1)), ("name", "b"), ("box", (0, 0, 5, 5)), ("frame", 4),
+                                    ("point", (3, 4, 0)), ("point", (5, 6, 1))])
+    assert [(index, prompt.name, prompt.labels.tolist(), prompt.box) for index, prompt in prompts] == [
+        (0, "object", [1], None), (0, "b", [], (0, 0, 5, 5)), (4, "b", [0, 1], None)]
+    with pytest.raises(InvalidPrompt):
+        offline.prompts_from([])
