@@ -7,13 +7,14 @@ a lazy stream of stamped events in time order (all that was recorded).
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sam2_ros.errors import RecordingError
 from sam2_ros.types import Frame, Prompt
 
 #: Value of an 8-bit label image that means "not labelled, do not count this pixel".
@@ -72,17 +73,43 @@ class CameraEvent:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class DepthEvent:
+    """A depth image: (H, W) uint16 as the camera counts (mostly millimetres) or float32 metres."""
+
+    stamp: int
+    depth: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """One serialised message of a bag; ``types`` gives the type store of the rosbags library to read it with."""
+
+    time: int
+    topic: str
+    type: str
+    raw: bytes
+    types: Callable[[], Any]
+
+    def decode(self) -> Any:
+        """An object with the fields that the bag's own definition of the type has.  Raises RecordingError."""
+        try:
+            return self.types().deserialize_cdr(self.raw, self.type)
+        except Exception as error:  # rosbags answers damaged messages with errors of many kinds
+            raise RecordingError(f"a {self.type} message of {len(self.raw)} bytes cannot be read: {error}") from error
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Event:
     """One thing that happened: when it was recorded (nanoseconds), on which topic, and what.
 
-    content: Frame, Truth, PromptEvent, CameraEvent, or the message itself for every other type.
-    ``raw`` holds the serialised message of events that come from a bag.
+    content: Frame, Truth, PromptEvent, CameraEvent, DepthEvent, or the message itself for every other type.
+    stored: the message as it lies in the bag, for events that come from one.
     """
 
     time: int
     topic: str
     content: Any
-    raw: bytes | None = None
+    stored: StoredMessage | None = None
 
 
 @dataclass

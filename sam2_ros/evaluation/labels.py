@@ -54,7 +54,6 @@ def encode_labels(labels: np.ndarray) -> bytes:
 def decode_labels(data: bytes, source: str = "label image") -> np.ndarray:
     """The (H, W) ids in a PNG file: the indices of a palette picture, the values of a grey one.
 
-    A grey picture that holds nothing but 0 and 255 is a binary mask, its object gets id 1.
     Raises RecordingError when ``data`` is no such picture; ``source`` names it there.
     """
     chunks = _chunks(data, source)
@@ -73,9 +72,14 @@ def decode_labels(data: bytes, source: str = "label image") -> np.ndarray:
         labels = labels[..., 0]
     if kind == _PALETTE:
         return labels // (255 // (2 ** depth - 1)) if depth < 8 else labels
-    if labels.dtype == np.uint8 and np.isin(np.unique(labels), (0, 255)).all():
-        return (labels == 255).astype(np.uint8)
-    return labels
+    return labels_of_grey(labels)
+
+
+def labels_of_grey(values: np.ndarray) -> np.ndarray:
+    """Ids from (H, W) grey values; nothing but 0 and 255 is the mask of one object, its id 1."""
+    if values.dtype == np.uint8 and not ((values != 0) & (values != 255)).any():
+        return (values == 255).astype(np.uint8)
+    return values
 
 
 def read_labels(path: Path) -> np.ndarray:

@@ -1,0 +1,207 @@
+"""A rosbag2 bag as a recording: which topic means what, and its messages as events.
+
+The bytes come from a ``Source`` (``recordings`` makes one with the rosbags library); messages
+are read by shape.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+
+from sam2_ros import messages
+from sam2_ros.errors import InvalidImage, RecordingError, Sam2RosError
+from sam2_ros.evaluation.events import CameraEvent, DepthEvent, Event, PromptEvent, Recording, StoredMessage, Truth
+from sam2_ros.evaluation.labels import labels_of_grey
+from sam2_ros.types import Frame
+
+IMAGE = "sensor_msgs/msg/Image"
+COMPRESSED = "sensor_msgs/msg/CompressedImage"
+CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
+PROMPT = "sam2_ros/msg/Prompt"
+OBJECTS = "sam2_ros/msg/TrackedObjectArray"
+#: Parts of topic names that are not a camera's: results, truth and depth.
+_NO_CAMERA = {"masks", "overlay", "truth", "ground_truth", "labels", "depth", "compressedDepth", "theora"}
+_TRUTH = {"truth", "ground_truth"}
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic of a bag and how many messages it holds."""
+
+    name: str
+    type: str
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.type.rsplit('/', 1)[-1]}, {self.count} messages)"
+
+
+class Source(Protocol):
+    """Where a bag's messages come from."""
+
+    topics: list[Topic]
+
+    def messages(self, wanted: set[str], lost: list[str]) -> Iterator[StoredMessage]:
+        """The messages on the ``wanted`` topics in the order of their recording; losses go into ``lost``."""
+
+
+@dataclass
+class Bag(Recording):
+    """One bag.
+
+    image_topic: the camera's, sensor_msgs/Image or CompressedImage; chosen when empty and only one
+        topic can be meant.  truth_topic: label images (mono8, mono16 or PNG); one whose name ends
+        in "truth" or "ground_truth" when empty.  more_topics: others whose messages are wanted.
+    Raises RecordingError when there is no such topic, and lists those that there are.
+    """
+
+    source: Source | None = None
+    image_topic: str = ""
+    truth_topic: str = ""
+    more_topics: Iterable[str] = ()
+    _skipped: dict[str, list] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        topics = self.source.topics
+        self.image_topic = self._checked(self.image_topic) or self._only_camera(topics)
+        truths = [topic.name for topic in topics if topic.type in (IMAGE, COMPRESSED)
+                  and _TRUTH & set(topic.name.split("/")[-2:])]
+        self.truth_topic = self._checked(self.truth_topic) or (truths[0] if truths else "")
+        self.frames = next(topic.count for topic in topics if topic.name == self.image_topic)
+
+    @property
+    def has_truth(self) -> bool:
+        return bool(self.truth_topic)
+
+    def events(self) -> Iterator[Event]:
+        self.lost.clear()
+        self._skipped.clear()
+        ours = {topic.name for topic in self.source.topics if topic.type in (PROMPT, OBJECTS, CAMERA_INFO)}
+        wanted = {self.image_topic, self.truth_topic, *ours, *self.more_topics} - {""}
+        count = 0
+        for message in self.source.messages(wanted, self.lost):
+            try:
+                content = self._content(message)
+            except (Sam2RosError, AttributeError, ValueError) as error:  # the bag's own idea of a type may differ
+                self._skip(message.topic, str(error))
+                continue
+            count += isinstance(content, Frame)
+            yield Event(message.time, message.topic, content, message)
+        self.lost.extend(f"{number} messages on {topic} could not be read; the first: {reason}"
+                         for topic, (number, reason) in self._skipped.items())
+        if not count:
+            raise RecordingError(f"no image on {self.image_topic} of {self.path} can be read"
+                                 + (f": {'; '.join(self.lost)}" if self.lost else ""))
+
+    def _content(self, stored: StoredMessage) -> Any:
+        """A message as what it means in this recording."""
+        message = stored.decode()
+        if stored.topic == self.image_topic:
+            read = messages.frame_from if stored.type == IMAGE else messages.frame_from_compressed
+            frame = read(message)
+            # A camera that gives no time is known by the time of its recording.
+            return frame if frame.stamp else Frame(frame.image, stored.time)
+        if stored.topic == self.truth_topic:
+            stamp = messages.nanoseconds(message.header.stamp) or stored.time
+            return Truth.from_labels(labels_from(message), stamp)
+        if stored.type == PROMPT:
+            return PromptEvent(*messages.prompt_from(_Older(message)))
+        if stored.type == CAMERA_INFO:
+            return _camera_event(message)
+        if stored.type == COMPRESSED and "compressedDepth" in message.format:
+            return DepthEvent(messages.nanoseconds(message.header.stamp), depth_from(message))
+        return message
+
+    def _skip(self, topic: str, reason: str) -> None:
+        self._skipped.setdefault(topic, [0, reason])[0] += 1
+
+    def _checked(self, name: str) -> str:
+        known = [topic for topic in self.source.topics if topic.type in (IMAGE, COMPRESSED)]
+        if name and name not in [topic.name for topic in known]:
+            raise RecordingError(f"{self.path} has no image topic {name}; its image topics: {_listed(known)}")
+        return name
+
+    def _only_camera(self, topics: list[Topic]) -> str:
+        """The one camera topic; of the raw and the compressed one of a camera the raw one."""
+        known = [topic for topic in topics if topic.type in (IMAGE, COMPRESSED)]
+        cameras = [topic for topic in known if not _NO_CAMERA & set(topic.name.split("/"))]
+        names = {topic.name for topic in cameras if topic.count}
+        cameras = [name for name in names if not (name.endswith("/compressed") and name.removesuffix("/compressed") in names)]
+        if len(cameras) != 1:
+            what = "several image topics" if cameras else "no topic with images of a camera"
+            raise RecordingError(f"{self.path} has {what}; name one: {_listed(known)}")
+        return cameras[0]
+
+
+def labels_from(message: Any) -> np.ndarray:
+    """A label image message (mono8, mono16, their OpenCV names, or a compressed PNG) as (H, W) ids.
+
+    Raises InvalidImage.
+    """
+    if hasattr(message, "format"):
+        labels = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_UNCHANGED) if len(message.data) else None
+        if labels is None or labels.ndim != 2:
+            raise InvalidImage(f"a compressed label image is a PNG of one channel, not {message.format!r}")
+        return labels_of_grey(labels)
+    wide = message.encoding in ("mono16", "16UC1")
+    if not wide and message.encoding not in ("mono8", "8UC1"):
+        raise InvalidImage(f"label images are mono8 or mono16, got {message.encoding!r}")
+    dtype = np.dtype(np.uint16 if wide else np.uint8).newbyteorder(">" if message.is_bigendian else "<")
+    try:
+        labels = np.ndarray((message.height, message.width), dtype, buffer=memoryview(message.data).cast("B"),
+                            strides=(message.step, dtype.itemsize))
+    except (ValueError, TypeError) as error:
+        raise InvalidImage(f"a {message.width}x{message.height} label image with {len(message.data)} bytes of data "
+                           f"and step {message.step} cannot be read ({error})") from error
+    return labels_of_grey(labels.astype(np.uint16 if wide else np.uint8))
+
+
+def depth_from(message: Any) -> np.ndarray:
+    """A compressedDepth message as (H, W): uint16 (mostly millimetres) or float32 metres, 0 or nan where unknown.
+
+    Raises InvalidImage.
+    """
+    data = bytes(message.data)
+    # A header of 12 bytes: a number that says nothing, and the two parameters of the inverse depth.
+    image = cv2.imdecode(np.frombuffer(data[12:], np.uint8), cv2.IMREAD_UNCHANGED) if len(data) > 12 else None
+    if image is None or image.ndim != 2:
+        raise InvalidImage(f"a depth image of format {message.format!r} cannot be read; only PNG can")
+    if not message.format.startswith("32FC1"):
+        return image
+    scale, offset = struct.unpack_from("<ff", data, 4)
+    with np.errstate(divide="ignore"):
+        depth = scale / (image.astype(np.float32) - offset)
+    depth[image == 0] = np.nan
+    return depth
+
+
+class _Older:
+    """A message of an older definition: fields that it does not have yet are empty."""
+
+    _EMPTY = {"name": "", "points": (), "labels": (), "box": (), "replace": False}
+
+    def __init__(self, message: Any) -> None:
+        self._message = message
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "mask" and not hasattr(self._message, "mask"):
+            return _Older(None)
+        if name == "data" and self._message is None:
+            return b""
+        return getattr(self._message, name, self._EMPTY[name]) if name in self._EMPTY else getattr(self._message, name)
+
+
+def _camera_event(message: Any) -> CameraEvent:
+    return CameraEvent(messages.nanoseconds(message.header.stamp), (message.height, message.width),
+                       np.array(message.k, np.float64).reshape(3, 3), np.array(message.d, np.float64),
+                       message.header.frame_id)
+
+
+def _listed(topics: list[Topic]) -> str:
+    return ", ".join(map(str, topics)) or "none"
