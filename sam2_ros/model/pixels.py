@@ -33,7 +33,7 @@ def normalise(image: np.ndarray, side: int, device: torch.device | str = "cpu") 
 def to_model(points: np.ndarray, size: tuple[int, int], side: int) -> np.ndarray:
     """Points (K, 2) in pixels of an image of ``size`` (height, width) as pixels of the model's input, float32."""
     height, width = size
-    return (np.asarray(points, np.float32) * np.float32(side) / np.array((width, height), np.float32)).astype(np.float32)
+    return np.asarray(points, np.float32) * np.float32(side) / np.array((width, height), np.float32)
 
 
 def masks_to_model(mask: np.ndarray, side: int) -> Tensor:

@@ -1,4 +1,8 @@
-"""Where a token is: sine, random-Fourier and rotary encodings, all in real arithmetic."""
+"""Where a token is: sine, random-Fourier and rotary encodings, all in real arithmetic.
+
+Fixed tables are made on the CPU even when a model is built on the meta device: they are in
+no checkpoint, so loading one would not fill them.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from torch import Tensor, nn
 TEMPERATURE = 10000.0
 
 
-def _sine_wavelengths(count: int, device: torch.device | None = None) -> Tensor:
+def _sine_wavelengths(count: int, device: torch.device | str) -> Tensor:
     """Wavelengths in pairs: channels 2i and 2i + 1 share one, for a sine and a cosine."""
     pair = torch.arange(count, dtype=torch.float32, device=device) // 2
     return TEMPERATURE ** (2 * pair / count)
@@ -23,9 +27,9 @@ def sine_grid(channels: int, side: int) -> Tensor:
     Coordinates run over (0, 2 pi], the last row and column at (almost) 2 pi.  Returns
     (channels, side, side) float32.
     """
-    steps = torch.arange(1, side + 1, dtype=torch.float32)
+    steps = torch.arange(1, side + 1, dtype=torch.float32, device="cpu")
     angles = steps / (side + 1e-6) * (2 * math.pi)
-    angles = angles[:, None] / _sine_wavelengths(channels // 2)  # (side, channels / 2)
+    angles = angles[:, None] / _sine_wavelengths(channels // 2, "cpu")  # (side, channels / 2)
     waves = torch.stack((angles[:, 0::2].sin(), angles[:, 1::2].cos()), dim=2).flatten(1)
     rows = waves[:, None, :].expand(side, side, -1)
     columns = waves[None, :, :].expand(side, side, -1)
@@ -44,8 +48,8 @@ def rotary_table(channels: int, side: int) -> tuple[Tensor, Tensor]:
     The first half of the pairs turns with the column, the second half with the row.
     Returns two (side * side, channels / 2) float32 tensors, tokens in raster order.
     """
-    frequencies = TEMPERATURE ** -(torch.arange(0, channels, 4, dtype=torch.float32) / channels)
-    steps = torch.arange(side, dtype=torch.float32)
+    frequencies = TEMPERATURE ** -(torch.arange(0, channels, 4, dtype=torch.float32, device="cpu") / channels)
+    steps = torch.arange(side, dtype=torch.float32, device="cpu")
     angles = torch.outer(steps, frequencies)  # (side, channels / 4)
     columns = angles[None, :, :].expand(side, side, -1)
     rows = angles[:, None, :].expand(side, side, -1)

@@ -1,0 +1,349 @@
+"""Weights: from a name or a path to a model, or to one sentence that says why not.
+
+Known names are downloaded once into ``$SAM2_ROS_CACHE`` (default ``~/.cache/sam2_ros``) and
+verified.  The size and the version are recognised from the tensors, not from the file's
+name.  Files are read as tensors only: opening one never runs code from it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import pickle
+import urllib.error
+import urllib.request
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from sam2_ros.errors import CheckpointError, InvalidInput
+from sam2_ros.model.sam2 import SAM2
+from sam2_ros.model.sizes import SIZES, Size
+
+#: The weights that ship with this package.
+EMBEDDED = Path(__file__).parent / "weights" / "embedded.safetensors"
+#: Seconds that a silent server is waited for.
+TIMEOUT = 30.0
+#: Bytes read at once from the network and for checksums.
+CHUNK = 1 << 20
+#: Entry of a safetensors file's metadata under which ``save`` writes the size.
+SIZE_KEY = "sam2_ros.size"
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published checkpoint: where it is and the SHA256 of its bytes."""
+
+    url: str
+    sha256: str
+
+    @property
+    def file_name(self) -> str:
+        """The last part of the address."""
+        return self.url.rsplit("/", 1)[1]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which weights these are.
+
+    name: of the size.  version: "2.0" or "2.1".  sha256: of the file's bytes.  path: of the file.
+    """
+
+    name: str
+    version: str
+    sha256: str
+    path: Path
+
+
+_META = "https://dl.fbaipublicfiles.com/segment_anything_2"
+
+#: The published checkpoints by name (Apache-2.0, Meta); the sizes' short names mean SAM 2.1.
+PUBLISHED = {name: Published(f"{_META}/{folder}/{name}.pt", sha256) for name, folder, sha256 in (
+    ("sam2.1_hiera_tiny", "092824", "7402e0d864fa82708a20fbd15bc84245c2f26dff0eb43a4b5b93452deb34be69"),
+    ("sam2.1_hiera_small", "092824", "6d1aa6f30de5c92224f8172114de081d104bbd23dd9dc5c58996f0cad5dc4d38"),
+    ("sam2.1_hiera_base_plus", "092824", "a2345aede8715ab1d5d31b4a509fb160c5a4af1970f199d9054ccfb746c004c5"),
+    ("sam2.1_hiera_large", "092824", "2647878d5dfa5098f2f8649825738a9345572bae2d4350a2468587ece47dd318"),
+    ("sam2_hiera_tiny", "072824", "65b50056e05bcb13694174f51bb6da89c894b57b75ccdf0ba6352c597c5d1125"),
+    ("sam2_hiera_small", "072824", "95949964d4e548409021d47b22712d5f1abf2564cc0c3c765ba599a24ac7dce3"),
+    ("sam2_hiera_base_plus", "072824", "d0bb7f236400a49669ffdd1be617959a8b1d1065081789d7bbff88eded3a8071"),
+    ("sam2_hiera_large", "072824", "7442e4e9b732a508f80e141e7c2913437a3610ee0c77381a66658c3a445df87b"),
+)}
+PUBLISHED |= {name: PUBLISHED[f"sam2.1_hiera_{name}"] for name in ("tiny", "small", "base_plus", "large")}
+
+
+def known_names() -> list[str]:
+    """Every name that load and identify accept besides paths."""
+    return ["embedded", *PUBLISHED]
+
+
+def load(name_or_path: str | Path = "embedded", device: torch.device | str = "cpu") -> SAM2:
+    """The model of a known name or of a file (.pt or .safetensors), in eval mode, on ``device``.
+
+    device: any that torch knows, or "auto" = a GPU if there is one.
+    Raises CheckpointError when the file is missing and cannot be downloaded, is damaged, or
+    holds something else than SAM 2, and InvalidInput for a device that is not here.
+    """
+    device = _available(device)
+    path = _locate(name_or_path)
+    tensors, metadata = _read(path)
+    size = _recognise(tensors, metadata, path)
+    with torch.device("meta"):  # no time spent on initial values
+        model = SAM2(size)
+    tensors = {name: tensor.float() for name, tensor in tensors.items()}
+    try:
+        missing, unexpected = model.load_state_dict(tensors, strict=False, assign=True)
+    except RuntimeError as error:
+        raise CheckpointError(f"{path} looks like SAM 2 {size.name}, but tensors have other shapes: {error}") from error
+    if missing or unexpected:
+        raise CheckpointError(
+            f"{path} looks like SAM 2 {size.name}, but {len(missing)} tensors are missing{_first(missing)} and "
+            f"{len(unexpected)} are not known{_first(unexpected)}; give a complete SAM 2 checkpoint")
+    return model.to(device=device, memory_format=torch.channels_last).eval()
+
+
+def _available(device: torch.device | str) -> torch.device:
+    """The device of that name, proven by putting something on it."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.zeros(1, device=device).device
+    except (RuntimeError, AssertionError) as error:  # torch answers a missing CUDA with an assertion
+        raise InvalidInput(f"device {str(device)!r} cannot be used: {_line(error)}; use auto or cpu") from error
+
+
+def identify(name_or_path: str | Path) -> Identity:
+    """Size, version and checksum of the weights that ``load`` would load; raises as load does."""
+    path = _locate(name_or_path)
+    size = _recognise(*_read(path), path)
+    return Identity(size.name, "2.1" if size.version_2_1 else "2.0", _sha256(path), path)
+
+
+def save(model: SAM2, path: str | Path) -> None:
+    """Write a model as safetensors, with its size, so that ``load`` reads it back; replaces the file at once or not."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    unfinished = path.with_name(path.name + ".part")
+    size = json.dumps(dataclasses.asdict(model.size))
+    safetensors.torch.save_file(tensors, unfinished, metadata={"format": "pt", SIZE_KEY: size})
+    os.replace(unfinished, path)
+
+
+# Where the file is ---------------------------------------------------------------------------------
+
+
+def _locate(name_or_path: str | Path) -> Path:
+    if str(name_or_path) == "embedded":
+        if not EMBEDDED.is_file():
+            raise CheckpointError(f"the weights that ship with this package are missing: {EMBEDDED}; "
+                                  "install it again, or name other weights, for example tiny")
+        return EMBEDDED
+    if str(name_or_path) in PUBLISHED:
+        return _download(PUBLISHED[str(name_or_path)])
+    path = Path(name_or_path).expanduser()
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder; give the .pt or .safetensors file in it")
+    if not path.is_file():
+        raise CheckpointError(f"there is no file {path}, and it is not a known name ({', '.join(known_names())})")
+    return path
+
+
+def cache_folder() -> Path:
+    """Where published checkpoints are kept: $SAM2_ROS_CACHE, or ~/.cache/sam2_ros."""
+    return Path(os.environ.get("SAM2_ROS_CACHE") or "~/.cache/sam2_ros").expanduser()
+
+
+def _download(published: Published) -> Path:
+    """The verified file of a published checkpoint, fetched if need be, continuing where a former try stopped."""
+    path = cache_folder() / published.file_name
+    part = path.with_name(path.name + ".part")
+    by_hand = f"download {published.url} by hand and put it at {path}"
+    if path.is_file():
+        if _sha256(path) != published.sha256:
+            raise CheckpointError(f"{path} is not what was published (its SHA256 differs); delete it and try again")
+        return path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _fetch(published.url, part)
+    except urllib.error.HTTPError as error:
+        raise CheckpointError(f"{published.url} answered {error.code} {error.reason}; {by_hand}") from error
+    except OSError as error:  # urllib's URLError, time-outs, a full disk
+        reason = getattr(error, "reason", error)
+        raise CheckpointError(f"cannot download {published.url} ({reason}); try again, or {by_hand}") from error
+    if _sha256(part) != published.sha256:
+        part.unlink()
+        raise CheckpointError(f"what {published.url} sent is not what was published (its SHA256 differs); "
+                              f"try again, or {by_hand}")
+    os.replace(part, path)
+    return path
+
+
+def _fetch(url: str, part: Path) -> None:
+    """Bring a file to ``part``, asking only for the bytes that are not there yet; OSError when it stays incomplete."""
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        response = urllib.request.urlopen(request, timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        if error.code != 416:
+            raise
+        return  # nothing is left to send: the checksum tells whether that is the whole file
+    with response:
+        if response.status != 206:  # the server sends everything again
+            have = 0
+        length = response.headers.get("Content-Length")
+        total = have + int(length) if length else None
+        with open(part, "ab" if have else "wb") as file, tqdm(
+                desc=part.stem, total=total, initial=have, unit="B", unit_scale=True, disable=None) as progress:
+            while chunk := response.read(CHUNK):
+                file.write(chunk)
+                progress.update(len(chunk))
+            if total is not None and file.tell() < total:
+                raise OSError(f"the connection broke after {file.tell()} of {total} bytes")
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+# What is in the file -------------------------------------------------------------------------------
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors by name and the metadata of a checkpoint file, recognised by its first bytes."""
+    with open(path, "rb") as file:
+        head = file.read(512)
+    if not head:
+        raise CheckpointError(f"{path} is empty; delete it and download it again")
+    start = head.lstrip().lower()
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise CheckpointError(f"{path} is a web page, not weights; download the file itself, not the page about it")
+    if start.startswith(b"version https://git-lfs"):
+        raise CheckpointError(f"{path} is a Git LFS pointer, not weights; fetch the file with: git lfs pull")
+    if head[8:9] == b"{":
+        return _read_safetensors(path)
+    if head[:4] != b"PK\x03\x04" and head[:1] != b"\x80":
+        raise CheckpointError(f"{path} is neither a PyTorch file nor safetensors; give a SAM 2 checkpoint")
+    return _read_torch(path), {}
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(f"{path} is truncated or damaged ({error}); download or copy it again") from error
+
+
+def _read_torch(path: Path) -> dict[str, Tensor]:
+    try:
+        contents = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(f"{path} holds more than tensors, which could run code when opened; "
+                              "save its state dict alone") from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{path} is truncated or damaged ({_line(error)}); download or copy it again") from error
+    if isinstance(contents, dict) and isinstance(contents.get("model"), dict):
+        contents = contents["model"]  # as published, and as training leaves it beside its optimizer
+    if not isinstance(contents, dict) or not contents or not all(isinstance(x, Tensor) for x in contents.values()):
+        raise CheckpointError(f"{path} holds no state dict of a model; give a checkpoint with tensors by name")
+    return contents
+
+
+def _line(error: Exception) -> str:
+    """The first sentence of what an exception says."""
+    return (str(error) or type(error).__name__).splitlines()[0].split(". ")[0].rstrip(" .:")
+
+
+# Which model it is ---------------------------------------------------------------------------------
+
+
+def _recognise(tensors: dict[str, Tensor], metadata: dict[str, str], path: Path) -> Size:
+    """The size that the tensors belong to."""
+    family = _other_family(tensors)
+    if family:
+        raise CheckpointError(f"{path} holds {family}; this program runs SAM 2 and SAM 2.1 in Meta's format, "
+                              "for example sam2.1_hiera_tiny.pt")
+    if SIZE_KEY in metadata:
+        return _size_from_text(metadata[SIZE_KEY], path)
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    for size in SIZES.values():
+        if _facts_of(size) == _facts_in(shapes):
+            return size if "no_obj_embed_spatial" in shapes else size.as_version_2_0()
+    raise CheckpointError(f"{path} holds a SAM 2 of a size that is not known here ({_facts_in(shapes)}); "
+                          "weights of a size of your own must be written by sam2_ros.checkpoint.save")
+
+
+def _other_family(names: dict[str, Tensor]) -> str:
+    """Whose weights these are, unless they are SAM 2's: a few words, or nothing."""
+    def some(*starts: str) -> bool:
+        return any(name.startswith(starts) for name in names)
+
+    if some("tracker", "detector"):
+        return "SAM 3 weights"
+    if some("vision_encoder.", "vision_model."):
+        return "weights in the naming of the transformers library"
+    if some("spatial_perceiver.", "image_encoder.trunk.body."):
+        return "EdgeTAM weights (another trunk)"
+    if some("mask_decoder.", "prompt_encoder.", "image_encoder.blocks."):
+        return "weights of the first SAM (images only)"
+    if not some("image_encoder.trunk.", "sam_mask_decoder."):
+        return "weights of an unknown model"
+    if not {"image_encoder.trunk.pos_embed_window", "sam_mask_decoder.conv_s0.weight"} <= set(names):
+        return "EfficientTAM weights (a plain vision transformer as trunk), or an incomplete SAM 2"
+    return ""
+
+
+def _facts_in(shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
+    """The numbers that tell sizes apart, read from a checkpoint's shapes; -1 where the tensor is missing."""
+    def dimension(name: str, axis: int) -> int:
+        shape = shapes.get(name, ())
+        return shape[axis] if -len(shape) <= axis < len(shape) else -1
+
+    def count(start: str) -> int:
+        return len({name[len(start):].split(".")[0] for name in shapes if name.startswith(start)})
+
+    return {
+        "embed_dim": dimension("image_encoder.trunk.patch_embed.proj.weight", 0),
+        "blocks": count("image_encoder.trunk.blocks."),
+        "window": dimension("image_encoder.trunk.pos_embed_window", -1),
+        "position_background_size": dimension("image_encoder.trunk.pos_embed", -1),
+        "hidden_dim": dimension("no_mem_embed", -1),
+        "memory_dim": dimension("maskmem_tpos_enc", -1),
+        "memory_layers": count("memory_attention.layers."),
+        "feedforward_dim": dimension("memory_attention.layers.0.linear1.weight", 0),
+    }
+
+
+def _facts_of(size: Size) -> dict[str, int]:
+    """The same numbers of a known size."""
+    facts = {name: getattr(size, name) for name in (
+        "embed_dim", "position_background_size", "hidden_dim", "memory_dim", "memory_layers", "feedforward_dim")}
+    return facts | {"blocks": sum(size.stages), "window": size.window_spec[0]}
+
+
+def _size_from_text(text: str, path: Path) -> Size:
+    """The size that ``save`` wrote."""
+    try:
+        fields = json.loads(text)
+        return Size(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+    except (ValueError, TypeError, AttributeError, InvalidInput) as error:
+        raise CheckpointError(f"{path} names a size that this version does not understand ({error}); "
+                              "update sam2_ros, or save the weights again") from error
+
+
+def _first(names: list[str]) -> str:
+    return f" (first: {names[0]})" if names else ""
