@@ -14,7 +14,6 @@ A Tracker belongs to one thread.  A call that raises has changed nothing.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,10 +23,11 @@ import torch
 from torch import Tensor
 
 from sam2_ros import settings as declared
-from sam2_ros.errors import InvalidPrompt, UnknownObject, UnknownStamp
+from sam2_ros.errors import InvalidPrompt, UnknownObject
 from sam2_ros.memory import RECENT_MEMORIES, MemoryBank, View
 from sam2_ros.model import pixels
 from sam2_ros.model.sam2 import SAM2, Found, ImageFeatures, Memories, PromptInputs
+from sam2_ros.ring import Ring
 from sam2_ros.settings import setting
 from sam2_ros.types import MAX_OBJECT_ID, Frame, Prompt, Track
 from sam2_ros.visibility import Visibility
@@ -139,7 +139,7 @@ class Tracker:
         self._device = next(model.parameters()).device
         self._precision = _precision(settings.precision, self._device)
         self._objects: dict[str, _Object] = {}
-        self._moments: deque[_Moment] = deque(maxlen=settings.remembered_frames)
+        self._ring: Ring[_Moment] = Ring(settings.remembered_frames)
         self._next_index = 0
         self._next_id = 1
 
@@ -151,12 +151,12 @@ class Tracker:
     @property
     def stamps(self) -> list[int]:
         """The stamps of the remembered frames in nanoseconds, oldest first: those that a prompt may carry."""
-        return [moment.stamp for moment in self._moments]
+        return [moment.stamp for moment in self._ring]
 
     @property
     def newest_stamp(self) -> int | None:
         """Stamp of the newest frame in nanoseconds; None before the first."""
-        return self._moments[-1].stamp if self._moments else None
+        return self._ring.newest.stamp if self._ring.newest else None
 
     def track(self, frame: Frame) -> list[Track]:
         """Follow every object onto ``frame`` and say where it is, in id order.
@@ -165,13 +165,13 @@ class Tracker:
         (and not 0) is the same image again: the same answer, and nothing is written to memory.
         A stamp that went back (a bag that starts over) empties the ring; the objects live on.
         """
-        if self._moments and frame.stamp and frame.stamp == self._moments[-1].stamp:
+        if self._ring.repeats(frame.stamp):
             return self.current()
         with self._inference():
             moment = self._remember(frame)
             self._follow(self._objects.values(), moment)
         for followed in self._objects.values():
-            followed.bank.prune(self._moments[0].index)
+            followed.bank.prune(self._ring.oldest.index)
         return self.current()
 
     def prompt(self, prompt: Prompt, stamp: int = 0) -> Prompted:
@@ -184,7 +184,7 @@ class Tracker:
 
         Raises InvalidPrompt, or UnknownStamp when that frame is not remembered.
         """
-        moment = self._moment_at(stamp)
+        moment = self._ring.at(stamp)
         known = None if prompt.replace else self._objects.get(prompt.name)
         prompt = prompt.checked_on(moment.size, known=known is not None)
         followed = known or self._new_object(prompt.name)
@@ -202,14 +202,14 @@ class Tracker:
             known = ", ".join(self._objects) or "none"
             raise UnknownObject(f"no object is called {name!r}; followed objects: {known}")
         gone = self._objects.pop(name)
-        for moment in self._moments:
+        for moment in self._ring:
             moment.answers.pop(gone.id, None)
             moment.interactions.pop(gone.id, None)
 
     def reset(self) -> None:
         """Forget every object and every frame.  Ids go on counting: none is used twice."""
         self._objects.clear()
-        self._moments.clear()
+        self._ring.clear()
 
     def at(self, stamp: int) -> list[Track]:
         """Every object on the remembered frame of ``stamp`` (nanoseconds; 0 = newest), in id order.  Raises UnknownStamp."""
@@ -217,18 +217,17 @@ class Tracker:
 
     def current(self) -> list[Track]:
         """Every object on the newest frame, in id order."""
-        return self._report(self._moments[-1], self._objects.values()) if self._moments else []
+        newest = self._ring.newest
+        return self._report(newest, self._objects.values()) if newest else []
 
     # -- one step ------------------------------------------------------------------------------
 
     def _remember(self, frame: Frame) -> _Moment:
         """Encode the image of ``frame`` and put it into the ring."""
-        if self._moments and 0 < frame.stamp < self._moments[-1].stamp:
-            self._moments.clear()  # time went back: older stamps no longer say which frame is meant
         image = pixels.normalise(frame.image, self._model.size.image_size, self._device)
         moment = _Moment(self._next_index, frame.stamp, frame.size, self._model.encode_image(image))
         self._next_index += 1
-        self._moments.append(moment)
+        self._ring.push(moment)
         return moment
 
     def _follow(self, objects: Iterable[_Object], moment: _Moment) -> None:
@@ -274,25 +273,6 @@ class Tracker:
                         pointers=tensors("pointers"), pointer_distance=numbers("pointers", torch.float32))
 
     # -- prompts -------------------------------------------------------------------------------
-
-    def _moment_at(self, stamp: int) -> _Moment:
-        """The remembered frame of ``stamp``, or an UnknownStamp that says why there is none."""
-        if not self._moments:
-            raise UnknownStamp("no image has arrived yet; send the prompt again after the first one")
-        if stamp == 0:
-            return self._moments[-1]
-        for moment in reversed(self._moments):
-            if moment.stamp == stamp:
-                return moment
-        oldest, newest = self._moments[0].stamp, self._moments[-1].stamp
-        if stamp > newest:
-            raise UnknownStamp(f"stamp {_seconds(stamp)} is newer than the newest image ({_seconds(newest)})")
-        if stamp < oldest:
-            raise UnknownStamp(
-                f"stamp {_seconds(stamp)} is {_seconds(oldest - stamp)} older than the oldest remembered image; "
-                f"prompt a newer image or raise remembered_frames (now {self.settings.remembered_frames})")
-        raise UnknownStamp(f"the image of stamp {_seconds(stamp)} was never tracked (a dropped frame); "
-                           "use the stamp of a published result")
 
     def _new_object(self, name: str) -> _Object:
         """An object with an empty memory, not followed yet; named after its id when it has no name."""
@@ -357,17 +337,17 @@ class Tracker:
 
     def _bring_up_to_date(self, followed: _Object, moment: _Moment) -> None:
         """Follow the object from ``moment`` over the newer remembered frames, from their kept features."""
-        for newer in self._moments:
-            if newer.index > moment.index and newer.index not in followed.bank.prompted:
+        for newer in self._ring.after(moment):
+            if newer.index not in followed.bank.prompted:
                 self._follow([followed], newer)
 
     # -- answers -------------------------------------------------------------------------------
 
     def _visibility_before(self, followed: _Object, moment: _Moment) -> Visibility:
         """The published state on the frame before ``moment``."""
-        for earlier in reversed(self._moments):
-            if earlier.index == moment.index - 1 and followed.id in earlier.answers:
-                return earlier.answers[followed.id].visibility
+        earlier = self._ring.before(moment)
+        if earlier is not None and followed.id in earlier.answers:
+            return earlier.answers[followed.id].visibility
         return followed.visibility
 
     def _report(self, moment: _Moment, wanted: Iterable[_Object]) -> list[Track]:
@@ -406,6 +386,3 @@ def _precision(wanted: str, device: torch.device) -> torch.dtype:
         return getattr(torch, wanted)
     return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
 
-
-def _seconds(nanoseconds: int) -> str:
-    return f"{nanoseconds // 10**9}.{nanoseconds % 10**9:09d} s"

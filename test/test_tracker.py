@@ -322,6 +322,6 @@ def test_what_the_tracker_holds_does_not_grow_with_the_stream():
             tracker.prompt(click("a", 8, 16))
         if stamp % 20 == 1:
             tracker.prompt(click("b", 40, 16, replace=True))
-        held.append(sum(len(o.bank) for o in tracker._objects.values()) + len(tracker._moments))
+        held.append(sum(len(o.bank) for o in tracker._objects.values()) + len(tracker._ring))
     assert max(held[200:]) == max(held[100:200]) < 60
     assert torch.is_inference_mode_enabled() is False

@@ -37,7 +37,7 @@ def run(tracker, frames):
         if n in (14, 22, 31, 40, 47):
             tracker.prompt(click("object 0", 30, 30), n)  # one frame late
         seen.append([(answer.logits.clone(), answer.pointer.clone(), answer.score)
-                     for answer in tracker._moments[-1].answers.values()])
+                     for answer in tracker._ring.newest.answers.values()])
     return seen
 
 

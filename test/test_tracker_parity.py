@@ -74,7 +74,7 @@ def _without_bfloat16():
 def answers(tracker):
     """The same of our tracker, which numbers objects from 1."""
     return {(number - 1, moment.index): (answer.logits, answer.pointer, answer.score)
-            for moment in tracker._moments for number, answer in moment.answers.items()}
+            for moment in tracker._ring for number, answer in moment.answers.items()}
 
 
 def differences(tracker, official):
