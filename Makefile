@@ -3,7 +3,7 @@
 
 PYTHON ?= python3.11
 VENV ?= .venv
-PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --constraint constraints.txt
+PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 # The environment stands alone: nothing of a sourced ROS or of another environment may leak in.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
@@ -14,7 +14,7 @@ endif
 
 # Python code is installed in place: only a change of these asks for a new installation.
 INSTALLED_FROM = pyproject.toml setup.py CMakeLists.txt package.xml constraints.txt \
-	$(wildcard msg/*.msg srv/*.srv launch/* config/* scripts/*)
+	$(wildcard msg/*.msg srv/*.srv launch/*.py config/*.* scripts/*)
 
 .PHONY: help demo test train clean
 .DELETE_ON_ERROR:
@@ -31,7 +31,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-test
 	$(VENV)/bin/python -m pytest test
 
-train: $(VENV)/.installed-test
+train: $(VENV)/.installed-train
 	$(VENV)/bin/sam2_ros train $(ARGS)
 
 clean:
@@ -44,14 +44,19 @@ $(VENV)/.installed: $(INSTALLED_FROM)
 		{ echo "the headers of $(PYTHON) are needed to compile the messages (Debian: apt install python3-dev)"; exit 1; }
 	@for compiler in $${CC:-cc} $${CXX:-c++}; do command -v $$compiler >/dev/null || \
 		{ echo "the compiler $$compiler is needed to compile the messages (Debian: apt install g++)"; exit 1; }; done
-	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV); the first time this takes some minutes."
+	@test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV)
 	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.installed-train: $(VENV)/.installed
+	$(PIP) "sam2_ros[train]"
 	touch $@
 
 # The extras of the package that is installed already, then the official code without the
 # dependencies it declares: they would replace this torch by another one.
 $(VENV)/.installed-test: $(VENV)/.installed test/parity.txt
 	$(PIP) "sam2_ros[evaluate,train,test,parity]"
-	SAM2_BUILD_CUDA=0 $(VENV)/bin/python -m pip --disable-pip-version-check install \
+	SAM2_BUILD_CUDA=0 $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet \
 		--no-deps --no-build-isolation --requirement test/parity.txt
 	touch $@

@@ -51,6 +51,8 @@ def installed_drivers(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         for class_name in classes:
             setattr(module, class_name, type(class_name, (Recorded,), {}))
         monkeypatch.setitem(sys.modules, name, module)
+    # A __pycache__ in launch/ would look like a changed file to whoever watches that folder.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     sys.modules["ament_index_python.packages"].get_packages_with_prefixes = lambda: drivers
     return drivers
 
