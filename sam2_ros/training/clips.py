@@ -60,12 +60,15 @@ class ClipSource:
         self.robots = RobotClips(stock.robots) if stock.robots else None
         self.grain = np.random.default_rng(stock.seed).normal(0, 32, (768, 768, 3)).clip(-127, 127).astype(np.int8)
 
-    def draw(self, index: int, frames: int, side: int, objects: int = 3) -> Clip:
-        """Clip ``index``: ``frames`` frames of ``side`` pixels, 1 to ``objects`` objects."""
+    def draw(self, index: int, frames: int, side: int, objects: int = 3, smallest: float = SMALLEST) -> Clip:
+        """Clip ``index``: ``frames`` frames of ``side`` pixels, 1 to ``objects`` objects.
+
+        smallest: share of the first frame that an object must cover to be asked for.
+        """
         random = np.random.default_rng((self.seed, index))
         for _ in range(ATTEMPTS):
             images, masks = self._scene(random, frames, side)
-            chosen = _targets(random, masks, objects)
+            chosen = _targets(random, masks, objects, smallest)
             if chosen:
                 images = self._through_lens(random, images)
                 return Clip(images, masks[:, chosen] >= HALF)
@@ -185,10 +188,10 @@ def _layer(random: np.random.Generator, sprites: np.ndarray, places: np.ndarray,
     return Layer(sprites, matrices, bend, part, shadow)
 
 
-def _targets(random: np.random.Generator, masks: np.ndarray, most: int) -> list[int]:
+def _targets(random: np.random.Generator, masks: np.ndarray, most: int, smallest: float) -> list[int]:
     """Which masks to ask for: visible on the first frame, and large enough there."""
     share = (masks[0] >= HALF).mean(axis=(1, 2)) if masks.shape[1] else np.zeros(0)
-    seen = np.flatnonzero((share > SMALLEST) & (share < LARGEST))
+    seen = np.flatnonzero((share > smallest) & (share < LARGEST))
     return random.permutation(seen)[:most].tolist()
 
 

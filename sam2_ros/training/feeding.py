@@ -1,0 +1,64 @@
+"""Batches of clips for every step of a training, drawn by worker processes.
+
+The batch of step s depends on the seed and on s alone, so a resumed run sees the batches
+that it would have seen.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import cv2
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from sam2_ros.training.clips import ClipSource, ClipStock
+from sam2_ros.training.recipe import TrainSettings
+from sam2_ros.training.unroll import ClipBatch, collate
+
+#: Clip numbers of one step start at the step times this; held-out clips have negative seeds of their own.
+CLIPS_PER_STEP = 4096
+#: Batches that each worker draws ahead.
+AHEAD = 3
+
+
+class Batches(Dataset[ClipBatch]):
+    """Item s is the batch of step s."""
+
+    def __init__(self, settings: TrainSettings) -> None:
+        self.settings = settings
+        self.source: ClipSource | None = None
+
+    def __len__(self) -> int:
+        return self.settings.steps
+
+    def __getitem__(self, step: int) -> ClipBatch:
+        if self.source is None:  # made in the worker
+            self.source = ClipSource(stock_of(self.settings))
+        _, stage, _ = self.settings.stage_at(step)
+        first = step * CLIPS_PER_STEP
+        return collate([self.source.draw(first + number, stage.frames, stage.side, self.settings.objects, stage.smallest)
+                        for number in range(stage.clips)])
+
+
+def stock_of(settings: TrainSettings) -> ClipStock:
+    """What the clips of a training are made of."""
+    return ClipStock(settings.seed, settings.footage or None, settings.pictures or None, settings.robots or None)
+
+
+def feed(settings: TrainSettings, start: int) -> Iterator[ClipBatch]:
+    """The batches of steps ``start`` to the end."""
+    steps = range(start, settings.steps)
+    batches = Batches(settings)
+    if settings.workers == 0:
+        return (batches[step] for step in steps)
+
+    def prepare(_: int) -> None:
+        os.nice(settings.worker_niceness)
+        cv2.setNumThreads(0)
+        torch.set_num_threads(1)
+
+    loader = DataLoader(batches, batch_size=None, sampler=steps, num_workers=settings.workers,
+                        prefetch_factor=AHEAD, worker_init_fn=prepare, persistent_workers=False)
+    return iter(loader)

@@ -1,0 +1,149 @@
+"""What a training does: one settings class, a curriculum of stages, and their YAML or JSON file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sam2_ros.errors import InvalidInput, MissingDependency
+from sam2_ros.settings import check, setting
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One part of the curriculum; single images first, then short clips, then long ones.
+
+    steps: optimiser steps.  frames: frames per clip, 1 = images.  clips: clips per step.
+    side: image side in pixels; a model trained small goes on large, with the same weights.
+    rate, end_rate: learning rate at the start and end of the stage; cosine between them.
+    smallest: share of the first frame that an object must cover to be asked for.
+    clicks: most correction clicks on a corrected frame.  corrections: most frames corrected.
+    """
+
+    steps: int
+    frames: int
+    clips: int
+    side: int
+    rate: float
+    end_rate: float
+    clicks: int = 1
+    corrections: int = 1
+    smallest: float = 0.0012
+
+    def __post_init__(self) -> None:
+        low = {"steps": 1, "frames": 1, "clips": 1, "side": 32, "rate": 0.0, "end_rate": 0.0, "clicks": 0, "corrections": 0}
+        for name, least in low.items():
+            if getattr(self, name) < least:
+                raise InvalidInput(f"{name} of a stage must be at least {least}, got {getattr(self, name)}")
+
+
+#: From nothing, on one CPU core, in a few hours.
+FROM_SCRATCH = (
+    Stage(steps=1200, frames=1, clips=12, side=128, rate=6e-4, end_rate=5e-4),
+    Stage(steps=1000, frames=3, clips=5, side=128, rate=5e-4, end_rate=3e-4),
+    Stage(steps=1000, frames=5, clips=2, side=256, rate=3e-4, end_rate=1e-4),
+    Stage(steps=2000, frames=8, clips=2, side=256, rate=1e-4, end_rate=1e-5, clicks=3, corrections=2),
+)
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Everything that a training run depends on."""
+
+    out: str = setting("training", "folder for checkpoints, logs and plots")
+    size: str = setting("embedded", "size of the model, when it starts from nothing (see model/sizes.py)")
+    initial: str = setting("", "checkpoint to fine-tune: a name or path; empty = start from nothing")
+    footage: str = setting("", "folder of videos with masks in DAVIS layout; empty = none")
+    pictures: str = setting("", "folder of pictures to cut textures from; empty = none")
+    robots: str = setting("", "folder of rendered robot scenes (.npz); empty = none")
+    seed: int = setting(0, "seed of weights, clips and prompts", low=0)
+    device: str = setting("auto", "torch device; auto = cuda where there is one, else cpu")
+    threads: int = setting(0, "CPU threads of the model; 0 = torch decides", low=0, high=256)
+    workers: int = setting(2, "processes that draw clips; 0 = draw them in this one", low=0, high=256)
+    worker_niceness: int = setting(5, "how much these processes give way to others", low=0, high=19)
+    objects: int = setting(3, "most objects per clip", low=1, high=16)
+    warm_up: int = setting(200, "steps over which the learning rate rises from 0", low=0)
+    weight_decay: float = setting(0.05, "AdamW weight decay, of matrices only", low=0.0, high=1.0)
+    clip_norm: float = setting(0.1, "gradients are scaled down to this L2 norm", low=0.0)
+    average: float = setting(0.999, "decay per step of the averaged weights, which are the result", low=0.0, high=1.0)
+    mask_share: float = setting(0.5, "share of batches whose first prompt is a mask", low=0.0, high=1.0)
+    box_share: float = setting(0.25, "share of batches whose first prompt is a box; the rest is clicked", low=0.0, high=1.0)
+    correct_share: float = setting(0.5, "share of batches with correction clicks", low=0.0, high=1.0)
+    loss_stride: int = setting(2, "masks are compared at the image side divided by this", low=1, high=4)
+    validate_every: int = setting(300, "steps between validations on held-out clips; 0 = never", low=0)
+    validation_clips: int = setting(16, "held-out clips in a validation", low=1, high=1000)
+    save_minutes: float = setting(5.0, "minutes between checkpoints", low=0.0)
+    time_limit_minutes: float = setting(0.0, "stop, saved, after so many minutes; 0 = at the last stage's end", low=0.0)
+    stages: tuple[Stage, ...] = dataclasses.field(default=FROM_SCRATCH)
+
+    def __post_init__(self) -> None:
+        check(self)
+        if not self.stages:
+            raise InvalidInput("a training needs at least one stage")
+        if self.mask_share + self.box_share > 1.0:
+            raise InvalidInput(f"mask_share {self.mask_share} and box_share {self.box_share} exceed 1 together")
+
+    @property
+    def steps(self) -> int:
+        """Steps of all stages together."""
+        return sum(stage.steps for stage in self.stages)
+
+    def stage_at(self, step: int) -> tuple[int, Stage, float]:
+        """The number of the stage that ``step`` (from 0) belongs to, the stage, and how far it is, 0..1."""
+        for number, stage in enumerate(self.stages):
+            if step < stage.steps or number == len(self.stages) - 1:
+                return number, stage, min(step / stage.steps, 1.0)
+            step -= stage.steps
+        raise AssertionError("stages are never empty")
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate of ``step``."""
+        _, stage, done = self.stage_at(step)
+        rate = stage.end_rate + (stage.rate - stage.end_rate) * 0.5 * (1 + math.cos(math.pi * done))
+        return rate * min(1.0, (step + 1) / self.warm_up) if self.warm_up else rate
+
+
+def read_settings(path: str | Path | None = None, **overrides: Any) -> TrainSettings:
+    """Settings from a YAML or JSON file, with single values replaced; InvalidInput for unknown names."""
+    values: dict[str, Any] = {}
+    if path is not None:
+        values = _parsed(Path(path))
+    values.update(overrides)
+    known = {field.name for field in dataclasses.fields(TrainSettings)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise InvalidInput(f"unknown training settings {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+    if "stages" in values:
+        values["stages"] = tuple(_stage(stage) for stage in values["stages"])
+    return TrainSettings(**values)
+
+
+def _stage(values: Any) -> Stage:
+    if isinstance(values, Stage):
+        return values
+    try:
+        return Stage(**values)
+    except TypeError as error:
+        names = ", ".join(field.name for field in dataclasses.fields(Stage))
+        raise InvalidInput(f"a stage has the fields {names}: {error}") from error
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InvalidInput(f"the training file {path} does not exist")
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".json":
+        values = json.loads(text)
+    else:
+        try:
+            import yaml
+        except ImportError as error:
+            raise MissingDependency(f"reading {path} needs PyYAML; install it or write the file as .json") from error
+        values = yaml.safe_load(text)
+    if not isinstance(values, dict):
+        raise InvalidInput(f"{path} must hold names and values, got {type(values).__name__}")
+    return values

@@ -1,0 +1,74 @@
+"""Weights to start from nothing with.
+
+The published models start from a trunk trained on masked images, and are wide; small random
+ones learn nothing for a long time when their signals are much weaker than the constants
+that are added to them.  So here every layer keeps the size of its signal, constants are small, and
+attention starts out by finding what is alike: a click finds its own place in the image, and
+a place finds itself in the memories.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from sam2_ros.model.attention import Attention
+from sam2_ros.model.sam2 import SAM2
+
+#: Standard deviation of learned constants that are added to image features.
+CONSTANT = 0.02
+#: Of tokens and prompt labels, which are normalised before use or have to be told apart.
+TOKEN = 0.5
+#: Scale of the residual branches that start near zero in the published configuration.
+BRANCH = 0.1
+#: Gain of queries and keys where both start equal: sharp enough to point at one place.
+LIKENESS = 1.5
+#: Equal biases of queries and keys in rotary attention, which make near places attend to each other.
+NEARNESS = 0.7
+#: The neck adds two projections; positions are added to their sum later and must not drown in it.
+NECK = 0.4
+
+
+@torch.no_grad()
+def initialise(model: SAM2) -> SAM2:
+    """Draw fresh weights from torch's global generator; the model itself is returned."""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+            inputs = module.in_channels // module.groups
+            if isinstance(module, nn.Conv2d):
+                inputs *= math.prod(module.kernel_size)
+            nn.init.trunc_normal_(module.weight, std=1.0 / math.sqrt(inputs))
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=CONSTANT if "no_mask" in name else TOKEN)
+    for name, value in model.named_parameters():
+        if name.endswith("gamma"):
+            value.fill_(BRANCH)
+    for convolution in model.image_encoder.neck.convs[:2]:
+        convolution.conv.weight.mul_(NECK)
+    _find_what_is_alike(model)
+    return model
+
+
+def _find_what_is_alike(model: SAM2) -> None:
+    transformer = model.sam_mask_decoder.transformer
+    between = [transformer.final_attn_token_to_image]
+    for layer in transformer.layers:
+        between += [layer.cross_attn_token_to_image, layer.cross_attn_image_to_token]
+    for attention in between:
+        attention.q_proj.weight.mul_(LIKENESS)
+        attention.k_proj.weight.copy_(attention.q_proj.weight)
+    for layer in model.memory_attention.layers:
+        _look_nearby(layer.self_attn)
+        _look_nearby(layer.cross_attn_image)
+
+
+def _look_nearby(attention: Attention) -> None:
+    attention.q_proj.bias.fill_(NEARNESS)
+    attention.k_proj.bias.fill_(NEARNESS)

@@ -1,0 +1,278 @@
+"""Train or fine-tune a SAM 2 of any size: ``train(read_settings("recipe.yaml"))``.
+
+A run writes into its folder: ``state.pt`` (all that is needed to go on exactly),
+``model.safetensors`` (the averaged weights, the result), ``settings.json``, the CSV logs
+and ``progress.png``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sam2_ros import checkpoint
+from sam2_ros.errors import CheckpointError
+from sam2_ros.model.sam2 import SAM2
+from sam2_ros.model.sizes import SIZES, Size
+from sam2_ros.training.clips import Clip, ClipSource, ClipStock
+from sam2_ros.training.feeding import feed
+from sam2_ros.training.journal import Journal
+from sam2_ros.training.losses import Losses, answer_loss, mean
+from sam2_ros.training.recipe import Stage, TrainSettings, read_settings
+from sam2_ros.training.start import initialise
+from sam2_ros.training.unroll import ClipBatch, Prompting, Unroller
+from sam2_ros.training.validation import PROMPTS, validate
+
+logger = logging.getLogger(__name__)
+
+#: Seed and length of the validation's composites; training seeds are not this large.
+VALIDATION_SEED, VALIDATION_FRAMES = 900_001, 8
+#: Chance that correction clicks fall on the object whatever the error (paper, appendix D.2.2).
+FROM_TRUTH_SHARE = 0.1
+
+
+class Training:
+    """The state of one run: weights, their average, the optimiser, and the next step."""
+
+    def __init__(self, settings: TrainSettings) -> None:
+        self.settings = settings
+        self.device = torch.device(_device(settings.device))
+        torch.manual_seed(settings.seed)
+        self.model = _fresh(settings).to(self.device)
+        self.average = {name: value.detach().clone().float() for name, value in self.model.state_dict().items()}
+        self.optimiser = torch.optim.AdamW(_groups(self.model, settings.weight_decay), betas=(0.9, 0.999))
+        self.step = 0
+
+    def learn(self, batch: ClipBatch) -> dict[str, float]:
+        """One optimiser step; everything random in it follows from the seed and the step."""
+        settings, step = self.settings, self.step
+        _, stage, _ = settings.stage_at(step)
+        model = self._model_at(stage.side).train()
+        torch.manual_seed(settings.seed * 1_000_003 + step)
+        generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
+        prompting = draw_prompting(np.random.default_rng((settings.seed, step, 3)), settings, stage)
+        batch = batch.to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            answers = Unroller(model, batch, prompting, generator).run().answers
+        losses = _losses(answers, batch, settings.loss_stride)
+        losses.total.backward()
+        for group in self.optimiser.param_groups:
+            group["lr"] = settings.rate_at(step)
+        norm = nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
+        if torch.isfinite(norm):
+            self.optimiser.step()
+        else:
+            logger.warning("step %d had a gradient that is not finite; it was left out", step)
+        self.optimiser.zero_grad(set_to_none=True)
+        self.step += 1
+        self._follow()
+        return {"loss": losses.total.item(), "focal": losses.focal.item(), "dice": losses.dice.item(),
+                "iou": losses.iou.item(), "visibility": losses.visibility.item(), "gradient": float(norm)}
+
+    def averaged(self) -> SAM2:
+        """A model of the size's own image side with the averaged weights, in eval mode."""
+        model = SAM2(self.model.size).to(self.device)
+        model.load_state_dict(self.average)
+        return model.eval()
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Move the average towards the weights; faster in the beginning."""
+        decay = min(self.settings.average, (1 + self.step) / (10 + self.step))
+        for name, value in self.model.state_dict().items():
+            self.average[name].lerp_(value.float(), 1 - decay)
+
+    def _model_at(self, side: int) -> SAM2:
+        """The same parameters in a model for another image side; only its fixed tables differ."""
+        if side == self.model.size.image_size:
+            return self.model
+        if getattr(self, "_small", None) is None or self._small.size.image_size != side:
+            self._small = SAM2(self.model.size.at(side)).to(self.device)
+            _share(self.model, self._small)
+        return self._small
+
+    def save(self, folder: Path) -> None:
+        """Write the state and the averaged weights; a crash leaves the former files."""
+        state = {"step": self.step, "model": self.model.state_dict(), "average": self.average,
+                 "optimiser": self.optimiser.state_dict(), "settings": dataclasses.asdict(self.settings)}
+        _atomically(folder / "state.pt", lambda path: torch.save(state, path))
+        _atomically(folder / "model.safetensors", lambda path: checkpoint.save(self.averaged().cpu(), path))
+
+    def restore(self, folder: Path) -> None:
+        """Go on from a saved state; CheckpointError when there is none or it is of another size."""
+        path = folder / "state.pt"
+        if not path.is_file():
+            raise CheckpointError(f"{path} does not exist; start without resuming, or name the folder of a run")
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        try:
+            self.model.load_state_dict(state["model"])
+            self.optimiser.load_state_dict(state["optimiser"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise CheckpointError(f"{path} is of another model or another version of the training: {error}") from error
+        self.average, self.step = state["average"], state["step"]
+
+
+def train(settings: TrainSettings, resume: bool = False, tell: Callable[[str], None] = logger.info) -> Path:
+    """Run the curriculum, or the rest of it, and return the path of the trained weights.
+
+    tell: receives one line now and then (a progress bar is drawn where tqdm is installed).
+    """
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    folder = Path(settings.out)
+    training = Training(settings)
+    if resume:
+        training.restore(folder)
+    journal = Journal(folder)
+    (folder / "settings.json").write_text(json.dumps(dataclasses.asdict(settings), indent=1))
+    held_out = validation_clips(settings) if settings.validate_every else []
+    started = saved = time.monotonic()
+    bar = _bar(training.step, settings.steps)
+    for batch in feed(settings, training.step):
+        number, stage, _ = settings.stage_at(training.step)
+        values = training.learn(batch)
+        minutes = (time.monotonic() - started) / 60
+        values |= {"rate": settings.rate_at(training.step - 1), "stage": number, "minutes": minutes}
+        journal.write("steps", training.step, values)
+        bar.set_description(f"stage {number} loss {values['loss']:.3f}", refresh=False)
+        bar.update(1)
+        last = training.step == settings.steps or 0 < settings.time_limit_minutes <= minutes
+        if held_out and (last or training.step % settings.validate_every == 0):
+            tell(_validated(training, held_out, journal))
+        if last or time.monotonic() - saved > settings.save_minutes * 60:
+            training.save(folder)
+            journal.plot()
+            saved = time.monotonic()
+        if last:
+            break
+    bar.close()
+    return folder / "model.safetensors"
+
+
+def draw_prompting(random: np.random.Generator, settings: TrainSettings, stage: Stage) -> Prompting:
+    """How the clips of one step are prompted.  Single images are never given by their mask: nothing would be left to find."""
+    shares = np.array([settings.mask_share if stage.frames > 1 else 0.0, settings.box_share])
+    if stage.frames == 1 and settings.mask_share < 1.0:
+        shares[1] = settings.box_share / (1 - settings.mask_share)
+    lot = random.random()
+    first = "mask" if lot < shares[0] else "box" if lot < shares.sum() else "click"
+    corrected: tuple[int, ...] = ()
+    if stage.clicks and stage.corrections and random.random() < settings.correct_share:
+        candidates = list(range(1 if first == "mask" else 0, stage.frames))
+        count = min(int(random.integers(1, stage.corrections + 1)), len(candidates))
+        corrected = tuple(sorted(int(frame) for frame in random.choice(candidates, count, replace=False)))
+    clicks = int(random.integers(1, stage.clicks + 1)) if corrected else 0
+    return Prompting(first, corrected, clicks, bool(random.random() < FROM_TRUTH_SHARE))
+
+
+def validation_clips(settings: TrainSettings) -> list[Clip]:
+    """Composites of textures, shapes and photographs that training does not use."""
+    source = ClipSource(ClipStock(VALIDATION_SEED, held_out=True))
+    side = SIZES[settings.size].image_size if not settings.initial else settings.stages[-1].side
+    return [source.draw(number, VALIDATION_FRAMES, side) for number in range(settings.validation_clips)]
+
+
+def _validated(training: Training, clips: list[Clip], journal: Journal) -> str:
+    model = training.averaged()
+    if model.size.image_size != clips[0].frames.shape[1]:
+        sized = SAM2(model.size.at(clips[0].frames.shape[1])).to(training.device).eval()
+        _share(model, sized)
+        model = sized
+    scores = validate(model, clips, training.device)
+    values = {f"{prompt}_{part}": getattr(scores[prompt], part)
+              for prompt in PROMPTS for part in ("j", "first", "occlusion_f1")}
+    journal.write("validation", training.step, values)
+    journal.plot()
+    return f"step {training.step}: J " + ", ".join(f"{prompt} {scores[prompt].j:.3f}" for prompt in PROMPTS)
+
+
+def _losses(answers: list[Any], batch: ClipBatch, stride: int) -> Losses:
+    covers: dict[int, Tensor] = {}
+    parts = []
+    for answer in answers:
+        truth = batch.masks[answer.frame]
+        if answer.frame not in covers:
+            covers[answer.frame] = F.avg_pool2d(truth[:, None].float(), stride)
+        parts.append(answer_loss(answer.candidates, truth, covers[answer.frame]))
+    return mean(parts)
+
+
+def _fresh(settings: TrainSettings) -> SAM2:
+    if settings.initial:
+        return checkpoint.load(settings.initial)
+    if settings.size not in SIZES:
+        raise CheckpointError(f"unknown size {settings.size!r}; known are {', '.join(SIZES)}")
+    size: Size = SIZES[settings.size]
+    return initialise(SAM2(size))
+
+
+def _share(source: nn.Module, target: nn.Module) -> None:
+    """Give ``target`` the parameters of ``source`` themselves, not copies, and equal buffers."""
+    own = dict(source.named_parameters())
+    for path, _ in list(target.named_parameters()):
+        owner, _, name = path.rpartition(".")
+        setattr(target.get_submodule(owner), name, own[path])
+    target.load_state_dict(source.state_dict())
+
+
+def _groups(model: nn.Module, decay: float) -> list[dict[str, Any]]:
+    """Weight decay acts on matrices and kernels, not on biases, norms and embeddings."""
+    matrices = [value for name, value in model.named_parameters() if value.ndim > 1 and "embed" not in name]
+    others = [value for name, value in model.named_parameters() if not (value.ndim > 1 and "embed" not in name)]
+    return [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def _device(name: str) -> str:
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+
+
+def _atomically(path: Path, write: Callable[[Path], None]) -> None:
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    write(partial)
+    os.replace(partial, path)
+
+
+def _bar(start: int, total: int) -> Any:
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return _NoBar()
+    return tqdm(initial=start, total=total, unit="step", mininterval=10.0)
+
+
+class _NoBar:
+    def set_description(self, text: str, refresh: bool = True) -> None: ...
+    def update(self, count: int) -> None: ...
+    def close(self) -> None: ...
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line of ``python -m sam2_ros.training.train``."""
+    parser = argparse.ArgumentParser(description="Train or fine-tune a SAM 2.")
+    parser.add_argument("--config", help="YAML or JSON file of training settings")
+    parser.add_argument("--resume", action="store_true", help="go on from the state in the run's folder")
+    for field in dataclasses.fields(TrainSettings):
+        if field.name != "stages":
+            parser.add_argument("--" + field.name.replace("_", "-"), type=type(field.default), default=None,
+                                help=f"{field.metadata['description']} (default {field.default!r})")
+    given = vars(parser.parse_args(arguments))
+    config, resume = given.pop("config"), given.pop("resume")
+    overrides = {name: value for name, value in given.items() if value is not None}
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    train(read_settings(config, **overrides), resume)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""The tracker's verbs and memory rules, unrolled over a batch of clips with gradients.
+
+All clips of a batch are prompted alike, so that all objects have equally long memories and
+go through the model together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sam2_ros.memory import MemoryBank
+from sam2_ros.model.pixels import DEVIATION, MEAN
+from sam2_ros.model.sam2 import SAM2, Candidates, Found, ImageFeatures, Memories, PromptInputs
+from sam2_ros.training.clips import Clip
+from sam2_ros.training.prompts import box_prompt, click_in
+
+#: Previous answers enter as mask prompts within these bounds.
+MOST_LOGIT = 32.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClipBatch:
+    """B clips with N objects between them.
+
+    images: (T, B, 3, S, S) uint8 RGB.  masks: (T, N, S, S) bool.  video: (N,) int64, the clip of each object.
+    """
+
+    images: Tensor
+    masks: Tensor
+    video: Tensor
+
+    def to(self, device: torch.device) -> ClipBatch:
+        """The same on ``device``."""
+        return ClipBatch(*(part.to(device, non_blocking=True) for part in (self.images, self.masks, self.video)))
+
+    def normalised(self) -> Tensor:
+        """(T, B, 3, S, S) float32, as encode_image wants it."""
+        mean = torch.tensor(MEAN, device=self.images.device).view(3, 1, 1)
+        deviation = torch.tensor(DEVIATION, device=self.images.device).view(3, 1, 1)
+        return (self.images.float() / 255 - mean) / deviation
+
+
+def collate(clips: list[Clip]) -> ClipBatch:
+    """Put clips of equal length and size into one batch."""
+    images = np.stack([clip.frames for clip in clips], axis=1).transpose(0, 1, 4, 2, 3)
+    masks = np.concatenate([clip.masks for clip in clips], axis=1)
+    video = [number for number, clip in enumerate(clips) for _ in range(clip.masks.shape[1])]
+    return ClipBatch(torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(masks), torch.tensor(video))
+
+
+@dataclass(frozen=True, slots=True)
+class Prompting:
+    """How the clips of one batch are prompted.
+
+    first: mask, click or box, on frame 0.  corrected: frames that get correction clicks.
+    clicks: how many each.  from_truth: clicks fall on the object instead of the error.
+    """
+
+    first: str
+    corrected: tuple[int, ...] = ()
+    clicks: int = 0
+    from_truth: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model said about frame ``frame``, to be compared with the truth; corrections come one by one."""
+
+    frame: int
+    candidates: Candidates
+
+
+@dataclass(frozen=True, slots=True)
+class Unrolled:
+    """answers: everything to be taught.  found: the final answer on each frame."""
+
+    answers: list[Answer]
+    found: list[Found]
+
+
+class Unroller:
+    """One pass of one batch; ``centre``: simulated people click on centres, else at random."""
+
+    def __init__(self, model: SAM2, batch: ClipBatch, prompting: Prompting, generator: torch.Generator, *,
+                 centre: bool = False) -> None:
+        self.model, self.batch, self.prompting = model, batch, prompting
+        self.generator, self.centre = generator, centre
+        self.bank: MemoryBank[Tensor, Tensor] = MemoryBank()
+        self.answers: list[Answer] = []
+
+    def run(self) -> Unrolled:
+        """Through all frames, in order."""
+        images = self.batch.normalised()
+        frames, videos = images.shape[:2]
+        whole = self.model.encode_image(images.flatten(0, 1))
+        found = []
+        for number in range(frames):
+            features = whole.rows(number * videos + self.batch.video)
+            prompted = number == 0 or number in self.prompting.corrected
+            found.append(self._first(features) if number == 0 else self._next(features, number))
+            if number + 1 < frames:
+                memory = self.model.encode_memory(features, found[-1].logits, found[-1].object_score, binarize=prompted)
+                self.bank.keep(number, memory, found[-1].pointer, prompted=prompted)
+        return Unrolled(self.answers, found)
+
+    def _first(self, features: ImageFeatures) -> Found:
+        truth = self.batch.masks[0]
+        if self.prompting.first == "mask":
+            return self.model.decode_mask(features, truth[:, None].float())
+        view = self.model.attend(features, None)
+        if self.prompting.first == "box":
+            points, labels = box_prompt(truth, self.generator, noisy=not self.centre)
+        else:
+            points, labels = click_in(truth, None, self.generator, centre=self.centre)
+        prompt = PromptInputs(points, labels)
+        found = self._decode(0, view, features, prompt)
+        return self._corrected(0, view, features, found, prompt)
+
+    def _next(self, features: ImageFeatures, number: int) -> Found:
+        view = self.model.attend(features, self._memories(number))
+        found = self._decode(number, view, features, None)
+        return self._corrected(number, view, features, found, None)
+
+    def _decode(self, number: int, view: Tensor, features: ImageFeatures, prompt: PromptInputs | None) -> Found:
+        count = 0 if prompt is None or prompt.points is None else prompt.points.shape[1]
+        candidates = self.model.decode(view, features, prompt, multimask=count <= 1)
+        self.answers.append(Answer(number, candidates))
+        return candidates.best()
+
+    def _corrected(self, number: int, view: Tensor, features: ImageFeatures, found: Found,
+                   prompt: PromptInputs | None) -> Found:
+        if number not in self.prompting.corrected:
+            return found
+        truth = self.batch.masks[number]
+        for _ in range(self.prompting.clicks):
+            logits = found.logits.detach()
+            seen = None
+            if not self.prompting.from_truth:
+                seen = F.interpolate(logits, size=truth.shape[-2:], mode="bilinear", align_corners=False)[:, 0] > 0
+            points, labels = click_in(truth, seen, self.generator, centre=self.centre)
+            if prompt is not None and prompt.points is not None and prompt.labels is not None:
+                points, labels = torch.cat((prompt.points, points), 1), torch.cat((prompt.labels, labels), 1)
+            prompt = PromptInputs(points, labels, logits.clamp(-MOST_LOGIT, MOST_LOGIT))
+            found = self._decode(number, view, features, prompt)
+        return found
+
+    def _memories(self, number: int) -> Memories:
+        seen = self.bank.view(number)
+        rows, device = len(self.batch.video), self.batch.video.device
+        codes = torch.tensor([code for _, code in seen.spatial], device=device)
+        distances = torch.tensor([float(distance) for _, distance in seen.pointers], device=device)
+        return Memories(torch.stack([memory for memory, _ in seen.spatial], dim=1), codes.expand(rows, -1),
+                        torch.stack([pointer for pointer, _ in seen.pointers], dim=1), distances.expand(rows, -1))
