@@ -8,11 +8,14 @@ from launch.actions import DeclareLaunchArgument, ExecuteProcess, IncludeLaunchD
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, ThisLaunchFileDir
 
+from sam2_ros.large_images import make_room
+
 #: Arguments of track.launch.py that are handed on.
 PASSED_ON = {"image": "image", "camera_info": "camera_info", "image_transport": "", "model": "", "device": ""}
 
 
 def generate_launch_description():
+    make_room()  # for the player, whose images are too large for Fast DDS's default transports
     track = IncludeLaunchDescription(
         PythonLaunchDescriptionSource([ThisLaunchFileDir(), "/track.launch.py"]),
         launch_arguments={"use_sim_time": "true", **{name: LaunchConfiguration(name) for name in PASSED_ON}}.items(),

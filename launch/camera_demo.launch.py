@@ -5,16 +5,15 @@
 
 from ament_index_python.packages import get_packages_with_prefixes
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, LogInfo, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, LogInfo
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution, ThisLaunchFileDir
+from launch.substitutions import LaunchConfiguration, ThisLaunchFileDir
 from launch_ros.actions import Node
-from launch_ros.substitutions import FindPackageShare
+
+from sam2_ros.large_images import make_room
 
 #: Camera drivers that publish image_raw and camera_info, the first that is installed is used.
 DRIVERS = {"v4l2_camera": "v4l2_camera_node", "usb_cam": "usb_cam_node_exe"}
-
-PROFILE = PathJoinSubstitution([FindPackageShare("sam2_ros"), "config", "fastdds_large_images.xml"])
 
 
 def camera():
@@ -34,13 +33,10 @@ def included(file, **arguments):
 
 
 def generate_launch_description():
+    make_room()  # for the driver, whose images are too large for Fast DDS's default transports
     return LaunchDescription([
         DeclareLaunchArgument("video_device", default_value="/dev/video0", description="device file of the camera"),
         DeclareLaunchArgument("model", default_value="", description="name or path of the weights"),
-        # Images of the driver are too large for Fast DDS's default transports.  The first
-        # name is read by Fast DDS 2 and the second by Fast DDS 3; what the user set stays.
-        *(SetEnvironmentVariable(name, EnvironmentVariable(name, default_value=PROFILE))
-          for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")),
         camera(),
         included("track.launch.py", image="/camera/image_raw", camera_info="/camera/camera_info",
                  model=LaunchConfiguration("model")),

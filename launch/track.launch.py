@@ -22,7 +22,7 @@ PARAMETERS = {
 
 ARGUMENTS = [
     DeclareLaunchArgument("image", default_value="image", description="image topic, without /compressed"),
-    DeclareLaunchArgument("camera_info", default_value="camera_info", description="its camera_info topic"),
+    DeclareLaunchArgument("camera_info", default_value="camera_info", description="its camera_info topic; by default the sibling of image"),
     DeclareLaunchArgument("clicked_point", default_value="/clicked_point", description="where RViz publishes clicks"),
     DeclareLaunchArgument("namespace", default_value="", description="namespace of the node"),
     DeclareLaunchArgument("name", default_value="sam2_ros", description="name of the node"),
@@ -37,7 +37,6 @@ def tracking_node(context):
     value = {name: LaunchConfiguration(name).perform(context) for name in PARAMETERS}
     given = {name: ParameterValue(text, value_type=str) for name, text in value.items() if text}
     given["use_sim_time"] = ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)
-    image = LaunchConfiguration("image")
     return [Node(
         package="sam2_ros",
         executable="sam2_ros",
@@ -46,8 +45,7 @@ def tracking_node(context):
         namespace=LaunchConfiguration("namespace"),
         parameters=[LaunchConfiguration("params_file"), given],
         remappings=[
-            ("image", image),
-            ("image/compressed", [image, "/compressed"]),
+            ("image", LaunchConfiguration("image")),
             ("camera_info", LaunchConfiguration("camera_info")),
             ("clicked_point", LaunchConfiguration("clicked_point")),
         ],
