@@ -57,7 +57,8 @@ class Bag(Recording):
 
     image_topic: the camera's, sensor_msgs/Image or CompressedImage; chosen when empty and only one
         topic can be meant.  truth_topic: label images (mono8, mono16 or PNG); one whose name ends
-        in "truth" or "ground_truth" when empty.  more_topics: others whose messages are wanted.
+        in "truth" or "ground_truth" when empty.  more_topics: others that are wanted as well; "*"
+        means all of them.
     Raises RecordingError when there is no such topic, and lists those that there are.
     """
 
@@ -83,7 +84,9 @@ class Bag(Recording):
         self.lost.clear()
         self._skipped.clear()
         ours = {topic.name for topic in self.source.topics if topic.type in (PROMPT, OBJECTS, CAMERA_INFO)}
-        wanted = {self.image_topic, self.truth_topic, *ours, *self.more_topics} - {""}
+        all_topics = {topic.name for topic in self.source.topics}
+        more = all_topics if "*" in self.more_topics else set(self.more_topics)
+        wanted = {self.image_topic, self.truth_topic, *ours, *more} - {""}
         count = 0
         for message in self.source.messages(wanted, self.lost):
             try:
@@ -100,13 +103,18 @@ class Bag(Recording):
                                  + (f": {'; '.join(self.lost)}" if self.lost else ""))
 
     def _content(self, stored: StoredMessage) -> Any:
-        """A message as what it means in this recording."""
+        """A message as what it means in this recording; None when only whoever wants it knows how to read it."""
+        known = stored.topic in (self.image_topic, self.truth_topic) or stored.type in (PROMPT, CAMERA_INFO)
+        if not known and not stored.topic.endswith("compressedDepth"):
+            return None
         message = stored.decode()
         if stored.topic == self.image_topic:
             read = messages.frame_from if stored.type == IMAGE else messages.frame_from_compressed
             frame = read(message)
+            # PyTorch complains of memory that it could not write to, such as that of a bag.
+            image = frame.image if frame.image.flags.writeable else frame.image.copy()
             # A camera that gives no time is known by the time of its recording.
-            return frame if frame.stamp else Frame(frame.image, stored.time)
+            return Frame(image, frame.stamp or stored.time)
         if stored.topic == self.truth_topic:
             stamp = messages.nanoseconds(message.header.stamp) or stored.time
             return Truth.from_labels(labels_from(message), stamp)
@@ -114,9 +122,7 @@ class Bag(Recording):
             return PromptEvent(*messages.prompt_from(_Older(message)))
         if stored.type == CAMERA_INFO:
             return _camera_event(message)
-        if stored.type == COMPRESSED and "compressedDepth" in message.format:
-            return DepthEvent(messages.nanoseconds(message.header.stamp), depth_from(message))
-        return message
+        return DepthEvent(messages.nanoseconds(message.header.stamp), depth_from(message))
 
     def _skip(self, topic: str, reason: str) -> None:
         self._skipped.setdefault(topic, [0, reason])[0] += 1
@@ -132,7 +138,8 @@ class Bag(Recording):
         known = [topic for topic in topics if topic.type in (IMAGE, COMPRESSED)]
         cameras = [topic for topic in known if not _NO_CAMERA & set(topic.name.split("/"))]
         names = {topic.name for topic in cameras if topic.count}
-        cameras = [name for name in names if not (name.endswith("/compressed") and name.removesuffix("/compressed") in names)]
+        cameras = [name for name in names if name.removesuffix("/compressed") == name
+                   or name.removesuffix("/compressed") not in names]
         if len(cameras) != 1:
             what = "several image topics" if cameras else "no topic with images of a camera"
             raise RecordingError(f"{self.path} has {what}; name one: {_listed(known)}")
@@ -145,7 +152,8 @@ def labels_from(message: Any) -> np.ndarray:
     Raises InvalidImage.
     """
     if hasattr(message, "format"):
-        labels = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_UNCHANGED) if len(message.data) else None
+        data = np.frombuffer(message.data, np.uint8)
+        labels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
         if labels is None or labels.ndim != 2:
             raise InvalidImage(f"a compressed label image is a PNG of one channel, not {message.format!r}")
         return labels_of_grey(labels)

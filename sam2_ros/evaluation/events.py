@@ -102,7 +102,7 @@ class StoredMessage:
 class Event:
     """One thing that happened: when it was recorded (nanoseconds), on which topic, and what.
 
-    content: Frame, Truth, PromptEvent, CameraEvent, DepthEvent, or the message itself for every other type.
+    content: Frame, Truth, PromptEvent, CameraEvent, DepthEvent, or None for every other type.
     stored: the message as it lies in the bag, for events that come from one.
     """
 

@@ -146,8 +146,9 @@ class ObjectScores:
     """What was measured of one object on every image; arrays are (T,) in time order.
 
     j, f: nan where the object was not annotated.  absent: truth says it is not in the image.
-    predicted: the mask found is not empty.  occluded: the tracker says that it is not seen.
-    matched: id of the true object that its mask lies on, 0 for none.
+    predicted: the mask found is not empty.  followed: somebody had prompted it by then.
+    occluded: the tracker says that it is not seen.  matched: id of the true object that its mask
+    lies on, 0 for none.
     """
 
     id: int
@@ -157,6 +158,7 @@ class ObjectScores:
     f: np.ndarray
     absent: np.ndarray
     predicted: np.ndarray
+    followed: np.ndarray
     occluded: np.ndarray
     matched: np.ndarray
 
@@ -180,11 +182,11 @@ class ObjectScores:
         """Everything about this object under ``rules``."""
         counts = self.counted(rules)
         j, f = Statistics.of(self.j[counts]), Statistics.of(self.f[counts])
-        annotated = ~np.isnan(self.j)
+        known = ~np.isnan(self.j) & self.followed
         return ObjectResult(
             self.id, self.name, int(counts.sum()), (j.mean + f.mean) / 2, j, f,
-            occlusion(self.occluded[annotated], self.absent[annotated]),
-            recovery(self.j[annotated], self.absent[annotated]), identity_switches(self.matched))
+            occlusion(self.occluded[known], self.absent[known]), recovery(self.j[known], self.absent[known]),
+            identity_switches(self.matched))
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,10 +185,11 @@ def scan_sqlite3(path: Path, lost: list[str]) -> Iterator[Stored]:
         if "message_definitions" in tables:  # bags before Iron do not keep them
             columns = "topic_type, encoded_message_definition, encoding"
             definitions = {kind: rest for kind, *rest in rows(f"SELECT {columns} FROM message_definitions")}
-        channels = {number: Channel(topic, kind, *definitions.get(kind, ()))
-                    for number, topic, kind in (rows("SELECT id, name, type FROM topics") if "topics" in tables else ())}
+        topics = rows("SELECT id, name, type FROM topics") if "topics" in tables else ()
+        channels = {number: Channel(topic, kind, *definitions.get(kind, ())) for number, topic, kind in topics}
+        messages = rows("SELECT topic_id, timestamp, data FROM messages ORDER BY id") if channels else ()
         unknown = 0
-        for number, time, data in rows("SELECT topic_id, timestamp, data FROM messages ORDER BY id") if channels else ():
+        for number, time, data in messages:
             unknown += number not in channels
             if number in channels:
                 yield channels[number], time, _message(data)

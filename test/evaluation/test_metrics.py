@@ -142,7 +142,7 @@ def scores_of(j, absent=None, predicted=None, occluded=None, matched=None):
     absent = np.zeros(len(j), bool) if absent is None else np.asarray(absent, bool)
     predicted = ~absent if predicted is None else np.asarray(predicted, bool)
     return ObjectScores(
-        1, "cup", np.arange(len(j)), j, j, absent, predicted,
+        1, "cup", np.arange(len(j)), j, j, absent, predicted, np.ones(len(j), bool),
         ~predicted if occluded is None else np.asarray(occluded, bool),
         np.ones(len(j), int) if matched is None else np.asarray(matched))
 

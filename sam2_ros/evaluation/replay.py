@@ -1,0 +1,250 @@
+"""A recording through the tracker: every frame, or only those that a robot would have had time for.
+
+    for step in replay(recordings.open("kitchen.mcap"), tracker): ...
+
+Offline every frame is tracked; nothing depends on how fast the machine is, so two runs give
+the same answers to the bit.  On the clock, the time that each frame took counts against the
+recorded times: while the tracker is busy the newest frame replaces those that wait, as in the
+node's mailbox.  No time is spent waiting in either case.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from sam2_ros.errors import Sam2RosError
+from sam2_ros.evaluation.events import Event, PromptEvent, Recording, Truth
+from sam2_ros.tracker import Prompted, Tracker
+from sam2_ros.types import Frame, Prompt, Track
+
+#: The truth of an image is expected before so many further images have come.
+LOOK_AHEAD = 8
+#: Frames that are read while the tracker works.
+PREFETCHED = 4
+#: A recorded prompt whose image was dropped goes to the nearest remembered one this near, as in the node.
+PROMPT_TOLERANCE = 100_000_000  # nanoseconds
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moment:
+    """A frame of a recording and what goes with it.
+
+    index: number of the image in the recording.  arrival: when it was recorded, nanoseconds.
+    truth: of this image, None when there is none.  events: the frame's own and all that was
+    recorded from then until the next frame (for the first one also what was recorded before).
+    """
+
+    index: int
+    frame: Frame
+    arrival: int
+    truth: Truth | None = None
+    events: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """What became of one frame.
+
+    tracks: every object after the prompts that were given before the next frame came; for a
+    dropped frame those of the last tracked one: what a robot had in its hands.
+    track_ms, prompt_ms: what tracking and prompting took.  delay_ms: from the frame's arrival
+    to its masks, waiting included (offline: what tracking took).
+    prompted: names of the prompted objects; clicks: how many points these prompts had, a box or a
+    mask counting as one.  refused: sentences about prompts that could not be applied.
+    """
+
+    moment: Moment
+    tracks: tuple[Track, ...]
+    dropped: bool = False
+    track_ms: float = 0.0
+    prompt_ms: float = 0.0
+    delay_ms: float = 0.0
+    prompted: tuple[str, ...] = ()
+    clicks: int = 0
+    refused: tuple[str, ...] = ()
+
+
+#: Somebody who looks at a frame with its tracks and prompts: user(moment, tracks, prompt).
+User = Callable[[Moment, list[Track], Callable[[Prompt], Prompted]], None]
+
+
+def replay(recording: Recording, tracker: Tracker, user: User | None = None, *, on_clock: bool = False,
+           recorded_prompts: bool = True, clock: Callable[[], float] = time.perf_counter) -> Iterator[Step]:
+    """Every frame of ``recording`` in order, tracked or (on the clock) dropped.
+
+    user: looks at each tracked frame and prompts.  recorded_prompts: whether the prompts in the
+    recording are given too, each on the image that it was made on.  clock: seconds, for durations.
+    """
+    session = _Session(tracker, user, recorded_prompts, clock)
+    moments = prefetched(moments_of(recording))
+    return _on_clock(moments, session) if on_clock else (session.step(moment) for moment in moments)
+
+
+def _on_clock(moments: Iterator[Moment], session: _Session) -> Iterator[Step]:
+    """Drop each frame whose successor has come by the time that the tracker is free."""
+    free, moment = 0, next(moments, None)
+    tracks: tuple[Track, ...] = ()
+    while moment is not None:
+        following = next(moments, None)
+        start = max(moment.arrival, free)
+        if following is not None and following.arrival <= start:
+            session.overhear(moment)
+            yield Step(moment, tracks, dropped=True)
+        else:
+            step = session.step(moment)
+            free = start + round((step.track_ms + step.prompt_ms) * 1e6)
+            tracks = step.tracks
+            yield replace(step, delay_ms=(start - moment.arrival) / 1e6 + step.track_ms)
+        moment = following
+
+
+class _Session:
+    """One tracker, its user, and the recorded prompts that wait for their image."""
+
+    def __init__(self, tracker: Tracker, user: User | None, recorded_prompts: bool, clock: Callable[[], float]) -> None:
+        self._tracker = tracker
+        self._user = user
+        self._listens = recorded_prompts
+        self._clock = clock
+        self._waiting: list[PromptEvent] = []
+
+    def overhear(self, moment: Moment) -> None:
+        """Keep the prompts of a frame that is dropped for the next one that is not."""
+        if self._listens:
+            self._waiting += [event.content for event in moment.events if isinstance(event.content, PromptEvent)]
+
+    def step(self, moment: Moment) -> Step:
+        """Track a frame, then give the prompts that are due and let the user look."""
+        started = self._clock()
+        tracks = self._tracker.track(moment.frame)
+        milliseconds = (self._clock() - started) * 1e3
+        self.overhear(moment)
+        hand = _Hand(self._tracker, self._clock)
+        refused = self._give_recorded(hand)
+        if self._user is not None:
+            self._user(moment, self._tracker.current() if hand.prompted else tracks, hand.prompt)
+        if hand.prompted:
+            tracks = self._tracker.current()
+        return Step(moment, tuple(tracks), False, milliseconds, hand.spent * 1e3, milliseconds,
+                    tuple(dict.fromkeys(hand.prompted)), hand.clicks, tuple(refused))
+
+    def _give_recorded(self, hand: _Hand) -> list[str]:
+        """Apply the waiting prompts whose image has come; returns what was refused."""
+        newest = self._tracker.newest_stamp or 0
+        due = [event for event in self._waiting if event.stamp <= newest]
+        self._waiting = [event for event in self._waiting if event.stamp > newest]
+        refused = []
+        for event in due:
+            try:
+                hand.prompt(event.prompt, self._remembered(event.stamp))
+            except Sam2RosError as error:
+                refused.append(f"{event.prompt.name or 'a prompt without a name'}: {error}")
+        return refused
+
+    def _remembered(self, stamp: int) -> int:
+        """The nearest remembered stamp when that is near enough, else ``stamp`` itself, to be refused."""
+        nearest = min(self._tracker.stamps, key=lambda known: abs(known - stamp))
+        return nearest if stamp and abs(nearest - stamp) <= PROMPT_TOLERANCE else stamp
+
+
+@dataclass(slots=True)
+class _Hand:
+    """Gives prompts to the tracker, and measures what only that takes."""
+
+    tracker: Tracker
+    clock: Callable[[], float]
+    prompted: list[str] = field(default_factory=list)
+    clicks: int = 0
+    spent: float = 0.0
+
+    def prompt(self, prompt: Prompt, stamp: int = 0) -> Prompted:
+        started = self.clock()
+        result = self.tracker.prompt(prompt, stamp)
+        self.spent += self.clock() - started
+        self.prompted.append(result.track.name)
+        self.clicks += len(prompt.points) + (prompt.box is not None) + (prompt.mask is not None)
+        return result
+
+
+# -- frames with what goes with them --------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Gathering:
+    """A moment in the making."""
+
+    index: int
+    frame: Frame
+    arrival: int
+    events: list[Event] = field(default_factory=list)
+
+
+def moments_of(recording: Recording) -> Iterator[Moment]:
+    """The frames of a recording, each with its truth and with the events that came with it."""
+    waiting: deque[_Gathering] = deque()
+    truths: dict[int, Truth] = {}
+    early: list[Event] = []
+    index = 0
+    for event in recording.events():
+        if isinstance(event.content, Frame):
+            waiting.append(_Gathering(index, event.content, event.time, early))
+            early, index = [], index + 1
+        if isinstance(event.content, Truth):
+            truths[event.content.stamp] = event.content
+        (waiting[-1].events if waiting else early).append(event)
+        while len(waiting) > 1 and (_has_truth(waiting[0], truths, recording) or len(waiting) > LOOK_AHEAD):
+            yield _moment(waiting.popleft(), truths)
+    while waiting:
+        yield _moment(waiting.popleft(), truths)
+
+
+def _has_truth(gathering: _Gathering, truths: dict[int, Truth], recording: Recording) -> bool:
+    return not recording.has_truth or gathering.frame.stamp in truths
+
+
+def _moment(gathering: _Gathering, truths: dict[int, Truth]) -> Moment:
+    truth = truths.pop(gathering.frame.stamp, None)
+    while len(truths) > LOOK_AHEAD:  # the truth of images that are not in the recording
+        truths.pop(next(iter(truths)))
+    return Moment(gathering.index, gathering.frame, gathering.arrival, truth, tuple(gathering.events))
+
+
+def prefetched(items: Iterable[T], depth: int = PREFETCHED) -> Iterator[T]:
+    """The same items, drawn by a thread that is at most ``depth`` ahead; what it raises is raised here."""
+    box: queue.Queue[tuple[str, Any]] = queue.Queue(depth)
+    stopping = threading.Event()
+
+    def put(kind: str, item: Any) -> bool:
+        while not stopping.is_set():
+            try:
+                box.put((kind, item), timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def fill() -> None:
+        try:
+            if all(put("item", item) for item in items):
+                put("end", None)
+        except BaseException as error:  # handed over whatever it is
+            put("error", error)
+
+    thread = threading.Thread(target=fill, name="reader", daemon=True)
+    thread.start()
+    try:
+        while (found := box.get())[0] == "item":
+            yield found[1]
+        if found[0] == "error":
+            raise found[1]
+    finally:
+        stopping.set()
+        thread.join()

@@ -1,0 +1,142 @@
+"""Replayed steps against their truth, one row for each object on each image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sam2_ros.errors import InvalidInput
+from sam2_ros.evaluation.events import Truth
+from sam2_ros.evaluation.metrics import ObjectScores, boundary_accuracy, match, region_similarity
+from sam2_ros.evaluation.replay import Step
+from sam2_ros.types import Track
+
+#: A prompted object of any name is the true one that its first mask overlaps by at least this IoU.
+SAME_OBJECT = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One object on one image; j and f are nan where there is no truth.
+
+    matched: id of the true object that its mask lies on, 0 for none.  state: as published, or
+    "" while nobody has prompted the object.
+    """
+
+    frame: int
+    stamp: int
+    object: int
+    name: str
+    j: float
+    f: float
+    absent: bool
+    predicted: bool
+    occluded: bool
+    matched: int
+    state: str = ""
+    object_score: float = float("nan")
+    predicted_iou: float = float("nan")
+
+
+@dataclass
+class Scorer:
+    """Collects rows; ``objects`` turns them into arrays.
+
+    names: which true id an object of some name is; others are recognised by a name that is a
+    true id in digits, else by the first mask that has truth.
+    every_object: whether true objects that nobody prompts count as missed (a benchmark) or are
+    left out (a recording in which only some things were of interest).
+    """
+
+    names: dict[str, int] = field(default_factory=dict)
+    every_object: bool = True
+    rows: list[Row] = field(default_factory=list)
+    _seen: dict[int, int] = field(default_factory=dict)  # first image on which each true id was in the truth
+    _truths: list[tuple[int, int, bool]] = field(default_factory=list)  # images with truth: frame, stamp, complete
+
+    def add(self, step: Step) -> list[Row]:
+        """Score one step; returns its rows."""
+        truth, frame = step.moment.truth, step.moment.frame
+        if truth is not None:
+            _check_size(truth, frame.size)
+            self._discover(truth, step)
+        by_id = self._identify(step.tracks, truth)
+        rows = []
+        for object_id in sorted(set(self._seen) | set(by_id)):
+            mask = truth.mask(object_id, frame.size) if truth is not None and object_id > 0 else None
+            rows.append(self._row(step, object_id, by_id.get(object_id), mask, truth))
+        self.rows += rows
+        return rows
+
+    def objects(self) -> list[ObjectScores]:
+        """The scores of every object that truth knows, in the order of their ids."""
+        prompted = {row.object for row in self.rows if row.state}
+        wanted = [number for number in sorted(self._seen) if self.every_object or number in prompted]
+        return [_scores([row for row in self.rows if row.object == number]) for number in wanted]
+
+    def unprompted(self) -> list[int]:
+        """True ids that nobody prompted."""
+        prompted = {row.object for row in self.rows if row.state}
+        return [number for number in sorted(self._seen) if number not in prompted]
+
+    def _discover(self, truth: Truth, step: Step) -> None:
+        """Note the ids of a truth; one that is new was absent from the images before (if those say all)."""
+        for object_id in truth.masks:
+            if object_id not in self._seen:
+                self._seen[object_id] = step.moment.index
+                self.rows += [Row(frame, stamp, object_id, str(object_id), 1.0, 1.0, True, False, False, 0)
+                              for frame, stamp, complete in self._truths if complete]
+        self._truths.append((step.moment.index, step.moment.frame.stamp, truth.complete))
+
+    def _identify(self, tracks: tuple[Track, ...], truth: Truth | None) -> dict[int, Track]:
+        """Tracks by true id; those that are not known yet get a negative number of their own."""
+        for track in tracks:
+            if track.name not in self.names and truth is not None:
+                number = self._true_id(track, truth)
+                if number:
+                    self.names[track.name] = number
+        return {self.names.get(track.name, -track.id): track for track in tracks}
+
+    def _true_id(self, track: Track, truth: Truth) -> int:
+        if track.name.isdigit() and int(track.name) in self._seen:
+            return int(track.name)
+        free = {number: mask for number, mask in truth.masks.items() if number not in self.names.values()}
+        return match(track.mask, free, SAME_OBJECT)
+
+    def _row(self, step: Step, object_id: int, track: Track | None, mask: np.ndarray | None, truth: Truth | None) -> Row:
+        found = track.mask if track is not None else np.zeros(step.moment.frame.size, bool)
+        j = f = float("nan")
+        matched = 0
+        if mask is not None:
+            j, f = region_similarity(found, mask, truth.ignore), boundary_accuracy(found, mask, truth.ignore)
+            matched = match(found, truth.masks)
+        shared = {"frame": step.moment.index, "stamp": step.moment.frame.stamp, "object": object_id, "j": j, "f": f,
+                  "absent": mask is not None and not mask.any(), "predicted": bool(found.any()), "matched": matched}
+        if track is None:
+            return Row(name=str(object_id), occluded=False, **shared)
+        return Row(name=track.name, occluded=track.occluded, state=track.state.name, object_score=track.object_score,
+                   predicted_iou=track.predicted_iou, **shared)
+
+
+def _scores(rows: list[Row]) -> ObjectScores:
+    rows = sorted(rows, key=lambda row: row.frame)
+
+    def column(name: str, kind: type) -> np.ndarray:
+        return np.array([getattr(row, name) for row in rows], kind)
+
+    name = next((row.name for row in rows if row.state), rows[0].name)
+    return ObjectScores(
+        id=rows[0].object, name=name, stamps=column("stamp", np.int64), j=column("j", np.float64),
+        f=column("f", np.float64), absent=column("absent", bool), predicted=column("predicted", bool),
+        followed=np.array([bool(row.state) for row in rows]), occluded=column("occluded", bool),
+        matched=column("matched", np.int64))
+
+
+def _check_size(truth: Truth, size: tuple[int, int]) -> None:
+    masks: Mapping[int, np.ndarray] = truth.masks
+    wrong = next((mask.shape for mask in masks.values() if mask.shape != size), None)
+    if wrong:
+        raise InvalidInput(f"the truth is {wrong[1]}x{wrong[0]} but its image is {size[1]}x{size[0]}; "
+                           "give images and masks of one size")

@@ -1,0 +1,131 @@
+import cv2
+import numpy as np
+import pytest
+from evaluation.test_replay import Script, tracker
+from fakes import BLUE, GREEN, RED, picture
+
+from sam2_ros.errors import InvalidInput
+from sam2_ros.evaluation.events import Event, Truth
+from sam2_ros.evaluation.metrics import region_similarity
+from sam2_ros.evaluation.protocols import FIRST_PROMPTS, FirstFrame, Offline, Online, click, segment_images
+from sam2_ros.evaluation.replay import moments_of, replay
+from sam2_ros.types import Frame, Prompt
+
+
+def seen(image, colour):
+    """What the model of colours makes of a square: it loses two pixels on each side."""
+    return cv2.erode((image == colour).all(axis=2).astype(np.uint8), np.ones((5, 5))).astype(bool)
+
+
+def scene(count=6, blue_from=0, swap_at=None):
+    """A red and, from some image on, a blue square; at ``swap_at`` the truth of object 1 moves from red to green."""
+    script = []
+    for index in range(count):
+        stamp = 1000 * (index + 1)
+        squares = {RED: (8, 8), GREEN: (8, 40)} | ({BLUE: (40, 40)} if index >= blue_from else {})
+        image = picture(squares)
+        first = GREEN if swap_at is not None and index >= swap_at else RED
+        masks = {1: seen(image, first)}
+        if index >= blue_from:
+            masks[2] = seen(image, BLUE)
+        script += [Event(stamp, "image", Frame(image, stamp)), Event(stamp + 1, "truth", Truth(stamp, masks))]
+    return Script(script=script, truth=True)
+
+
+def run(recording, user, **settings):
+    return list(replay(recording, tracker(**settings), user, recorded_prompts=False))
+
+
+def iou(step, number):
+    found = {track.name: track.mask for track in step.tracks}
+    return region_similarity(found[str(number)], step.moment.truth.masks[number])
+
+
+@pytest.mark.parametrize("kind", FIRST_PROMPTS)
+def test_every_first_prompt_finds_each_object_where_it_first_appears(kind):
+    steps = run(scene(blue_from=3), FirstFrame(kind))
+    assert [step.prompted for step in steps] == [("1",), (), (), ("2",), (), ()]
+    assert min(iou(steps[-1], 1), iou(steps[-1], 2)) == 1.0
+
+
+def test_clicks_stop_where_there_is_nothing_to_correct():
+    steps = run(scene(), FirstFrame("5-click"))
+    assert steps[0].clicks == 2, "one click for each object was enough"
+
+
+def test_an_unknown_first_prompt_is_refused():
+    with pytest.raises(InvalidInput, match="mask, box, 1-click"):
+        FirstFrame("7-click")
+
+
+def test_an_object_of_one_row_of_pixels_can_be_boxed():
+    mask = np.zeros((64, 64), bool)
+    mask[63, 5:9] = True
+    events = [Event(1, "image", Frame(picture({}), 1)), Event(2, "truth", Truth(1, {1: mask}))]
+    assert run(Script(script=events, truth=True), FirstFrame("box"))[0].prompted == ("1",)
+
+
+def test_an_online_user_steps_in_only_where_a_mask_is_bad():
+    user = Online(most_frames=3)
+    steps = run(scene(swap_at=3), user)
+    assert user.frames == {1: [0, 3, 4], 2: [0]}
+    assert [step.prompted for step in steps] == [("1", "2"), (), (), ("1",), ("1",), ()]
+
+
+def test_a_restart_forgets_what_the_object_was():
+    user = Online(method="restart")
+    steps = run(scene(swap_at=3), user)
+    assert user.frames[1] == [0, 3], "after it the tracker follows the new colour alone"
+    assert iou(steps[-1], 1) == 1.0
+    assert steps[-1].tracks[-1].prompted_frames == 1
+
+
+def test_the_baseline_gives_the_mask_of_a_single_image_to_the_tracker():
+    given = []
+    user = Online(method="sam", segmenter=tracker())
+
+    def watching(moment, tracks, give):
+        def note(prompt):
+            given.append(prompt)
+            return give(prompt)
+        user(moment, tracks, note)
+
+    run(scene(swap_at=3), watching)
+    assert all(prompt.mask is not None and not len(prompt.points) for prompt in given)
+    assert given[0].mask.sum() == 12 * 12
+
+
+def test_the_baseline_needs_a_segmenter():
+    with pytest.raises(InvalidInput, match="segmenter"):
+        Online(method="sam")
+
+
+def test_each_offline_pass_adds_the_worst_frame():
+    first = Offline(clicks=1)
+    run(scene(swap_at=4), first)
+    assert first.plan == {1: [0], 2: [0]}
+    assert first.iou[1][3] == 1.0 and first.iou[1][4] == 0.0
+    second = first.next_pass()
+    assert second.plan == {1: [0, 4], 2: [0]}, "nothing was wrong with the second object"
+    steps = run(scene(swap_at=4), second)
+    assert [step.prompted for step in steps] == [("1", "2"), (), (), (), ("1",), ()]
+
+
+def test_single_images_are_scored_after_each_number_of_clicks():
+    result = segment_images(moments_of(scene(count=5)), tracker(), clicks=(1, 3), every=2)
+    assert result.iou.shape == (6, 2), "three images, two objects"
+    assert result.mean == {1: 1.0, 3: 1.0}
+
+
+def test_clicks_go_to_the_largest_error_that_is_left():
+    followed, image = tracker(), picture({RED: (8, 8), GREEN: (40, 40)})
+    followed.track(Frame(image, 1))
+    given = []
+
+    def give(prompt: Prompt):
+        given.append(prompt)
+        return followed.prompt(prompt)
+
+    click("both", image.any(axis=2), None, 2, give)
+    assert [prompt.points[0].tolist() for prompt in given] == [[15, 15], [47, 47]]
+    assert [int(prompt.labels[0]) for prompt in given] == [1, 1]

@@ -1,0 +1,242 @@
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from evaluation.bags import PERIOD, PROMPT, prompt_message, stamp, write_bag
+from fakes import GREEN, RED, ColourModel, frame
+
+from sam2_ros.evaluation import recordings
+from sam2_ros.evaluation.events import Event, PromptEvent, Recording, Truth
+from sam2_ros.evaluation.recordings import BagWriter
+from sam2_ros.evaluation.replay import LOOK_AHEAD, moments_of, prefetched, replay
+from sam2_ros.tracker import Tracker, TrackerSettings
+from sam2_ros.types import Prompt
+
+
+@dataclass
+class Script(Recording):
+    """A recording that is a list of events."""
+
+    name: str = "script"
+    path: Path = Path("script")
+    script: list[Event] = field(default_factory=list)
+    truth: bool = False
+
+    def events(self):
+        yield from self.script
+
+    @property
+    def has_truth(self):
+        return self.truth
+
+
+def image(index, squares=None, arrival=None):
+    content = frame(stamp(index), {RED: (4 * index % 40, 16)} if squares is None else squares)
+    return Event(stamp(index) if arrival is None else arrival, "image", content)
+
+
+def truth(index, arrival=None):
+    return Event(arrival or stamp(index) + 1, "truth", Truth(stamp(index), {1: np.ones((64, 64), bool)}))
+
+
+def click(index, name="red", at=(8, 24), on=None, arrival=None):
+    prompt = Prompt(name, points=np.array([at]), labels=np.array([1]))
+    return Event(arrival or stamp(index) + 2, "prompt", PromptEvent(prompt, stamp(index) if on is None else on))
+
+
+def tracker(**settings):
+    return Tracker(ColourModel(), TrackerSettings(**settings))
+
+
+class Clock:
+    """A clock that only the model moves: by so many seconds for each image encoded."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+    def slow(self, followed):
+        encode = followed._model.encode_image
+
+        def slowly(images):
+            self.now += self.seconds
+            return encode(images)
+
+        followed._model.encode_image = slowly
+        return followed
+
+
+# -- gathering -------------------------------------------------------------------------------------
+
+
+def test_each_frame_comes_with_its_truth_though_it_was_recorded_later():
+    script = [image(0), image(1), image(2), truth(0), truth(1), image(3), truth(3)]
+    moments = list(moments_of(Script(script=script, truth=True)))
+    assert [moment.truth is not None for moment in moments] == [True, True, False, True]
+    assert [moment.frame.stamp for moment in moments] == [stamp(index) for index in range(4)]
+
+
+def test_truth_that_comes_before_its_image_is_kept_for_it():
+    script = [truth(1, 1), truth(0, 2), image(0), image(1)]
+    assert all(moment.truth for moment in moments_of(Script(script=script, truth=True)))
+
+
+def test_frames_without_truth_do_not_pile_up():
+    read = []
+
+    def events():
+        for index in range(100):
+            read.append(index)
+            yield image(index)
+
+    recording = Script(truth=True)
+    recording.events = events
+    moments = moments_of(recording)
+    next(moments)
+    assert len(read) <= LOOK_AHEAD + 2
+
+
+def test_everything_recorded_is_in_exactly_one_moment():
+    script = [click(0, arrival=1), image(0), click(0), image(1), click(1), truth(1)]
+    moments = list(moments_of(Script(script=script)))
+    assert [event for moment in moments for event in moment.events] == script
+    assert len(moments) == 2
+
+
+def test_prefetching_keeps_the_order_and_hands_errors_over():
+    def numbers():
+        yield from range(20)
+        raise OSError("the disk is gone")
+
+    drawn = []
+    with pytest.raises(OSError, match="the disk is gone"):
+        for number in prefetched(numbers()):
+            drawn.append(number)
+    assert drawn == list(range(20))
+
+
+def test_prefetching_stops_its_thread_when_nobody_takes_any_more():
+    numbers = prefetched(iter(range(10**9)))
+    next(numbers)
+    numbers.close()
+    assert not any(thread.name == "reader" for thread in threading.enumerate())
+
+
+# -- offline ---------------------------------------------------------------------------------------
+
+
+def test_recorded_prompts_are_given_on_their_images():
+    script = [image(0), image(1), click(0), image(2)]
+    steps = list(replay(Script(script=script), tracker()))
+    assert [len(step.tracks) for step in steps] == [0, 1, 1]
+    assert steps[1].prompted == ("red",) and steps[1].clicks == 1
+    assert steps[2].tracks[0].mask[24, 12]
+
+
+def test_a_prompt_for_an_image_that_is_still_to_come_waits_for_it():
+    script = [image(0), click(1, at=(12, 24), arrival=stamp(0) + 5), image(1), image(2)]
+    steps = list(replay(Script(script=script), tracker()))
+    assert [step.prompted for step in steps] == [(), ("red",), ()]
+
+
+def test_a_prompt_recorded_before_the_first_image_is_given_on_it():
+    steps = list(replay(Script(script=[click(0, on=0, arrival=1), image(0), image(1)]), tracker()))
+    assert [len(step.tracks) for step in steps] == [1, 1]
+
+
+def test_a_prompt_that_is_too_old_is_refused_and_said():
+    script = [image(index) for index in range(6)] + [click(0)]
+    steps = list(replay(Script(script=script), tracker(remembered_frames=2)))
+    assert "older than the oldest remembered image" in steps[-1].refused[0]
+    assert steps[-1].prompted == ()
+
+
+def test_recorded_prompts_can_be_left_out_and_a_user_prompts_instead():
+    def user(moment, tracks, prompt):
+        if moment.index == 1:
+            prompt(Prompt("mine", points=np.array([(8, 24)]), labels=np.array([1])))
+
+    script = [image(0), click(0), image(1), image(2)]
+    steps = list(replay(Script(script=script), tracker(), user, recorded_prompts=False))
+    assert [[track.name for track in step.tracks] for step in steps] == [[], ["mine"], ["mine"]]
+    assert steps[1].prompted == ("mine",)
+
+
+def test_two_runs_over_a_bag_agree_to_the_bit(tmp_path):
+    bag = write_bag(tmp_path / "bag", count=20)
+
+    def run():
+        return [(track.mask.tobytes(), track.object_score, track.object_pointer.tobytes(), step.moment.frame.stamp)
+                for step in replay(recordings.open(bag), tracker()) for track in step.tracks]
+
+    first = run()
+    assert len(first) == 20
+    assert first == run()
+
+
+def test_a_correction_in_a_bag_is_replayed(tmp_path):
+    bag = write_bag(tmp_path / "bag", count=12)
+    with BagWriter(tmp_path / "corrected", kept_free=0) as writer:
+        for event in recordings.open(bag).events():
+            writer.copy(event)
+        writer.write("/sam2/prompt", PROMPT, stamp(6) + 50, prompt_message("square", (2, 2), stamp(5), label=0))
+    steps = list(replay(recordings.open(tmp_path / "corrected"), tracker()))
+    assert [step.prompted for step in steps].count(("square",)) == 2
+    assert steps[-1].tracks[0].prompted_frames == 2
+
+
+# -- on the clock ----------------------------------------------------------------------------------
+
+
+def test_a_tracker_that_is_fast_enough_drops_nothing():
+    clock = Clock(0.9 * PERIOD / 1e9)
+    steps = list(replay(Script(script=[image(index) for index in range(10)]), clock.slow(tracker()),
+                        on_clock=True, clock=clock))
+    assert not any(step.dropped for step in steps)
+    assert [round(step.delay_ms) for step in steps] == [90] * 10
+
+
+def test_a_slow_tracker_takes_the_newest_frame_and_drops_those_between():
+    clock = Clock(2.5 * PERIOD / 1e9)
+    steps = list(replay(Script(script=[image(0), click(0), *(image(index) for index in range(1, 10))]),
+                        clock.slow(tracker()), on_clock=True, clock=clock))
+    # Busy until 2.5 periods after image 0, then with image 2 until 5.0: image 5 has just come.
+    assert [step.moment.index for step in steps if not step.dropped] == [0, 2, 5, 7, 9]
+    assert [step.moment.index for step in steps] == list(range(10))
+    assert round(steps[2].delay_ms) == 300, "it waited half a period and took two and a half"
+    assert all(step.tracks == steps[2].tracks for step in steps[3:5]), "a dropped frame keeps what was known"
+
+
+def test_the_prompts_of_dropped_frames_are_given_later():
+    clock = Clock(2.5 * PERIOD / 1e9)
+    script = [image(0), image(1), click(1, at=(12, 24)), image(2), image(3), image(4)]
+    steps = list(replay(Script(script=script), clock.slow(tracker()), on_clock=True, clock=clock))
+    assert [step.dropped for step in steps][:3] == [False, True, False]
+    assert steps[2].prompted == ("red",)
+
+
+def test_time_spent_on_prompts_counts_too():
+    clock = Clock(0.0)
+    slow = clock.slow(tracker())
+    decode = slow._model.decode
+
+    def slowly(*arguments, **options):
+        clock.now += 2.5 * PERIOD / 1e9 * (len(arguments) > 2)
+        return decode(*arguments, **options)
+
+    slow._model.decode = slowly
+    script = [image(0), click(0), *(image(index) for index in range(1, 6))]
+    steps = list(replay(Script(script=script), slow, on_clock=True, clock=clock))
+    assert [step.dropped for step in steps][:4] == [False, True, False, False]
+    assert round(steps[0].prompt_ms) == 250
+
+
+def test_an_unseen_colour_is_an_occluded_object():
+    script = [image(0, {RED: (0, 16), GREEN: (40, 16)}), click(0), image(1, {GREEN: (40, 16)}), image(2)]
+    steps = list(replay(Script(script=script), tracker()))
+    assert [track.occluded for step in steps for track in step.tracks] == [False, True, False]

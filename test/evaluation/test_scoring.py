@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+
+from sam2_ros.errors import InvalidInput
+from sam2_ros.evaluation.events import Truth
+from sam2_ros.evaluation.metrics import EVERY_FRAME
+from sam2_ros.evaluation.replay import Moment, Step
+from sam2_ros.evaluation.scoring import Scorer
+from sam2_ros.types import Frame, State, Track
+
+SIZE = (20, 30)
+
+
+def square(x, y=5, side=8):
+    mask = np.zeros(SIZE, bool)
+    mask[y:y + side, x:x + side] = True
+    return mask
+
+
+EMPTY = np.zeros(SIZE, bool)
+
+
+def track(name, mask, number=1, occluded=False):
+    return Track(number, name, State.OCCLUDED if occluded else State.VISIBLE, occluded, mask, 5.0, 0.9,
+                 np.zeros(4, np.float32), 0, 1)
+
+
+def step(index, tracks, truth=None, complete=True):
+    truth = None if truth is None else Truth(index + 1, truth, complete=complete)
+    return Step(Moment(index, Frame(np.zeros((*SIZE, 3), np.uint8), index + 1), index, truth), tuple(tracks))
+
+
+def scores(steps, **options):
+    scorer = Scorer(**options)
+    for one in steps:
+        scorer.add(one)
+    return scorer, scorer.objects()
+
+
+def test_a_track_whose_name_is_a_true_id_is_that_object():
+    _, (first, second) = scores([step(0, [track("2", square(1)), track("1", square(15), 2)],
+                                      {1: square(15), 2: square(1)})])
+    assert (first.j[0], second.j[0]) == (1.0, 1.0)
+    assert first.matched[0] == 1
+
+
+def test_a_track_of_another_name_is_the_object_under_its_first_mask():
+    scorer, objects = scores([step(0, [track("cup", square(14), 7)], {3: square(15), 4: square(1)}),
+                              step(1, [track("cup", square(1), 7)], {3: square(15), 4: square(1)})], every_object=False)
+    assert [one.name for one in objects] == ["cup"]
+    assert objects[0].id == 3
+    assert objects[0].j[0] > 0.5 and objects[0].j[1] == 0.0
+    assert objects[0].matched.tolist() == [3, 4], "it went over to the other object"
+    assert scorer.unprompted() == [4]
+
+
+def test_an_object_that_nobody_prompts_counts_as_missed_in_a_benchmark():
+    _, objects = scores([step(0, [], {1: square(3)})])
+    assert objects[0].result(EVERY_FRAME).j_and_f == 0.0
+
+
+def test_an_object_that_appears_late_was_absent_before():
+    _, (_, late) = scores([step(0, [], {1: square(3)}), step(1, [], {1: square(3), 2: square(20)})])
+    assert late.absent.tolist() == [True, False]
+    assert late.j.tolist() == [1.0, 0.0]
+
+
+def test_an_object_that_was_not_annotated_before_has_no_score_there():
+    _, (first, second) = scores([step(0, [], {1: square(3)}, complete=False),
+                                 step(1, [], {2: square(3)}, complete=False), step(2, [], None)])
+    assert first.j.tolist()[0] == 0.0 and np.isnan(first.j[1:]).all()
+    assert np.isnan(second.j[-1])
+
+
+def test_occlusion_is_judged_only_while_an_object_is_followed():
+    _, (one,) = scores([step(0, [], {1: EMPTY}), step(1, [track("1", square(3))], {1: square(3)}),
+                        step(2, [track("1", EMPTY, occluded=True)], {1: EMPTY})])
+    result = one.result(EVERY_FRAME)
+    assert (result.occlusion.absent_frames, result.occlusion.recall) == (1, 1.0)
+
+
+def test_truth_of_another_size_is_refused():
+    with pytest.raises(InvalidInput, match="10x10"):
+        Scorer().add(step(0, [], {1: np.ones((10, 10), bool)}))
