@@ -6,6 +6,8 @@ anywhere shows in the masks.  Import this module after ``pytest.importorskip("sa
 
 from __future__ import annotations
 
+import functools
+import unittest.mock
 import zlib
 
 import numpy as np
@@ -77,19 +79,29 @@ def official_model(size: Size, *, video: bool = False, postprocessing: bool = Tr
         changes += ["++model.binarize_mask_from_pts_for_mem_enc=true", "++model.fill_hole_area=8"]
     config = compose(f"configs/{family}/{family}_{CONFIGS[size.name]}.yaml", overrides=[*changes, *overrides])
     OmegaConf.resolve(config)
-    return instantiate(config.model, _recursive_=True).eval()
+    # Initial values take most of the time and are overwritten anyway.
+    fillers = {name: unittest.mock.DEFAULT for name in ("kaiming_uniform_", "uniform_", "normal_", "trunc_normal_")}
+    with unittest.mock.patch.multiple(torch.nn.init, **fillers):
+        return instantiate(config.model, _recursive_=True).eval()
 
 
 def pair(size: Size, seed: int = 0, *, object_score: float | None = None, video: bool = False,
          postprocessing: bool = True, overrides: tuple[str, ...] = ()) -> tuple[SAM2, torch.nn.Module]:
     """Our model and the official one with identical seeded weights, both in eval mode."""
-    ours, theirs = SAM2(size).eval(), official_model(
-        size, video=video, postprocessing=postprocessing, overrides=overrides)
+    theirs = official_model(size, video=video, postprocessing=postprocessing, overrides=overrides)
     shapes = {name: tuple(value.shape) for name, value in theirs.state_dict().items()}
     weights = seeded_weights(shapes, seed, object_score=object_score)
     theirs.load_state_dict(weights, strict=True)
-    ours.load_state_dict(weights, strict=True)
-    return ours, theirs
+    with torch.device("meta"):
+        ours = SAM2(size)
+    ours.load_state_dict(weights, strict=True, assign=True)
+    return ours.to(memory_format=torch.channels_last).eval(), theirs
+
+
+@functools.lru_cache(maxsize=2)
+def shared_pair(size: Size, seed: int = 1, object_score: float = 4.0) -> tuple[SAM2, torch.nn.Module]:
+    """The same, built once for the tests that leave both models as they are."""
+    return pair(size, seed, object_score=object_score)
 
 
 def seeded_image(size: Size, seed: int = 0, batch: int = 1) -> Tensor:

@@ -1,4 +1,4 @@
-"""The three small layers that several modules share."""
+"""The small layers that several modules share."""
 
 from __future__ import annotations
 
@@ -18,6 +18,14 @@ class LayerNorm2d(nn.LayerNorm):
     def forward(self, maps: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C, H, W)."""
         return super().forward(maps.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class Tokens(nn.Module):
+    """Learned tokens: weight (count, width), drawn from a normal distribution cut at twice its deviation of 1."""
+
+    def __init__(self, count: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(nn.init.trunc_normal_(torch.empty(count, width)))
 
 
 class MLP(nn.Module):

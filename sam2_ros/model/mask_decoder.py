@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sam2_ros.model.attention import TwoWayTransformer
-from sam2_ros.model.layers import MLP, LayerNorm2d
+from sam2_ros.model.layers import MLP, LayerNorm2d, Tokens
 from sam2_ros.model.sizes import Size
 
 #: One mask for unambiguous prompts (token 0) and three for ambiguous ones (tokens 1 to 3).
@@ -24,9 +24,9 @@ class MaskDecoder(nn.Module):
         super().__init__()
         width = size.hidden_dim
         self.transformer = TwoWayTransformer(width, size.feedforward_dim)
-        self.obj_score_token = nn.Embedding(1, width)
-        self.iou_token = nn.Embedding(1, width)
-        self.mask_tokens = nn.Embedding(MASK_TOKENS, width)
+        self.obj_score_token = Tokens(1, width)
+        self.iou_token = Tokens(1, width)
+        self.mask_tokens = Tokens(MASK_TOKENS, width)
         self.output_upscaling = nn.Sequential(
             nn.ConvTranspose2d(width, width // 4, kernel_size=2, stride=2),
             LayerNorm2d(width // 4),

@@ -71,7 +71,7 @@ class FourierPositions(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.register_buffer("positional_encoding_gaussian_matrix", torch.randn(2, channels // 2))
+        self.register_buffer("positional_encoding_gaussian_matrix", torch.randn(2, channels // 2, device="cpu"))
 
     def forward(self, positions: Tensor) -> Tensor:
         """Encode (x, y) given as fractions of the image: (..., 2) to (..., channels)."""

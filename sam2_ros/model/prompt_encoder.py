@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sam2_ros.model.layers import LayerNorm2d
+from sam2_ros.model.layers import LayerNorm2d, Tokens
 from sam2_ros.model.position import FourierPositions
 from sam2_ros.model.sizes import Size
 
@@ -22,8 +22,8 @@ class PromptEncoder(nn.Module):
         self.side, self.grid = size.image_size, size.grid
         self.pe_layer = FourierPositions(width)
         # Labels 0 negative, 1 positive, 2 top-left, 3 bottom-right; -1 is no point at all.
-        self.point_embeddings = nn.ModuleList(nn.Embedding(1, width) for _ in range(4))
-        self.not_a_point_embed = nn.Embedding(1, width)
+        self.point_embeddings = nn.ModuleList(Tokens(1, width) for _ in range(4))
+        self.not_a_point_embed = Tokens(1, width)
         self.mask_downscaling = nn.Sequential(
             nn.Conv2d(1, MASK_CHANNELS // 4, kernel_size=2, stride=2),
             LayerNorm2d(MASK_CHANNELS // 4),
@@ -33,7 +33,7 @@ class PromptEncoder(nn.Module):
             nn.GELU(),
             nn.Conv2d(MASK_CHANNELS, width, kernel_size=1),
         )
-        self.no_mask_embed = nn.Embedding(1, width)
+        self.no_mask_embed = Tokens(1, width)
 
     def image_positions(self) -> Tensor:
         """The encoding of every cell of the stride-16 grid, (1, C, h, w)."""

@@ -1,0 +1,50 @@
+import pytest
+import torch
+
+from sam2_ros.model.attention import Attention, RotaryAttention, TwoWayTransformer
+from sam2_ros.model.position import rotary_table
+
+official = pytest.importorskip("sam2.modeling.sam.transformer", reason="the official package is not installed")
+
+
+def same_weights(ours, theirs):
+    """Copy ours, scaled so that attention is far from uniform."""
+    for name, parameter in ours.named_parameters():
+        if "_proj.weight" in name:
+            parameter.data *= 3
+    theirs.load_state_dict(ours.state_dict(), strict=True)
+    return ours.eval(), theirs.eval()
+
+
+def test_attention_is_the_official_one():
+    ours, theirs = same_weights(Attention(64, 8, inner=32), official.Attention(64, 8, downsample_rate=2))
+    queries, keys, values = torch.randn(2, 9, 64), torch.randn(2, 20, 64), torch.randn(2, 20, 64)
+    assert (ours(queries, keys, values) - theirs(queries, keys, values)).abs().max() < 1e-5
+
+
+def test_one_row_is_shared_by_all_on_either_side():
+    attention = Attention(64, 8)
+    queries, keys = torch.randn(3, 9, 64), torch.randn(1, 20, 64)
+    assert torch.allclose(attention(queries, keys, keys), attention(queries, *[keys.expand(3, -1, -1)] * 2), atol=1e-6)
+    assert torch.allclose(attention(keys, queries, queries), attention(keys.expand(3, -1, -1), queries, queries), atol=1e-6)
+
+
+@pytest.mark.parametrize("pointers", [0, 8])
+def test_rotary_attention_to_several_memories_and_pointers_is_the_official_one(pointers):
+    side, memories = 5, 3
+    ours, theirs = same_weights(
+        RotaryAttention(64, 1, key_width=16),
+        official.RoPEAttention(64, 1, kv_in_dim=16, rope_k_repeat=True, feat_sizes=(side, side)))
+    queries = torch.randn(2, side**2, 64)
+    keys, values = torch.randn(2, 2, memories * side**2 + pointers, 16)
+    seen = ours(queries, keys, values, rotary_table(64, side), pointers)
+    assert (seen - theirs(queries, keys, values, num_k_exclude_rope=pointers)).abs().max() < 1e-5
+
+
+def test_the_two_way_transformer_is_the_official_one():
+    ours, theirs = same_weights(TwoWayTransformer(64, 128), official.TwoWayTransformer(2, 64, 8, 128))
+    image, position, tokens = torch.randn(2, 64, 6, 6), torch.randn(1, 64, 6, 6), torch.randn(2, 9, 64)
+    seen_tokens, seen_image = ours(image.flatten(2).mT, position.flatten(2).mT, tokens)
+    their_tokens, their_image = theirs(image, position.expand(2, -1, -1, -1), tokens)
+    assert (seen_tokens - their_tokens).abs().max() < 1e-5
+    assert (seen_image - their_image).abs().max() < 1e-5
