@@ -213,7 +213,7 @@ class Tracker:
 
     def at(self, stamp: int) -> list[Track]:
         """Every object on the remembered frame of ``stamp`` (nanoseconds; 0 = newest), in id order.  Raises UnknownStamp."""
-        return self._report(self._moment_at(stamp), self._objects.values())
+        return self._report(self._ring.at(stamp), self._objects.values())
 
     def current(self) -> list[Track]:
         """Every object on the newest frame, in id order."""
@@ -372,6 +372,12 @@ class Tracker:
         enabled = self._precision != torch.float32
         with torch.inference_mode(), torch.autocast(self._device.type, self._precision, enabled=enabled):
             yield
+
+
+def use_threads(count: int) -> None:
+    """Let models in this process use ``count`` CPU threads; 0 = as many as torch has chosen."""
+    if count:
+        torch.set_num_threads(count)
 
 
 def _track(followed: _Object, answer: _Answer, mask: np.ndarray) -> Track:

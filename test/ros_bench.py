@@ -13,8 +13,9 @@ import time
 
 import numpy as np
 
-# A domain of its own on this machine alone, so that tests neither hear nor disturb a robot.
-os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+# A domain of its own on this machine alone, so that tests neither hear nor disturb a robot;
+# the processes that a test starts inherit it.
+os.environ["ROS_DOMAIN_ID"] = os.environ.setdefault("SAM2_ROS_TEST_DOMAIN", str(1 + os.getpid() % 100))
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ.setdefault("ROS_LOG_DIR", tempfile.mkdtemp(prefix="sam2_ros_log_"))
 
@@ -25,14 +26,26 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor  #
 from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
 from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
 
-from fakes import ColourModel  # noqa: E402
+from fakes import BLUE, RED, ColourModel, picture  # noqa: E402
 from sam2_ros.messages import fill_image, seconds_and_rest  # noqa: E402
 from sam2_ros.msg import Box, Prompt, TrackedObjectArray  # noqa: E402
+from sam2_ros.srv import Prompt as PromptService  # noqa: E402
 from sam2_ros.tracker import Tracker  # noqa: E402
 
 #: Seconds after which something that should happen has not.
 PATIENCE = 30.0
 MILLISECOND = 1_000_000
+
+
+#: The usual scene: a red and a blue square of 16 pixels, and a pixel on each.
+SIZE = (96, 128)
+SCENE = {RED: (8, 8), BLUE: (80, 48)}
+ON_RED, ON_BLUE = (16, 16), (88, 56)
+
+
+def scene(squares=SCENE):
+    """An image of squares, (96, 128, 3)."""
+    return picture(squares, SIZE)
 
 
 def colour_tracker(parameters):
@@ -143,16 +156,59 @@ class Operator:
             return next((mask for mask in reversed(self.masks) if stamp_of(mask) == stamp), None)
         return wait_until(arrived, f"the masks of stamp {stamp}")
 
-    def call(self, kind, name, **fields):
+    def call(self, kind, service, /, **fields):
         """Call a service of the node, with the fields of its request."""
-        if name not in self.clients:
-            self.clients[name] = self.ros.create_client(kind, f"{self.prefix}/{name}")
-        assert self.clients[name].wait_for_service(PATIENCE), f"no service {name}"
-        answer = self.clients[name].call_async(kind.Request(**fields))
-        wait_until(answer.done, f"the answer of {name}")
+        if service not in self.clients:
+            self.clients[service] = self.ros.create_client(kind, f"{self.prefix}/{service}")
+        assert self.clients[service].wait_for_service(PATIENCE), f"no service {service}"
+        answer = self.clients[service].call_async(kind.Request(**fields))
+        wait_until(answer.done, f"the answer of {service}")
         return answer.result()
 
     def says(self, *words):
         """Wait until one line of the log holds all ``words``."""
         return wait_until(lambda: next((line for line in self.log if all(word in line for word in words)), None),
                           f"a sentence with {words}; there is {self.log[-20:]}")
+
+
+class Bench(Operator):
+    """An operator, and the node itself in the same process."""
+
+    def __init__(self, *ros_arguments, make=colour_tracker, **operator):
+        from sam2_ros.ros.node import Node
+        from sam2_ros.ros.prompts import THREADS
+
+        rclpy.init(args=["--ros-args", *ros_arguments])
+        self.clock = 1_000_000 * MILLISECOND  # stamp of the newest image
+        super().__init__(**operator)
+        self.node = Node(make)
+        self.node_executor = rclpy.executors.MultiThreadedExecutor(THREADS)
+        self.node_executor.add_node(self.node)
+        self.node_thread = threading.Thread(target=self._spin_node)
+        self.node_thread.start()
+
+    def show_next(self, squares=SCENE):
+        """Show one more image, a thirtieth of a second later; its result."""
+        self.clock += 33 * MILLISECOND
+        return self.show(scene(squares), self.clock)
+
+    def start(self, name="cup", at=ON_RED):
+        """Show one more image and start one object on it; its stamp."""
+        self.show_next()
+        answer = self.call(PromptService, "prompt", prompt=prompt_message(name, points=[at]))
+        assert answer.success, answer.message
+        return self.clock
+
+    def _spin_node(self):
+        try:
+            self.node_executor.spin()
+        except ExternalShutdownException:
+            pass
+
+    def close(self):
+        self.node.close()
+        self.node_executor.shutdown()
+        self.node_thread.join()
+        self.node.destroy_node()
+        super().close()
+        rclpy.shutdown()

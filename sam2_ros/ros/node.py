@@ -20,6 +20,7 @@ from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.node import Node as RosNode
 from rclpy.utilities import remove_ros_args
 
+from sam2_ros import checkpoint
 from sam2_ros.errors import Sam2RosError
 from sam2_ros.large_images import make_room
 from sam2_ros.ros import clicks, detections
@@ -30,7 +31,7 @@ from sam2_ros.ros.replies import Replies
 from sam2_ros.ros.session import Session
 from sam2_ros.ros.status import Status
 from sam2_ros.ros.worker import QUIET, Worker
-from sam2_ros.tracker import Tracker
+from sam2_ros.tracker import Tracker, use_threads
 
 #: Seconds between looks at what is published.
 LOOK = 0.25
@@ -39,12 +40,16 @@ MakeTracker = Callable[[Parameters], tuple[Tracker, str]]
 
 
 def make_tracker(parameters: Parameters) -> tuple[Tracker, str]:
-    """The tracker that the parameters ask for, and what it is in a few words.  Raises CheckpointError."""
-    from sam2_ros import checkpoint
+    """The tracker that the parameters ask for, and what it is in a few words.
 
+    Raises CheckpointError, and InvalidInput for a device that is not here.
+    """
     settings = parameters.node
+    use_threads(settings.threads)
     model = checkpoint.load(settings.model, settings.device)
-    return Tracker(model, parameters.tracker), f"{settings.model} at {model.size.image_size} pixels"
+    size, device = model.size, next(model.parameters()).device
+    version = "2.1" if size.version_2_1 else "2.0"
+    return Tracker(model, parameters.tracker), f"SAM {version} {size.name} at {size.image_size} pixels on {device}"
 
 
 class Node(RosNode):

@@ -31,8 +31,8 @@ from sam2_ros.srv import Prompt as PromptService
 WAITING_CALLS = 12
 #: Threads of the executor: those that wait, and some for everything else.
 THREADS = WAITING_CALLS + 4
-#: Prompts that arrive in a burst are kept in the middleware until the callback gets to them.
-DEPTH = 50
+#: Prompts and calls that arrive in a burst are kept in the middleware until their callback gets to them.
+BURST = QoSProfile(depth=50)
 
 
 class Prompts:
@@ -44,12 +44,12 @@ class Prompts:
         self._logger = node.get_logger()
         self._waiting = threading.BoundedSemaphore(WAITING_CALLS)
         group = ReentrantCallbackGroup()
-        subscription = node.create_subscription(PromptMessage, "~/prompt", self._on_prompt, QoSProfile(depth=DEPTH))
+        subscription = node.create_subscription(PromptMessage, "~/prompt", self._on_prompt, BURST)
         #: Fully qualified, for sentences.
         self.topic = subscription.topic_name
         for kind, name, answer in ((PromptService, "prompt", self._answer_prompt), (Remove, "remove", self._answer_remove),
                                    (Trigger, "reset", self._answer_reset), (List, "list", self._answer_list)):
-            node.create_service(kind, f"~/{name}", answer, callback_group=group)
+            node.create_service(kind, f"~/{name}", answer, qos_profile=BURST, callback_group=group)
 
     # -- topics --------------------------------------------------------------------------------
 

@@ -69,7 +69,8 @@ class Worker:
         left = self._mailbox.close()
         if self._thread.ident is not None:
             self._thread.join()
-        for request in (*self._waiting, *left):
+        waiting, self._waiting = self._waiting, []
+        for request in (*waiting, *left):
             _refuse(request, Unanswered("the node is shutting down"))
 
     def put_image(self, message: Any) -> None:

@@ -1,0 +1,20 @@
+import pytest
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """One node for the tests of a file."""
+    from ros_bench import Bench
+    bench = Bench()
+    yield bench.connect()
+    bench.close()
+
+
+@pytest.fixture
+def bench(shared):
+    """A node that tracks nothing and remembers no image; its stamps begin much later than any before."""
+    from ros_bench import MILLISECOND
+    from std_srvs.srv import Trigger
+    shared.call(Trigger, "reset")
+    shared.clock += 10_000 * MILLISECOND
+    return shared

@@ -1,0 +1,164 @@
+"""Nodes that are started in other ways: a slow tracker, other names, other cameras."""
+
+import time
+
+import pytest
+
+rclpy = pytest.importorskip("rclpy")
+
+from rclpy.qos import QoSProfile  # noqa: E402
+from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
+
+from fakes import ColourModel  # noqa: E402
+from ros_bench import (  # noqa: E402
+    MILLISECOND,
+    ON_RED,
+    PATIENCE,
+    Bench,
+    image_message,
+    prompt_message,
+    scene,
+    set_stamp,
+    stamp_of,
+    wait_until,
+)
+from sam2_ros.messages import fill_compressed, frame_from  # noqa: E402
+from sam2_ros.srv import List, Prompt  # noqa: E402
+from sam2_ros.tracker import Tracker  # noqa: E402
+
+
+class SlowModel(ColourModel):
+    def encode_image(self, images):
+        time.sleep(0.1)
+        return super().encode_image(images)
+
+
+def slow_tracker(parameters):
+    return Tracker(SlowModel(), parameters.tracker), "a slow model"
+
+
+@pytest.fixture
+def opened():
+    """Opens benches and closes them again."""
+    benches = []
+
+    def open_bench(*arguments, **more):
+        benches.append(Bench(*arguments, **more))
+        return benches[-1].connect()
+    yield open_bench
+    for bench in benches:
+        bench.close()
+
+
+def test_every_image_that_a_slow_tracker_skips_is_counted(opened):
+    bench = opened(make=slow_tracker)
+    for n in range(1, 31):
+        bench.images.publish(image_message(scene(), n * MILLISECOND))
+        time.sleep(0.01)
+    wait_until(lambda: sum(1 + result.dropped_frames for result in bench.results) == bench.node.camera.received == 30
+               or None, "every image as a result or as a drop")
+    assert bench.node.worker.counts.dropped > 0
+    assert stamp_of(bench.results[-1]) == 30 * MILLISECOND  # the newest is never dropped
+
+
+def test_a_call_to_a_busy_tracker_is_given_up_and_nothing_else_is_held_up(opened):
+    bench = opened("-p", "answer_timeout:=0.2", make=slow_tracker)
+    bench.node.worker.ask(lambda: time.sleep(1.0))
+    answer = bench.call(Prompt, "prompt", prompt=prompt_message("cup", points=[ON_RED]))
+    assert not answer.success and "within 0.2 s; nothing was changed" in answer.message
+    assert list(bench.call(List, "list").objects) == []
+
+
+def test_many_calls_at_once_are_all_answered(opened):
+    bench = opened(make=slow_tracker)
+    bench.show(scene(), 1)
+    client = bench.ros.create_client(Prompt, "/sam2_ros/prompt", qos_profile=QoSProfile(depth=50))
+    assert client.wait_for_service(PATIENCE)
+    request = Prompt.Request(prompt=prompt_message(points=[ON_RED]))
+    answers = [client.call_async(request) for _ in range(30)]
+    bench.images.publish(image_message(scene(), 2))
+    wait_until(lambda: all(answer.done() for answer in answers), "all answers")
+    assert all(answer.result().success or "wait for the tracker already" in answer.result().message for answer in answers)
+    assert sum(answer.result().success for answer in answers) >= 12
+    bench.result(2)
+
+
+def test_names_are_relative_and_remapping_moves_all_of_a_camera(opened):
+    bench = opened("-r", "__ns:=/robot", "-r", "image:=/head/color/image_raw", node="/robot/sam2_ros",
+                   image="/head/color/image_raw")
+    assert bench.node.camera.topics == {
+        "raw": "/head/color/image_raw", "compressed": "/head/color/image_raw/compressed"}
+    bench.show(scene(), 1)
+    assert bench.node.count_subscribers("/head/color/camera_info")
+    assert bench.node.count_subscribers("/head/color/image_raw_mouse_left")
+    assert bench.node.count_subscribers("/robot/clicked_point")
+
+
+def test_camera_info_can_be_remapped_by_itself(opened):
+    bench = opened("-r", "camera_info:=/elsewhere/info")
+    wait_until(lambda: bench.node.count_subscribers("/elsewhere/info"), "the subscription")
+
+
+def test_a_compressed_camera_is_found(opened):
+    bench = opened(compressed=True)
+    message = fill_compressed(CompressedImage(), scene())
+    set_stamp(message.header, 5)
+    bench.show(message, 5)
+    answer = bench.call(Prompt, "prompt", prompt=prompt_message("cup", points=[ON_RED]))
+    assert answer.success and answer.object.area > 0
+    refused = bench.node.worker.counts.refused
+    bench.images.publish(CompressedImage(format="jpeg", data=b"no picture"))
+    wait_until(lambda: bench.node.worker.counts.refused > refused, "the refusal")
+
+
+def test_the_subscription_is_as_reliable_as_the_camera(opened):
+    bench = opened(reliable=False)
+    assert bench.node.camera.reliable is False
+    bench.show(scene(), 1)
+    reliable = bench.ros.create_publisher(Image, "/image", 10)
+    wait_until(reliable.get_subscription_count, "a match: best effort hears both kinds")
+
+
+def test_the_subscription_changes_when_another_kind_of_camera_appears(opened):
+    bench = opened()
+    assert bench.node.camera.reliable is True
+    other = bench.ros.create_publisher(Image, "/image", rclpy.qos.qos_profile_sensor_data)
+    wait_until(other.get_subscription_count, "the node to hear a best-effort camera")
+    other.publish(image_message(scene(), 7))
+    bench.result(7)
+    assert bench.node.camera.reliable is False
+
+
+def test_a_fixed_reliability_that_hears_nothing_is_explained():
+    bench = Bench("-p", "image_reliability:=reliable", "-p", "image_transport:=raw", reliable=False)
+    try:
+        bench.says("published best-effort but subscribed to as reliable", "image_reliability")
+    finally:
+        bench.close()
+
+
+def test_a_node_without_a_camera_says_so():
+    bench = Bench("-p", "silence_after:=0.3", "-r", "image:=/nowhere")
+    try:
+        bench.says("nobody publishes /nowhere")
+        bench.says("ready: a model that follows colours", "/nowhere", "/sam2_ros/prompt", "/sam2_ros/masks")
+    finally:
+        bench.close()
+
+
+def test_simulated_time_that_stands_still_stops_nothing(opened):
+    bench = opened("-p", "use_sim_time:=true")
+    bench.show(scene(), 5)
+    assert bench.call(Prompt, "prompt", prompt=prompt_message("cup", points=[ON_RED])).success
+
+
+def test_the_image_is_not_altered_by_drawing_on_it(opened):
+    bench = opened()
+    seen = []
+    bench.ros.create_subscription(Image, "/sam2_ros/overlay", seen.append, 5)
+    wait_until(lambda: bench.node.count_subscribers("/sam2_ros/overlay"), "the subscription")
+    message = image_message(scene(), 5)
+    bench.show(message, 5)
+    bench.call(Prompt, "prompt", prompt=prompt_message("cup", points=[ON_RED]))
+    wait_until(lambda: len(seen) > 1, "two overlays")
+    assert (bench.node.worker.session.view.frame.image == frame_from(message).image).all()

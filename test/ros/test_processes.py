@@ -1,0 +1,232 @@
+"""End to end: a camera process, the node's process, and the operator here."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+rclpy = pytest.importorskip("rclpy")
+
+import torch  # noqa: E402
+from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
+from std_srvs.srv import Trigger  # noqa: E402
+
+import moving_squares  # noqa: E402
+from moving_squares import BLUE, PERIOD, RED  # noqa: E402
+from ros_bench import PATIENCE, Operator, labels_in, prompt_message, stamp_of, wait_until  # noqa: E402
+from sam2_ros.checkpoint import save  # noqa: E402
+from sam2_ros.model.sam2 import SAM2  # noqa: E402
+from sam2_ros.model.sizes import TEST  # noqa: E402
+from sam2_ros.ros.node import main  # noqa: E402
+from sam2_ros.srv import List, Prompt, Remove  # noqa: E402
+
+HERE = Path(__file__).parent
+SIZE = (480, 640)
+
+
+class Process:
+    """A child process whose output is kept."""
+
+    def __init__(self, *command, **environment):
+        self.lines = []
+        self.child = subprocess.Popen(
+            [sys.executable, *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **environment}, cwd=HERE.parents[1])
+        self.reader = threading.Thread(target=lambda: self.lines.extend(self.child.stdout))
+        self.reader.start()
+
+    @property
+    def output(self):
+        return "".join(self.lines)
+
+    def says(self, words):
+        wait_until(lambda: words in self.output or self.child.poll() is not None, f"{words!r}")
+        assert words in self.output
+
+    def end(self, how=signal.SIGINT):
+        """Interrupt the process; its exit code."""
+        if self.child.poll() is None:
+            self.child.send_signal(how)
+        return self.wait()
+
+    def wait(self):
+        code = self.child.wait(PATIENCE)
+        self.reader.join(PATIENCE)
+        return code
+
+
+@pytest.fixture
+def start():
+    """Starts processes, and ends those that a test has left."""
+    running = []
+
+    def run(*command, **environment):
+        running.append(Process(*command, **environment))
+        return running[-1]
+
+    yield run
+    for process in running:
+        process.child.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def operator(**options):
+    rclpy.init()
+    one = Operator(image="/not_used", **options)
+    try:
+        yield one
+    finally:
+        one.close()
+        rclpy.shutdown()
+
+
+def colour_node(start, *arguments, slowness=0.0):
+    node = start(HERE / "colour_node.py", "--ros-args", *arguments, COLOUR_NODE_SLOWNESS=str(slowness))
+    node.says("ready")
+    return node
+
+
+def box(stamp, colour):
+    return moving_squares.boxes(stamp // PERIOD, SIZE)[colour]
+
+
+def middle(stamp, colour):
+    x0, y0, x1, y1 = box(stamp, colour)
+    return (x0 + x1) / 2, (y0 + y1) / 2
+
+
+def covers(mask, stamp, colour):
+    """Whether a mask lies on the square of ``colour``; the model's own grid is coarse."""
+    x0, y0, x1, y1 = box(stamp, colour)
+    x, y = middle(stamp, colour)
+    return mask[int(y), int(x)] and mask[y0:y1 + 1, x0:x1 + 1].sum() > 0.9 * mask.sum()
+
+
+def prompt_on_red(someone):
+    """Click the red square on the newest image that was seen; the answer and that image's stamp."""
+    seen = stamp_of(wait_until(lambda: someone.results and someone.results[-1], "the first result"))
+    answer = someone.call(Prompt, "prompt", prompt=prompt_message("red", seen, points=[middle(seen, RED)]))
+    assert answer.success, answer.message
+    return answer, seen
+
+
+def test_frames_prompts_corrections_removal_and_reset_across_processes(start):
+    node = colour_node(start)
+    start(HERE / "camera_process.py", "/image")
+    with operator() as someone:
+        wait_until(lambda: someone.masks, "the first masks")
+
+        answer, seen = prompt_on_red(someone)
+        assert stamp_of(answer.mask) == stamp_of(answer.object) == seen and answer.mask.header.frame_id == "camera"
+        assert covers(labels_in(answer.mask) > 0, seen, RED)
+
+        seen = stamp_of(someone.results[-1])
+        someone.prompts.publish(prompt_message("blue", seen, box=box(seen, BLUE)))
+        both = wait_until(lambda: next((r for r in someone.results if len(r.objects) == 2), None), "both objects")
+        ids = {found.name: found.id for found in both.objects}
+
+        since = len(someone.results)
+        wait_until(lambda: len(someone.results) > since + 15, "more results")
+        for result in someone.results[since:since + 15]:
+            mask = someone.mask(stamp_of(result))
+            assert mask.header == result.header and all(found.header == result.header for found in result.objects)
+            for name, colour in (("red", RED), ("blue", BLUE)):
+                assert covers(labels_in(mask) == ids[name], stamp_of(result), colour)
+
+        earlier = stamp_of(someone.results[-10])
+        answer = someone.call(Prompt, "prompt", prompt=prompt_message("red", earlier, points=[middle(earlier, RED)]))
+        assert answer.success and stamp_of(answer.mask) == earlier and answer.id == ids["red"]
+        assert answer.object.prompted_frames == 2
+        assert [found.name for found in someone.call(List, "list").objects] == ["red", "blue"]
+
+        overlays = []
+        someone.ros.create_subscription(Image, "/sam2_ros/overlay", overlays.append, 5)
+        assert (overlay := wait_until(lambda: overlays and overlays[-1], "an overlay")).encoding == "rgb8"
+        assert (overlay.height, overlay.width) == SIZE
+
+        assert someone.call(Remove, "remove", name="blue").success
+        assert not someone.call(Remove, "remove", name="blue").success
+        wait_until(lambda: [found.name for found in someone.results[-1].objects] == ["red"], "blue to be gone")
+        assert someone.call(Trigger, "reset").success
+        wait_until(lambda: not someone.results[-1].objects, "everything to be gone")
+    assert node.end() == 0
+    assert "Traceback" not in node.output
+
+
+def test_a_slow_tracker_counts_every_drop_and_is_interrupted_in_its_work(start):
+    node = colour_node(start, "-p", "prompt_timeout:=60.0", slowness=0.12)
+    with operator() as someone:
+        wait_until(lambda: someone.ros.count_publishers("/sam2_ros/objects"), "the node")
+        start(HERE / "camera_process.py", "/image", "--count", 30)
+        someone.result(30 * PERIOD)  # the newest image is never dropped
+        assert sum(1 + result.dropped_frames for result in someone.results) == 30 > len(someone.results)
+        waiting = someone.ros.create_client(Prompt, "/sam2_ros/prompt")
+        assert waiting.wait_for_service(PATIENCE)
+        waiting.call_async(Prompt.Request(prompt=prompt_message("never", 10**18, points=[(1, 1)])))
+        someone.call(List, "list")
+        assert node.end(signal.SIGINT) == 0
+    assert "Traceback" not in node.output and "failed" not in node.output
+
+
+def test_a_compressed_best_effort_camera_is_tracked_until_the_node_is_terminated(start):
+    node = colour_node(start, "-r", "image:=/camera/image_raw")
+    start(HERE / "camera_process.py", "/camera/image_raw", "--compressed", "--best-effort")
+    with operator() as someone:
+        masks = []
+        someone.ros.create_subscription(CompressedImage, "/sam2_ros/masks/compressed", masks.append, 5)
+        answer, seen = prompt_on_red(someone)
+        assert covers(labels_in(answer.mask) > 0, seen, RED)
+        assert "png" in wait_until(lambda: masks and masks[-1], "compressed masks").format
+        assert node.end(signal.SIGTERM) == 0
+    assert "Traceback" not in node.output and "failed" not in node.output
+
+
+@pytest.mark.skipif("fastrtps" not in rclpy.get_rmw_implementation_identifier(), reason="a property of Fast DDS")
+def test_a_camera_whose_large_images_get_lost_is_explained(start):
+    node = colour_node(start)
+    camera = {name: "" for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")}
+    start(HERE / "camera_process.py", "/image", "--best-effort", "--size", "1280x720", **camera)
+    node.says("large best-effort images are lost between processes")
+
+
+def test_a_model_from_a_file_is_loaded_and_tracks(start, tmp_path):
+    torch.manual_seed(0)
+    save(SAM2(TEST), tmp_path / "random.safetensors")
+    node = start("-m", "sam2_ros", "node", "--ros-args", "-p", f"model:={tmp_path / 'random.safetensors'}",
+                 "-p", "threads:=1", "-p", "device:=cpu")
+    node.says("ready")
+    assert f"{TEST.image_size} pixels on cpu" in node.output
+    start(HERE / "camera_process.py", "/image")
+    with operator() as someone:
+        wait_until(lambda: someone.masks, "the first masks")
+        answer = someone.call(Prompt, "prompt", prompt=prompt_message("red", points=[(320, 240)]))
+        assert answer.success and len(answer.object.object_pointer) == TEST.hidden_dim
+        wait_until(lambda: someone.results[-1].objects, "the object")
+    assert node.end() == 0
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["-p", "model:=/nowhere/model.pt"], "/nowhere/model.pt"),
+    (["-p", "image_transport:=theora"], "image_transport must be one of auto, raw, compressed"),
+    (["-p", "visible_margin:=99.0"], "visible_margin"),
+    (["-p", "threads:=many"], "threads"),
+    (["-p", "device:=abacus"], "abacus"),
+])
+def test_a_start_that_cannot_succeed_ends_with_a_sentence(arguments, words, capfd):
+    assert main(["--ros-args", *arguments]) == 1
+    output = "".join(capfd.readouterr())
+    assert words in output and "Traceback" not in output
+
+
+def test_an_unknown_argument_is_refused_and_help_is_given(capsys):
+    with pytest.raises(SystemExit):
+        main(["model=tiny"])
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0 and "--ros-args" in capsys.readouterr().out

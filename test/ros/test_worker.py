@@ -1,0 +1,177 @@
+import threading
+import time
+from types import SimpleNamespace as Shape
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+
+from sensor_msgs.msg import Image  # noqa: E402
+
+from fakes import RED, ColourModel, picture  # noqa: E402
+from ros_bench import image_message, set_stamp, stamp_of, wait_until  # noqa: E402
+from sam2_ros.errors import InvalidInput, Unanswered  # noqa: E402
+from sam2_ros.ros.parameters import NodeSettings  # noqa: E402
+from sam2_ros.ros.session import Session  # noqa: E402
+from sam2_ros.ros.worker import Worker  # noqa: E402
+from sam2_ros.tracker import Tracker, TrackerSettings  # noqa: E402
+from sam2_ros.types import Prompt  # noqa: E402
+
+LONG = 30.0
+
+
+class Log(list):
+    def info(self, text, **_):
+        self.append(text)
+
+    warning = error = info
+
+
+@pytest.fixture
+def worker():
+    """A worker whose results are gathered; start it in the test."""
+    settings = TrackerSettings()
+    session = Session(Tracker(ColourModel(), settings), Shape(node=NodeSettings(), tracker=settings))
+    results = []
+    worker = Worker(session, results.append, Log())
+    worker.results = results
+    yield worker
+    worker.stop()
+
+
+def image(stamp):
+    return image_message(picture({RED: (0, 0)}), stamp)
+
+
+def prompting(worker, stamp=0):
+    prompt = Prompt("cup", points=np.array([[8, 8]]), labels=np.array([1]))
+    return lambda: worker.session.prompt(prompt, stamp)
+
+
+def wait_for(worker, stamp):
+    return wait_until(lambda: next((r for r in worker.results if stamp_of(r.view) == stamp), None), f"result {stamp}")
+
+
+def test_images_that_wait_while_it_works_are_dropped_and_counted(worker):
+    for stamp in (1, 2, 3):
+        worker.put_image(image(stamp))
+    worker.start()
+    assert wait_for(worker, 3).dropped == 2
+    worker.put_image(image(4))
+    assert wait_for(worker, 4).dropped == 0
+    assert (worker.counts.processed, worker.counts.dropped, worker.counts.refused) == (2, 2, 0)
+
+
+def test_drops_before_an_unreadable_image_are_reported_with_the_next_result(worker):
+    bad = Image()
+    set_stamp(bad.header, 2)
+    worker.put_image(image(1))
+    worker.put_image(bad)
+    worker.start()
+    wait_until(lambda: worker.counts.refused, "the refusal")
+    worker.put_image(image(3))
+    assert wait_for(worker, 3).dropped == 1
+    assert "image refused" in worker._logger[0]
+
+
+def test_a_prompt_that_comes_with_the_first_image_is_made_on_it(worker):
+    answer = worker.ask(prompting(worker))
+    worker.put_image(image(5))
+    worker.start()
+    assert stamp_of(answer.result(LONG)) == 5
+    wait_for(worker, 5)
+    assert len(worker.results) == 1 and len(worker.results[0].view.tracks) == 1
+
+
+def test_a_prompt_waits_for_its_image(worker):
+    worker.start()
+    worker.put_image(image(5))
+    wait_for(worker, 5)
+    answer = worker.ask(prompting(worker, 7), stamp=7, patience=LONG)
+    worker.put_image(image(6))
+    wait_for(worker, 6)
+    assert not answer.done()
+    worker.put_image(image(7))
+    assert stamp_of(answer.result(LONG)) == 7
+
+
+def test_a_prompt_does_not_wait_for_ever(worker):
+    worker.start()
+    worker.put_image(image(5))
+    answer = worker.ask(prompting(worker, 10**12), stamp=10**12, patience=0.05)
+    with pytest.raises(InvalidInput, match="newer than the newest"):
+        answer.result(LONG)
+
+
+def test_a_correction_is_published_although_no_new_image_comes(worker):
+    worker.start()
+    worker.put_image(image(5))
+    wait_for(worker, 5)
+    worker.ask(prompting(worker)).result(LONG)
+    wait_until(lambda: len(worker.results) == 2, "the second result")
+    assert stamp_of(worker.results[1].view) == 5 and worker.results[1].dropped == 0
+
+
+def test_a_defect_in_one_request_does_not_end_the_thread(worker):
+    worker.start()
+    with pytest.raises(Unanswered, match="ZeroDivisionError"):
+        worker.ask(lambda: 1 / 0).result(LONG)
+    assert worker.ask(lambda: "alive").result(LONG) == "alive"
+
+
+def test_a_defect_in_one_image_does_not_end_the_thread(worker):
+    worker.start()
+    worker.put_image("not a message at all")
+    wait_until(lambda: worker.counts.refused, "the failure")
+    worker.put_image(image(1))
+    wait_for(worker, 1)
+
+
+def test_a_failure_to_publish_does_not_end_the_thread_and_keeps_the_count(worker):
+    def broken(result):
+        worker._publish = worker.results.append
+        raise RuntimeError("no middleware")
+
+    worker._publish = broken
+    for stamp in (1, 2):
+        worker.put_image(image(stamp))
+    worker.start()
+    wait_until(lambda: worker._logger, "the complaint")
+    worker.put_image(image(3))
+    assert wait_for(worker, 3).dropped == 1
+
+
+def test_a_cancelled_request_is_not_done(worker):
+    done = []
+    answer = worker.ask(lambda: done.append(1))
+    answer.cancel()
+    worker.start()
+    worker.ask(lambda: None).result(LONG)
+    assert not done
+
+
+def test_stopping_refuses_what_still_waits(worker):
+    worker.start()
+    waiting = worker.ask(lambda: None, stamp=10**12, patience=LONG)
+    worker.ask(lambda: None).result(LONG)
+    worker.stop()
+    with pytest.raises(Unanswered, match="shutting down"):
+        waiting.result(0)
+    with pytest.raises(Unanswered, match="shutting down"):
+        worker.ask(lambda: None)
+
+
+def test_stopping_waits_for_the_work_at_hand(worker):
+    begun, done = threading.Event(), []
+
+    def work():
+        begun.set()
+        time.sleep(0.1)
+        done.append(1)
+
+    worker.start()
+    worker.ask(work)
+    assert begun.wait(LONG)
+    worker.stop()
+    assert done

@@ -1,0 +1,49 @@
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from sam2_ros.large_images import make_room, profile_path
+
+VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_BUILTIN_TRANSPORTS", "ROS_DISTRO")
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    for variable in VARIABLES:
+        monkeypatch.setenv(variable, "")  # so that what the test sets is taken back
+        monkeypatch.delenv(variable)
+    return monkeypatch
+
+
+def test_the_profile_is_found_and_gives_room_for_a_4k_image():
+    sizes = [int(element.text) for element in ElementTree.parse(profile_path()).iter() if element.tag.endswith("segment_size")]
+    assert sizes and min(sizes) >= 3840 * 2160 * 3
+
+
+@pytest.mark.parametrize("distribution, variable", [
+    (None, VARIABLES[0]), ("kilted", VARIABLES[0]), ("jazzy", VARIABLES[1]), ("humble", VARIABLES[1])])
+def test_the_profile_is_set_where_this_fast_dds_reads_it(environment, distribution, variable):
+    import os
+    if distribution:
+        environment.setenv("ROS_DISTRO", distribution)
+    assert make_room() == profile_path()
+    assert os.environ[variable] == str(profile_path())
+    assert sum(name in os.environ for name in VARIABLES[:2]) == 1
+
+
+@pytest.mark.parametrize("variable", VARIABLES[:3])
+def test_what_the_user_has_chosen_stays(environment, variable):
+    import os
+    environment.setenv(variable, "the user's own")
+    assert make_room() is None
+    assert [name for name in VARIABLES if os.environ.get(name)] == [variable]
+
+
+def test_a_sourced_workspace_is_searched(environment, tmp_path):
+    folder = tmp_path / "share" / "sam2_ros" / "config"
+    folder.mkdir(parents=True)
+    (folder / "fastdds_large_images.xml").touch()
+    environment.setattr("sam2_ros.large_images.__file__", str(tmp_path / "elsewhere" / "sam2_ros" / "large_images.py"))
+    environment.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    assert profile_path() == folder / "fastdds_large_images.xml"
+    assert make_room() == profile_path()
