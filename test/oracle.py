@@ -98,7 +98,7 @@ def pair(size: Size, seed: int = 0, *, object_score: float | None = None, video:
     return ours.to(memory_format=torch.channels_last).eval(), theirs
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=4)
 def shared_pair(size: Size, seed: int = 1, object_score: float = 4.0) -> tuple[SAM2, torch.nn.Module]:
     """The same, built once for the tests that leave both models as they are."""
     return pair(size, seed, object_score=object_score)

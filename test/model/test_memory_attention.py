@@ -10,20 +10,20 @@ from oracle import shared_pair  # noqa: E402  needs the official package
 from sam2_ros.model.memory_attention import MemoryAttention  # noqa: E402
 from sam2_ros.model.sizes import TEST, TINY  # noqa: E402
 
-SIZE = TINY.at(128)
+SIZE = TINY.at(256)
 
 
 @torch.no_grad()
 def test_the_view_of_several_objects_of_one_image_is_the_official_one():
     ours, theirs = (model.memory_attention for model in shared_pair(SIZE))
-    image, position = torch.randn(1, 256, 8, 8), ours.position[None]
-    memory, memory_position = torch.randn(2, 3, 3 * 64 + 8, 64) * 0.5
+    image, position = torch.randn(1, 256, 16, 16), ours.position[None]
+    memory, memory_position = torch.randn(2, 3, 3 * 256 + 8, 64) * 0.5
     view = ours(image, memory + memory_position, memory, unplaced=8)
     tokens = [x.flatten(2).permute(2, 0, 1).expand(-1, 3, -1) for x in (image, position)]
     expected = theirs(curr=tokens[0], curr_pos=tokens[1], memory=memory.transpose(0, 1),
                       memory_pos=memory_position.transpose(0, 1), num_obj_ptr_tokens=8)
-    assert view.shape == (3, 256, 8, 8)
-    assert (view - expected.permute(1, 2, 0).unflatten(2, (8, 8))).abs().max() < 1e-4
+    assert view.shape == (3, 256, 16, 16)
+    assert (view - expected.permute(1, 2, 0).unflatten(2, (16, 16))).abs().max() < 1e-4
 
 
 def test_dropout_acts_in_training_only_and_only_when_asked_for():

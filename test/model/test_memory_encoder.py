@@ -8,16 +8,16 @@ from oracle import shared_pair  # noqa: E402  needs the official package
 from sam2_ros.model.memory_encoder import MemoryEncoder  # noqa: E402
 from sam2_ros.model.sizes import EMBEDDED, TINY  # noqa: E402
 
-SIZE = TINY.at(128)
+SIZE = TINY.at(256)
 
 
 @torch.no_grad()
 def test_memories_of_several_objects_of_one_image_are_the_official_ones():
     ours, theirs = (model.memory_encoder for model in shared_pair(SIZE))
-    image, masks = torch.randn(1, 256, 8, 8), torch.rand(3, 1, 128, 128) * 20 - 10
+    image, masks = torch.randn(1, 256, 16, 16), torch.rand(3, 1, 256, 256) * 20 - 10
     memories = ours(image, masks)
     expected = theirs(image.expand(3, -1, -1, -1), masks, skip_mask_sigmoid=True)["vision_features"]
-    assert memories.shape == (3, 64, 8, 8)
+    assert memories.shape == (3, 64, 16, 16)
     assert (memories - expected).abs().max() < 1e-4
 
 
