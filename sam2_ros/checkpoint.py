@@ -98,16 +98,20 @@ def load(name_or_path: str | Path = "embedded", device: torch.device | str = "cp
     size = _recognise(tensors, metadata, path)
     with torch.device("meta"):  # no time spent on initial values
         model = SAM2(size)
-    tensors = {name: tensor.float() for name, tensor in tensors.items()}
-    try:
-        missing, unexpected = model.load_state_dict(tensors, strict=False, assign=True)
-    except RuntimeError as error:
-        raise CheckpointError(f"{path} looks like SAM 2 {size.name}, but tensors have other shapes: {error}") from error
-    if missing or unexpected:
+    expected = model.state_dict()
+    missing, unknown = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+    misshapen = [name for name in tensors if name in expected and tensors[name].shape != expected[name].shape]
+    if missing or unknown or misshapen:
         raise CheckpointError(
-            f"{path} looks like SAM 2 {size.name}, but {len(missing)} tensors are missing{_first(missing)} and "
-            f"{len(unexpected)} are not known{_first(unexpected)}; give a complete SAM 2 checkpoint")
+            f"{path} looks like SAM 2 {size.name}, but {_count(missing)} missing, {_count(unknown)} not known and "
+            f"{_count(misshapen)} of another shape; give a complete SAM 2 checkpoint")
+    model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=True, assign=True)
     return model.to(device=device, memory_format=torch.channels_last).eval()
+
+
+def use_threads(count: int) -> None:
+    """Let models on the CPU compute with so many threads in this process."""
+    torch.set_num_threads(count)
 
 
 def _available(device: torch.device | str) -> torch.device:
@@ -345,5 +349,6 @@ def _size_from_text(text: str, path: Path) -> Size:
                               "update sam2_ros, or save the weights again") from error
 
 
-def _first(names: list[str]) -> str:
-    return f" (first: {names[0]})" if names else ""
+def _count(names: list[str]) -> str:
+    example = f" ({names[0]}{', ...' if names[1:] else ''})" if names else ""
+    return f"{len(names)} tensor{'' if len(names) == 1 else 's'}{example} {'is' if len(names) == 1 else 'are'}"
