@@ -25,8 +25,9 @@ def test_attention_is_the_official_one():
 def test_one_row_is_shared_by_all_on_either_side():
     attention = Attention(64, 8)
     queries, keys = torch.randn(3, 9, 64), torch.randn(1, 20, 64)
-    assert torch.allclose(attention(queries, keys, keys), attention(queries, *[keys.expand(3, -1, -1)] * 2), atol=1e-6)
-    assert torch.allclose(attention(keys, queries, queries), attention(keys.expand(3, -1, -1), queries, queries), atol=1e-6)
+    copies = keys.expand(3, -1, -1)
+    assert torch.allclose(attention(queries, keys, keys), attention(queries, copies, copies), atol=1e-6)
+    assert torch.allclose(attention(keys, queries, queries), attention(copies, queries, queries), atol=1e-6)
 
 
 @pytest.mark.parametrize("pointers", [0, 8])

@@ -108,7 +108,8 @@ def test_an_absent_object_is_answered_as_by_the_official_model():
     images = seeded_image(ours.size, 3)
     features, expected = ours.encode_image(images), theirs.forward_image(images)["backbone_fpn"]
     found = ours.decode(ours.attend(features, None), features, multimask=True).best()
-    outputs = theirs._forward_sam_heads(expected[2] + theirs.no_mem_embed.view(1, -1, 1, 1), None, None, expected[:2], True)
+    their_view = expected[2] + theirs.no_mem_embed.view(1, -1, 1, 1)
+    outputs = theirs._forward_sam_heads(their_view, None, None, expected[:2], True)
     assert outputs[6] < 0
     assert torch.equal(found.logits, outputs[3]) and torch.equal(found.pointer, outputs[5])
 
