@@ -64,6 +64,8 @@ class BuildInterfaces(build_ext):
             shutil.rmtree(package / part, ignore_errors=True)
             shutil.copytree(installed / part, package / part, ignore=shutil.ignore_patterns("*.c", "__pycache__"))
         for library in installed.glob("*.so"):
+            # A new file: writing into one that a running process has mapped would kill it.
+            (package / library.name).unlink(missing_ok=True)
             shutil.copy2(library, package)
         folders = [stage / "lib", *(path for path in stage.rglob("*") if path.is_dir() and keeps_data(path, stage))]
         contents = {folder: sorted(str(path) for path in folder.iterdir() if path.is_file()) for folder in folders}
