@@ -106,7 +106,7 @@ class Operator:
         reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
         self.images = self.ros.create_publisher(
             CompressedImage if compressed else Image, f"{image}/compressed" if compressed else image,
-            QoSProfile(depth=10, reliability=reliability))
+            QoSProfile(depth=100, reliability=reliability))
         self.prompts = self.ros.create_publisher(Prompt, f"{node}/prompt", 10)
         self.results, self.masks, self.log = [], [], []
         self.ros.create_subscription(TrackedObjectArray, f"{node}/objects", self.results.append, 100)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rclpy.node import Node as RosNode
-from rclpy.qos import QoSProfile
+from rclpy.qos import qos_profile_sensor_data
 
 from sam2_ros.messages import nanoseconds
 from sam2_ros.ros.parameters import Parameters
@@ -31,7 +31,7 @@ def subscribe(node: RosNode, parameters: Parameters, on_detections: Callable[[li
         if found:
             on_detections(found, nanoseconds(message.header.stamp))
 
-    node.create_subscription(Detection2DArray, TOPIC, on_message, QoSProfile(depth=5))
+    node.create_subscription(Detection2DArray, TOPIC, on_message, qos_profile_sensor_data)  # hears every publisher
     return True
 
 

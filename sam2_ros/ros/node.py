@@ -104,12 +104,15 @@ def main(args: Sequence[str] | None = None, make: MakeTracker = make_tracker) ->
         node = Node(make)
         executor = MultiThreadedExecutor(THREADS)
         executor.add_node(node)
-        _spin(executor, node)
+        spin(executor, node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass  # the usual way to end
     except (Sam2RosError, ParameterException) as error:
         rclpy.logging.get_logger("sam2_ros").fatal(str(error))
         return 1
+    except Exception:
+        if rclpy.ok():  # else SIGTERM came while the node was being built, and ROS went away beneath it
+            raise
     finally:
         # A thread that still spins or publishes while the interpreter exits aborts the process.
         if node is not None:
@@ -122,7 +125,7 @@ def main(args: Sequence[str] | None = None, make: MakeTracker = make_tracker) ->
     return 0
 
 
-def _spin(executor: MultiThreadedExecutor, node: Node) -> None:
+def spin(executor: MultiThreadedExecutor, node: RosNode) -> None:
     """Run callbacks until ROS shuts down.
 
     Nothing should be raised out of a callback, but a message that cannot even be deserialised

@@ -31,7 +31,7 @@ def main():
     node = rclpy.create_node("camera")
     reliability = ReliabilityPolicy.BEST_EFFORT if options.best_effort else ReliabilityPolicy.RELIABLE
     kind, topic = (CompressedImage, options.topic + "/compressed") if options.compressed else (Image, options.topic)
-    publisher = node.create_publisher(kind, topic, QoSProfile(depth=10, reliability=reliability))
+    publisher = node.create_publisher(kind, topic, QoSProfile(depth=100, reliability=reliability))
     while rclpy.ok() and not publisher.get_subscription_count():
         time.sleep(0.01)
     for number in range(1, options.count + 1):

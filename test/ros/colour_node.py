@@ -13,8 +13,9 @@ from sam2_ros.ros.node import main  # noqa: E402
 from sam2_ros.ros.parameters import Parameters  # noqa: E402
 from sam2_ros.tracker import Tracker  # noqa: E402
 
-#: Seconds that an image takes.
+#: Seconds that an image takes, and that loading takes.
 SLOWNESS = float(os.environ.get("COLOUR_NODE_SLOWNESS", "0"))
+LOADING = float(os.environ.get("COLOUR_NODE_LOADING", "0"))
 
 
 class SlowColourModel(ColourModel):
@@ -24,6 +25,8 @@ class SlowColourModel(ColourModel):
 
 
 def make(parameters: Parameters) -> tuple[Tracker, str]:
+    print("loading", flush=True)
+    time.sleep(LOADING)
     return Tracker(SlowColourModel(), parameters.tracker), "a model that follows colours"
 
 

@@ -6,6 +6,7 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy")
 
+from rclpy.executors import ExternalShutdownException  # noqa: E402
 from rclpy.qos import QoSProfile  # noqa: E402
 from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
 
@@ -23,6 +24,7 @@ from ros_bench import (  # noqa: E402
     wait_until,
 )
 from sam2_ros.messages import fill_compressed, frame_from  # noqa: E402
+from sam2_ros.ros.node import spin  # noqa: E402
 from sam2_ros.srv import List, Prompt  # noqa: E402
 from sam2_ros.tracker import Tracker  # noqa: E402
 
@@ -51,7 +53,7 @@ def opened():
 
 
 def test_every_image_that_a_slow_tracker_skips_is_counted(opened):
-    bench = opened(make=slow_tracker)
+    bench = opened("-p", "qos_overrides./image.subscription.depth:=100", make=slow_tracker)
     for n in range(1, 31):
         bench.images.publish(image_message(scene(), n * MILLISECOND))
         time.sleep(0.01)
@@ -162,3 +164,23 @@ def test_the_image_is_not_altered_by_drawing_on_it(opened):
     bench.call(Prompt, "prompt", prompt=prompt_message("cup", points=[ON_RED]))
     wait_until(lambda: len(seen) > 1, "two overlays")
     assert (bench.node.worker.session.view.frame.image == frame_from(message).image).all()
+
+
+class Executor:
+    """Fails once, then ROS shuts down."""
+
+    def __init__(self):
+        self.endings = [UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), ExternalShutdownException()]
+
+    def spin(self):
+        raise self.endings.pop(0)
+
+
+def test_a_message_that_cannot_be_deserialised_does_not_end_the_node():
+    rclpy.init()
+    node = rclpy.create_node("one")
+    executor = Executor()
+    spin(executor, node)
+    assert not executor.endings
+    node.destroy_node()
+    rclpy.shutdown()

@@ -160,7 +160,8 @@ def test_frames_prompts_corrections_removal_and_reset_across_processes(start):
 
 
 def test_a_slow_tracker_counts_every_drop_and_is_interrupted_in_its_work(start):
-    node = colour_node(start, "-p", "prompt_timeout:=60.0", slowness=0.12)
+    node = colour_node(start, "-p", "prompt_timeout:=60.0", "-p", "qos_overrides./image.subscription.depth:=100",
+                       slowness=0.12)
     with operator() as someone:
         wait_until(lambda: someone.ros.count_publishers("/sam2_ros/objects"), "the node")
         start(HERE / "camera_process.py", "/image", "--count", 30)
@@ -209,6 +210,13 @@ def test_a_model_from_a_file_is_loaded_and_tracks(start, tmp_path):
         assert answer.success and len(answer.object.object_pointer) == TEST.hidden_dim
         wait_until(lambda: someone.results[-1].objects, "the object")
     assert node.end() == 0
+
+
+def test_a_node_that_still_loads_its_model_can_be_terminated(start):
+    node = start(HERE / "colour_node.py", COLOUR_NODE_LOADING="1.0")
+    node.says("loading")
+    assert node.end(signal.SIGTERM) == 0
+    assert "Traceback" not in node.output
 
 
 @pytest.mark.parametrize("arguments, words", [
