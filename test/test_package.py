@@ -128,9 +128,9 @@ def test_95_percent_of_functions_fit_on_a_screen() -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_library_neither_prints_nor_exits(path: Path) -> None:
-    room = path.relative_to(ROOT).parts[1]
-    if room in ("cli.py", "demo", "__main__.py"):
-        return
-    names = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
-    assert not names & {"print", "sys.exit", "exit", "quit", "SystemExit", "os._exit", "breakpoint"}
+def test_only_commands_print_and_nothing_exits(path: Path) -> None:
+    tree = list(ast.walk(ast.parse(path.read_text())))
+    called = {ast.unparse(node.func) for node in tree if isinstance(node, ast.Call)}
+    has_main = any(isinstance(node, ast.FunctionDef) and node.name.startswith("main") for node in tree)
+    assert has_main or path.parent.name == "demo" or "print" not in called
+    assert path.name == "__main__.py" or not called & {"sys.exit", "exit", "quit", "SystemExit", "os._exit", "breakpoint"}
