@@ -80,6 +80,10 @@ class Bag(Recording):
     def has_truth(self) -> bool:
         return bool(self.truth_topic)
 
+    @property
+    def has_prompts(self) -> bool:
+        return any(topic.type == PROMPT and topic.count for topic in self.source.topics)
+
     def events(self) -> Iterator[Event]:
         self.lost.clear()
         self._skipped.clear()

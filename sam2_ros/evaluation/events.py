@@ -141,6 +141,11 @@ class Recording(abc.ABC):
         """Whether ground truth is known to exist."""
         return False
 
+    @property
+    def has_prompts(self) -> bool:
+        """Whether prompts were recorded."""
+        return False
+
     def stem(self, index: int) -> str:
         """File name without suffix for results on image number ``index``."""
         return f"{index:05d}"

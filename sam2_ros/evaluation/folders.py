@@ -39,6 +39,7 @@ class PictureFolder(Recording):
 
     annotations: Path | None = None
     pictures: list[Path] = field(default_factory=list, repr=False)
+    _shown: list[Path] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
         self.pictures = pictures_in(self.path)
@@ -52,18 +53,19 @@ class PictureFolder(Recording):
         return self.annotations is not None
 
     def stem(self, index: int) -> str:
-        return self.pictures[index].stem if index < len(self.pictures) else super().stem(index)
+        known = self._shown if index < len(self._shown) else self.pictures
+        return known[index].stem if index < len(known) else super().stem(index)
 
     def events(self) -> Iterator[Event]:
         self.lost.clear()
+        self._shown.clear()
         truth_of = _truth_reader(self.annotations)
-        readable = 0
         for index, path in enumerate(self.pictures):
             image = read_picture(path)
             if image is None:
                 self.lost.append(f"{path.name} is not a readable picture")
                 continue
-            readable += 1
+            self._shown.append(path)
             stamp = stamp_of(index, self.rate)
             yield Event(stamp, _IMAGE_TOPIC, Frame(image, stamp))
             try:
@@ -73,7 +75,7 @@ class PictureFolder(Recording):
                 continue
             if truth is not None:
                 yield Event(stamp, _TRUTH_TOPIC, truth)
-        if not readable:
+        if not self._shown:
             raise RecordingError(f"none of the {len(self.pictures)} pictures in {self.path} can be read")
 
 

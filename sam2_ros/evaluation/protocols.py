@@ -119,9 +119,10 @@ class Online:
             truth = moment.truth.mask(number, moment.frame.size) if moment.truth else None
             if truth is None or indices[-1] == moment.index or len(indices) >= self.most_frames:
                 continue
-            if region_similarity(found[str(number)], truth, moment.truth.ignore) < self.pause_below:
+            mask = found.get(str(number), np.zeros(truth.shape, bool))  # a baseline may fail to start an object
+            if region_similarity(mask, truth, moment.truth.ignore) < self.pause_below:
                 indices.append(moment.index)
-                self._correct(str(number), truth, found[str(number)], moment, give)
+                self._correct(str(number), truth, mask, moment, give)
 
     def _start(self, name: str, truth: np.ndarray, moment: Moment, give: Give) -> None:
         if self.method == "sam" and self.first.endswith("click"):
@@ -197,7 +198,7 @@ class ImageSegmentation:
 
     @property
     def mean(self) -> dict[int, float]:
-        return {count: float(value) for count, value in zip(self.clicks, self.iou.mean(axis=0))} if len(self.iou) else {}
+        return dict(zip(self.clicks, self.iou.mean(axis=0).tolist())) if len(self.iou) else {}
 
 
 def segment_images(moments: Iterable[Moment], segmenter: Tracker, clicks: tuple[int, ...] = (1, 3, 5),

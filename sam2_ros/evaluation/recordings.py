@@ -94,7 +94,7 @@ class BagSource:
         try:
             with Reader(path) as reader:
                 self._types.fallback = _distribution(reader.ros_distro)
-                found = [(found.topic, found.msgtype, found.msgcount) for found in reader.connections]
+                found = [(topic.topic, topic.msgtype, topic.msgcount) for topic in reader.connections]
         except Exception as error:  # rosbags answers damaged files with errors of many kinds
             self._damage = _sentence(error)
             found = self._counted()

@@ -50,6 +50,15 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Given:
+    """A prompt that was applied: to which object, and to the image of which stamp."""
+
+    name: str
+    prompt: Prompt
+    stamp: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Step:
     """What became of one frame.
 
@@ -57,8 +66,7 @@ class Step:
     dropped frame those of the last tracked one: what a robot had in its hands.
     track_ms, prompt_ms: what tracking and prompting took.  delay_ms: from the frame's arrival
     to its masks, waiting included (offline: what tracking took).
-    prompted: names of the prompted objects; clicks: how many points these prompts had, a box or a
-    mask counting as one.  refused: sentences about prompts that could not be applied.
+    given: prompts that were applied.  refused: sentences about those that could not be.
     """
 
     moment: Moment
@@ -67,9 +75,19 @@ class Step:
     track_ms: float = 0.0
     prompt_ms: float = 0.0
     delay_ms: float = 0.0
-    prompted: tuple[str, ...] = ()
-    clicks: int = 0
+    given: tuple[Given, ...] = ()
     refused: tuple[str, ...] = ()
+
+    @property
+    def prompted(self) -> tuple[str, ...]:
+        """The names of the prompted objects."""
+        return tuple(dict.fromkeys(given.name for given in self.given))
+
+    @property
+    def clicks(self) -> int:
+        """How many points the prompts had, a box or a mask counting as one."""
+        prompts = [given.prompt for given in self.given]
+        return sum(len(one.points) + (one.box is not None) + (one.mask is not None) for one in prompts)
 
 
 #: Somebody who looks at a frame with its tracks and prompts: user(moment, tracks, prompt).
@@ -85,7 +103,10 @@ def replay(recording: Recording, tracker: Tracker, user: User | None = None, *, 
     """
     session = _Session(tracker, user, recorded_prompts, clock)
     moments = prefetched(moments_of(recording))
-    return _on_clock(moments, session) if on_clock else (session.step(moment) for moment in moments)
+    try:
+        yield from _on_clock(moments, session) if on_clock else map(session.step, moments)
+    finally:
+        moments.close()  # ends its thread, also when a step raised
 
 
 def _on_clock(moments: Iterator[Moment], session: _Session) -> Iterator[Step]:
@@ -130,11 +151,11 @@ class _Session:
         hand = _Hand(self._tracker, self._clock)
         refused = self._give_recorded(hand)
         if self._user is not None:
-            self._user(moment, self._tracker.current() if hand.prompted else tracks, hand.prompt)
-        if hand.prompted:
+            self._user(moment, self._tracker.current() if hand.given else tracks, hand.prompt)
+        if hand.given:
             tracks = self._tracker.current()
-        return Step(moment, tuple(tracks), False, milliseconds, hand.spent * 1e3, milliseconds,
-                    tuple(dict.fromkeys(hand.prompted)), hand.clicks, tuple(refused))
+        return Step(moment, tuple(tracks), False, milliseconds, hand.spent * 1e3, milliseconds, tuple(hand.given),
+                    tuple(refused))
 
     def _give_recorded(self, hand: _Hand) -> list[str]:
         """Apply the waiting prompts whose image has come; returns what was refused."""
@@ -161,16 +182,14 @@ class _Hand:
 
     tracker: Tracker
     clock: Callable[[], float]
-    prompted: list[str] = field(default_factory=list)
-    clicks: int = 0
+    given: list[Given] = field(default_factory=list)
     spent: float = 0.0
 
     def prompt(self, prompt: Prompt, stamp: int = 0) -> Prompted:
         started = self.clock()
         result = self.tracker.prompt(prompt, stamp)
         self.spent += self.clock() - started
-        self.prompted.append(result.track.name)
-        self.clicks += len(prompt.points) + (prompt.box is not None) + (prompt.mask is not None)
+        self.given.append(Given(result.track.name, prompt, result.stamp))
         return result
 
 

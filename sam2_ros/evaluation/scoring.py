@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from sam2_ros.association import intersection_over_union
 from sam2_ros.errors import InvalidInput
 from sam2_ros.evaluation.events import Truth
 from sam2_ros.evaluation.metrics import ObjectScores, boundary_accuracy, match, region_similarity
 from sam2_ros.evaluation.replay import Step
-from sam2_ros.types import Track
+from sam2_ros.simulated_user import box_around
+from sam2_ros.types import Prompt, Track
 
 #: A prompted object of any name is the true one that its first mask overlaps by at least this IoU.
 SAME_OBJECT = 0.1
+#: A prompt for an older image finds the truth of as many images back.
+LATE_PROMPTS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,7 @@ class Scorer:
     """Collects rows; ``objects`` turns them into arrays.
 
     names: which true id an object of some name is; others are recognised by a name that is a
-    true id in digits, else by the first mask that has truth.
+    true id in digits, by what their prompt points at, or by the first mask that has truth.
     every_object: whether true objects that nobody prompts count as missed (a benchmark) or are
     left out (a recording in which only some things were of interest).
     """
@@ -55,6 +60,7 @@ class Scorer:
     rows: list[Row] = field(default_factory=list)
     _seen: dict[int, int] = field(default_factory=dict)  # first image on which each true id was in the truth
     _truths: list[tuple[int, int, bool]] = field(default_factory=list)  # images with truth: frame, stamp, complete
+    _recent: deque[Truth] = field(default_factory=lambda: deque(maxlen=LATE_PROMPTS))
 
     def add(self, step: Step) -> list[Row]:
         """Score one step; returns its rows."""
@@ -62,6 +68,8 @@ class Scorer:
         if truth is not None:
             _check_size(truth, frame.size)
             self._discover(truth, step)
+            self._recent.append(truth)
+        self._recognise(step)
         by_id = self._identify(step.tracks, truth)
         rows = []
         for object_id in sorted(set(self._seen) | set(by_id)):
@@ -90,6 +98,18 @@ class Scorer:
                               for frame, stamp, complete in self._truths if complete]
         self._truths.append((step.moment.index, step.moment.frame.stamp, truth.complete))
 
+    def _recognise(self, step: Step) -> None:
+        """Which true objects the prompts of a step point at."""
+        for given in step.given:
+            truth = next((truth for truth in self._recent if truth.stamp == given.stamp), None)
+            if given.name not in self.names and not given.name.isdigit() and truth is not None:
+                number = meant(given.prompt, self._free(truth))
+                self.names |= {given.name: number} if number else {}
+
+    def _free(self, truth: Truth) -> dict[int, np.ndarray]:
+        """The true objects that no name belongs to yet."""
+        return {number: mask for number, mask in truth.masks.items() if number not in self.names.values()}
+
     def _identify(self, tracks: tuple[Track, ...], truth: Truth | None) -> dict[int, Track]:
         """Tracks by true id; those that are not known yet get a negative number of their own."""
         for track in tracks:
@@ -102,10 +122,10 @@ class Scorer:
     def _true_id(self, track: Track, truth: Truth) -> int:
         if track.name.isdigit() and int(track.name) in self._seen:
             return int(track.name)
-        free = {number: mask for number, mask in truth.masks.items() if number not in self.names.values()}
-        return match(track.mask, free, SAME_OBJECT)
+        return match(track.mask, self._free(truth), SAME_OBJECT)
 
-    def _row(self, step: Step, object_id: int, track: Track | None, mask: np.ndarray | None, truth: Truth | None) -> Row:
+    def _row(self, step: Step, object_id: int, track: Track | None, mask: np.ndarray | None,
+             truth: Truth | None) -> Row:
         found = track.mask if track is not None else np.zeros(step.moment.frame.size, bool)
         j = f = float("nan")
         matched = 0
@@ -118,6 +138,27 @@ class Scorer:
             return Row(name=str(object_id), occluded=False, **shared)
         return Row(name=track.name, occluded=track.occluded, state=track.state.name, object_score=track.object_score,
                    predicted_iou=track.predicted_iou, **shared)
+
+
+def meant(prompt: Prompt, truths: Mapping[int, np.ndarray]) -> int:
+    """The id of the true (H, W) mask that a prompt points at, 0 for none.
+
+    By its mask, else its box, else the mask with the fewest pixels under its first positive point.
+    """
+    if prompt.mask is not None:
+        return match(prompt.mask, truths, SAME_OBJECT)
+    if prompt.box is not None:
+        boxes = {number: intersection_over_union(prompt.box, box_around(mask))
+                 for number, mask in truths.items() if mask.any()}
+        best = max(boxes, key=boxes.get, default=0)
+        return best if best and boxes[best] >= SAME_OBJECT else 0
+    points = prompt.points[prompt.labels == 1]
+    if not len(points):
+        return 0
+    x, y = np.round(points[0]).astype(int)
+    under = {number: mask.sum() for number, mask in truths.items()
+             if y < mask.shape[0] and x < mask.shape[1] and mask[y, x]}
+    return min(under, key=under.get, default=0)
 
 
 def _scores(rows: list[Row]) -> ObjectScores:

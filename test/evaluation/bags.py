@@ -43,7 +43,8 @@ def stamp(index):
     return PERIOD * (index + 1)
 
 
-def write_bag(path, count=10, *, topic="/camera/image", compressed=False, truth=True, prompts=True, noise=False, size=SIZE):
+def write_bag(path, count=10, *, topic="/camera/image", compressed=False, truth=True, prompts=True, noise=False,
+              size=SIZE):
     """A camera, its truth shortly after each image, a click on the first image, and camera_info."""
     random = np.random.default_rng(0)
     with BagWriter(path, kept_free=0) as writer:
@@ -58,6 +59,7 @@ def write_bag(path, count=10, *, topic="/camera/image", compressed=False, truth=
             if prompts and index == 0:
                 writer.write("/sam2/prompt", PROMPT, now + 2000, prompt_message("square", (10, 20), now))
             if index == 0:
-                info = SimpleNamespace(header=header(now), height=size[0], width=size[1], k=np.eye(3).ravel() * 5, d=[0.1])
+                matrix = np.eye(3).ravel() * 5
+                info = SimpleNamespace(header=header(now), height=size[0], width=size[1], k=matrix, d=[0.1])
                 writer.write("/camera/camera_info", CAMERA_INFO, now + 3000, info)
     return path

@@ -54,6 +54,7 @@ def test_a_picture_that_cannot_be_read_is_skipped_and_named(tmp_path):
     recording = recordings.open(folder, rate=10)
     assert [frame.stamp for frame in recording] == [100_000_000 * number for number in (1, 2, 4, 5)]
     assert recording.lost == ["00002.png is not a readable picture"]
+    assert recording.stem(2) == "00003", "results are named after the picture that they belong to"
 
 
 def test_a_folder_of_unreadable_pictures_is_an_error(tmp_path):
@@ -138,7 +139,8 @@ def test_a_truncated_video_gives_what_it_has_and_says_what_was_lost(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "content", "message"), [
-    ("clip.mp4", b"no video", "cannot be opened"), ("clip.txt", b"text", "of no known kind"), ("gone.mp4", None, "does not exist")])
+    ("clip.mp4", b"no video", "cannot be opened"), ("clip.txt", b"text", "of no known kind"),
+    ("gone.mp4", None, "does not exist")])
 def test_what_is_no_recording_is_refused_by_name(tmp_path, name, content, message):
     if content is not None:
         (tmp_path / name).write_bytes(content)

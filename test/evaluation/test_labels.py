@@ -108,7 +108,7 @@ def test_writing_the_same_twice_gives_the_same_bytes(tmp_path):
     assert first.read_bytes() == second.read_bytes()
 
 
-@pytest.mark.parametrize("labels", [np.zeros((4, 4), np.int32), np.zeros((4, 4, 3), np.uint8), np.zeros((0, 4), np.uint8)])
-def test_what_is_no_label_image_is_refused(labels):
+@pytest.mark.parametrize(("shape", "kind"), [((4, 4), np.int32), ((4, 4, 3), np.uint8), ((0, 4), np.uint8)])
+def test_what_is_no_label_image_is_refused(shape, kind):
     with pytest.raises(RecordingError, match="label image"):
-        encode_labels(labels)
+        encode_labels(np.zeros(shape, kind))

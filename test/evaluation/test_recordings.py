@@ -11,7 +11,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from evaluation.bags import CAMERA_INFO, COMPRESSED, IMAGE, PROMPT, header, image_message, labels, picture, prompt_message, stamp, write_bag
+from evaluation.bags import (
+    CAMERA_INFO, COMPRESSED, IMAGE, PROMPT, header, image_message, labels, picture, prompt_message, stamp, write_bag)
 from rosbags.interfaces import MessageDefinition
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
@@ -135,7 +136,13 @@ def test_a_bag_without_images_says_so(tmp_path):
 def test_more_topics_are_read_when_asked_for(tmp_path):
     bag = two_cameras(tmp_path / "bag")
     recording = recordings.open(bag, image_topic="/left/image", more_topics=("/sam2/masks",))
-    assert [event.content.encoding for event in recording.events() if event.topic == "/sam2/masks"] == ["mono8"]
+    masks = [event for event in recording.events() if event.topic == "/sam2/masks"]
+    assert [event.stored.decode().encoding for event in masks] == ["mono8"]
+
+
+def test_every_topic_is_read_when_all_are_asked_for(tmp_path):
+    recording = recordings.open(two_cameras(tmp_path / "bag"), image_topic="/left/image", more_topics=("*",))
+    assert len({event.topic for event in recording.events()}) == 6
 
 
 # -- messages --------------------------------------------------------------------------------------
@@ -204,7 +211,8 @@ def test_compressed_depth_is_read_in_both_of_its_forms(tmp_path):
             message = SimpleNamespace(header=header(1), format=f"{kind}; compressedDepth png", data=data)
             writer.write(topic, COMPRESSED, 2, message)
     recording = recordings.open(tmp_path / "bag", more_topics=("/a/compressedDepth", "/b/compressedDepth"))
-    depths = {event.topic[1]: event.content.depth for event in recording.events() if isinstance(event.content, DepthEvent)}
+    depths = {event.topic[1]: event.content.depth for event in recording.events()
+              if isinstance(event.content, DepthEvent)}
     assert (depths["a"] == millimetres).all()
     np.testing.assert_allclose(depths["b"], metres, rtol=0.03)
 
@@ -342,8 +350,9 @@ def test_an_existing_bag_is_not_overwritten(tmp_path):
 
 
 def test_an_unknown_type_is_refused_with_its_package(tmp_path):
-    with BagWriter(tmp_path / "bag", kept_free=0) as writer, pytest.raises(RecordingError, match="package nowhere_msgs"):
-        writer.write("/x", "nowhere_msgs/msg/Thing", 1, SimpleNamespace())
+    with BagWriter(tmp_path / "bag", kept_free=0) as writer:
+        with pytest.raises(RecordingError, match="package nowhere_msgs"):
+            writer.write("/x", "nowhere_msgs/msg/Thing", 1, SimpleNamespace())
 
 
 def test_an_exception_inside_the_block_leaves_a_whole_bag(tmp_path):

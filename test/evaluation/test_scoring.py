@@ -4,9 +4,9 @@ import pytest
 from sam2_ros.errors import InvalidInput
 from sam2_ros.evaluation.events import Truth
 from sam2_ros.evaluation.metrics import EVERY_FRAME
-from sam2_ros.evaluation.replay import Moment, Step
-from sam2_ros.evaluation.scoring import Scorer
-from sam2_ros.types import Frame, State, Track
+from sam2_ros.evaluation.replay import Given, Moment, Step
+from sam2_ros.evaluation.scoring import Scorer, meant
+from sam2_ros.types import Frame, Prompt, State, Track
 
 SIZE = (20, 30)
 
@@ -25,9 +25,10 @@ def track(name, mask, number=1, occluded=False):
                  np.zeros(4, np.float32), 0, 1)
 
 
-def step(index, tracks, truth=None, complete=True):
+def step(index, tracks, truth=None, complete=True, given=()):
     truth = None if truth is None else Truth(index + 1, truth, complete=complete)
-    return Step(Moment(index, Frame(np.zeros((*SIZE, 3), np.uint8), index + 1), index, truth), tuple(tracks))
+    moment = Moment(index, Frame(np.zeros((*SIZE, 3), np.uint8), index + 1), index, truth)
+    return Step(moment, tuple(tracks), given=tuple(given))
 
 
 def scores(steps, **options):
@@ -82,3 +83,22 @@ def test_occlusion_is_judged_only_while_an_object_is_followed():
 def test_truth_of_another_size_is_refused():
     with pytest.raises(InvalidInput, match="10x10"):
         Scorer().add(step(0, [], {1: np.ones((10, 10), bool)}))
+
+
+PROMPTS = {"point": Prompt("cup", points=np.array([(18, 9)]), labels=np.array([1])),
+           "box": Prompt("cup", box=(14, 4, 23, 13)), "mask": Prompt("cup", mask=square(15))}
+
+
+@pytest.mark.parametrize("kind", PROMPTS)
+def test_a_prompt_says_which_object_is_meant_though_its_mask_is_empty(kind):
+    truth = {3: square(15), 4: square(1), 5: np.ones(SIZE, bool)}
+    given = [Given("cup", PROMPTS[kind], 1)]
+    _, objects = scores([step(0, [], truth), step(1, [track("cup", EMPTY)], truth, given=given)], every_object=False)
+    assert [(one.id, one.name) for one in objects] == [(3, "cup")]
+    assert objects[0].j.tolist() == [0.0, 0.0]
+
+
+def test_a_prompt_beside_every_object_means_none():
+    nowhere = Prompt("cup", points=np.array([(28, 1)]), labels=np.array([1]))
+    assert meant(nowhere, {3: square(15)}) == 0
+    assert meant(Prompt("cup", points=np.array([(18, 9)]), labels=np.array([0])), {3: square(15)}) == 0

@@ -1,0 +1,230 @@
+"""One recording in, its numbers and files out; ``run`` does this for many."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from sam2_ros.checkpoint import use_threads
+from sam2_ros.errors import InvalidInput, Sam2RosError
+from sam2_ros.evaluation import recordings
+from sam2_ros.evaluation.events import Recording
+from sam2_ros.evaluation.gallery import Gallery, jpeg
+from sam2_ros.evaluation.metrics import DAVIS, EVERY_FRAME, SA_V, YOUTUBE_VOS, latency, summary
+from sam2_ros.evaluation.protocols import FIRST_PROMPTS, MOST_FRAMES, FirstFrame, Offline, Online, segment_images
+from sam2_ros.evaluation.replay import Step, User, moments_of, prefetched, replay
+from sam2_ros.evaluation.results import CurvePoint, SequenceResult, write_rows
+from sam2_ros.evaluation.scoring import Row, Scorer
+from sam2_ros.evaluation.trackers import Choice
+from sam2_ros.types import MAX_MONO8_ID
+
+T = TypeVar("T")
+
+RULES = {"davis": DAVIS, "sa-v": SA_V, "youtube-vos": YOUTUBE_VOS, "every-frame": EVERY_FRAME}
+#: How objects are prompted; "auto" is "recorded" where prompts were recorded, else "mask".
+PROTOCOLS = ("auto", "recorded", *FIRST_PROMPTS, "online", "online-sam", "online-restart", "offline", "images")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One recording and how it is evaluated; small, and made of plain values, so that it can travel.
+
+    folder: where its files go.  budgets: numbers of frames to click on in the interactive protocols;
+    clicks: on each of them.  every: in "images", take each so many-th image.  topics: image_topic
+    and truth_topic of bags.  threads: of the model on a CPU; the last bits of a result depend on
+    them, so they do not depend on how many jobs are done at a time.
+    """
+
+    path: Path
+    folder: Path
+    choice: Choice = Choice()
+    protocol: str = "auto"
+    rules: str = "davis"
+    on_clock: bool = False
+    clicks: int = 3
+    budgets: tuple[int, ...] = (MOST_FRAMES,)
+    every: int = 1
+    topics: tuple[tuple[str, str], ...] = ()
+    threads: int = 1
+
+    def open(self) -> Recording:
+        """The recording.  Raises RecordingError."""
+        return recordings.open(self.path, **dict(self.topics))
+
+    @property
+    def passes(self) -> int:
+        """How often the recording is gone through."""
+        if self.protocol == "offline":
+            return max(self.budgets)
+        return len(self.budgets) if self.protocol.startswith("online") else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """One image: what became of it and what it took, in milliseconds."""
+
+    frame: int
+    stamp: int
+    dropped: bool
+    track_ms: float
+    prompt_ms: float
+    delay_ms: float
+    prompted: str
+    clicks: int
+
+    @classmethod
+    def of(cls, step: Step) -> Timing:
+        return cls(step.moment.index, step.moment.frame.stamp, step.dropped, step.track_ms, step.prompt_ms,
+                   step.delay_ms, " ".join(step.prompted), step.clicks)
+
+
+@dataclass
+class Outcome:
+    """What one pass over a recording gathered."""
+
+    scorer: Scorer
+    timings: list[Timing] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+    def add(self, step: Step) -> list[Row]:
+        self.timings.append(Timing.of(step))
+        self.refused += step.refused
+        return self.scorer.add(step)
+
+    def point(self, frames: int, rules: str) -> CurvePoint:
+        total = summary([one.result(RULES[rules]) for one in self.scorer.objects()])
+        return CurvePoint(frames, total.j_and_f, sum(bool(timing.prompted) for timing in self.timings),
+                          sum(timing.clicks for timing in self.timings))
+
+
+def evaluate_one(job: Job, tick: Callable[[], object] = lambda: None) -> SequenceResult:
+    """Do one job and write its files; what the recording makes impossible becomes the result's error.
+
+    tick: called for every image of every pass.
+    """
+    try:
+        use_threads(job.threads)
+        recording = job.open()
+        protocol = _settled(job.protocol, recording)
+        job.folder.mkdir(parents=True, exist_ok=True)
+        if protocol == "images":
+            return _evaluate_images(job, recording, tick)
+        return _evaluate(dataclasses.replace(job, protocol=protocol), recording, tick)
+    except (Sam2RosError, OSError) as error:
+        return SequenceResult(job.path.stem, str(job.path), error=str(error))
+
+
+def _evaluate(job: Job, recording: Recording, tick: Callable[[], object]) -> SequenceResult:
+    curve = []
+    for budget, user, last in _passes(job):
+        outcome = Outcome(Scorer(every_object=job.protocol != "recorded"))
+        steps = _ticking(tick, replay(recording, job.choice.tracker(), user, on_clock=job.on_clock,
+                                      recorded_prompts=job.protocol == "recorded"))
+        gallery = _keep(steps, outcome, recording, job) if last else _only_score(steps, outcome)
+        if budget:
+            curve.append(outcome.point(budget, job.rules))
+    write_rows(job.folder / "scores.csv", sorted(outcome.scorer.rows, key=lambda row: (row.frame, row.object)), Row)
+    write_rows(job.folder / "timing.csv", outcome.timings, Timing)
+    sheet = gallery.sheet()
+    if sheet is not None:
+        (job.folder / "sheet.jpg").write_bytes(jpeg(sheet))
+    return _result(job, recording, outcome, tuple(curve))
+
+
+def _passes(job: Job) -> Iterator[tuple[int, User | None, bool]]:
+    """For each pass over the recording: the frames that may be clicked on, who does it, and whether it is the last."""
+    if job.protocol in FIRST_PROMPTS:
+        yield 0, FirstFrame(job.protocol), True
+    elif job.protocol == "recorded":
+        yield 0, None, True
+    elif job.protocol == "offline":
+        user = Offline(job.clicks)
+        for number in range(1, max(job.budgets) + 1):
+            yield number, user, number == max(job.budgets)
+            user = user.next_pass()
+    else:
+        method = job.protocol.partition("-")[2] or "click"
+        for budget in sorted(job.budgets):
+            segmenter = job.choice.tracker() if method == "sam" else None
+            user = Online(method, f"{job.clicks}-click", job.clicks, budget, segmenter=segmenter)
+            yield budget, user, budget == max(job.budgets)
+
+
+def _ticking(tick: Callable[[], object], items: Iterable[T]) -> Iterator[T]:
+    for item in items:
+        yield item
+        tick()
+
+
+def _only_score(steps: Iterator[Step], outcome: Outcome) -> Gallery:
+    for step in steps:
+        outcome.add(step)
+    return Gallery()
+
+
+def _keep(steps: Iterator[Step], outcome: Outcome, recording: Recording, job: Job) -> Gallery:
+    """Score the steps, write their label images, and choose pictures for the report."""
+    gallery, labels = Gallery(), recordings.LabelWriter(job.folder / "labels")
+    for step in steps:
+        rows = outcome.add(step)
+        known = [row.j for row in rows if not np.isnan(row.j)]
+        gallery.offer(step, float(np.mean(known)) if known else float("nan"))
+        labels.write(label_picture(step, outcome.scorer.names), recording.stem(step.moment.index))
+    return gallery
+
+
+def label_picture(step: Step, names: dict[str, int]) -> np.ndarray:
+    """(H, W) label image with the true ids; objects without one keep the tracker's, or the next that is free."""
+    values, taken = {}, set(names.values())
+    for track in step.tracks:
+        value = names.get(track.name) or track.id
+        while track.name not in names and value in taken:
+            value += 1
+        taken.add(value)
+        values[track.name] = value
+    wide = max(values.values(), default=0) > MAX_MONO8_ID
+    picture = np.zeros(step.moment.frame.size, np.uint16 if wide else np.uint8)
+    for track in step.tracks:
+        picture[track.mask] = values[track.name]
+    return picture
+
+
+def _result(job: Job, recording: Recording, outcome: Outcome, curve: tuple[CurvePoint, ...]) -> SequenceResult:
+    objects = tuple(one.result(RULES[job.rules]) for one in outcome.scorer.objects())
+    timings = outcome.timings
+    tracked = [timing for timing in timings if not timing.dropped]
+    stages = {
+        "track": latency(timing.track_ms for timing in tracked),
+        "prompt": latency(timing.prompt_ms for timing in tracked if timing.prompted),
+        "delay": latency(timing.delay_ms for timing in tracked)}
+    return SequenceResult(
+        name=recording.name, path=str(job.path), frames=len(timings), tracked=len(tracked),
+        annotated=len({row.frame for row in outcome.scorer.rows if not np.isnan(row.j)}), objects=objects,
+        summary=summary(objects) if objects else None, latency=stages,
+        prompted_frames=sum(bool(timing.prompted) for timing in timings),
+        clicks=sum(timing.clicks for timing in timings), curve=curve, names=dict(outcome.scorer.names),
+        unprompted=tuple(outcome.scorer.unprompted()), refused=tuple(outcome.refused), lost=tuple(recording.lost))
+
+
+def _evaluate_images(job: Job, recording: Recording, tick: Callable[[], object]) -> SequenceResult:
+    moments = _ticking(tick, prefetched(moments_of(recording)))
+    found = segment_images(moments, job.choice.tracker(), every=job.every)
+    return SequenceResult(recording.name, str(job.path), frames=recording.frames or 0, annotated=len(found.iou),
+                          image_iou=found.mean, lost=tuple(recording.lost))
+
+
+def _settled(protocol: str, recording: Recording) -> str:
+    """The protocol that "auto" means; InvalidInput when a recording cannot be evaluated by it."""
+    if protocol == "auto":
+        protocol = "recorded" if recording.has_prompts else "mask"
+    if protocol == "recorded" and not recording.has_prompts:
+        raise InvalidInput(f"{recording.path} holds no prompts; choose how its objects are prompted")
+    if protocol != "recorded" and not recording.has_truth:
+        raise InvalidInput(f"{recording.path} has neither prompts nor ground truth to make them from; record the "
+                           "prompts, or follow it with: sam2_ros track")
+    return protocol

@@ -1,0 +1,90 @@
+"""Small pictures of the best, median and worst frames, chosen while a replay runs, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from sam2_ros.drawing import contact_sheet, overlay
+from sam2_ros.evaluation.replay import Step
+
+WIDTH = 320
+#: Pictures of each kind.
+EACH = 4
+#: Evenly spread pictures among which the median ones are found.
+SPREAD = 32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Thumbnail:
+    """score: mean J of the objects, nan without truth."""
+
+    index: int
+    score: float
+    image: np.ndarray
+
+    @property
+    def caption(self) -> str:
+        return f"image {self.index}" + ("" if np.isnan(self.score) else f"  J {100 * self.score:.1f}")
+
+
+@dataclass
+class Gallery:
+    """Offer every step; what is kept is at most ``SPREAD`` x 2 + 2 x ``EACH`` thumbnails."""
+
+    _best: list[Thumbnail] = field(default_factory=list)
+    _worst: list[Thumbnail] = field(default_factory=list)
+    _spread: list[Thumbnail] = field(default_factory=list)
+    _every: int = 1
+
+    def offer(self, step: Step, score: float) -> None:
+        """Keep the step's picture if it is among the best, the worst, or its turn has come."""
+        index, known = step.moment.index, not np.isnan(score)
+        turn = index % self._every == 0
+        good = known and (len(self._best) < EACH or score > self._best[-1].score)
+        bad = known and (len(self._worst) < EACH or score < self._worst[-1].score)
+        if not (turn or good or bad):
+            return
+        thumbnail = Thumbnail(index, score, picture(step))
+        if good:
+            self._best = sorted([*self._best, thumbnail], key=lambda kept: -kept.score)[:EACH]
+        if bad:
+            self._worst = sorted([*self._worst, thumbnail], key=lambda kept: kept.score)[:EACH]
+        if turn:
+            self._spread.append(thumbnail)
+            if len(self._spread) == 2 * SPREAD:
+                self._spread, self._every = self._spread[::2], 2 * self._every
+
+    def rows(self) -> dict[str, list[Thumbnail]]:
+        """Thumbnails by what they show; without truth evenly spread ones."""
+        if not self._best:
+            step = max(len(self._spread) // (2 * EACH), 1)
+            return {"in order": self._spread[::step][:2 * EACH]}
+        scored = sorted((kept for kept in self._spread if not np.isnan(kept.score)), key=lambda kept: kept.score)
+        middle = max(len(scored) // 2 - EACH // 2, 0)
+        return {"best": self._best, "median": scored[middle:middle + EACH], "worst": self._worst}
+
+    def sheet(self) -> np.ndarray | None:
+        """All rows below one another as one picture, RGB; None when nothing was offered."""
+        parts: Sequence[np.ndarray] = [
+            contact_sheet([kept.image for kept in row], EACH, [f"{title}: {kept.caption}" for kept in row], WIDTH)
+            for title, row in self.rows().items() if row]
+        return np.concatenate(parts) if parts else None
+
+
+def picture(step: Step) -> np.ndarray:
+    """The image with its tracks, and the outline of the truth in white, small."""
+    image = overlay(step.moment.frame.image, step.tracks)
+    for mask in step.moment.truth.masks.values() if step.moment.truth else ():
+        outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(image, outlines, -1, (255, 255, 255), max(image.shape[1] // 500, 1))
+    height = max(round(image.shape[0] * WIDTH / image.shape[1]), 1)
+    return cv2.resize(image, (WIDTH, height), interpolation=cv2.INTER_AREA)
+
+
+def jpeg(image: np.ndarray, quality: int = 85) -> bytes:
+    """An (H, W, 3) RGB image as a JPEG file."""
+    return cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()

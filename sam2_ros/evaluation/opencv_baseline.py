@@ -1,0 +1,198 @@
+"""What one would do without SAM 2: OpenCV's GrabCut and one of its box trackers, or nothing at all.
+
+Both have the verbs of ``tracker.Tracker`` that an evaluation uses: track, prompt, current.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+
+from sam2_ros.errors import InvalidPrompt, MissingDependency, UnknownStamp
+from sam2_ros.tracker import Prompted
+from sam2_ros.types import Frame, Prompt, State, Track
+
+#: A GrabCut sees the box with this share of its size around it.
+MARGIN = 0.4
+#: Rounds of GrabCut for each frame; more change little.
+ROUNDS = 3
+#: A click says nothing about size: its object is looked for in a box of this share of the image.
+CLICK_SHARE = 0.25
+
+
+@dataclass(slots=True)
+class _Followed:
+    id: int
+    name: str
+    mask: np.ndarray
+    seen: int = 0
+    state: Any = None
+    box: tuple[int, int, int, int] | None = None
+    prompted_frames: int = 1
+
+
+@dataclass
+class FirstMask:
+    """The mask of the prompted frame, never moving."""
+
+    _objects: dict[str, _Followed] = field(default_factory=dict)
+    _frame: Frame | None = None
+    _next_id: int = 1
+
+    @property
+    def newest_stamp(self) -> int | None:
+        return self._frame.stamp if self._frame else None
+
+    @property
+    def stamps(self) -> list[int]:
+        return [self._frame.stamp] if self._frame else []
+
+    def track(self, frame: Frame) -> list[Track]:
+        """Every object on ``frame``."""
+        self._frame = frame
+        for followed in self._objects.values():
+            self._move(followed, frame.image)
+        return self.current()
+
+    def prompt(self, prompt: Prompt, stamp: int = 0) -> Prompted:
+        """Start or correct an object on the newest frame; an older one is refused (UnknownStamp)."""
+        if self._frame is None or stamp not in (0, self._frame.stamp):
+            raise UnknownStamp("a baseline can be prompted on the newest image only")
+        known = None if prompt.replace else self._objects.get(prompt.name)
+        prompt = prompt.checked_on(self._frame.size, known=known is not None)
+        followed = known or self._new(prompt.name)
+        followed.mask = self._mask_of(prompt, followed.mask)
+        self._objects[followed.name] = followed
+        self._start(followed, self._frame.image)
+        return Prompted(_track(followed), self._frame.stamp, self.current())
+
+    def forget(self, name: str) -> None:
+        self._objects.pop(name)
+
+    def reset(self) -> None:
+        self._objects.clear()
+        self._frame = None
+
+    def current(self) -> list[Track]:
+        """Every object on the newest frame, in id order."""
+        return sorted((_track(followed) for followed in self._objects.values()), key=lambda track: track.id)
+
+    def _new(self, name: str) -> _Followed:
+        self._next_id += 1
+        return _Followed(self._next_id - 1, name or f"object_{self._next_id - 1}", np.zeros(self._frame.size, bool))
+
+    def _mask_of(self, prompt: Prompt, before: np.ndarray) -> np.ndarray:
+        """The mask that a prompt asks for: its own, or GrabCut in its box with its clicks as certain."""
+        if prompt.mask is not None:
+            return prompt.mask
+        if prompt.box is not None:
+            box = tuple(int(round(value)) for value in prompt.box)
+        else:
+            x, y = prompt.points[prompt.labels == 1][0] if (prompt.labels == 1).any() else prompt.points[0]
+            height, width = (CLICK_SHARE * side / 2 for side in self._frame.size)
+            box = _around(before, 0.0) or (int(x - width), int(y - height), int(x + width), int(y + height))
+        return grab(self._frame.image, box, before, prompt.points, prompt.labels)
+
+    def _start(self, followed: _Followed, image: np.ndarray) -> None:
+        """Called when an object got a new mask."""
+
+    def _move(self, followed: _Followed, image: np.ndarray) -> None:
+        """Called for every new image."""
+
+
+def box_tracker() -> Any:
+    """CSRT, from OpenCV's contributed modules, where they are; else MIL, the only other one without a network."""
+    for home in (cv2, getattr(cv2, "legacy", None)):
+        for name in ("TrackerCSRT_create", "TrackerCSRT"):
+            make = getattr(home, name, None)
+            if make is not None:
+                return make() if name.endswith("create") else make.create()
+    if not hasattr(cv2, "TrackerMIL_create"):
+        raise MissingDependency("this OpenCV has neither CSRT nor MIL; install opencv-contrib-python-headless")
+    return cv2.TrackerMIL_create()
+
+
+def box_tracker_name() -> str:
+    """Which of the two ``box_tracker`` gives."""
+    return "CSRT" if "CSRT" in type(box_tracker()).__name__ else "MIL"
+
+
+@dataclass
+class OpenCVTracker(FirstMask):
+    """A box tracker of OpenCV finds the object, GrabCut cuts it out of its box.
+
+    make: builds the box tracker.
+    """
+
+    make: Callable[[], Any] = box_tracker
+
+    def _start(self, followed: _Followed, image: np.ndarray) -> None:
+        followed.state, box = None, _around(followed.mask, 0.0)
+        if box is not None:
+            followed.box = box
+            followed.state = self.make()
+            followed.state.init(image[..., ::-1].copy(), (box[0], box[1], box[2] - box[0] + 1, box[3] - box[1] + 1))
+
+    def _move(self, followed: _Followed, image: np.ndarray) -> None:
+        found, rectangle = followed.state.update(image[..., ::-1].copy()) if followed.state else (False, None)
+        followed.seen = 0 if found else followed.seen + 1
+        if not found:
+            followed.mask = np.zeros(image.shape[:2], bool)
+            return
+        x, y, width, height = (int(round(value)) for value in rectangle)
+        box = (x, y, x + width - 1, y + height - 1)
+        followed.mask = grab(image, box, _moved(followed.mask, followed.box, box))
+        followed.box = box
+
+
+def grab(image: np.ndarray, box: tuple[int, int, int, int], before: np.ndarray,
+         points: np.ndarray = np.empty((0, 2)), labels: np.ndarray = np.empty(0)) -> np.ndarray:
+    """GrabCut of ``image`` (H, W, 3) around ``box``; returns (H, W) bool.
+
+    before: (H, W) bool, probably the object; empty: the box is.  points, labels: certain pixels.
+    """
+    height, width = image.shape[:2]
+    x0, y0, x1, y1 = (max(box[0], 0), max(box[1], 0), min(box[2], width - 1), min(box[3], height - 1))
+    result = np.zeros((height, width), bool)
+    if x1 <= x0 or y1 <= y0:
+        return result
+    dx, dy = int(MARGIN * (x1 - x0)) + 4, int(MARGIN * (y1 - y0)) + 4
+    window = (slice(max(y0 - dy, 0), y1 + dy + 1), slice(max(x0 - dx, 0), x1 + dx + 1))
+    guess = np.full((height, width), cv2.GC_BGD, np.uint8)
+    guess[y0:y1 + 1, x0:x1 + 1] = cv2.GC_PR_BGD if before.any() else cv2.GC_PR_FGD
+    guess[before & (guess != cv2.GC_BGD)] = cv2.GC_PR_FGD
+    for (x, y), label in zip(points, labels):
+        cv2.circle(guess, (int(x), int(y)), 2, int(cv2.GC_FGD if label else cv2.GC_BGD), -1)
+    guess = np.ascontiguousarray(guess[window])
+    if not (guess & 1).any() or (guess & 1).all():
+        return result  # GrabCut needs some of both
+    part = np.ascontiguousarray(image[window][..., ::-1])
+    cv2.setRNGSeed(0)  # its colour model starts at random
+    cv2.grabCut(part, guess, None, np.zeros((1, 65)), np.zeros((1, 65)), ROUNDS, cv2.GC_INIT_WITH_MASK)
+    result[window] = (guess & 1).astype(bool)
+    return result
+
+
+def _around(mask: np.ndarray, margin: float) -> tuple[int, int, int, int] | None:
+    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+    if len(columns) < 2 or len(rows) < 2:
+        return None
+    dx, dy = int(margin * (columns[-1] - columns[0])), int(margin * (rows[-1] - rows[0]))
+    return int(columns[0]) - dx, int(rows[0]) - dy, int(columns[-1]) + dx, int(rows[-1]) + dy
+
+
+def _moved(mask: np.ndarray, old: tuple[int, int, int, int], new: tuple[int, int, int, int]) -> np.ndarray:
+    """The mask as it would be if it had moved and grown with its box."""
+    scale = [(new[2 + axis] - new[axis] + 1) / max(old[2 + axis] - old[axis] + 1, 1) for axis in (0, 1)]
+    matrix = np.array([[scale[0], 0, new[0] - scale[0] * old[0]], [0, scale[1], new[1] - scale[1] * old[1]]])
+    return cv2.warpAffine(mask.astype(np.uint8), matrix, mask.shape[::-1], flags=cv2.INTER_NEAREST).astype(bool)
+
+
+def _track(followed: _Followed) -> Track:
+    gone = not followed.mask.any()
+    return Track(followed.id, followed.name, State.OCCLUDED if gone else State.VISIBLE, gone, followed.mask,
+                 -1.0 if gone else 1.0, 0.0, np.zeros(0, np.float32), followed.seen, followed.prompted_frames)

@@ -1,0 +1,97 @@
+"""Plots of the report as PNG files in memory; matplotlib is optional, without it there are none."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+try:
+    from matplotlib.figure import Figure
+except ImportError:  # pip install "sam2_ros[evaluate]"
+    Figure = None
+
+#: Whether there are plots.
+AVAILABLE = Figure is not None
+#: One colour for each object, readable on white and for the colour-blind.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999", "#000000")
+
+
+@contextmanager
+def _axes(width: float, height: float, out: list[bytes]) -> Iterator[Any]:
+    """One empty plot that becomes a PNG in ``out``."""
+    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+    yield axes
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    out.append(file.getvalue())
+
+
+def over_time(scores: Path, timing: Path) -> bytes | None:
+    """J&F of each object over the images; a band where the truth says that it is not in the image.
+
+    Ticks below the axis mark prompted images.  None without scores.
+    """
+    rows = [row for row in read_rows(scores) if row["j"]]
+    if not rows or not AVAILABLE:
+        return None
+    ids = list(dict.fromkeys(row["object"] for row in rows))
+    out: list[bytes] = []
+    with _axes(9, 2.6, out) as axes:
+        for number, object_id in enumerate(ids):
+            mine = [row for row in rows if row["object"] == object_id]
+            frames = np.array([int(row["frame"]) for row in mine])
+            score = np.array([50 * (float(row["j"]) + float(row["f"])) for row in mine])
+            paint = COLOURS[number % len(COLOURS)]
+            axes.plot(frames, score, color=paint, linewidth=1.4, label=mine[-1]["name"])
+            absent = np.array([row["absent"] == "1" for row in mine])
+            axes.fill_between(frames, 0, 100, where=absent, step="mid", color=paint, alpha=0.12, linewidth=0)
+        prompted = [int(row["frame"]) for row in read_rows(timing) if row["prompted"]]
+        axes.plot(prompted, np.full(len(prompted), -4), "^", color="black", markersize=4, clip_on=False)
+        axes.set(xlabel="image", ylabel="J&F [%]", ylim=(-6, 102))
+        axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize="small", frameon=False)
+    return out[0]
+
+
+def delays(timings: Sequence[Path]) -> bytes | None:
+    """Histogram of the milliseconds from an image to its masks; None without any."""
+    values = [float(row["delay_ms"]) for path in timings for row in read_rows(path) if row["dropped"] == "0"]
+    if not values or not AVAILABLE:
+        return None
+    out: list[bytes] = []
+    with _axes(5, 2.6, out) as axes:
+        axes.hist(np.clip(values, 0, np.percentile(values, 99.5)), bins=40, color=COLOURS[0])
+        for share, style in ((50, "-"), (95, "--")):
+            axes.axvline(np.percentile(values, share), color="black", linestyle=style, linewidth=1, label=f"p{share}")
+        axes.set(xlabel="image to masks [ms]", ylabel="images")
+        axes.legend(fontsize="small")
+    return out[0]
+
+
+def curve(points: Mapping[str, Sequence[tuple[int, float]]], unit: str) -> bytes | None:
+    """J&F (percent) against a number of frames or clicks, one line for each name; None without points."""
+    if not points or not AVAILABLE:
+        return None
+    out: list[bytes] = []
+    with _axes(5, 2.6, out) as axes:
+        for number, (name, line) in enumerate(points.items()):
+            axes.plot(*zip(*line), marker="o", color=COLOURS[number % len(COLOURS)], label=name)
+        axes.set(xlabel=unit, ylabel="J&F [%]", xticks=sorted({x for line in points.values() for x, _ in line}))
+        axes.legend(fontsize="small")
+    return out[0]
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The lines of a CSV file; none when it is not there."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))

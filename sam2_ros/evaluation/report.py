@@ -1,0 +1,170 @@
+"""One HTML page about a run that needs nothing else: numbers, plots and pictures are inside it."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sam2_ros.errors import RecordingError
+from sam2_ros.evaluation import plots
+from sam2_ros.evaluation.results import read_result
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 68rem; padding: 0 1rem; color: #1b1b1b }
+h1 { font-size: 1.5rem; margin-bottom: 0 } h2 { font-size: 1.15rem; margin-top: 2.5rem; border-bottom: 1px solid #ccc }
+table { border-collapse: collapse; margin: 1rem 0 } th, td { padding: .25rem .7rem; text-align: right }
+th { font-weight: 600; border-bottom: 1px solid #999 } td:first-child, th:first-child { text-align: left }
+tr:nth-child(even) { background: #f5f5f5 } img { max-width: 100%; display: block; margin: .8rem 0 }
+.big { font-size: 2.4rem; font-weight: 600 } .note { color: #555 } .bad { color: #a40000 }
+details { margin: .6rem 0 } pre { background: #f5f5f5; padding: .8rem; overflow-x: auto; font-size: 12px }
+.figures { display: flex; gap: 2rem } .figures div { min-width: 7rem }
+"""
+
+
+def write_report(run: Path) -> Path:
+    """Write ``run``/report.html from the files of the run.  Raises RecordingError."""
+    path = run / "report.html"
+    try:
+        path.write_text(page(run), encoding="utf-8")
+    except OSError as error:
+        raise RecordingError(f"cannot write {path}: {error.strerror}") from error
+    return path
+
+
+def page(run: Path) -> str:
+    """The report of a run's folder as HTML."""
+    result = read_result(run)
+    parts = [_head(result, run.name), _overview(result), _all_plots(result, run)]
+    parts += [_sequence(entry, run / "sequences" / folder) for entry, folder in
+              zip(result["sequences"], _folders(result, run))]
+    parts.append(_how(result))
+    body = "\n".join(part for part in parts if part)
+    return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{_text(run.name)}</title>'
+            f'<link rel="icon" href="data:,"><style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n')
+
+
+def _folders(result: Mapping[str, Any], run: Path) -> list[str]:
+    """The folder of each sequence: its name, numbered when several are called the same."""
+    seen: dict[str, int] = {}
+    folders = []
+    for entry in result["sequences"]:
+        seen[entry["name"]] = seen.get(entry["name"], 0) + 1
+        folders.append(entry["name"] if seen[entry["name"]] == 1 else f"{entry['name']}-{seen[entry['name']]}")
+    return folders
+
+
+def _head(result: Mapping[str, Any], name: str) -> str:
+    configuration, model = result["configuration"], result["model"]
+    words = [f"model {model['name']}" + (f" (SAM {model['version']})" if model.get("version") else ""),
+             f"prompts: {configuration['prompt']}", f"rules: {configuration['rules']['name']}",
+             "on the clock" if configuration["on_clock"] else "every image"]
+    figures = [("J&F", result["j_and_f"]), ("J", result["j"]), ("F", result["f"]), ("objects", result["objects"]),
+               ("images", result["frames"]), ("dropped", result["frames"] - result["tracked"])]
+    boxes = "".join(f'<div><div class="big">{_number(value)}</div>{_text(label)}</div>' for label, value in figures)
+    return f'<h1>{_text(name)}</h1><p class="note">{_text(" · ".join(words))}</p><div class="figures">{boxes}</div>'
+
+
+def _overview(result: Mapping[str, Any]) -> str:
+    header = ("sequence", "J&F", "J", "F", "J recall", "J decay", "occlusion F1", "late by", "found again",
+              "switches", "clicks", "dropped", "p50 ms", "p95 ms")
+    rows = [_row(entry["name"], entry, entry.get("summary")) for entry in result["sequences"]]
+    if len(rows) > 1 and result["summary"]:
+        rows.append(_row("all objects", result, result["summary"]))
+    text = "<h2>Sequences</h2>" + _table(header, rows)
+    note = ("Occlusion: precision and recall of “not in view” over images; late by: images until the flag follows. "
+            "Found again: returns after an absence with an IoU of at least 0.5.")
+    return text + f'<p class="note">{note}</p>'
+
+
+def _row(name: str, entry: Mapping[str, Any], total: Mapping[str, Any] | None) -> list[Any]:
+    scores = [entry[key] for key in ("j_and_f", "j", "f")]
+    delay = (entry.get("latency") or {}).get("delay", {})
+    dropped = entry["frames"] - entry["tracked"]
+    if not total:
+        return [name, *scores, *[None] * 6, entry.get("clicks"), dropped, delay.get("p50"), delay.get("p95")]
+    occlusion, recovery = total["occlusion"], total["recovery"]
+    again = f"{recovery['recovered']} of {recovery['returns']}" if recovery["returns"] else None
+    return [name, *scores, _percent(total["j"]["recall"]), _percent(total["j"]["decay"]), _percent(occlusion["f1"]),
+            occlusion["delay"], again, total["identity_switches"], entry.get("clicks"), dropped,
+            delay.get("p50"), delay.get("p95")]
+
+
+def _all_plots(result: Mapping[str, Any], run: Path) -> str:
+    if not plots.AVAILABLE:
+        return '<p class="note">Plots need matplotlib: pip install "sam2_ros[evaluate]"</p>'
+    points = {entry["name"]: [(point["frames"], 100 * point["j_and_f"]) for point in entry["curve"]]
+              for entry in result["sequences"] if len(entry["curve"]) > 1}
+    if len(points) > 8:  # a line for each would be a tangle
+        points = {"mean of the sequences": _mean_line(list(points.values()))}
+    timings = [run / "sequences" / folder / "timing.csv" for folder in _folders(result, run)]
+    return _image(plots.curve(points, "frames clicked on"), "clicks against J&F") + _image(
+        plots.delays(timings), "latency")
+
+
+def _mean_line(lines: Sequence[Sequence[tuple[int, float]]]) -> list[tuple[int, float]]:
+    return [(column[0][0], sum(value for _, value in column) / len(column)) for column in zip(*lines)]
+
+
+def _sequence(entry: Mapping[str, Any], folder: Path) -> str:
+    parts = [f"<h2>{_text(entry['name'])}</h2>"]
+    if entry["error"]:
+        return parts[0] + f'<p class="bad">{_text(entry["error"])}</p>'
+    if entry["image_iou"]:
+        parts.append(_table(("clicks", "mean IoU"), [[n, _percent(iou)] for n, iou in entry["image_iou"].items()]))
+    parts.append(_image(plots.over_time(folder / "scores.csv", folder / "timing.csv"), "J&F over time"))
+    if entry["objects"]:
+        header = ("object", "images", "J&F", "J", "F", "J recall", "J decay", "occlusion P", "R", "F1", "switches")
+        parts.append(_table(header, [_object_row(found) for found in entry["objects"]]))
+    sheet = folder / "sheet.jpg"
+    if sheet.exists():
+        parts.append(_image(sheet.read_bytes(), "images", "jpeg"))
+    sentences = [*entry["lost"], *entry["refused"]]
+    if entry["unprompted"]:
+        sentences.append(f"nobody prompted the true objects {', '.join(map(str, entry['unprompted']))}")
+    parts += [f'<p class="bad">{_text(sentence)}</p>' for sentence in sentences]
+    return "\n".join(part for part in parts if part)
+
+
+def _object_row(found: Mapping[str, Any]) -> list[Any]:
+    occlusion = found["occlusion"]
+    return [found["name"], found["frames"], found["j_and_f"], *[_percent(found[key]["mean"]) for key in "jf"],
+            _percent(found["j"]["recall"]), _percent(found["j"]["decay"]),
+            *[_percent(occlusion[key]) for key in ("precision", "recall", "f1")], found["identity_switches"]]
+
+
+def _how(result: Mapping[str, Any]) -> str:
+    facts = {key: result[key] for key in ("command", "model", "configuration", "versions", "hardware", "seconds")}
+    return f"<h2>How this was made</h2><pre>{_text(json.dumps(facts, indent=1))}</pre>"
+
+
+# -- pieces --------------------------------------------------------------------------------------
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    head = "".join(f"<th>{_text(cell)}</th>" for cell in header)
+    body = "".join("<tr>" + "".join(f"<td>{_number(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _image(data: bytes | None, description: str, kind: str = "png") -> str:
+    if data is None:
+        return ""
+    return f'<img alt="{_text(description)}" src="data:image/{kind};base64,{base64.b64encode(data).decode()}">'
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.1f}" if isinstance(value, float) else _text(value)
+
+
+def _text(value: Any) -> str:
+    return html.escape(str(value))

@@ -1,0 +1,197 @@
+"""What an evaluation found, and the folder that keeps it.
+
+    RUN/result.json              every number, configuration, versions, hardware
+    RUN/report.html              the same to look at, in one file
+    RUN/sequences/NAME/labels/   label images with the true ids (or the tracker's own)
+    RUN/sequences/NAME/scores.csv, timing.csv, sheet.jpg
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import math
+import os
+import platform
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sam2_ros.errors import RecordingError
+from sam2_ros.evaluation.metrics import Latency, ObjectResult, Summary
+
+#: Libraries whose versions can change a number.
+_LIBRARIES = ("sam2_ros", "numpy", "opencv-python-headless", "opencv-contrib-python-headless", "torch", "rosbags")
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """J&F (0 to 1) when a user may click on at most so many frames of each object, and what that cost."""
+
+    frames: int
+    j_and_f: float
+    prompted_frames: int
+    clicks: int
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceResult:
+    """One recording.
+
+    frames: images in it; tracked: those that were not dropped; annotated: those with truth.
+    unprompted: true ids that nobody prompted.  lost, refused: sentences.  image_iou: mean IoU of
+    single images by number of clicks.  error: why there is nothing else, or "".
+    """
+
+    name: str
+    path: str
+    error: str = ""
+    frames: int = 0
+    tracked: int = 0
+    annotated: int = 0
+    objects: tuple[ObjectResult, ...] = ()
+    summary: Summary | None = None
+    latency: Mapping[str, Latency] = field(default_factory=dict)
+    prompted_frames: int = 0
+    clicks: int = 0
+    curve: tuple[CurvePoint, ...] = ()
+    image_iou: Mapping[int, float] = field(default_factory=dict)
+    names: Mapping[str, int] = field(default_factory=dict)
+    unprompted: tuple[int, ...] = ()
+    refused: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON has it: dataclasses become objects, nan becomes null."""
+    if dataclasses.is_dataclass(value):
+        return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [plain(item) for item in value]
+    if isinstance(value, (np.generic,)):
+        value = value.item()
+    if isinstance(value, float):
+        return None if math.isnan(value) else round(value, 6)
+    return str(value) if isinstance(value, Path) else value
+
+
+def percent(value: float) -> float | None:
+    """A score from 0 to 1 as a percentage with two digits; None for nan."""
+    return None if math.isnan(value) else round(100 * value, 2)
+
+
+def headline(summary: Summary | None) -> dict[str, float | None]:
+    """``j_and_f``, ``j`` and ``f`` in percent."""
+    if summary is None:
+        return {"j_and_f": None, "j": None, "f": None}
+    return {"j_and_f": percent(summary.j_and_f), "j": percent(summary.j.mean), "f": percent(summary.f.mean)}
+
+
+def sequence_object(result: SequenceResult) -> dict[str, Any]:
+    """A sequence as it stands in result.json: its scores in percent first, then everything."""
+    entry = {"name": result.name, **headline(result.summary), **plain(result)}
+    for written, found in zip(entry["objects"], result.objects):
+        written.update(j_and_f=percent(found.j_and_f))
+    return entry
+
+
+def versions() -> dict[str, str]:
+    """Python and the libraries whose versions can change a number."""
+    found = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def hardware() -> dict[str, Any]:
+    """The machine in words; timings are only comparable on equal ones."""
+    return {"system": f"{platform.system()} {platform.machine()}", "cpu": _line("/proc/cpuinfo", "model name"),
+            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            "memory": _line("/proc/meminfo", "MemTotal"), "gpus": _gpus()}
+
+
+def _gpus() -> list[str]:
+    folder = Path("/proc/driver/nvidia/gpus")
+    return [_line(str(path / "information"), "Model") for path in sorted(folder.iterdir())] if folder.is_dir() else []
+
+
+def _line(path: str, key: str) -> str:
+    try:
+        lines = Path(path).read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")
+
+
+# -- files ---------------------------------------------------------------------------------------
+
+
+def new_run(out: Path, name: str) -> Path:
+    """A new folder ``out/name``, numbered when that exists, and ``out/latest`` pointing to it."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        run, number = out / name, 1
+        while run.exists():
+            number += 1
+            run = out / f"{name}-{number}"
+        run.mkdir()
+        link = out / "latest"
+        if link.is_symlink() or not link.exists():
+            link.unlink(missing_ok=True)
+            link.symlink_to(run.name)
+    except OSError as error:
+        raise RecordingError(f"cannot create a folder for the results in {out}: {error.strerror}") from error
+    return run
+
+
+def write_rows(path: Path, rows: Iterable[Any], kind: type) -> None:
+    """A CSV file with one line for each dataclass instance; nan is left empty."""
+    names = [item.name for item in dataclasses.fields(kind)]
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(names)
+        for row in rows:
+            writer.writerow([_cell(getattr(row, name)) for name in names])
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, (bool, np.bool_)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        return "" if math.isnan(value) else f"{value:.6g}"
+    return value
+
+
+def read_result(run: Path) -> dict[str, Any]:
+    """The result.json of a run's folder, or of the file itself.  Raises RecordingError."""
+    path = run / "result.json" if run.is_dir() else run
+    try:
+        result = json.loads(path.read_text())
+    except OSError as error:
+        raise RecordingError(f"cannot read {path}: {error.strerror}; give the folder of an evaluation") from error
+    except ValueError as error:
+        raise RecordingError(f"{path} is not a result of an evaluation: {error}") from error
+    if "sequences" not in result:
+        raise RecordingError(f"{path} is not a result of an evaluation: it has no sequences")
+    return result
+
+
+def write_result(run: Path, sequences: Sequence[SequenceResult], total: Summary | None,
+                 facts: Mapping[str, Any]) -> None:
+    """result.json: the headline in percent, the totals, the sequences, then ``facts`` about how it was made."""
+    result = {
+        **headline(total), "summary": plain(total), **plain(facts),
+        "versions": versions(), "hardware": hardware(), "command": " ".join(sys.argv),
+        "sequences": [sequence_object(result) for result in sequences]}
+    (run / "result.json").write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")

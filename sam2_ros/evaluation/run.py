@@ -1,0 +1,201 @@
+"""Many recordings in, a folder with numbers and a report out: the command ``sam2_ros evaluate``.
+
+    sam2_ros evaluate kitchen.mcap                          the prompts that were recorded, against ground truth
+    sam2_ros evaluate DAVIS --prompt 3-click --jobs 4       a data set, three clicks on each object's first frame
+    sam2_ros evaluate DAVIS --prompt online --budgets 1,2,4 J&F against the number of corrected frames
+    sam2_ros evaluate kitchen.mcap --on-clock               frames that come too late are dropped
+    sam2_ros evaluate DAVIS --model opencv                  what one would do without SAM 2
+
+The work list is done in this process, in several, or on a Ray cluster; the answers are the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from tqdm import tqdm
+
+from sam2_ros.errors import InvalidInput, MissingDependency, RecordingError
+from sam2_ros.evaluation import recordings
+from sam2_ros.evaluation.evaluate import PROTOCOLS, RULES, Job, evaluate_one
+from sam2_ros.evaluation.metrics import Summary, summary
+from sam2_ros.evaluation.report import write_report
+from sam2_ros.evaluation.results import SequenceResult, headline, new_run, write_result
+from sam2_ros.evaluation.trackers import PAPER, Choice, setting
+
+ENGINES = ("processes", "ray")
+
+
+def evaluate(paths: Sequence[Path], template: Job, run: Path, *, jobs: int = 1, engine: str = "processes",
+             sequences: Sequence[str] = ()) -> list[SequenceResult]:
+    """Evaluate every recording at ``paths`` as ``template`` says and write ``run``/result.json and report.html.
+
+    run: an existing folder.  sequences: names of those that are wanted, all when empty.
+    Raises RecordingError when there is nothing to evaluate; what goes wrong with one recording
+    is in its result.
+    """
+    work = work_list(paths, template, run, sequences)
+    started = time.monotonic()
+    results = do(work, jobs, engine)
+    facts = {
+        "objects": sum(len(result.objects) for result in results),
+        "frames": sum(result.frames for result in results), "tracked": sum(result.tracked for result in results),
+        "failed": [result.name for result in results if result.error],
+        "model": template.choice.identity(), "configuration": configuration(template, jobs, engine),
+        "seconds": round(time.monotonic() - started, 1)}
+    write_result(run, results, total(results), facts)
+    write_report(run)
+    return results
+
+
+def work_list(paths: Sequence[Path], template: Job, run: Path, sequences: Sequence[str] = ()) -> list[Job]:
+    """One job for each wanted recording, each with a folder of its own.  Raises RecordingError."""
+    found = [recording for path in paths for recording in recordings.find(path, **dict(template.topics))]
+    missing = set(sequences) - {recording.name for recording in found}
+    if missing:
+        raise RecordingError(f"no sequence is called {', '.join(sorted(missing))}; "
+                             f"there are: {', '.join(recording.name for recording in found)}")
+    work, taken = [], set()
+    for recording in found:
+        if sequences and recording.name not in sequences:
+            continue
+        name, number = recording.name, 1
+        while name in taken:
+            number += 1
+            name = f"{recording.name}-{number}"
+        taken.add(name)
+        work.append(dataclasses.replace(template, path=recording.path, folder=run / "sequences" / name))
+    return work
+
+
+def do(work: Sequence[Job], jobs: int = 1, engine: str = "processes") -> list[SequenceResult]:
+    """The results of all jobs in their order.  Raises MissingDependency for an engine that is not installed."""
+    if engine == "ray":
+        return _do_on_ray(work)
+    quiet = not sys.stderr.isatty()
+    if jobs == 1 or len(work) == 1:
+        frames = [job.open().frames for job in work]
+        total_ = sum(count * job.passes for count, job in zip(frames, work)) if all(frames) else None
+        with tqdm(total=total_, unit="image", disable=quiet) as bar:
+            return [evaluate_one(job, bar.update) for job in work]
+    # A fresh interpreter for each process: a fork would copy the threads of torch and OpenCV half.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(jobs, len(work)), context) as pool:
+        return list(tqdm(pool.map(evaluate_one, work), total=len(work), unit="recording", disable=quiet))
+
+
+def _do_on_ray(work: Sequence[Job]) -> list[SequenceResult]:
+    """The same on a running Ray cluster whose machines see the same files, else on this machine."""
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingDependency("the engine ray needs the library: pip install ray") from error
+    if not ray.is_initialized():
+        ray.init(address=os.environ.get("RAY_ADDRESS"), log_to_driver=False)
+    remote: Callable = ray.remote(evaluate_one).options(num_cpus=work[0].threads, max_calls=0)
+    return ray.get([remote.remote(job) for job in work])
+
+
+def total(results: Sequence[SequenceResult]) -> Summary | None:
+    """Over the objects of all sequences, each object weighing the same; None without any."""
+    objects = [one for result in results for one in result.objects]
+    return summary(objects) if objects else None
+
+
+def configuration(template: Job, jobs: int, engine: str) -> dict:
+    """Everything that was chosen, defaults included."""
+    return {
+        "model": template.choice.model, "device": template.choice.device, "prompt": template.protocol,
+        "rules": {"name": template.rules, **dataclasses.asdict(RULES[template.rules])}, "on_clock": template.on_clock,
+        "clicks": template.clicks, "budgets": template.budgets, "every": template.every, "threads": template.threads,
+        "topics": dict(template.topics), "tracker": template.choice.all_settings(), "jobs": jobs, "engine": engine}
+
+
+# -- the command line ------------------------------------------------------------------------
+
+
+def main(arguments: Sequence[str]) -> int:
+    """``sam2_ros evaluate``; 1 when some recording could not be evaluated."""
+    parsed = parser().parse_args(arguments)
+    template = template_from(parsed)
+    template.choice.identity()  # an unknown model is refused before anything is written
+    name = parsed.name or f"{time.strftime('%Y%m%d-%H%M%S')}-{Path(parsed.model).stem}-{parsed.prompt}"
+    run = new_run(parsed.out, name)
+    results = evaluate(parsed.recordings, template, run, jobs=parsed.jobs, engine=parsed.engine,
+                       sequences=parsed.sequences)
+    _say(results, run)
+    return int(any(result.error for result in results))
+
+
+def _say(results: Sequence[SequenceResult], run: Path) -> None:
+    for result in [*results, None]:
+        scores = headline(result.summary if result else total(results))
+        name = result.name if result else "all objects"
+        if result and (result.error or result.image_iou):
+            shown = result.error or "  ".join(f"{100 * iou:.1f} after {n}" for n, iou in result.image_iou.items())
+        elif scores["j_and_f"] is None:
+            shown = "no ground truth" if result else ""
+        else:
+            shown = "J&F {j_and_f:5.1f}  J {j:5.1f}  F {f:5.1f}".format(**scores)
+        if shown:
+            print(f"{name:24} {shown}")
+        for sentence in (*result.lost, *result.refused) if result else ():
+            print(f"{'':24} {sentence}")
+    print(f"results in {run}")
+
+
+def template_from(parsed: argparse.Namespace) -> Job:
+    """The job that the options describe, still without a recording.  Raises InvalidInput."""
+    settings = (PAPER if parsed.paper else {}) | dict(setting(text) for text in parsed.set)
+    threads = parsed.threads or (os.cpu_count() or 1 if parsed.on_clock else 1)
+    if parsed.on_clock and parsed.jobs > 1:
+        raise InvalidInput("--on-clock measures how fast this machine is; use it with one job at a time")
+    topics = {"image_topic": parsed.image_topic, "truth_topic": parsed.truth_topic}
+    return Job(Path(), Path(), Choice(parsed.model, parsed.device, tuple(sorted(settings.items()))), parsed.prompt,
+               parsed.rules, parsed.on_clock, parsed.clicks, parsed.budgets, parsed.every,
+               tuple((name, topic) for name, topic in topics.items() if topic), threads)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        numbers = tuple(sorted({int(part) for part in text.split(",")}))
+    except ValueError:
+        numbers = ()
+    if not numbers or numbers[0] < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of counts such as 1,2,4,8")
+    return numbers
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of ``sam2_ros evaluate``."""
+    top = argparse.ArgumentParser(prog="sam2_ros evaluate", description="Turn recordings into numbers and a report.",
+                                  epilog=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = top.add_argument
+    add("recordings", type=Path, nargs="+", metavar="BAG|FOLDER|VIDEO", help="a data set is all of its sequences")
+    add("--prompt", choices=PROTOCOLS, default="auto", help="how objects are prompted; auto = as recorded, else by mask")
+    add("--clicks", type=int, default=3, metavar="N", help="on each frame of an interactive protocol (%(default)s)")
+    add("--budgets", type=_numbers, default=(8,), metavar="N,N", help="frames that may be clicked on; a run for each")
+    add("--on-clock", action="store_true", help="drop the frames that this machine is too slow for")
+    add("--rules", choices=RULES, default="davis", help="which frames count (%(default)s)")
+    add("--model", default="embedded", help="a known name, a path, opencv or first-mask (%(default)s)")
+    add("--device", default="auto", help="cpu, cuda, ...; auto = a GPU if there is one")
+    add("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the tracker; repeatable")
+    add("--paper", action="store_true", help="the settings of published numbers: no post-processing")
+    add("--sequences", type=lambda text: text.split(","), default=[], metavar="A,B", help="only these of a data set")
+    add("--every", type=int, default=1, metavar="N", help="--prompt images: take every N-th image (%(default)s)")
+    add("--image-topic", default="", metavar="TOPIC", help="the camera's topic in a bag")
+    add("--truth-topic", default="", metavar="TOPIC", help="the topic of the label images in a bag")
+    add("--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs are kept (%(default)s)")
+    add("--name", default="", help="of the run's folder; default: the time, the model and the prompt")
+    add("--jobs", type=int, default=1, metavar="N", help="recordings at a time (%(default)s)")
+    add("--threads", type=int, default=0, metavar="N", help="of each job on a CPU; default 1, with --on-clock all")
+    add("--engine", choices=ENGINES, default="processes", help="what --jobs runs on (%(default)s)")
+    return top

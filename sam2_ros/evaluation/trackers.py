@@ -1,0 +1,66 @@
+"""Which tracker is evaluated, in words that can be sent to another process and written down."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+from sam2_ros import checkpoint
+from sam2_ros.errors import InvalidInput
+from sam2_ros.evaluation import opencv_baseline
+from sam2_ros.tracker import Tracker, TrackerSettings
+
+#: Names that are no checkpoint but something to compare with.
+BASELINES = {"opencv": opencv_baseline.OpenCVTracker, "first-mask": opencv_baseline.FirstMask}
+#: The published numbers of SAM 2 are without what a live tracker adds, and with every prompted frame.
+PAPER = {"max_prompted_frames": 0, "stability_fallback": False, "binarize_prompted_masks": False, "hole_area": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A model (a known name, a path or a baseline), its device, and the settings that are not the defaults."""
+
+    model: str = "embedded"
+    device: str = "auto"
+    settings: tuple[tuple[str, Any], ...] = ()
+
+    def tracker(self) -> Tracker:
+        """A new tracker; the model is loaded once in each process.  Raises CheckpointError and InvalidInput."""
+        if self.model in BASELINES:
+            return BASELINES[self.model]()
+        return Tracker(_load(self.model, self.device), TrackerSettings(**dict(self.settings)))
+
+    def identity(self) -> dict[str, Any]:
+        """Name, version and checksum of the weights."""
+        if self.model in BASELINES:
+            return {"name": self.model}
+        known = checkpoint.identify(self.model)
+        return {"name": known.name, "version": known.version, "sha256": known.sha256}
+
+    def all_settings(self) -> dict[str, Any]:
+        """Every setting of the tracker, defaults included."""
+        return {} if self.model in BASELINES else dataclasses.asdict(TrackerSettings(**dict(self.settings)))
+
+
+@functools.lru_cache(maxsize=2)
+def _load(model: str, device: str) -> Any:
+    return checkpoint.load(model, device)
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """A tracker setting from ``name=value``, of the type that its default has.  Raises InvalidInput."""
+    name, equals, value = text.partition("=")
+    defaults = {field.name: field.default for field in dataclasses.fields(TrackerSettings)}
+    if not equals or name not in defaults:
+        raise InvalidInput(f"{text!r} is no setting of the tracker; write name=value with one of {', '.join(defaults)}")
+    kind = type(defaults[name])
+    if kind is bool:
+        if value.lower() not in ("true", "false"):
+            raise InvalidInput(f"{name} is true or false, got {value!r}")
+        return name, value.lower() == "true"
+    try:
+        return name, kind(value)
+    except ValueError as error:
+        raise InvalidInput(f"{name} is of type {kind.__name__}, got {value!r}") from error

@@ -1,0 +1,170 @@
+import csv
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from evaluation.bags import PROMPT, labels, prompt_message, stamp, write_bag
+
+from sam2_ros.errors import InvalidInput, RecordingError
+from sam2_ros.evaluation import recordings, report, run
+from sam2_ros.evaluation.labels import read_labels
+from sam2_ros.evaluation.metrics import boundary_accuracy, region_similarity
+from sam2_ros.evaluation.recordings import BagWriter
+from sam2_ros.evaluation.results import new_run, plain
+from sam2_ros.evaluation.trackers import setting
+
+
+def evaluate(tmp_path, *arguments):
+    """Run the command; its result.json and its folder."""
+    code = run.main([*map(str, arguments), "--out", str(tmp_path / "runs"), "--name", "run"])
+    folder = (tmp_path / "runs" / "latest").resolve()
+    return json.loads((folder / "result.json").read_text()), folder, code
+
+
+def read(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def files_of(folder):
+    """Everything that a run wrote and that does not speak of time."""
+    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*"))
+            if path.is_file() and path.name not in ("timing.csv", "result.json", "report.html")}
+
+
+def test_the_numbers_are_those_of_masks_compared_by_hand(tmp_path, data_set):
+    result, folder, code = evaluate(tmp_path, data_set, "--model", "first-mask")
+    assert code == 0
+    expected = {}
+    for name, count in (("long", 9), ("short", 5)):
+        still = labels(0) > 0  # what it never moves; the first and the last image do not count
+        pairs = [(still, labels(index) > 0) for index in range(1, count - 1)]
+        expected[name] = [100 * np.mean([measure(*pair) for pair in pairs])
+                          for measure in (region_similarity, boundary_accuracy)]
+    for entry in result["sequences"]:
+        assert [entry["j"], entry["f"]] == pytest.approx(expected[entry["name"]], abs=0.01)
+        assert entry["j_and_f"] == pytest.approx((entry["j"] + entry["f"]) / 2, abs=0.01)
+    assert result["j"] == pytest.approx(np.mean([j for j, _ in expected.values()]), abs=0.01)
+    assert (result["frames"], result["objects"], result["failed"]) == (14, 2, [])
+
+
+def test_a_run_keeps_labels_scores_timings_and_pictures(tmp_path, data_set):
+    _, folder, _ = evaluate(tmp_path, data_set, "--model", "first-mask")
+    sequence = folder / "sequences" / "long"
+    assert [path.name for path in sorted((sequence / "labels").iterdir())] == [f"{index:05d}.png" for index in range(9)]
+    assert (read_labels(sequence / "labels" / "00004.png") == labels(0)).all()
+    scores, timing = read(sequence / "scores.csv"), read(sequence / "timing.csv")
+    assert len(scores) == len(timing) == 9
+    assert float(scores[0]["j"]) == 1.0 and scores[0]["state"] == "VISIBLE"
+    assert timing[0]["prompted"] == "1" and timing[1]["prompted"] == ""
+    assert (sequence / "sheet.jpg").stat().st_size > 1000
+
+
+def test_the_report_is_one_page_that_needs_nothing_else(tmp_path, data_set):
+    result, folder, _ = evaluate(tmp_path, data_set, "--model", "first-mask")
+    page = (folder / "report.html").read_text()
+    assert f'<div class="big">{result["j_and_f"]:.1f}</div>' in page
+    assert page.count("data:image/jpeg;base64,") == 2
+    sources = re.findall(r"(?:src|href)=\"([^\"]{5})", page)
+    assert sources and set(sources) == {"data:"}
+    assert "<script" not in page
+
+
+def test_the_report_does_without_matplotlib(tmp_path, data_set, monkeypatch):
+    _, folder, _ = evaluate(tmp_path, data_set, "--model", "first-mask")
+    monkeypatch.setattr(report.plots, "AVAILABLE", False)
+    page = report.page(folder)
+    assert "pip install" in page and "data:image/png" not in page
+
+
+def test_two_runs_agree_to_the_byte_also_when_done_in_parallel(tmp_path, data_set, weights):
+    _, first, _ = evaluate(tmp_path, data_set, "--model", weights, "--prompt", "1-click")
+    _, second, _ = evaluate(tmp_path, data_set, "--model", weights, "--prompt", "1-click")
+    _, parallel, _ = evaluate(tmp_path, data_set, "--model", weights, "--prompt", "1-click", "--jobs", 2)
+    assert len({first, second, parallel}) == 3
+    assert len(files_of(first)) == 18
+    assert files_of(first) == files_of(second) == files_of(parallel)
+
+
+def test_a_bag_is_evaluated_with_the_prompts_and_corrections_in_it(tmp_path, weights):
+    original = write_bag(tmp_path / "original", count=8)
+    with BagWriter(tmp_path / "bag", kept_free=0) as writer:
+        for event in recordings.open(original).events():
+            writer.copy(event)
+        writer.write("/sam2/prompt", PROMPT, stamp(4) + 50, prompt_message("square", (2, 2), stamp(4), label=0))
+    result, folder, _ = evaluate(tmp_path, tmp_path / "bag", "--model", weights)
+    (entry,) = result["sequences"]
+    assert (entry["prompted_frames"], entry["clicks"], entry["frames"]) == (2, 2, 8)
+    assert [found["name"] for found in entry["objects"]] == ["square"]
+    assert [row["prompted"] for row in read(folder / "sequences" / "bag" / "timing.csv")] == [
+        "square", "", "", "", "square", "", "", ""]
+
+
+@pytest.mark.parametrize("prompt", ["online", "online-sam", "online-restart", "offline"])
+def test_interactive_protocols_give_a_curve(tmp_path, data_set, weights, prompt):
+    result, _, code = evaluate(tmp_path, data_set, "--model", weights, "--prompt", prompt, "--budgets", "1,3",
+                               "--sequences", "short", "--clicks", 1)
+    assert code == 0
+    curve = result["sequences"][0]["curve"]
+    assert [point["frames"] for point in curve] == ([1, 2, 3] if prompt == "offline" else [1, 3])
+    counts = [(point["prompted_frames"], point["frames"]) for point in curve]
+    assert all(prompted <= allowed for prompted, allowed in counts)
+    if prompt != "online-sam":  # whose masks are empty, with random weights, and cannot start an object
+        assert all(prompted == allowed for prompted, allowed in counts), "random weights fail on every frame"
+
+
+def test_single_images_are_scored_by_clicks(tmp_path, data_set, weights):
+    result, _, _ = evaluate(tmp_path, data_set, "--model", weights, "--prompt", "images", "--every", 4)
+    assert set(result["sequences"][0]["image_iou"]) == {"1", "3", "5"}
+
+
+def test_a_recording_that_cannot_be_evaluated_does_not_stop_the_others(tmp_path, data_set):
+    bag = write_bag(tmp_path / "bag", truth=False, prompts=False)
+    result, folder, code = evaluate(tmp_path, bag, data_set, "--model", "first-mask")
+    assert code == 1
+    assert result["failed"] == ["bag"]
+    assert "neither prompts nor ground truth" in result["sequences"][0]["error"]
+    assert result["sequences"][1]["j_and_f"] is not None
+    assert "neither prompts nor ground truth" in (folder / "report.html").read_text()
+
+
+def test_the_clock_drops_frames_and_counts_them(tmp_path, weights):
+    bag = write_bag(tmp_path / "bag", count=12)
+    fast = 1_000  # nanoseconds between images: no machine keeps up
+    with BagWriter(tmp_path / "fast", kept_free=0) as writer:
+        for event in recordings.open(bag).events():
+            shift = event.time // stamp(0)
+            writer.write(event.topic, event.stored.type, stamp(0) + shift * fast, event.stored.raw)
+    result, _, _ = evaluate(tmp_path, tmp_path / "fast", "--model", weights, "--on-clock")
+    assert result["frames"] == 12 and result["tracked"] == 2, "the first, and the newest when that was done"
+
+
+def test_an_unknown_sequence_is_refused_with_those_that_there_are(tmp_path, data_set):
+    with pytest.raises(RecordingError, match="no sequence is called medium; there are: long, short"):
+        evaluate(tmp_path, data_set, "--model", "first-mask", "--sequences", "medium")
+
+
+def test_an_unknown_model_is_refused_before_anything_is_written(tmp_path, data_set):
+    with pytest.raises(Exception, match="no-such-model"):
+        evaluate(tmp_path, data_set, "--model", "no-such-model")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_settings_of_the_tracker_are_given_by_name():
+    assert setting("hole_area=0") == ("hole_area", 0)
+    assert setting("non_overlapping=false") == ("non_overlapping", False)
+    for text, message in (("hole_area=big", "type int"), ("nonsense=1", "hole_area"), ("non_overlapping=no", "true or")):
+        with pytest.raises(InvalidInput, match=message):
+            setting(text)
+
+
+def test_runs_of_one_name_are_numbered_and_the_newest_is_latest(tmp_path):
+    assert [new_run(tmp_path, "night").name for _ in range(3)] == ["night", "night-2", "night-3"]
+    assert (tmp_path / "latest").resolve().name == "night-3"
+
+
+def test_what_is_not_a_number_becomes_null():
+    assert plain({"a": float("nan"), "b": (np.float64(1.5), Path("x")), 3: np.int64(2)}) == {
+        "a": None, "b": [1.5, "x"], "3": 2}
