@@ -21,6 +21,7 @@ class Stage:
     side: image side in pixels; a model trained small goes on large, with the same weights.
     rate, end_rate: learning rate at the start and end of the stage; cosine between them.
     smallest: share of the first frame that an object must cover to be asked for.
+    dice_weight: of the dice loss; 1 in the paper.
     clicks: most correction clicks on a corrected frame.  corrections: most frames corrected.
     """
 
@@ -33,6 +34,7 @@ class Stage:
     clicks: int = 1
     corrections: int = 1
     smallest: float = 0.0012
+    dice_weight: float = 1.0
 
     def __post_init__(self) -> None:
         low = {"steps": 1, "frames": 1, "clips": 1, "side": 32, "rate": 0.0, "end_rate": 0.0, "clicks": 0, "corrections": 0}

@@ -27,6 +27,8 @@ BRANCH = 0.1
 LIKENESS = 1.5
 #: Equal biases of queries and keys in rotary attention, which make near places attend to each other.
 NEARNESS = 0.7
+#: Masks start undecided: their logits are scaled down by this.
+UNDECIDED = 0.2
 #: The neck adds two projections; positions are added to their sum later and must not drown in it.
 NECK = 0.4
 
@@ -52,6 +54,8 @@ def initialise(model: SAM2) -> SAM2:
             value.fill_(BRANCH)
     for convolution in model.image_encoder.neck.convs[:2]:
         convolution.conv.weight.mul_(NECK)
+    for mlp in model.sam_mask_decoder.output_hypernetworks_mlps:
+        mlp.layers[-1].weight.mul_(UNDECIDED)
     _find_what_is_alike(model)
     return model
 

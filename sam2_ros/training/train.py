@@ -52,7 +52,7 @@ class Training:
         torch.manual_seed(settings.seed)
         self.model = _fresh(settings).to(self.device)
         self.average = {name: value.detach().clone().float() for name, value in self.model.state_dict().items()}
-        self.optimiser = torch.optim.AdamW(_groups(self.model, settings.weight_decay), betas=(0.9, 0.999))
+        self.optimiser = torch.optim.AdamW(_groups(self.model, settings.weight_decay), betas=(0.9, 0.999), fused=True)
         self.step = 0
 
     def learn(self, batch: ClipBatch) -> dict[str, float]:
@@ -67,7 +67,8 @@ class Training:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             answers = Unroller(model, batch, prompting, generator).run().answers
         losses = _losses(answers, batch, settings.loss_stride)
-        losses.total.backward()
+        loss = losses.total(stage.dice_weight)
+        loss.backward()
         for group in self.optimiser.param_groups:
             group["lr"] = settings.rate_at(step)
         norm = nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
@@ -78,7 +79,7 @@ class Training:
         self.optimiser.zero_grad(set_to_none=True)
         self.step += 1
         self._follow()
-        return {"loss": losses.total.item(), "focal": losses.focal.item(), "dice": losses.dice.item(),
+        return {"loss": loss.item(), "focal": losses.focal.item(), "dice": losses.dice.item(),
                 "iou": losses.iou.item(), "visibility": losses.visibility.item(), "gradient": float(norm)}
 
     def averaged(self) -> SAM2:
@@ -91,8 +92,8 @@ class Training:
     def _follow(self) -> None:
         """Move the average towards the weights; faster in the beginning."""
         decay = min(self.settings.average, (1 + self.step) / (10 + self.step))
-        for name, value in self.model.state_dict().items():
-            self.average[name].lerp_(value.float(), 1 - decay)
+        values = self.model.state_dict()
+        torch._foreach_lerp_(list(self.average.values()), [values[name].float() for name in self.average], 1 - decay)
 
     def _model_at(self, side: int) -> SAM2:
         """The same parameters in a model for another image side; only its fixed tables differ."""

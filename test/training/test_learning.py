@@ -32,7 +32,7 @@ def test_one_clip_is_learned_by_heart_from_a_mask_a_box_and_a_click():
         prompting = Prompting(("mask", "box", "click")[step % 3])
         answers = Unroller(model, batch, prompting, generator).run().answers
         loss = mean([answer_loss(answer.candidates, batch.masks[answer.frame], covers[answer.frame][:, None])
-                     for answer in answers]).total
+                     for answer in answers]).total()
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 0.1)

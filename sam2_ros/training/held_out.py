@@ -1,0 +1,94 @@
+"""Clips that training never draws, for judging: the same on every machine with the same libraries.
+
+Robot scenes use seeds, models and photographs of their own; composites use seeds and
+photographs of their own and no footage.  ``python -m sam2_ros.training.held_out FOLDER``
+writes both sets in the layout of DAVIS, for any reader of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from sam2_ros.training.clips import Clip, ClipSource, ClipStock
+from sam2_ros.training.random_scenes import HELD_OUT_SEED, render
+from sam2_ros.training.textures import make_bank
+
+#: The listed seeds.  Nothing that trains or tunes may draw them.
+COMPOSITE_BANK_SEED = 910_001
+COMPOSITE_SEEDS = tuple(range(24))
+ROBOT_SEEDS = tuple(range(HELD_OUT_SEED, HELD_OUT_SEED + 16))
+COMPOSITE_FRAMES, COMPOSITE_SIDE = 24, 256
+ROBOT_FRAMES, ROBOT_SIZE = 40, (240, 320)
+#: A thing of a robot scene is asked for when it covers this share of the first picture.
+SMALLEST_SHARE = 0.003
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOutClip:
+    """name, unique.  frames: (T, H, W, 3) uint8 RGB.  masks: (T, N, H, W) bool, disjoint, visible on the first frame."""
+
+    name: str
+    frames: np.ndarray
+    masks: np.ndarray
+
+
+def composites(seeds: tuple[int, ...] = COMPOSITE_SEEDS) -> Iterator[HeldOutClip]:
+    """Drawn objects over drawn backgrounds."""
+    source = ClipSource(ClipStock(COMPOSITE_BANK_SEED, held_out=True))
+    for seed in seeds:
+        clip = source.draw(seed, COMPOSITE_FRAMES, COMPOSITE_SIDE)
+        yield HeldOutClip(f"composite-{seed:03d}", clip.frames, _disjoint(clip))
+
+
+def robot_scenes(seeds: tuple[int, ...] = ROBOT_SEEDS) -> Iterator[HeldOutClip]:
+    """Rendered robot scenes; MissingDependency without pybullet."""
+    bank = make_bank(HELD_OUT_SEED, held_out=True)
+    for seed in seeds:
+        frames, labels = render(seed, bank, ROBOT_FRAMES, ROBOT_SIZE)
+        values = [value for value in range(1, int(labels.max())) if (labels[0] == value).mean() > SMALLEST_SHARE]
+        if values:
+            yield HeldOutClip(f"robot-{seed}", frames, np.stack([labels == value for value in values], axis=1))
+
+
+def _disjoint(clip: Clip) -> np.ndarray:
+    """Objects without those that share pixels with an earlier one (a part of it)."""
+    kept: list[int] = []
+    for number in range(clip.masks.shape[1]):
+        if not any((clip.masks[:, number] & clip.masks[:, other]).any() for other in kept):
+            kept.append(number)
+    return clip.masks[:, kept]
+
+
+def write(clip: HeldOutClip, folder: Path) -> None:
+    """One sequence in the layout of DAVIS: JPEGImages/NAME/00000.jpg and Annotations/NAME/00000.png (values 1, 2, ...)."""
+    pictures, annotations = folder / "JPEGImages" / clip.name, folder / "Annotations" / clip.name
+    pictures.mkdir(parents=True, exist_ok=True)
+    annotations.mkdir(parents=True, exist_ok=True)
+    values = np.arange(1, clip.masks.shape[1] + 1, dtype=np.uint8)[:, None, None]
+    for number, (frame, masks) in enumerate(zip(clip.frames, clip.masks)):
+        cv2.imwrite(str(pictures / f"{number:05d}.jpg"), frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
+        cv2.imwrite(str(annotations / f"{number:05d}.png"), (masks * values).max(axis=0))
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Write the held-out sets in the layout of DAVIS.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", choices=("composites", "robot"), default=None)
+    options = parser.parse_args()
+    if options.only != "robot":
+        for clip in composites():
+            write(clip, options.folder / "composites")
+    if options.only != "composites":
+        for clip in robot_scenes():
+            write(clip, options.folder / "robot")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+import cv2
+import numpy as np
+import pytest
+
+from sam2_ros.errors import RecordingError
+from sam2_ros.training.clips import ClipSource, ClipStock
+
+
+@pytest.fixture(scope="module")
+def source():
+    return ClipSource(ClipStock(seed=3))
+
+
+def test_a_clip_has_frames_and_a_mask_of_every_object_on_every_frame(source):
+    clip = source.draw(0, frames=4, side=96)
+    frames, objects = clip.masks.shape[:2]
+    assert clip.frames.shape == (4, 96, 96, 3) and clip.frames.dtype == np.uint8
+    assert frames == 4 and 1 <= objects <= 3 and clip.masks.shape[2:] == (96, 96)
+
+
+def test_every_object_can_be_prompted_on_the_first_frame(source):
+    for index in range(12):
+        assert source.draw(index, frames=2, side=64).masks[0].any(axis=(1, 2)).all()
+
+
+def test_the_same_number_is_the_same_clip_and_another_is_another(source):
+    again = ClipSource(ClipStock(seed=3))
+    clip, same, other = source.draw(5, 3, 64), again.draw(5, 3, 64), source.draw(6, 3, 64)
+    assert (clip.frames == same.frames).all() and (clip.masks == same.masks).all()
+    assert (clip.frames != other.frames).any()
+
+
+def test_things_move_and_some_disappear(source):
+    clips = [source.draw(index, 6, 64) for index in range(30)]
+    moved = [(clip.masks[0] != clip.masks[-1]).any() for clip in clips]
+    gone = [not clip.masks[number, one].any() for clip in clips for number in range(6) for one in range(clip.masks.shape[1])]
+    assert np.mean(moved) > 0.5 and any(gone)
+
+
+def test_objects_that_cover_too_little_are_not_asked_for(source):
+    for index in range(8):
+        assert (source.draw(index, 1, 64, smallest=0.05).masks[0].mean(axis=(1, 2)) > 0.04).all()
+
+
+def davis_folder(folder, values):
+    """Two short videos of a bright square on grey that moves to the right."""
+    for name in ("one", "two"):
+        (folder / "JPEGImages" / name).mkdir(parents=True)
+        (folder / "Annotations" / name).mkdir(parents=True)
+        for number in range(5):
+            image, label = np.full((60, 90, 3), 90, np.uint8), np.zeros((60, 90), np.uint8)
+            image[15:45, 10 + 8 * number:40 + 8 * number] = (40, 220, 250)
+            label[15:45, 10 + 8 * number:40 + 8 * number] = values
+            cv2.imwrite(str(folder / "JPEGImages" / name / f"{number:05d}.jpg"), image)
+            cv2.imwrite(str(folder / "Annotations" / name / f"{number:05d}.png"), label)
+    return folder
+
+
+@pytest.mark.parametrize("value", [1, 255])
+def test_footage_gives_its_object_with_the_mask_on_its_pixels(tmp_path, value):
+    from sam2_ros.training.footage import Footage
+    footage = Footage(davis_folder(tmp_path, value))
+    images, masks = footage.clip(np.random.default_rng(0), 3, 64)
+    inside, outside = images[masks > 200].mean(axis=0), images[masks < 50].mean(axis=0)
+    assert inside[0] > 220 and inside[2] < 70 and abs(outside - 90).max() < 25
+
+
+def test_objects_are_cut_out_of_footage(tmp_path):
+    from sam2_ros.training.footage import Footage
+    sprites = Footage(davis_folder(tmp_path, 1)).cutouts(np.random.default_rng(0), 3, 40)
+    assert sprites.shape == (3, 40, 40, 4) and sprites[0, 20, 20, 3] == 255 and sprites[0, 0, 0, 3] == 0
+
+
+def test_a_source_with_footage_draws_from_it(tmp_path):
+    source = ClipSource(ClipStock(seed=1, footage=davis_folder(tmp_path, 1)))
+    assert all(source.draw(index, 2, 64).masks[0].any() for index in range(6))
+
+
+def test_a_folder_without_videos_is_refused(tmp_path):
+    with pytest.raises(RecordingError, match="JPEGImages"):
+        ClipSource(ClipStock(footage=tmp_path))
+
+
+def test_an_empty_folder_of_pictures_is_refused(tmp_path):
+    with pytest.raises(RecordingError, match="no pictures"):
+        ClipSource(ClipStock(pictures=tmp_path))
+
+
+def test_held_out_clips_use_other_photographs():
+    from sam2_ros.training.textures import HELD_OUT_PHOTOGRAPHS, TRAINING_PHOTOGRAPHS
+    assert not set(HELD_OUT_PHOTOGRAPHS) & set(TRAINING_PHOTOGRAPHS)

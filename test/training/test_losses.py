@@ -1,0 +1,77 @@
+import torch
+
+from sam2_ros.model.sam2 import ABSENT_LOGIT, Candidates
+from sam2_ros.training.losses import answer_loss, dice_loss, focal_loss, overlap
+
+
+def truth(side=16):
+    mask = torch.zeros(1, side, side, dtype=torch.bool)
+    mask[:, 4:10, 4:10] = True
+    return mask
+
+
+def cover(mask):
+    return mask[:, None].float()
+
+
+def answers(*logits, iou=None, score=5.0):
+    stacked = torch.stack(logits, dim=1).requires_grad_()
+    count = len(logits)
+    return Candidates(stacked, torch.tensor([iou or [0.5] * count], requires_grad=True),
+                      torch.tensor([score], requires_grad=True), torch.zeros(1, count, 4))
+
+
+def good(mask):
+    return mask.float() * 16 - 8
+
+
+def test_a_right_mask_costs_next_to_nothing_and_a_wrong_one_much():
+    mask = truth()
+    right, wrong = good(mask)[:, None], -good(mask)[:, None]
+    assert focal_loss(right, cover(mask)) < 1e-4 < focal_loss(wrong, cover(mask))
+    assert dice_loss(right, cover(mask)) < 0.05 and dice_loss(wrong, cover(mask)) > 0.9
+
+
+def test_overlap_is_intersection_over_union():
+    mask = truth()
+    half = good(mask).clone()
+    half[:, 4:7] = -8
+    assert overlap(half[:, None], cover(mask)).item() == 0.5
+
+
+def test_only_the_best_of_three_masks_is_taught_its_mask():
+    mask = truth()
+    answer = answers(good(mask), -good(mask), torch.zeros(1, 16, 16))
+    answer_loss(answer, mask, cover(mask)).total().backward()
+    taught = answer.logits.grad.abs().sum(dim=(2, 3))[0]
+    assert taught[0] > 0 and taught[1] == 0 and taught[2] == 0
+
+
+def test_all_three_are_taught_their_iou():
+    mask = truth()
+    answer = answers(good(mask), -good(mask), torch.zeros(1, 16, 16), iou=[0.5, 0.6, 0.7])
+    answer_loss(answer, mask, cover(mask)).total().backward()
+    assert (answer.iou.grad != 0).all() and answer.iou.grad[0, 0] < 0 < answer.iou.grad[0, 1]
+
+
+def test_an_absent_object_teaches_its_absence_alone():
+    mask = torch.zeros(1, 16, 16, dtype=torch.bool)
+    answer = answers(torch.randn(1, 16, 16))
+    losses = answer_loss(answer, mask, cover(mask))
+    losses.total().backward()
+    assert losses.focal == losses.dice == losses.iou == 0
+    assert answer.object_score.grad > 0 and not answer.logits.grad.any()
+
+
+def test_an_object_taken_for_absent_is_taught_to_be_visible_and_costs_a_finite_amount():
+    mask = truth()
+    answer = answers(torch.full((1, 16, 16), ABSENT_LOGIT), score=-3.0)
+    losses = answer_loss(answer, mask, cover(mask))
+    losses.total().backward()
+    assert losses.total() < 10 and answer.object_score.grad < 0
+
+
+def test_masks_are_compared_at_the_side_of_the_truth_given():
+    mask = truth(32)
+    coarse = torch.nn.functional.avg_pool2d(good(mask)[:, None], 2)[:, 0]
+    assert answer_loss(answers(coarse), mask, cover(mask)).dice < 0.2
