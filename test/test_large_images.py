@@ -1,10 +1,12 @@
+import os
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 
 from sam2_ros.large_images import make_room, profile_path
 
-VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_BUILTIN_TRANSPORTS", "ROS_DISTRO")
+VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_BUILTIN_TRANSPORTS",
+             "ROS_DISTRO")
 
 
 @pytest.fixture
@@ -16,14 +18,14 @@ def environment(monkeypatch):
 
 
 def test_the_profile_is_found_and_gives_room_for_a_4k_image():
-    sizes = [int(element.text) for element in ElementTree.parse(profile_path()).iter() if element.tag.endswith("segment_size")]
+    elements = ElementTree.parse(profile_path()).iter()
+    sizes = [int(element.text) for element in elements if element.tag.endswith("segment_size")]
     assert sizes and min(sizes) >= 3840 * 2160 * 3
 
 
 @pytest.mark.parametrize("distribution, variable", [
     (None, VARIABLES[0]), ("kilted", VARIABLES[0]), ("jazzy", VARIABLES[1]), ("humble", VARIABLES[1])])
 def test_the_profile_is_set_where_this_fast_dds_reads_it(environment, distribution, variable):
-    import os
     if distribution:
         environment.setenv("ROS_DISTRO", distribution)
     assert make_room() == profile_path()
@@ -33,7 +35,6 @@ def test_the_profile_is_set_where_this_fast_dds_reads_it(environment, distributi
 
 @pytest.mark.parametrize("variable", VARIABLES[:3])
 def test_what_the_user_has_chosen_stays(environment, variable):
-    import os
     environment.setenv(variable, "the user's own")
     assert make_room() is None
     assert [name for name in VARIABLES if os.environ.get(name)] == [variable]

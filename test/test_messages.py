@@ -162,7 +162,11 @@ def test_pixels_are_those_of_cv_bridge(encoding):
     named = {"8UC1": "mono8", "8UC3": "bgr8", "8UC4": "bgra8", "16UC1": "mono16", "16UC3": "bgr16", "16UC4": "bgra16",
              "uyvy": "yuv422", "yuyv": "yuv422_yuy2"}
     known = Shape(**{**vars(message), "encoding": named.get(encoding, encoding)})
-    assert (bridge.imgmsg_to_cv2(known, "rgb8") == frame_from(message).image).all()
+    try:
+        theirs = bridge.imgmsg_to_cv2(known, "rgb8")
+    except KeyError:
+        pytest.skip("a port of cv_bridge that does not know this encoding")
+    assert (theirs == frame_from(message).image).all()
 
 
 # -- what cannot be an image ---------------------------------------------------------------------
@@ -234,7 +238,8 @@ def test_colours_that_were_not_swapped_before_compression_are_not_swapped_back(i
     assert (frame_from_compressed(compressed(rgb, ".png", image_format)).image == rgb).all()
 
 
-@pytest.mark.parametrize("image_format", ["jpeg", "jpg", "rgb8; jpeg compressed bgr8", "bayer_rggb8; jpeg compressed bgr8"])
+@pytest.mark.parametrize("image_format", [
+    "jpeg", "jpg", "rgb8; jpeg compressed bgr8", "bayer_rggb8; jpeg compressed bgr8"])
 def test_a_red_jpeg_is_red(image_format):
     red = np.zeros((16, 16, 3), np.uint8)
     red[:, :, 2] = 255  # BGR

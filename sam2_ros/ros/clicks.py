@@ -77,7 +77,7 @@ class Clicks:
         try:
             return moved(position, self._buffer.lookup_transform(target, header.frame_id, when).transform)
         except tf2_ros.TransformException as error:
-            raise InvalidPrompt(f"a click in frame {header.frame_id!r} cannot be seen from the camera: {error}") from error
+            raise InvalidPrompt(f"a click in frame {header.frame_id!r} has no way to the camera: {error}") from error
 
     def _on_info(self, message: CameraInfo) -> None:
         self._info = message
@@ -131,7 +131,7 @@ def _distorted(position: np.ndarray, camera: np.ndarray, lens: np.ndarray, model
             pixel, _ = function(position.reshape(1, 1, 3), nothing, nothing, camera, lens)
             return tuple(pixel.reshape(2))
     except cv2.error as error:
-        raise InvalidPrompt(f"camera_info's {len(lens)} coefficients of {model!r} cannot be used: {error.err}") from error
+        raise InvalidPrompt(f"{len(lens)} lens coefficients of {model!r} cannot be used: {error.err}") from error
     u, v, w = camera @ position
     return u / w, v / w
 

@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import rclpy
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
@@ -23,6 +24,7 @@ from rclpy.utilities import remove_ros_args
 from sam2_ros import checkpoint
 from sam2_ros.errors import Sam2RosError
 from sam2_ros.large_images import make_room
+from sam2_ros.model.sam2 import SAM2
 from sam2_ros.ros import clicks, detections
 from sam2_ros.ros.camera import Camera
 from sam2_ros.ros.parameters import Parameters
@@ -32,6 +34,7 @@ from sam2_ros.ros.session import Session
 from sam2_ros.ros.status import Status
 from sam2_ros.ros.worker import QUIET, Worker
 from sam2_ros.tracker import Tracker, use_threads
+from sam2_ros.types import Frame, Prompt
 
 #: Seconds between looks at what is published.
 LOOK = 0.25
@@ -49,7 +52,17 @@ def make_tracker(parameters: Parameters) -> tuple[Tracker, str]:
     model = checkpoint.load(settings.model, settings.device)
     size, device = model.size, next(model.parameters()).device
     version = "2.1" if size.version_2_1 else "2.0"
+    if device.type != "cpu":
+        warm_up(model)
     return Tracker(model, parameters.tracker), f"SAM {version} {size.name} at {size.image_size} pixels on {device}"
+
+
+def warm_up(model: SAM2) -> None:
+    """Go through every part of ``model`` once: a GPU's first pass takes seconds, better before the first image."""
+    tracker = Tracker(model)
+    for stamp in (1, 2):
+        tracker.track(Frame(np.zeros((64, 64, 3), np.uint8), stamp))
+        tracker.prompt(Prompt("anything", points=np.array([[32, 32]]), labels=np.array([1])))
 
 
 class Node(RosNode):
@@ -72,8 +85,8 @@ class Node(RosNode):
         self.create_timer(LOOK, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.worker.start()
         self.get_logger().info(
-            f"ready: {description}; images from {self.camera.topics['raw']} "
-            f"({self.parameters.node.image_transport}), prompts on {self.prompts.topic}, masks on {replies.masks_topic}")
+            f"ready: {description}; images from {self.camera.topics['raw']} ({self.parameters.node.image_transport}), "
+            f"prompts on {self.prompts.topic}, masks on {replies.masks_topic}")
 
     def close(self) -> None:
         """End the worker; call it before the node is destroyed."""

@@ -47,8 +47,9 @@ class Prompts:
         subscription = node.create_subscription(PromptMessage, "~/prompt", self._on_prompt, BURST)
         #: Fully qualified, for sentences.
         self.topic = subscription.topic_name
-        for kind, name, answer in ((PromptService, "prompt", self._answer_prompt), (Remove, "remove", self._answer_remove),
-                                   (Trigger, "reset", self._answer_reset), (List, "list", self._answer_list)):
+        services = ((PromptService, "prompt", self._answer_prompt), (Remove, "remove", self._answer_remove),
+                    (Trigger, "reset", self._answer_reset), (List, "list", self._answer_list))
+        for kind, name, answer in services:
             node.create_service(kind, f"~/{name}", answer, qos_profile=BURST, callback_group=group)
 
     # -- topics --------------------------------------------------------------------------------

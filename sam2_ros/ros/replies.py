@@ -59,6 +59,7 @@ class Replies:
 
     @property
     def masks_topic(self) -> str:
+        """Fully qualified, for sentences."""
         return self._masks.topic_name
 
     def publish(self, result: Result) -> None:

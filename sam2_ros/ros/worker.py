@@ -61,6 +61,7 @@ class Worker:
         self._thread = threading.Thread(target=self._run, name="tracker", daemon=True)
 
     def start(self) -> None:
+        """Begin to work; once."""
         self._thread.start()
 
     def stop(self) -> None:

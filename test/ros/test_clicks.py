@@ -51,7 +51,8 @@ def test_a_rectified_image_is_projected_through_p():
 
 def test_the_lens_bends_the_ray_as_opencv_says():
     lens = [-0.3, 0.1, 0.001, -0.002, 0.05]
-    expected, _ = cv2.projectPoints(POSITION[None], np.zeros(3), np.zeros(3), np.reshape(info().k, (3, 3)), np.array(lens))
+    camera = np.reshape(info().k, (3, 3))
+    expected, _ = cv2.projectPoints(POSITION[None], np.zeros(3), np.zeros(3), camera, np.array(lens))
     pixel = project(POSITION, info(d=lens), rectified=False)
     assert pixel == pytest.approx(tuple(expected.reshape(2)))
     assert pixel != pytest.approx((370.0, 210.0), abs=0.1)
@@ -88,7 +89,7 @@ def test_a_camera_without_calibration_is_refused():
 
 
 def test_coefficients_that_opencv_does_not_know_are_refused():
-    with pytest.raises(InvalidPrompt, match="3 coefficients of 'odd'"):
+    with pytest.raises(InvalidPrompt, match="3 lens coefficients of 'odd'"):
         project(POSITION, info(d=[0.1, 0.2, 0.3], distortion_model="odd"), rectified=False)
 
 

@@ -273,8 +273,8 @@ def test_parameters_that_decide_what_is_built_are_fixed(bench, name, value):
 
 
 def test_parameters_are_described_with_their_ranges(bench):
-    answer = bench.call(DescribeParameters, "describe_parameters", names=["visible_margin", "image_transport", "hole_area"])
-    margin, transport, area = answer.descriptors
+    names = ["visible_margin", "image_transport", "hole_area"]
+    margin, transport, area = bench.call(DescribeParameters, "describe_parameters", names=names).descriptors
     assert "logit" in margin.description and margin.floating_point_range[0].to_value == 20.0
     assert transport.additional_constraints == "one of auto, raw, compressed" and transport.read_only
     assert area.integer_range[0].to_value == 4096

@@ -39,7 +39,8 @@ def test_every_field_of_a_tracked_object_is_filled():
 
 
 def test_an_object_out_of_sight_has_no_box_and_no_centre():
-    hidden = track(mask=np.zeros((20, 30), bool), state=State.LOST, occluded=True, object_score=-8.0, frames_since_seen=200)
+    hidden = track(mask=np.zeros((20, 30), bool), state=State.LOST, occluded=True, object_score=-8.0,
+                   frames_since_seen=200)
     message = tracked_object(hidden, header())
     assert (message.state, message.occluded, message.frames_since_seen, message.area) == (2, True, 200, 0)
     assert message.box.x1 == message.centroid.x == 0.0
