@@ -5,13 +5,15 @@ Known layouts, recognised by the names of their folders:
     DAVIS        JPEGImages/[480p/]SEQUENCE/*.jpg          Annotations/[480p/]SEQUENCE/*.png
     YouTube-VOS  the same, with annotations on every fifth picture
     SA-V         JPEGImages_24fps/SEQUENCE/*.jpg           Annotations_6fps/SEQUENCE/OBJECT/*.png
+    COCO         JPEGImages/SEQUENCE/*.jpg                 annotations.json (that of YouTube-VIS)
     pictures     *.jpg, *.png, ... in one folder           none
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +21,7 @@ import cv2
 import numpy as np
 
 from sam2_ros.errors import RecordingError
+from sam2_ros.evaluation import coco_rle
 from sam2_ros.evaluation.events import DEFAULT_RATE, Event, Recording, Truth, stamp_of
 from sam2_ros.evaluation.labels import read_labels
 from sam2_ros.types import Frame
@@ -26,6 +29,7 @@ from sam2_ros.types import Frame
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"}
 VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"}
 _LAYOUTS = (("JPEGImages", "Annotations"), ("JPEGImages_24fps", "Annotations_6fps"))
+_COCO_FILE = "annotations.json"
 _IMAGE_TOPIC, _TRUTH_TOPIC = "image", "truth"
 
 
@@ -33,8 +37,8 @@ _IMAGE_TOPIC, _TRUTH_TOPIC = "image", "truth"
 class PictureFolder(Recording):
     """A folder of pictures in natural order, with label images of the same names or none.
 
-    annotations: folder of label PNGs (one for each picture or for some of them), or of one
-    folder of binary PNGs for each object, or None.
+    annotations: folder of label PNGs (one for each picture or for some of them), folder of one
+    folder of binary PNGs for each object, JSON file with run-length codes, or None.
     """
 
     annotations: Path | None = None
@@ -59,7 +63,7 @@ class PictureFolder(Recording):
     def events(self) -> Iterator[Event]:
         self.lost.clear()
         self._shown.clear()
-        truth_of = _truth_reader(self.annotations)
+        truth_of = _truth_reader(self.annotations, self.path.name)
         for index, path in enumerate(self.pictures):
             image = read_picture(path)
             if image is None:
@@ -153,9 +157,14 @@ def _sequences(images: Path, annotations: Path, rate: float | None) -> list[Pict
     folders = sorted((path for path in images.iterdir() if path.is_dir() and pictures_in(path)), key=_natural)
     if not folders:
         raise RecordingError(f"{images} holds no sequences (folders of pictures)")
-    masks = [annotations / path.name for path in folders]
-    return [PictureFolder(path.name, path, rate=rate, annotations=mask if mask.is_dir() else None)
-            for path, mask in zip(folders, masks, strict=True)]
+    return [PictureFolder(path.name, path, rate=rate, annotations=_annotations_of(path.name, annotations))
+            for path in folders]
+
+
+def _annotations_of(name: str, annotations: Path) -> Path | None:
+    """The masks of a sequence: in its folder of ``annotations``, or in the JSON file beside that."""
+    folder, file = annotations / name, annotations.parent / _COCO_FILE
+    return folder if folder.is_dir() else file if file.is_file() else None
 
 
 def _resolution(folder: Path) -> Path:
@@ -172,15 +181,16 @@ def _annotations_beside(pictures: Path) -> Path | None:
         for depth, parent in enumerate(list(pictures.parents)[:2]):
             if parent.name == images_name:
                 between = parent.relative_to(parent) if depth == 0 else Path(pictures.parent.name)
-                masks = parent.parent / annotations_name / between / pictures.name
-                return masks if masks.is_dir() else None
+                return _annotations_of(pictures.name, parent.parent / annotations_name / between)
     return None
 
 
-def _truth_reader(annotations: Path | None):
-    """A function (picture name, stamp) -> Truth or None for one of the two ways to keep masks."""
+def _truth_reader(annotations: Path | None, sequence: str) -> Callable[[str, int], Truth | None]:
+    """A function (picture name, stamp) -> Truth or None for one of the ways to keep masks."""
     if annotations is None:
         return lambda name, stamp: None
+    if annotations.is_file():
+        return _coco_reader(annotations, sequence)
     objects = sorted((path for path in annotations.iterdir() if path.is_dir() and path.name.isdigit()),
                      key=lambda path: int(path.name))
     if not objects:
@@ -198,6 +208,29 @@ def _labels_truth(path: Path, stamp: int) -> Truth | None:
 def _objects_truth(paths: dict[int, Path], stamp: int) -> Truth | None:
     masks = {number: read_labels(path) > 0 for number, path in paths.items() if path.exists()}
     return Truth(stamp, masks, complete=False) if masks else None
+
+
+def _coco_reader(file: Path, sequence: str) -> Callable[[str, int], Truth | None]:
+    """The same for the run-length codes of one sequence in a COCO file for videos."""
+    try:
+        content = json.loads(file.read_text())
+        video = next((one for one in content["videos"] if Path(one["file_names"][0]).parent.name == sequence), None)
+        if video is None:
+            return lambda name, stamp: None
+        index_of = {Path(path).stem: index for index, path in enumerate(video["file_names"])}
+        tracks = {one.get("object_id", number): one["segmentations"] for number, one in enumerate(
+            (one for one in content["annotations"] if one["video_id"] == video["id"]), start=1)}
+        annotated = set(video.get("annotated", range(len(index_of))))
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise RecordingError(f"{file} is not a COCO file for videos: {error!r}") from error
+
+    def truth_of(name: str, stamp: int) -> Truth | None:
+        index = index_of.get(name)
+        if index not in annotated:
+            return None
+        return Truth(stamp, {number: coco_rle.decode(codes[index]) for number, codes in tracks.items() if codes[index]})
+
+    return truth_of
 
 
 def _natural(path: Path) -> list[tuple[int, int | str]]:

@@ -39,22 +39,11 @@ def page(run: Path) -> str:
     """The report of a run's folder as HTML."""
     result = read_result(run)
     parts = [_head(result, run.name), _overview(result), _all_plots(result, run)]
-    parts += [_sequence(entry, run / "sequences" / folder) for entry, folder in
-              zip(result["sequences"], _folders(result, run))]
+    parts += [_sequence(entry, run / "sequences" / entry["folder"]) for entry in result["sequences"]]
     parts.append(_how(result))
     body = "\n".join(part for part in parts if part)
     return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{_text(run.name)}</title>'
             f'<link rel="icon" href="data:,"><style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n')
-
-
-def _folders(result: Mapping[str, Any], run: Path) -> list[str]:
-    """The folder of each sequence: its name, numbered when several are called the same."""
-    seen: dict[str, int] = {}
-    folders = []
-    for entry in result["sequences"]:
-        seen[entry["name"]] = seen.get(entry["name"], 0) + 1
-        folders.append(entry["name"] if seen[entry["name"]] == 1 else f"{entry['name']}-{seen[entry['name']]}")
-    return folders
 
 
 def _head(result: Mapping[str, Any], name: str) -> str:
@@ -100,7 +89,7 @@ def _all_plots(result: Mapping[str, Any], run: Path) -> str:
               for entry in result["sequences"] if len(entry["curve"]) > 1}
     if len(points) > 8:  # a line for each would be a tangle
         points = {"mean of the sequences": _mean_line(list(points.values()))}
-    timings = [run / "sequences" / folder / "timing.csv" for folder in _folders(result, run)]
+    timings = [run / "sequences" / entry["folder"] / "timing.csv" for entry in result["sequences"]]
     return _image(plots.curve(points, "frames clicked on"), "clicks against J&F") + _image(
         plots.delays(timings), "latency")
 

@@ -44,12 +44,14 @@ class CurvePoint:
 class SequenceResult:
     """One recording.
 
+    folder: name of its folder in the run; the same as its own unless several are called so.
     frames: images in it; tracked: those that were not dropped; annotated: those with truth.
     unprompted: true ids that nobody prompted.  lost, refused: sentences.  image_iou: mean IoU of
     single images by number of clicks.  error: why there is nothing else, or "".
     """
 
     name: str
+    folder: str
     path: str
     error: str = ""
     frames: int = 0

@@ -72,7 +72,8 @@ def work_list(paths: Sequence[Path], template: Job, run: Path, sequences: Sequen
             number += 1
             name = f"{recording.name}-{number}"
         taken.add(name)
-        work.append(dataclasses.replace(template, path=recording.path, folder=run / "sequences" / name))
+        path = recording.path.resolve()
+        work.append(dataclasses.replace(template, path=path, folder=run / "sequences" / name))
     return work
 
 
@@ -180,7 +181,7 @@ def parser() -> argparse.ArgumentParser:
                                   epilog=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = top.add_argument
     add("recordings", type=Path, nargs="+", metavar="BAG|FOLDER|VIDEO", help="a data set is all of its sequences")
-    add("--prompt", choices=PROTOCOLS, default="auto", help="how objects are prompted; auto = as recorded, else by mask")
+    add("--prompt", choices=PROTOCOLS, default="auto", help="how objects are prompted; auto = recorded, else mask")
     add("--clicks", type=int, default=3, metavar="N", help="on each frame of an interactive protocol (%(default)s)")
     add("--budgets", type=_numbers, default=(8,), metavar="N,N", help="frames that may be clicked on; a run for each")
     add("--on-clock", action="store_true", help="drop the frames that this machine is too slow for")

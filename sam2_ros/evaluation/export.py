@@ -1,0 +1,194 @@
+"""The masklets of a run as a data set: the command ``sam2_ros export RUN --format F --out DIR``.
+
+    davis        JPEGImages/SEQUENCE/*.jpg, Annotations/SEQUENCE/*.png, ImageSets/val.txt
+    youtube-vos  the same with meta.json: objects and the images that show them
+    sa-v         JPEGImages_24fps/SEQUENCE/*.jpg, Annotations_6fps/SEQUENCE/OBJECT/*.png
+    coco-rle     JPEGImages/SEQUENCE/*.jpg, annotations.json with run-length codes (COCO for videos)
+
+All of them are read back by ``sam2_ros evaluate``.  Pictures of a folder are copied as they
+are; those of bags and videos become JPEG files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sam2_ros.errors import RecordingError
+from sam2_ros.evaluation import coco_rle, recordings
+from sam2_ros.evaluation.folders import PictureFolder
+from sam2_ros.evaluation.gallery import jpeg
+from sam2_ros.evaluation.labels import LabelWriter, read_labels
+from sam2_ros.evaluation.results import read_result
+from sam2_ros.simulated_user import box_around
+
+FORMATS = ("davis", "youtube-vos", "sa-v", "coco-rle")
+#: SA-V annotates six images of a second.
+SA_V_RATE = 6.0
+JPEG_QUALITY = 95
+
+
+@dataclass
+class Masklets:
+    """One sequence of a run: label images by the name of their picture, and what each id is called."""
+
+    name: str
+    entry: Mapping[str, Any]
+    labels: list[Path]
+    names: dict[int, str] = field(default_factory=dict)
+
+    def recording(self) -> recordings.Recording:
+        """The recording that was evaluated.  Raises RecordingError when it is gone."""
+        return recordings.open(self.entry["path"], **self.entry["topics"])
+
+
+def masklets_of(run: Path) -> list[Masklets]:
+    """The sequences of a run that have label images.  Raises RecordingError when there is none."""
+    result = read_result(run)
+    topics = result["configuration"]["topics"]
+    found = []
+    for entry in result["sequences"]:
+        folder = run / "sequences" / entry["folder"] / "labels"
+        labels = sorted(folder.glob("*.png")) if folder.is_dir() else []
+        if labels:
+            names = {one["id"]: one["name"] for one in entry["objects"]}
+            found.append(Masklets(entry["folder"], {**entry, "topics": topics}, labels, names))
+    if not found:
+        raise RecordingError(f"{run} holds no label images; evaluate with another --prompt than images")
+    return found
+
+
+def export(run: Path, kind: str, out: Path, every: int = 1) -> int:
+    """Write the data set; returns the number of its sequences.
+
+    every: mask of each so many-th image only.  Raises RecordingError.
+    """
+    if kind not in FORMATS:
+        raise RecordingError(f"the format is one of {', '.join(FORMATS)}; got {kind!r}")
+    sequences = masklets_of(run)
+    images = out / ("JPEGImages_24fps" if kind == "sa-v" else "JPEGImages")
+    try:
+        for sequence in sequences:
+            _write_pictures(sequence, images / sequence.name)
+        WRITERS[kind](sequences, out, every)
+    except OSError as error:
+        raise RecordingError(f"cannot write the data set {out}: {error.strerror}") from error
+    return len(sequences)
+
+
+def _write_pictures(sequence: Masklets, folder: Path) -> None:
+    """The pictures of the recording under the names of their label images."""
+    folder.mkdir(parents=True, exist_ok=True)
+    recording = sequence.recording()
+    if isinstance(recording, PictureFolder):
+        wanted = {path.stem for path in sequence.labels}
+        for path in recording.pictures:
+            if path.stem in wanted:
+                shutil.copyfile(path, folder / path.name)
+        return
+    for frame, label in zip(recording, sequence.labels):
+        (folder / f"{label.stem}.jpg").write_bytes(jpeg(frame.image, JPEG_QUALITY))
+
+
+def _write_davis(sequences: Sequence[Masklets], out: Path, every: int) -> None:
+    for sequence in sequences:
+        writer = LabelWriter(out / "Annotations" / sequence.name)
+        for path in sequence.labels[::every]:
+            writer.write(read_labels(path), path.stem)
+    (out / "ImageSets").mkdir(exist_ok=True)
+    (out / "ImageSets" / "val.txt").write_text("".join(f"{sequence.name}\n" for sequence in sequences))
+
+
+def _write_youtube_vos(sequences: Sequence[Masklets], out: Path, every: int) -> None:
+    _write_davis(sequences, out, every)
+    videos = {}
+    for sequence in sequences:
+        shown: dict[int, list[str]] = {}
+        for stem, labels in _label_images(sequence, every):
+            for number in _ids(labels):
+                shown.setdefault(number, []).append(stem)
+        videos[sequence.name] = {"objects": {
+            str(number): {"category": sequence.names.get(number, str(number)), "frames": frames}
+            for number, frames in sorted(shown.items())}}
+    (out / "meta.json").write_text(json.dumps({"videos": videos}, indent=1) + "\n")
+
+
+def _write_sa_v(sequences: Sequence[Masklets], out: Path, every: int) -> None:
+    for sequence in sequences:
+        rate = sequence.recording().rate or SA_V_RATE
+        step = every if every > 1 else max(round(rate / SA_V_RATE), 1)
+        ids = sorted({number for _, labels in _label_images(sequence) for number in _ids(labels)})
+        folder = out / "Annotations_6fps" / sequence.name
+        writers = {number: LabelWriter(folder / f"{index:03d}") for index, number in enumerate(ids)}
+        for stem, labels in _label_images(sequence, step):
+            for number, writer in writers.items():
+                writer.write((labels == number).astype(np.uint8), stem)
+
+
+def _write_coco(sequences: Sequence[Masklets], out: Path, every: int) -> None:
+    videos, annotations, categories = [], [], {}
+    for sequence in sequences:
+        files = {path.stem: f"{sequence.name}/{path.name}" for path in (out / "JPEGImages" / sequence.name).iterdir()}
+        stems = [path.stem for path in sequence.labels]
+        height, width = read_labels(sequence.labels[0]).shape
+        videos.append({"id": len(videos) + 1, "name": sequence.name, "file_names": [files[stem] for stem in stems],
+                       "height": height, "width": width, "length": len(stems),
+                       "annotated": list(range(0, len(stems), every))})
+        for number, masks in _coco_tracks(sequence, every).items():
+            category = categories.setdefault(sequence.names.get(number, str(number)), len(categories) + 1)
+            annotations.append({
+                "id": len(annotations) + 1, "video_id": len(videos), "object_id": number, "category_id": category,
+                "iscrowd": 0, **{key: [masks[stem][key] if stem in masks else None for stem in stems]
+                                 for key in ("segmentations", "areas", "bboxes")}})
+    listed = [{"id": number, "name": name} for name, number in categories.items()]
+    text = json.dumps({"videos": videos, "categories": listed, "annotations": annotations})
+    (out / "annotations.json").write_text(text + "\n")
+
+
+def _coco_tracks(sequence: Masklets, every: int) -> dict[int, dict[str, dict[str, Any]]]:
+    """Code, area and box of each object by its id and the picture."""
+    tracks: dict[int, dict[str, dict[str, Any]]] = {}
+    for stem, labels in _label_images(sequence, every):
+        for number in _ids(labels):
+            tracks.setdefault(number, {})[stem] = _coco_mask(labels == number)
+    return dict(sorted(tracks.items()))
+
+
+def _coco_mask(mask: np.ndarray) -> dict[str, Any]:
+    x0, y0, x1, y1 = box_around(mask)
+    return {"segmentations": coco_rle.encode(mask), "areas": int(mask.sum()),
+            "bboxes": [x0, y0, x1 - x0 + 1, y1 - y0 + 1]}
+
+
+def _label_images(sequence: Masklets, every: int = 1) -> Iterator[tuple[str, np.ndarray]]:
+    for path in sequence.labels[::every]:
+        yield path.stem, read_labels(path)
+
+
+def _ids(labels: np.ndarray) -> list[int]:
+    return [int(number) for number in np.unique(labels) if number]
+
+
+WRITERS = {"davis": _write_davis, "youtube-vos": _write_youtube_vos, "sa-v": _write_sa_v, "coco-rle": _write_coco}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """``sam2_ros export``."""
+    parser = argparse.ArgumentParser(prog="sam2_ros export", description="Write the masklets of a run as a data set.",
+                                     epilog=__doc__.partition("\n\n")[2],
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a sam2_ros evaluate")
+    parser.add_argument("--format", choices=FORMATS, required=True)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the data set is written")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="masks of every N-th image (%(default)s)")
+    parsed = parser.parse_args(arguments)
+    count = export(parsed.run, parsed.format, parsed.out, parsed.every)
+    print(f"{count} sequences in {parsed.out}")
+    return 0

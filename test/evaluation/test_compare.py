@@ -1,0 +1,56 @@
+import json
+
+import pytest
+
+from sam2_ros.errors import InvalidInput, RecordingError
+from sam2_ros.evaluation import compare, run
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Two runs over the same objects, the second two points better, and one of other rules."""
+    def write(name, scores, rules="davis"):
+        sequences = [{"name": sequence, "objects": [{"id": number, "j_and_f": value} for number, value in objects]}
+                     for sequence, objects in scores.items()]
+        (tmp_path / name).mkdir()
+        configuration = {"rules": {"name": rules}, "prompt": "mask", "on_clock": False}
+        (tmp_path / name / "result.json").write_text(json.dumps({"sequences": sequences, "configuration": configuration}))
+        return str(tmp_path / name)
+
+    return [write("old", {"a": [(1, 50.0), (2, 60.0)], "b": [(1, 70.0)]}),
+            write("new", {"a": [(1, 53.0), (2, 61.0)], "b": [(1, 72.0), (2, 9.0)]}),
+            write("other", {"b": [(1, 70.0)]}, rules="sa-v")]
+
+
+def test_objects_are_paired_and_means_are_over_the_shared_ones(runs):
+    first, second = (compare.scores_of(compare.read_result(compare.Path(path))) for path in runs[:2])
+    (result,) = compare.compare(first, {"new": second})
+    assert result.difference.mean == pytest.approx(2.0)
+    assert result.sequences == {"a": 2.0, "b": 2.0}
+    assert (result.shared, result.unshared) == (3, 1)
+    assert result.difference.low == pytest.approx(1.0) and result.difference.high == pytest.approx(3.0)
+
+
+def test_the_command_prints_a_table_and_what_makes_runs_incomparable(runs, capsys):
+    assert compare.main(runs) == 0
+    out = capsys.readouterr().out
+    assert "| **all objects** | 60.0 | 62.0 (+2.0) | 70.0 (+0.0) |" in " ".join(out.split())
+    assert "note: old has rules davis, other has sa-v" in out
+    assert "note: 1 objects are only in old or only in new" in out
+
+
+def test_one_run_is_nothing_to_compare(runs):
+    with pytest.raises(InvalidInput, match="two or more"):
+        compare.main(runs[:1])
+
+
+def test_a_folder_that_is_no_run_is_refused(runs, tmp_path):
+    with pytest.raises(RecordingError, match="give the folder of an evaluation"):
+        compare.main([runs[0], str(tmp_path / "nothing")])
+
+
+def test_the_same_run_twice_differs_by_nothing(tmp_path, data_set, capsys):
+    run.main([str(data_set), "--model", "first-mask", "--out", str(tmp_path / "runs"), "--name", "run"])
+    capsys.readouterr()
+    compare.main([str(tmp_path / "runs" / "run")] * 2)
+    assert "+0.0 to +0.0" in capsys.readouterr().out

@@ -1,0 +1,82 @@
+import json
+
+import numpy as np
+import pytest
+from evaluation.bags import labels, picture, write_bag
+
+from sam2_ros.errors import RecordingError
+from sam2_ros.evaluation import export, recordings, run
+from sam2_ros.evaluation.events import Truth
+from sam2_ros.evaluation.export import FORMATS
+
+
+@pytest.fixture
+def finished(tmp_path, data_set):
+    """A run over a data set whose masks are known: those of the first image."""
+    run.main([str(data_set), "--model", "first-mask", "--out", str(tmp_path / "runs"), "--name", "run"])
+    return tmp_path / "runs" / "run"
+
+
+def truths(recording):
+    return {event.content.stamp: event.content for event in recording.events() if isinstance(event.content, Truth)}
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_is_read_back_with_its_pictures_and_masks(tmp_path, finished, kind):
+    assert export.main([str(finished), "--format", kind, "--out", str(tmp_path / "out")]) == 0
+    found = recordings.find(tmp_path / "out")
+    assert [recording.name for recording in found] == ["long", "short"]
+    for recording, count in zip(found, (9, 5)):
+        frames = list(recording)
+        assert len(frames) == count
+        assert all((frame.image == picture(index)).all() for index, frame in enumerate(frames))
+        step = 4 if kind == "sa-v" else 1  # 6 of 24 images a second
+        read = truths(recording)
+        assert list(read) == [frame.stamp for frame in frames[::step]]
+        assert all((truth.masks[1] == labels(0)).all() and list(truth.masks) == [1] for truth in read.values())
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_what_is_written_can_be_evaluated(tmp_path, finished, kind):
+    export.export(finished, kind, tmp_path / "out")
+    run.main([str(tmp_path / "out"), "--model", "first-mask", "--rules", "every-frame", "--out", str(tmp_path / "again"),
+              "--name", "run"])
+    result = json.loads((tmp_path / "again" / "run" / "result.json").read_text())
+    assert (result["j_and_f"], result["objects"]) == (100.0, 2)
+
+
+def test_only_some_images_are_annotated_when_asked_for(tmp_path, finished):
+    for kind in ("davis", "coco-rle"):
+        export.export(finished, kind, tmp_path / kind, every=4)
+        assert len(truths(recordings.open(tmp_path / kind / "JPEGImages" / "long"))) == 3
+
+
+def test_youtube_vos_lists_the_images_that_show_each_object(tmp_path, finished):
+    export.export(finished, "youtube-vos", tmp_path / "out")
+    meta = json.loads((tmp_path / "out" / "meta.json").read_text())
+    assert meta["videos"]["short"]["objects"] == {
+        "1": {"category": "1", "frames": [f"{index:05d}" for index in range(5)]}}
+
+
+def test_a_bag_becomes_a_data_set_with_the_names_of_its_objects(tmp_path):
+    bag = write_bag(tmp_path / "bag", count=6)
+    run.main([str(bag), "--prompt", "recorded", "--model", "first-mask", "--out", str(tmp_path / "runs"), "--name", "run"])
+    export.export(tmp_path / "runs" / "run", "youtube-vos", tmp_path / "out")
+    meta = json.loads((tmp_path / "out" / "meta.json").read_text())
+    assert meta["videos"]["bag"]["objects"]["1"]["category"] == "square"
+    frames = list(recordings.open(tmp_path / "out"))
+    assert len(frames) == 6
+    assert np.abs(frames[3].image.astype(int) - picture(3)).mean() < 5, "JPEG"
+
+
+def test_a_run_without_label_images_is_refused(tmp_path, data_set, weights):
+    run.main([str(data_set), "--model", str(weights), "--prompt", "images", "--every", "99",
+              "--out", str(tmp_path / "runs"), "--name", "run"])
+    with pytest.raises(RecordingError, match="no label images"):
+        export.export(tmp_path / "runs" / "run", "davis", tmp_path / "out")
+
+
+def test_a_recording_that_is_gone_is_said(tmp_path, finished, data_set):
+    data_set.rename(tmp_path / "moved")
+    with pytest.raises(RecordingError, match="does not exist"):
+        export.export(finished, "davis", tmp_path / "out")
