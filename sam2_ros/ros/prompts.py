@@ -23,10 +23,11 @@ from sam2_ros.msg import Prompt as PromptMessage
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.replies import mask_image, tracked_object
 from sam2_ros.ros.session import Applied, Detection
-from sam2_ros.ros.worker import Worker
+from sam2_ros.ros.worker import QUIET, Worker
 from sam2_ros.srv import List, Remove
 from sam2_ros.srv import Prompt as PromptService
 
+DETECTIONS = "detections"
 #: Service calls that may wait for the tracker at the same time; more are refused.
 WAITING_CALLS = 12
 #: Threads of the executor: those that wait, and some for everything else.
@@ -60,7 +61,7 @@ class Prompts:
 
     def detections(self, found: list[Detection], stamp: int) -> None:
         """Boxes that a detector found on the image of ``stamp``."""
-        self._send("detections", lambda: self._worker.session.detections(found, stamp), stamp)
+        self._send(DETECTIONS, lambda: self._worker.session.detections(found, stamp), stamp)
 
     def _on_prompt(self, message: PromptMessage) -> None:
         try:
@@ -81,6 +82,9 @@ class Prompts:
 
     def _log(self, kind: str, done: Future) -> None:
         error = done.exception()
+        if error is not None and kind == DETECTIONS:  # these come many times a second
+            self._logger.warning(f"{kind} refused: {error}", throttle_duration_sec=QUIET)
+            return
         if error is not None:
             self._logger.warning(f"{kind} refused: {error}")
             return

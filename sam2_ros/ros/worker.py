@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sam2_ros.errors import Sam2RosError, Unanswered
-from sam2_ros.ros.mailbox import MAX_REQUESTS, Mailbox, Request, Turn
+from sam2_ros.ros.mailbox import MAX_REQUESTS, Mailbox, Request
 from sam2_ros.ros.session import Session, View
 
 #: The same complaint about images is repeated at most once in so many seconds.
@@ -92,18 +92,17 @@ class Worker:
 
     def _run(self) -> None:
         while (turn := self._mailbox.take(self._patience())) is not None:
-            started = time.perf_counter()
+            started, before = time.perf_counter(), self.session.view
             self._accept(turn.requests)
             self._dropped += turn.dropped
             self.counts.dropped += turn.dropped
-            changed = False
             # The very first image goes before the prompts that came with it: they are made on it.
             if turn.image is None or self.session.newest is not None:
-                changed = self._do_requests()
+                self._do_requests()
             if turn.image is not None:
-                changed |= self._do_image(turn)
-                changed |= self._do_requests()
-            if changed:
+                self._do_image(turn.image)
+                self._do_requests()
+            if self.session.view is not before:
                 self._report(started)
 
     def _patience(self) -> float | None:
@@ -119,15 +118,14 @@ class Worker:
             else:
                 _refuse(request, Unanswered(f"{MAX_REQUESTS} requests wait for images already; send it again later"))
 
-    def _do_requests(self) -> bool:
-        """Do the requests that are due, in their order; whether there was one."""
+    def _do_requests(self) -> None:
+        """Do the requests that are due, in their order."""
         newest = self.session.newest
         due = [request for request in self._waiting if request.is_due(newest)]
         self._waiting = [request for request in self._waiting if request not in due]
         for request in due:
             if request.answer.set_running_or_notify_cancel():
                 self._do(request)
-        return bool(due)
 
     def _do(self, request: Request) -> None:
         try:
@@ -138,22 +136,21 @@ class Worker:
             self._logger.error(f"a request failed unexpectedly:\n{traceback.format_exc()}")
             request.answer.set_exception(Unanswered(f"the request failed unexpectedly: {error!r}"))
 
-    def _do_image(self, turn: Turn) -> bool:
+    def _do_image(self, message: Any) -> None:
         try:
-            went_back = self.session.track(turn.image)
+            went_back = self.session.track(message)
         except Sam2RosError as error:
             self.counts.refused += 1
             self._logger.warning(f"image refused: {error}", throttle_duration_sec=QUIET)
-            return False
+            return
         except Exception:  # a defect must not end the thread
             self.counts.refused += 1
             self._logger.error(f"an image failed unexpectedly:\n{traceback.format_exc()}", throttle_duration_sec=QUIET)
-            return False
+            return
         self.counts.processed += 1
         if went_back:
             self._logger.info(f"image stamps went back by {went_back / 1e9:.3f} s (a looped bag?): older images "
                               "cannot be prompted any more, the objects live on")
-        return True
 
     def _report(self, started: float) -> None:
         result = Result(self.session.view, time.perf_counter() - started, self._dropped)

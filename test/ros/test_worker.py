@@ -113,6 +113,18 @@ def test_a_correction_is_published_although_no_new_image_comes(worker):
     assert stamp_of(worker.results[1].view) == 5 and worker.results[1].dropped == 0
 
 
+def test_a_request_that_changes_nothing_is_not_published(worker):
+    worker.start()
+    worker.put_image(image(5))
+    wait_for(worker, 5)
+    with pytest.raises(InvalidInput):
+        worker.ask(lambda: worker.session.forget("nobody")).result(LONG)
+    assert worker.ask(lambda: worker.session.detections([], 0)).result(LONG) == []
+    worker.put_image(image(6))
+    wait_for(worker, 6)
+    assert len(worker.results) == 2
+
+
 def test_a_defect_in_one_request_does_not_end_the_thread(worker):
     worker.start()
     with pytest.raises(Unanswered, match="ZeroDivisionError"):
