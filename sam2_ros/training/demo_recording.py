@@ -1,11 +1,11 @@
 """Makes the recording that ships for the demo: ``python -m sam2_ros.training.demo_recording FOLDER``.
 
-A fixed camera watches a table.  The arm reaches for a carton, hides the mug behind its hand
-while it grasps, lifts and carries the carton, pushes the duck, and goes back.
+A fixed camera watches a table.  The arm grasps a carton, lifts and carries it, then hides the
+can entirely, and the duck nearly, while it pushes the duck, and goes back.
 
-The folder gets ``color/00000.jpg`` ..., ``masks.npz`` (``masks`` (T, H, W) uint8, values as
-in recording.json), ``depth.npz`` of one frame in ten (millimetres), ``camera_info.json`` and
-``recording.json``.
+The folder gets pictures and label images in the layout of DAVIS (``JPEGImages/table``,
+``Annotations/table``, values as in recording.json), ``depth.npz`` of one frame in twenty
+(millimetres), ``camera_info.json`` and ``recording.json``.
 """
 
 from __future__ import annotations
@@ -28,17 +28,21 @@ SIZE = (480, 640)
 FRAME_RATE, FINER = 11.0, 1.5
 #: Stamp of the first picture in nanoseconds: simulation time does not start at zero here, for zero means "unknown".
 FIRST_STAMP = 1_000_000_000
-JPEG_QUALITY = 80
+JPEG_QUALITY = 76
+#: Name of the one sequence.
+SEQUENCE = "table"
+#: One depth image in so many pictures is kept.
+DEPTH_EVERY = 20
 LICENCE = "Apache-2.0, rendered by sam2_ros with pybullet; duck, mug and brick are models of pybullet_data"
 
 
 def things() -> list[Thing]:
     """What lies on the table; the duck, mug and brick are in no training scene."""
     return [
-        Thing("mug", "objects/mug.urdf", (0.25, 0.13), yaw=0.6, colour=(0.75, 0.16, 0.14, 1)),
         Thing("carton", "box", (0.50, -0.08), yaw=0.5, size=(0.055, 0.06, 0.12), picture=_carton()),
-        Thing("duck", "duck_vhacd.urdf", (0.62, 0.07), yaw=2.2),
         Thing("can", "can", (0.56, 0.24), size=(0.062, 0.062, 0.11), picture=_can()),
+        Thing("mug", "objects/mug.urdf", (0.25, 0.13), yaw=0.6, colour=(0.75, 0.16, 0.14, 1)),
+        Thing("duck", "duck_vhacd.urdf", (0.62, 0.07), yaw=2.2),
         Thing("brick", "lego/lego.urdf", (0.36, -0.26), yaw=0.4, scale=1.5, colour=(0.15, 0.3, 0.75, 1)),
     ]
 
@@ -70,30 +74,33 @@ def moves() -> list[Move]:
 
 def make(folder: Path) -> None:
     """Render and write the recording."""
-    (folder / "color").mkdir(parents=True, exist_ok=True)
+    pictures, annotations = folder / "JPEGImages" / SEQUENCE, folder / "Annotations" / SEQUENCE
+    pictures.mkdir(parents=True, exist_ok=True)
+    annotations.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(5)
-    masks, depths, stamps = [], [], []
+    depths = []
     with RobotScene(things(), look()) as scene:
-        names = [*scene.bodies, "arm"]
-        fx, fy, cx, cy = scene.intrinsics(SIZE)
+        names, intrinsics = list(scene.bodies), scene.intrinsics(SIZE)
         for number, shot in enumerate(scene.play(moves(), FRAME_RATE, SIZE, FINER)):
             image = _photographed(shot, random)
-            path = folder / "color" / f"{number:05d}.jpg"
-            cv2.imwrite(str(path), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-            masks.append(shot.label)
-            stamps.append(FIRST_STAMP + round(number * 1e9 / FRAME_RATE))
-            if number % 10 == 0:
+            cv2.imwrite(str(pictures / f"{number:05d}.jpg"), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+            label = np.where(shot.label <= len(names), shot.label, 0)  # the arm is nobody's object here
+            cv2.imwrite(str(annotations / f"{number:05d}.png"), label)
+            if number % DEPTH_EVERY == 0:
                 depths.append(np.round(shot.depth * 1000).astype(np.uint16))
             logger.info("frame %d", number)
-    np.savez_compressed(folder / "masks.npz", masks=np.stack(masks))
-    np.savez_compressed(folder / "depth.npz", depth=np.stack(depths), every=10)
-    objects = [{"id": number, "name": name} for number, name in enumerate(names, start=1)]
-    _write(folder / "recording.json", {"frame_rate": FRAME_RATE, "frames": len(masks), "width": SIZE[1], "height": SIZE[0],
-                                       "stamps": stamps, "objects": objects, "licence": LICENCE})
-    _write(folder / "camera_info.json", {
-        "width": SIZE[1], "height": SIZE[0], "distortion_model": "plumb_bob", "d": [0.0] * 5,
-        "k": [fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0], "r": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
-        "p": [fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0]})
+    np.savez_compressed(folder / "depth.npz", depth=np.stack(depths), every=DEPTH_EVERY)
+    _write(folder / "recording.json", {
+        "frame_rate": FRAME_RATE, "frames": number + 1, "width": SIZE[1], "height": SIZE[0], "first_stamp": FIRST_STAMP,
+        "objects": {str(value): name for value, name in enumerate(names, start=1)}, "licence": LICENCE})
+    _write(folder / "camera_info.json", _camera_info(*intrinsics))
+
+
+def _camera_info(fx: float, fy: float, cx: float, cy: float) -> dict[str, object]:
+    """The fields of sensor_msgs/CameraInfo."""
+    return {"width": SIZE[1], "height": SIZE[0], "distortion_model": "plumb_bob", "d": [0.0] * 5,
+            "k": [fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0], "r": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+            "p": [fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0]}
 
 
 def _photographed(shot: Shot, random: np.random.Generator) -> np.ndarray:
