@@ -14,6 +14,10 @@ COMMANDS = {
     "node": ("sam2_ros.ros.node:main", "track the images of a ROS topic"),
     "segment": ("sam2_ros.offline:main_segment", "segment objects in one picture"),
     "track": ("sam2_ros.offline:main_track", "follow objects through a video, a folder of pictures or a bag"),
+    "evaluate": ("sam2_ros.evaluation.run:main", "turn recordings into numbers and a report"),
+    "compare": ("sam2_ros.evaluation.compare:main", "put evaluations side by side"),
+    "export": ("sam2_ros.evaluation.export:main", "write the masklets of an evaluation as a data set"),
+    "replay": ("sam2_ros.evaluation.result_bag:main", "run the tracker over a recording again, into a new bag"),
     "demo": ("sam2_ros.demo.run:main", "a camera, the node and an operator who clicks, on this machine"),
     "train": ("sam2_ros.training.train:main", "train or fine-tune a model"),
 }

@@ -67,6 +67,7 @@ class Step:
     track_ms, prompt_ms: what tracking and prompting took.  delay_ms: from the frame's arrival
     to its masks, waiting included (offline: what tracking took).
     given: prompts that were applied.  refused: sentences about those that could not be.
+    timed: whether the step was on the clock.
     """
 
     moment: Moment
@@ -77,6 +78,7 @@ class Step:
     delay_ms: float = 0.0
     given: tuple[Given, ...] = ()
     refused: tuple[str, ...] = ()
+    timed: bool = False
 
     @property
     def prompted(self) -> tuple[str, ...]:
@@ -118,12 +120,12 @@ def _on_clock(moments: Iterator[Moment], session: _Session) -> Iterator[Step]:
         start = max(moment.arrival, free)
         if following is not None and following.arrival <= start:
             session.overhear(moment)
-            yield Step(moment, tracks, dropped=True)
+            yield Step(moment, tracks, dropped=True, timed=True)
         else:
             step = session.step(moment)
             free = start + round((step.track_ms + step.prompt_ms) * 1e6)
             tracks = step.tracks
-            yield replace(step, delay_ms=(start - moment.arrival) / 1e6 + step.track_ms)
+            yield replace(step, delay_ms=(start - moment.arrival) / 1e6 + step.track_ms, timed=True)
         moment = following
 
 

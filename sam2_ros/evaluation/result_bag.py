@@ -1,0 +1,125 @@
+"""A bag with new results beside what was recorded: the command ``sam2_ros replay``.
+
+    sam2_ros replay kitchen.mcap --out replayed             every image, as fast as it goes, the same each time
+    sam2_ros replay kitchen.mcap --out replayed --on-clock  as a robot would have had time for
+
+Messages of the recording are copied as they are.  Masks and objects are those that the node
+publishes, with the header of their image; a folder or a video brings its images as messages.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from tqdm import tqdm
+
+from sam2_ros.checkpoint import use_threads
+from sam2_ros.evaluation import recordings
+from sam2_ros.evaluation.bags import IMAGE, OBJECTS, Bag
+from sam2_ros.evaluation.recordings import BagWriter, LabelWriter, Recording
+from sam2_ros.evaluation.replay import Step, replay
+from sam2_ros.evaluation.trackers import Choice, setting
+from sam2_ros.messages import fill_image, seconds_and_rest
+from sam2_ros.types import Track, label_image
+
+#: Where the node publishes, and where results go when the recording holds the node's own.
+NODE, BESIDE = "/sam2_ros", "/sam2_ros_replay"
+
+
+def write_results(steps: Iterable[Step], recording: Recording, writer: BagWriter, labels: LabelWriter | None = None
+                  ) -> tuple[int, int]:
+    """Write the recording and the results of ``steps`` into a bag, and label images; (images, dropped ones).
+
+    On the clock a result is stamped when it was ready; offline when its image came, so that two
+    replays write the same bytes.
+    """
+    topics = {topic.name for topic in recording.source.topics} if isinstance(recording, Bag) else set()
+    prefix = BESIDE if f"{NODE}/objects" in topics or f"{NODE}/masks" in topics else NODE
+    camera = recording.image_topic if isinstance(recording, Bag) else "/camera/image"
+    frame_id, dropped, images, lately = "camera", 0, 0, 0
+    for step in steps:
+        for event in step.moment.events:
+            if event.stored is not None:
+                writer.copy(event)
+        if not isinstance(recording, Bag):
+            writer.write(camera, IMAGE, step.moment.arrival, _image(step.moment.frame.image, step, frame_id))
+        images, dropped, lately = images + 1, dropped + step.dropped, lately + step.dropped
+        if not step.dropped:
+            _write_step(step, writer, prefix, frame_id, lately)
+            lately = 0
+        if labels is not None:
+            name = recording.stem(step.moment.index)
+            labels.write(label_image(step.tracks, step.moment.frame.size), name)
+    return images, dropped
+
+
+def _write_step(step: Step, writer: BagWriter, prefix: str, frame_id: str, dropped: int) -> None:
+    ready = step.moment.arrival + (round(step.delay_ms * 1e6) if step.timed else 0)
+    header = _header(step, frame_id)
+    masks = _image(label_image(step.tracks, step.moment.frame.size), step, frame_id)
+    objects = SimpleNamespace(
+        header=header, objects=[object_message(track, header) for track in step.tracks], dropped_frames=dropped,
+        processing_time=(step.track_ms + step.prompt_ms) / 1e3 if step.timed else 0.0)
+    writer.write(f"{prefix}/masks", IMAGE, ready, masks)
+    writer.write(f"{prefix}/objects", OBJECTS, ready, objects)
+
+
+def object_message(track: Track, header: Any) -> SimpleNamespace:
+    """A track with the fields of a sam2_ros/TrackedObject."""
+    fields = {name: getattr(track, name) for name in (
+        "id", "name", "state", "occluded", "object_score", "predicted_iou", "object_pointer", "area",
+        "frames_since_seen", "prompted_frames")}
+    message = SimpleNamespace(header=header, object_probability=track.probability, **fields)
+    if track.box is not None:
+        message.box = SimpleNamespace(**dict(zip(("x0", "y0", "x1", "y1"), track.box)))
+        message.centroid = SimpleNamespace(**dict(zip("xy", track.centroid)))
+    return message
+
+
+def _image(image: Any, step: Step, frame_id: str) -> Any:
+    return fill_image(SimpleNamespace(header=_header(step, frame_id)), image)
+
+
+def _header(step: Step, frame_id: str) -> SimpleNamespace:
+    """The header of the step's image."""
+    event = next((event for event in step.moment.events if event.content is step.moment.frame), None)
+    if event is not None and event.stored is not None:
+        return event.stored.decode().header
+    seconds, rest = seconds_and_rest(step.moment.frame.stamp)
+    return SimpleNamespace(stamp=SimpleNamespace(sec=seconds, nanosec=rest), frame_id=frame_id)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """``sam2_ros replay``."""
+    parser = argparse.ArgumentParser(prog="sam2_ros replay", description="Run the tracker over a recording again.",
+                                     epilog=__doc__.partition("\n\n")[2],
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("recording", type=Path, metavar="BAG|FOLDER|VIDEO", help="with prompts in it, if objects are to be followed")
+    add("--out", type=Path, required=True, metavar="BAG", help="folder of the new bag")
+    add("--labels", type=Path, metavar="DIR", help="also write label images")
+    add("--on-clock", action="store_true", help="drop the images that this machine is too slow for")
+    add("--model", default="embedded", help="a known name or the path of a checkpoint (%(default)s)")
+    add("--device", default="auto", help="cpu, cuda, ...; auto = a GPU if there is one")
+    add("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the tracker; repeatable")
+    add("--threads", type=int, default=os.cpu_count() or 1, metavar="N", help="of the model on a CPU (%(default)s)")
+    add("--image-topic", default="", metavar="TOPIC", help="the camera's topic in a bag")
+    parsed = parser.parse_args(arguments)
+    recording = recordings.open(parsed.recording, image_topic=parsed.image_topic, more_topics=("*",))
+    use_threads(parsed.threads)
+    choice = Choice(parsed.model, parsed.device, tuple(setting(text) for text in parsed.set))
+    steps = replay(recording, choice.tracker(), on_clock=parsed.on_clock)
+    bar = tqdm(steps, total=recording.frames, unit="image", disable=not sys.stderr.isatty())
+    with BagWriter(parsed.out) as writer:
+        labels = LabelWriter(parsed.labels) if parsed.labels else None
+        images, dropped = write_results(bar, recording, writer, labels)
+    for sentence in recording.lost:
+        print(sentence)
+    print(f"{images} images, {dropped} dropped; results in {parsed.out}")
+    return 0

@@ -1,0 +1,76 @@
+import pytest
+from evaluation.bags import picture, stamp, write_bag
+from rosbags.rosbag2 import Reader
+
+from sam2_ros.evaluation import recordings, result_bag
+from sam2_ros.evaluation.labels import read_labels
+
+
+def run(source, out, weights, *more):
+    return result_bag.main([str(source), "--out", str(out), "--model", str(weights), "--threads", "1", *map(str, more)])
+
+
+def messages(bag):
+    source = recordings.BagSource(bag)
+    return [(one.topic, one.time, one.raw, one.decode()) for one in source.messages({t.name for t in source.topics}, [])]
+
+
+def test_results_lie_beside_what_was_recorded(tmp_path, weights):
+    bag = write_bag(tmp_path / "bag", count=6)
+    assert run(bag, tmp_path / "out", weights) == 0
+    before, after = messages(bag), messages(tmp_path / "out")
+    results = [one for one in after if one[0].startswith("/sam2_ros/")]
+    assert [one[:3] for one in before] == [one[:3] for one in after if one not in results]
+    objects = [decoded for topic, _, _, decoded in results if topic == "/sam2_ros/objects"]
+    assert [len(one.objects) for one in objects] == [1] * 6
+    assert objects[2].objects[0].name == "square" and objects[2].objects[0].id == 1
+    assert [one.header.stamp.sec * 10**9 + one.header.stamp.nanosec for one in objects] == [stamp(i) for i in range(6)]
+    assert {one.header.frame_id for one in objects} == {"camera"}
+    masks = [decoded for topic, _, _, decoded in results if topic == "/sam2_ros/masks"]
+    assert (masks[0].encoding, masks[0].height, masks[0].width) == ("mono8", 48, 64)
+    assert len(objects[0].objects[0].object_pointer) > 8
+
+
+def test_two_replays_write_the_same_bytes(tmp_path, weights):
+    bag = write_bag(tmp_path / "bag", count=6)
+    for name in ("first", "second"):
+        run(bag, tmp_path / name / "out", weights, "--labels", tmp_path / name / "labels")
+    first, second = tmp_path / "first", tmp_path / "second"
+    for file in ("out/out.mcap", "out/metadata.yaml", *(f"labels/{index:05d}.png" for index in range(6))):
+        assert (first / file).read_bytes() == (second / file).read_bytes()
+
+
+def test_the_results_of_a_live_run_are_kept_apart_from_new_ones(tmp_path, weights):
+    run(write_bag(tmp_path / "bag", count=3), tmp_path / "live", weights)
+    run(tmp_path / "live", tmp_path / "again", weights, "--image-topic", "/camera/image")
+    topics = {topic for topic, *_ in messages(tmp_path / "again")}
+    assert {"/sam2_ros/masks", "/sam2_ros_replay/masks"} <= topics
+
+
+def test_on_the_clock_results_are_stamped_when_they_were_ready(tmp_path, weights):
+    run(write_bag(tmp_path / "bag", count=5), tmp_path / "out", weights, "--on-clock")
+    arrivals = {stamp(index): stamp(index) + 1 for index in range(5)}
+    for topic, time, _, decoded in messages(tmp_path / "out"):
+        if topic == "/sam2_ros/objects":
+            assert time > arrivals[decoded.header.stamp.sec * 10**9 + decoded.header.stamp.nanosec]
+            assert decoded.processing_time > 0
+
+
+def test_a_folder_of_pictures_becomes_a_bag(tmp_path, weights, data_set):
+    run(data_set / "JPEGImages" / "short", tmp_path / "out", weights)
+    frames = list(recordings.open(tmp_path / "out"))
+    assert all((frame.image == picture(index)).all() for index, frame in enumerate(frames))
+    with Reader(tmp_path / "out") as reader:
+        assert {connection.topic: connection.msgcount for connection in reader.connections} == {
+            "/camera/image": 5, "/sam2_ros/masks": 5, "/sam2_ros/objects": 5}
+
+
+def test_label_images_have_the_size_of_the_pictures(tmp_path, weights):
+    run(write_bag(tmp_path / "bag", count=2), tmp_path / "out", weights, "--labels", tmp_path / "labels")
+    assert read_labels(tmp_path / "labels" / "00001.png").shape == (48, 64)
+
+
+def test_a_missing_recording_leaves_no_bag_behind(tmp_path, weights):
+    with pytest.raises(Exception, match="does not exist"):
+        run(tmp_path / "nothing", tmp_path / "out", weights)
+    assert not (tmp_path / "out").exists()
