@@ -16,10 +16,10 @@ SOURCES = sorted(path for path in (ROOT / "sam2_ros").rglob("*.py")
 INTERFACES = sorted([*ROOT.glob("msg/*.msg"), *ROOT.glob("srv/*.srv")])
 
 #: rosdep key of an imported module, where it is not the module's own name; None = pip only.
-ROSDEP = {"numpy": "python3-numpy", "cv2": "python3-opencv", "torch": "python3-torch", "tqdm": "python3-tqdm",
-          "yaml": "python3-yaml", "rosbags": "python3-rosbags-pip", "ament_index_python": "rclpy",
+ROSDEP = {"numpy": "python3-numpy", "cv2": "python3-opencv", "tqdm": "python3-tqdm",
+          "yaml": "python3-yaml", "tf2_ros": "tf2_ros_py",
           "builtin_interfaces": "rclpy", "rcl_interfaces": "rclpy", "rosgraph_msgs": "rclpy",
-          "safetensors": None}
+          "torch": None, "safetensors": None, "rosbags": None}
 #: Rooms whose libraries are extras of the pip package, see pyproject.toml.
 EXTRAS = ("training", "evaluation")
 
