@@ -32,7 +32,7 @@ from sam2_ros.ros.prompts import THREADS, Prompts
 from sam2_ros.ros.replies import Replies
 from sam2_ros.ros.session import Session
 from sam2_ros.ros.status import Status
-from sam2_ros.ros.worker import QUIET, Worker
+from sam2_ros.ros.worker import QUIET, Result, Worker
 from sam2_ros.tracker import Tracker, use_threads
 from sam2_ros.types import Frame, Prompt
 
@@ -73,8 +73,8 @@ class Node(RosNode):
         super().__init__("sam2_ros")
         self.parameters = Parameters(self)
         tracker, description = make(self.parameters)
-        replies = Replies(self, self.parameters)
-        self.worker = Worker(Session(tracker, self.parameters), replies.publish, self.get_logger())
+        self.replies = Replies(self, self.parameters)
+        self.worker = Worker(Session(tracker, self.parameters), self._publish, self.get_logger())
         self.prompts = Prompts(self, self.parameters, self.worker)
         self.camera = Camera(self, self.parameters, self.worker.put_image)
         self.clicks = clicks.Clicks(self, self.parameters, self.camera, self.prompts.click)
@@ -86,11 +86,18 @@ class Node(RosNode):
         self.worker.start()
         self.get_logger().info(
             f"ready: {description}; images from {self.camera.topics['raw']} ({self.parameters.node.image_transport}), "
-            f"prompts on {self.prompts.topic}, masks on {replies.masks_topic}")
+            f"prompts on {self.prompts.topic}, masks on {self.replies.masks_topic}")
 
     def close(self) -> None:
         """End the worker; call it before the node is destroyed."""
         self.worker.stop()
+
+    def _publish(self, result: Result) -> None:
+        try:
+            self.replies.publish(result)
+        except Exception:
+            if self.context.ok():  # else ROS has shut down beneath the worker, and nobody listens any more
+                raise
 
     def _look(self) -> None:
         self.camera.look()

@@ -57,7 +57,6 @@ class Worker:
         self._mailbox = Mailbox()
         self._waiting: list[Request] = []
         self._dropped = 0  # since the last result
-        self._stopping = False
         self._thread = threading.Thread(target=self._run, name="tracker", daemon=True)
 
     def start(self) -> None:
@@ -66,7 +65,6 @@ class Worker:
 
     def stop(self) -> None:
         """Finish the turn at hand, refuse what waits, and end the thread."""
-        self._stopping = True
         left = self._mailbox.close()
         if self._thread.ident is not None:
             self._thread.join()
@@ -159,9 +157,8 @@ class Worker:
         try:
             self._publish(result)
             self._dropped = 0
-        except Exception:
-            if not self._stopping:  # publishers are gone once ROS shuts down
-                self._logger.error(f"publishing failed:\n{traceback.format_exc()}", throttle_duration_sec=QUIET)
+        except Exception:  # a defect must not end the thread
+            self._logger.error(f"publishing failed:\n{traceback.format_exc()}", throttle_duration_sec=QUIET)
 
 
 def _refuse(request: Request, error: Sam2RosError) -> None:

@@ -71,8 +71,11 @@ def start():
 
     yield run
     for process in running:
-        process.child.kill()
-        process.wait()
+        try:  # killed at once they would leave their shared memory behind
+            process.end()
+        except subprocess.TimeoutExpired:
+            process.child.kill()
+            process.wait()
 
 
 @contextlib.contextmanager

@@ -1,0 +1,126 @@
+"""Publish recorded messages again, at their own times, with /clock: for a node that is running."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node as RosNode
+from rclpy.qos import QoSProfile
+from rosgraph_msgs.msg import Clock
+
+from sam2_ros.large_images import make_room
+
+#: /clock is published at least this often while nothing else is, seconds.
+TICK = 0.02
+#: Messages that a publisher keeps for a slow subscriber.
+DEPTH = 50
+#: So many looks in a row, a twentieth of a second apart, must find everybody connected.
+SETTLED = 8
+#: Seconds for the last message to arrive before its publisher is gone.
+DRAIN = 0.5
+
+
+class Recorded(Protocol):
+    """One message of a bag: time in nanoseconds, topic, type, serialised bytes."""
+
+    time: int
+    topic: str
+    type: str
+    raw: bytes
+
+
+@dataclass
+class Player:
+    """Plays messages into ROS; ``published`` counts them.
+
+    rate: 2 is twice as fast as recorded.  clock: whether the recorded time goes out on /clock.
+    """
+
+    node: RosNode
+    rate: float = 1.0
+    clock: bool = True
+    published: int = 0
+    unreadable: set[str] = field(default_factory=set)
+    _publishers: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._clock = self.node.create_publisher(Clock, "/clock", QoSProfile(depth=1)) if self.clock else None
+
+    def announce(self, topics: Iterable[tuple[str, str]]) -> None:
+        """Create the publishers of (topic, type) pairs, so that subscribers find them before the first message."""
+        for topic, kind in topics:
+            package, _, name = kind.partition("/msg/")
+            try:
+                message_type = getattr(importlib.import_module(f"{package}.msg"), name)
+            except (ImportError, AttributeError):
+                self.unreadable.add(topic)
+                self.node.get_logger().warning(f"{topic} is not played: its type {kind} is not installed here")
+                continue
+            self._publishers[topic] = self.node.create_publisher(message_type, topic, QoSProfile(depth=DEPTH))
+
+    def wait(self, topic: str, seconds: float) -> bool:
+        """Wait until somebody hears ``topic``, and every other topic that somebody asks for; whether it came to that."""
+        deadline, ready = time.monotonic() + seconds, 0
+        while time.monotonic() < deadline and ready < SETTLED:
+            heard = topic not in self._publishers or self._publishers[topic].get_subscription_count()
+            ready = ready + 1 if heard and all(map(self._is_connected, self._publishers.values())) else 0
+            time.sleep(0.05)
+        return ready == SETTLED
+
+    def _is_connected(self, publisher: Any) -> bool:
+        """Whether the subscribers that the graph knows are connected already."""
+        return publisher.get_subscription_count() >= self.node.count_subscribers(publisher.topic_name)
+
+    def play(self, messages: Iterable[Recorded], running: Callable[[], bool] = lambda: True) -> int:
+        """Publish messages at their times until they or ``running`` end; returns how many."""
+        started, first = time.monotonic(), None
+        for message in messages:
+            first = message.time if first is None else first
+            due = started + (message.time - first) / 1e9 / self.rate
+            while running() and (left := due - time.monotonic()) > 0:
+                self._tick(first + round((time.monotonic() - started) * self.rate * 1e9))
+                time.sleep(min(left, TICK))
+            if not running():
+                break
+            if message.topic in self._publishers:
+                self._tick(message.time)
+                self._publishers[message.topic].publish(bytes(message.raw))
+                self.published += 1
+        return self.published
+
+    def _tick(self, now: int) -> None:
+        if self._clock is not None:
+            message = Clock()
+            message.clock.sec, message.clock.nanosec = divmod(now, 10**9)
+            self._clock.publish(message)
+
+
+def run(messages: Iterable[Recorded], topics: Sequence[tuple[str, str]], rate: float = 1.0, clock: bool = True,
+        wait_for: str = "", patience: float = 10.0) -> tuple[int, set[str]]:
+    """Play into ROS until the messages end or SIGINT comes; the number published, and the topics that could not be.
+
+    wait_for: a topic somebody must have subscribed to before the first message, for at most
+    ``patience`` seconds.
+    """
+    make_room()
+    rclpy.init(args=[])
+    node = rclpy.create_node("sam2_ros_player")
+    player = Player(node, rate, clock)
+    try:
+        player.announce(topics)
+        if wait_for and not player.wait(wait_for, patience):
+            node.get_logger().warning(f"nobody subscribes to {wait_for}; playing all the same")
+        player.play(messages, rclpy.ok)
+        time.sleep(DRAIN)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return player.published, player.unreadable

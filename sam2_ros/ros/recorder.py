@@ -1,0 +1,226 @@
+"""Hear everything that a tracking node hears and says, as serialised bytes, and lose nothing in silence.
+
+Callbacks put messages into a queue of bounded size; a thread of its own hands them to
+``write``, which may be as slow as a disk.  What the queue cannot take, and what the middleware
+says that it has lost, is counted by topic.
+"""
+
+from __future__ import annotations
+
+import importlib
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import rclpy
+from rclpy.clock import Clock, ClockType
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node as RosNode
+from rclpy.parameter import parameter_value_to_python
+from rclpy.parameter_client import AsyncParameterClient
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+
+from sam2_ros.errors import Sam2RosError
+
+#: write(topic, type, time of arrival in nanoseconds, serialised message)
+Write = Callable[[str, str, int, bytes], None]
+#: Bytes that wait for the disk at most.
+MOST_WAITING = 256 * 2**20
+#: Messages that the middleware keeps for a callback.
+DEPTH = 100
+#: Seconds between looks at the graph for topics that are new.
+LOOK = 0.25
+#: What a node says about itself rather than about the camera.
+_CHATTER = ("/rosout", "/parameter_events")
+#: Ends the queue.
+_END = None
+
+
+class Recorder:
+    """Records some topics, or those of one node, from creation until ``close``.
+
+    topics: fully qualified; of_node: fully qualified name of a node whose subscriptions and
+    publications are recorded too, its overlay excepted.  write: see ``Write``; when it raises a
+    Sam2RosError recording ends and ``failure`` says why.
+    """
+
+    def __init__(self, node: RosNode, write: Write, topics: Iterable[str] = (), of_node: str = "") -> None:
+        self.failure: Sam2RosError | None = None
+        self.written: Counter[str] = Counter()
+        self.lost: Counter[str] = Counter()
+        self.unreadable: dict[str, str] = {}
+        self._node = node
+        self._write = write
+        self._wanted = set(topics)
+        self._of_node = of_node
+        self._subscriptions: dict[str, Any] = {}
+        self._queue: queue.Queue = queue.Queue()
+        self._waiting_bytes = 0
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._drain, name="recorder")
+        self._thread.start()
+        # Real time: with use_sim_time and no /clock the topics are there all the same.
+        self._timer = node.create_timer(LOOK, self.look, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.look()
+
+    @property
+    def topics(self) -> list[str]:
+        """What is being recorded."""
+        return sorted(self._subscriptions)
+
+    def look(self) -> None:
+        """Subscribe to wanted topics that have appeared."""
+        wanted = self._wanted | self._topics_of_node()
+        for topic, types in self._node.get_topic_names_and_types():
+            if topic in wanted and topic not in self._subscriptions and topic not in self.unreadable:
+                self._subscribe(topic, types[0])
+
+    def close(self) -> None:
+        """Stop listening, and write what still waits."""
+        self._timer.cancel()
+        for subscription in self._subscriptions.values():
+            self._node.destroy_subscription(subscription)
+        self._queue.put(_END)
+        self._thread.join()
+
+    def _topics_of_node(self) -> set[str]:
+        if not self._of_node:
+            return set()
+        namespace, _, name = self._of_node.rpartition("/")
+        try:
+            heard = self._node.get_subscriber_names_and_types_by_node(name, namespace or "/")
+            said = self._node.get_publisher_names_and_types_by_node(name, namespace or "/")
+        except RuntimeError:  # rclpy's word for a node that is not there yet
+            return set()
+        topics = {topic for topic, _ in heard + said if not topic.endswith(_CHATTER)}
+        return {topic for topic in topics if not topic.removesuffix("/compressed").endswith("/overlay")
+                and not topic.endswith("/masks/compressed")}
+
+    def _subscribe(self, topic: str, kind: str) -> None:
+        package, _, name = kind.partition("/msg/")
+        try:
+            message_type = getattr(importlib.import_module(f"{package}.msg"), name)
+        except (ImportError, AttributeError):
+            self.unreadable[topic] = kind
+            self._node.get_logger().warning(f"{topic} is not recorded: its type {kind} is not installed here")
+            return
+
+        def received(message: bytes, info: dict) -> None:
+            self._put(topic, kind, info.get("received_timestamp") or self._now(), message)
+
+        def missed(info: Any) -> None:
+            with self._lock:
+                self.lost[topic] += info.total_count_change
+
+        self._subscriptions[topic] = self._node.create_subscription(
+            message_type, topic, received, self._quality(topic), raw=True,
+            event_callbacks=SubscriptionEventCallbacks(message_lost=missed))
+
+    def _quality(self, topic: str) -> QoSProfile:
+        """What every publisher of the topic can serve."""
+        offers = [info.qos_profile for info in self._node.get_publishers_info_by_topic(topic)]
+        reliable = all(offer.reliability == ReliabilityPolicy.RELIABLE for offer in offers)
+        latched = bool(offers) and all(offer.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offers)
+        return QoSProfile(
+            depth=DEPTH, reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+            durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE)
+
+    def _now(self) -> int:
+        return self._node.get_clock().now().nanoseconds
+
+    def _put(self, topic: str, kind: str, time: int, message: bytes) -> None:
+        with self._lock:
+            if self.failure is not None or self._waiting_bytes + len(message) > MOST_WAITING:
+                self.lost[topic] += 1
+                return
+            self._waiting_bytes += len(message)
+        self._queue.put((topic, kind, time, message))
+
+    def _drain(self) -> None:
+        while (item := self._queue.get()) is not _END:
+            topic, _, _, message = item
+            with self._lock:
+                self._waiting_bytes -= len(message)
+            if self.failure is not None:
+                self.lost[topic] += 1
+                continue
+            try:
+                self._write(*item)
+                self.written[topic] += 1
+            except Sam2RosError as error:
+                self.lost[topic] += 1
+                self.failure = error
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Messages by topic: written, and lost on the way or for want of room.
+
+    not_installed: topics that could not be recorded, with their types.  failure: why recording
+    ended before it was asked to, or None.
+    """
+
+    written: dict[str, int]
+    lost: dict[str, int]
+    not_installed: dict[str, str]
+    failure: Sam2RosError | None
+
+
+def run(write: Write, topics: Sequence[str], of_node: str, about: Callable[[dict[str, Any]], None],
+        seconds: float | None = None) -> Outcome:
+    """Record until SIGINT or SIGTERM, until ``write`` fails, or for so many seconds.
+
+    about: is told the parameters of ``of_node`` once that answers, on a thread of its own because
+    it may take long; it is not called if the node never does.
+    """
+    rclpy.init(args=[])
+    node = rclpy.create_node("sam2_ros_recorder")
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    recorder = Recorder(node, write, topics, of_node)
+    parameters = _Parameters(node, of_node) if of_node else None
+    telling: threading.Thread | None = None
+    deadline = None if seconds is None else time.monotonic() + seconds
+    try:
+        while rclpy.ok() and recorder.failure is None and (deadline is None or time.monotonic() < deadline):
+            executor.spin_once(timeout_sec=0.1)
+            if parameters is not None and (found := parameters.look()) is not None:
+                telling, parameters = threading.Thread(target=about, args=(found,)), None
+                telling.start()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass  # the usual way to end
+    finally:
+        if telling is not None:
+            telling.join()
+        recorder.close()
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return Outcome(dict(recorder.written), dict(recorder.lost), recorder.unreadable, recorder.failure)
+
+
+class _Parameters:
+    """Asks a node for its parameters without waiting; look until ``look`` gives them."""
+
+    def __init__(self, node: RosNode, of_node: str) -> None:
+        self._client = AsyncParameterClient(node, of_node)
+        self._names: list[str] = []
+        self._answer: Any = None
+
+    def look(self) -> dict[str, Any] | None:
+        """The parameters as plain values once they have come."""
+        if self._answer is None:
+            self._answer = self._client.list_parameters() if self._client.services_are_ready() else None
+        elif not self._answer.done():
+            return None
+        elif not self._names:
+            self._names = list(self._answer.result().result.names)
+            self._answer = self._client.get_parameters(self._names)
+        else:
+            return dict(zip(self._names, map(parameter_value_to_python, self._answer.result().values)))
+        return None
