@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from sam2_ros.model.attention import Attention
+from sam2_ros.model.layers import Tokens
 from sam2_ros.model.sam2 import SAM2
 
 #: Standard deviation of learned constants that are added to image features.
@@ -26,9 +27,13 @@ BRANCH = 0.1
 #: Gain of queries and keys where both start equal: sharp enough to point at one place.
 LIKENESS = 1.5
 #: Equal biases of queries and keys in rotary attention, which make near places attend to each other.
-NEARNESS = 0.7
-#: Masks start undecided: their logits are scaled down by this.
-UNDECIDED = 0.2
+NEARNESS = 1.0
+#: Last layers of the heads start this small, so that what they say first is their bias.
+HEAD = 0.1
+#: Logits to start with: few pixels belong to an object, most objects are visible, masks are poor.
+PIXEL_LOGIT, VISIBLE_LOGIT, IOU_LOGIT = -2.0, 2.0, -1.0
+#: Gain of what memories say, and of the mask in them: else the image says all.
+MEMORY = 2.0
 #: The neck adds two projections; positions are added to their sum later and must not drown in it.
 NECK = 0.4
 
@@ -47,17 +52,28 @@ def initialise(model: SAM2) -> SAM2:
             nn.init.trunc_normal_(module.weight, std=1.0 / math.sqrt(inputs))
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.Embedding):
+        elif isinstance(module, Tokens):
             nn.init.normal_(module.weight, std=CONSTANT if "no_mask" in name else TOKEN)
     for name, value in model.named_parameters():
         if name.endswith("gamma"):
             value.fill_(BRANCH)
     for convolution in model.image_encoder.neck.convs[:2]:
         convolution.conv.weight.mul_(NECK)
-    for mlp in model.sam_mask_decoder.output_hypernetworks_mlps:
-        mlp.layers[-1].weight.mul_(UNDECIDED)
+    _expect_little(model)
     _find_what_is_alike(model)
     return model
+
+
+def _expect_little(model: SAM2) -> None:
+    """Let the first answers be the average answer: else learning it comes first, and drowns the prompts."""
+    decoder = model.sam_mask_decoder
+    heads = [(decoder.pred_obj_score_head, VISIBLE_LOGIT), (decoder.iou_prediction_head, IOU_LOGIT)]
+    maps = decoder.output_upscaling[3]
+    maps.bias.fill_(1.0)  # a map is then about 1 everywhere, on average
+    heads += [(mlp, PIXEL_LOGIT / maps.out_channels) for mlp in decoder.output_hypernetworks_mlps]
+    for mlp, logit in heads:
+        mlp.layers[-1].weight.mul_(HEAD)
+        mlp.layers[-1].bias.fill_(logit)
 
 
 def _find_what_is_alike(model: SAM2) -> None:
@@ -71,6 +87,8 @@ def _find_what_is_alike(model: SAM2) -> None:
     for layer in model.memory_attention.layers:
         _look_nearby(layer.self_attn)
         _look_nearby(layer.cross_attn_image)
+        layer.cross_attn_image.out_proj.weight.mul_(MEMORY)
+    model.memory_encoder.mask_downsampler.encoder[-1].weight.mul_(MEMORY)
 
 
 def _look_nearby(attention: Attention) -> None:

@@ -65,9 +65,9 @@ class Training:
         prompting = draw_prompting(np.random.default_rng((settings.seed, step, 3)), settings, stage)
         batch = batch.to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            answers = Unroller(model, batch, prompting, generator).run().answers
-        losses = _losses(answers, batch, settings.loss_stride)
-        loss = losses.total(stage.dice_weight)
+            unrolled = Unroller(model, batch, prompting, generator).run()
+        losses = _losses(unrolled.answers, batch, settings.loss_stride)
+        loss = losses.total(stage.dice_weight) + settings.quiet * unrolled.loudness
         loss.backward()
         for group in self.optimiser.param_groups:
             group["lr"] = settings.rate_at(step)
@@ -80,7 +80,7 @@ class Training:
         self.step += 1
         self._follow()
         return {"loss": loss.item(), "focal": losses.focal.item(), "dice": losses.dice.item(),
-                "iou": losses.iou.item(), "visibility": losses.visibility.item(), "gradient": float(norm)}
+                "iou": losses.iou.item(), "visibility": losses.visibility.item(), "gradient": float(norm), "loudness": unrolled.loudness.item()}
 
     def averaged(self) -> SAM2:
         """A model of the size's own image side with the averaged weights, in eval mode."""

@@ -77,10 +77,15 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Unrolled:
-    """answers: everything to be taught.  found: the final answer on each frame."""
+    """answers: everything to be taught.  found: the final answer on each frame.
+
+    loudness: by how much the mean square of image features and memories exceeds 1, a scalar.
+    Positions and prompts are added to these at a fixed strength, and are lost in loud ones.
+    """
 
     answers: list[Answer]
     found: list[Found]
+    loudness: Tensor
 
 
 class Unroller:
@@ -98,7 +103,8 @@ class Unroller:
         images = self.batch.normalised()
         frames, videos = images.shape[:2]
         whole = self.model.encode_image(images.flatten(0, 1))
-        found = []
+        found: list[Found] = []
+        loudness = [_excess(whole.stride16)]
         for number in range(frames):
             features = whole.rows(number * videos + self.batch.video)
             prompted = number == 0 or number in self.prompting.corrected
@@ -106,7 +112,8 @@ class Unroller:
             if number + 1 < frames:
                 memory = self.model.encode_memory(features, found[-1].logits, found[-1].object_score, binarize=prompted)
                 self.bank.keep(number, memory, found[-1].pointer, prompted=prompted)
-        return Unrolled(self.answers, found)
+                loudness.append(_excess(memory))
+        return Unrolled(self.answers, found, torch.stack(loudness).mean())
 
     def _first(self, features: ImageFeatures) -> Found:
         truth = self.batch.masks[0]
@@ -156,3 +163,7 @@ class Unroller:
         distances = torch.tensor([float(distance) for _, distance in seen.pointers], device=device)
         return Memories(torch.stack([memory for memory, _ in seen.spatial], dim=1), codes.expand(rows, -1),
                         torch.stack([pointer for pointer, _ in seen.pointers], dim=1), distances.expand(rows, -1))
+
+
+def _excess(maps: Tensor) -> Tensor:
+    return (maps.float().pow(2).mean() - 1).clamp(min=0)
