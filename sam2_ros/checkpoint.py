@@ -109,11 +109,6 @@ def load(name_or_path: str | Path = "embedded", device: torch.device | str = "cp
     return model.to(device=device, memory_format=torch.channels_last).eval()
 
 
-def use_threads(count: int) -> None:
-    """Let models on the CPU compute with so many threads in this process."""
-    torch.set_num_threads(count)
-
-
 def _available(device: torch.device | str) -> torch.device:
     """The device of that name, proven by putting something on it."""
     if device == "auto":

@@ -18,6 +18,8 @@ COMMANDS = {
     "compare": ("sam2_ros.evaluation.compare:main", "put evaluations side by side"),
     "export": ("sam2_ros.evaluation.export:main", "write the masklets of an evaluation as a data set"),
     "replay": ("sam2_ros.evaluation.result_bag:main", "run the tracker over a recording again, into a new bag"),
+    "record": ("sam2_ros.live:main_record", "record a running node into a bag"),
+    "play": ("sam2_ros.live:main_play", "publish a bag to a running node"),
     "demo": ("sam2_ros.demo.run:main", "a camera, the node and an operator who clicks, on this machine"),
     "train": ("sam2_ros.training.train:main", "train or fine-tune a model"),
 }

@@ -14,7 +14,7 @@ LEVELS = [
     {"memory", "visibility", "messages", "association", "ring", "simulated_user", "drawing", "video", "large_images", "model"},
     {"checkpoint", "tracker"},
     {"ros", "evaluation", "training"},
-    {"cli", "offline", "demo", "__init__"},
+    {"cli", "offline", "live", "demo", "__init__"},
     {"__main__"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

@@ -25,6 +25,8 @@ COMPRESSED = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 PROMPT = "sam2_ros/msg/Prompt"
 OBJECTS = "sam2_ros/msg/TrackedObjectArray"
+#: End of the topic on which a node repeats the prompts that it applied, whatever road they came by.
+APPLIED = "/applied"
 #: Parts of topic names that are not a camera's: results, truth and depth.
 _NO_CAMERA = {"masks", "overlay", "truth", "ground_truth", "labels", "depth", "compressedDepth", "theora"}
 _TRUTH = {"truth", "ground_truth"}
@@ -82,19 +84,20 @@ class Bag(Recording):
 
     @property
     def has_prompts(self) -> bool:
-        return any(topic.type == PROMPT and topic.count for topic in self.source.topics)
+        return bool(self._prompt_topics())
 
     def events(self) -> Iterator[Event]:
         self.lost.clear()
         self._skipped.clear()
         ours = {topic.name for topic in self.source.topics if topic.type in (PROMPT, OBJECTS, CAMERA_INFO)}
+        prompts = self._prompt_topics()
         all_topics = {topic.name for topic in self.source.topics}
         more = all_topics if "*" in self.more_topics else set(self.more_topics)
         wanted = {self.image_topic, self.truth_topic, *ours, *more} - {""}
         count = 0
         for message in self.source.messages(wanted, self.lost):
             try:
-                content = self._content(message)
+                content = self._content(message) if message.type != PROMPT or message.topic in prompts else None
             except (Sam2RosError, AttributeError, ValueError) as error:  # the bag's own idea of a type may differ
                 self._skip(message.topic, str(error))
                 continue
@@ -127,6 +130,11 @@ class Bag(Recording):
         if stored.type == CAMERA_INFO:
             return _camera_event(message)
         return DepthEvent(messages.nanoseconds(message.header.stamp), depth_from(message))
+
+    def _prompt_topics(self) -> set[str]:
+        """Where prompts are read: those that a node applied where they were recorded, else those it was asked for."""
+        prompts = {topic.name for topic in self.source.topics if topic.type == PROMPT and topic.count}
+        return {name for name in prompts if name.endswith(APPLIED)} or prompts
 
     def _skip(self, topic: str, reason: str) -> None:
         self._skipped.setdefault(topic, [0, reason])[0] += 1

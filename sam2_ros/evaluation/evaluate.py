@@ -10,7 +10,6 @@ from typing import TypeVar
 
 import numpy as np
 
-from sam2_ros.checkpoint import use_threads
 from sam2_ros.errors import InvalidInput, Sam2RosError
 from sam2_ros.evaluation import recordings
 from sam2_ros.evaluation.events import Recording
@@ -21,6 +20,7 @@ from sam2_ros.evaluation.replay import Step, User, moments_of, prefetched, repla
 from sam2_ros.evaluation.results import CurvePoint, SequenceResult, write_rows
 from sam2_ros.evaluation.scoring import Row, Scorer
 from sam2_ros.evaluation.trackers import Choice
+from sam2_ros.tracker import use_threads
 from sam2_ros.types import MAX_MONO8_ID
 
 T = TypeVar("T")

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -198,8 +199,8 @@ class BagWriter:
 
     Leaving the ``with`` block closes the bag properly, whatever the reason.  Before the disk is
     full ``write`` raises RecordingError, while there is still room to close the bag; should the
-    disk fail all the same, the file is cut after its last whole part and ended there.
-    kept_free: bytes that others may still use then.
+    disk fail all the same, the file is cut after its last whole part and ended there.  Several
+    threads may write.  kept_free: bytes that others may still use then.
     """
 
     def __init__(self, path: str | Path, kept_free: int = KEPT_FREE) -> None:
@@ -209,6 +210,7 @@ class BagWriter:
         self._types = known_types()
         self._connections: dict[tuple[str, str], Any] = {}
         self._unchecked = 0
+        self._lock = threading.RLock()
         try:
             self._writer: Writer | None = Writer(self.path, version=9, storage_plugin=StoragePlugin.MCAP)
             self._writer.open()
@@ -237,25 +239,28 @@ class BagWriter:
         time: of the recording, in nanoseconds.  latched: who subscribes later gets the last one.
         Raises RecordingError for a type that is not known here, and when the disk is full.
         """
-        self._know(kind)
-        if not isinstance(message, bytes):
-            message = bytes(self._types.serialize_cdr(_built(self._types, kind, message), kind))
-        self._write(topic, kind, time, message, self._types, latched)
+        with self._lock:
+            self._know(kind)
+            if not isinstance(message, bytes):
+                message = bytes(self._types.serialize_cdr(_built(self._types, kind, message), kind))
+            self._write(topic, kind, time, message, self._types, latched)
 
     def copy(self, event: Event) -> None:
         """Write an event of another bag as it lies there, with the definition of its type."""
         stored = event.stored
-        self._write(stored.topic, stored.type, stored.time, stored.raw, stored.types(), False)
+        with self._lock:
+            self._write(stored.topic, stored.type, stored.time, stored.raw, stored.types(), False)
 
     def close(self) -> None:
         """End the bag properly.  Closing twice is allowed."""
-        writer, self._writer = self._writer, None
-        if writer is None:
-            return
-        try:
-            writer.close()
-        except OSError as error:
-            self._mend(writer, error)
+        with self._lock:
+            writer, self._writer = self._writer, None
+            if writer is None:
+                return
+            try:
+                writer.close()
+            except OSError as error:
+                self._mend(writer, error)
 
     def _write(self, topic: str, kind: str, time: int, raw: bytes, types: Typestore, latched: bool) -> None:
         if self._writer is None:

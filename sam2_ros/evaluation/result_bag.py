@@ -19,13 +19,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-from sam2_ros.checkpoint import use_threads
 from sam2_ros.evaluation import recordings
 from sam2_ros.evaluation.bags import IMAGE, OBJECTS, Bag
 from sam2_ros.evaluation.recordings import BagWriter, LabelWriter, Recording
 from sam2_ros.evaluation.replay import Step, replay
 from sam2_ros.evaluation.trackers import Choice, setting
 from sam2_ros.messages import fill_image, seconds_and_rest
+from sam2_ros.tracker import use_threads
 from sam2_ros.types import Track, label_image
 
 #: Where the node publishes, and where results go when the recording holds the node's own.

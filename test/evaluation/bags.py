@@ -57,7 +57,7 @@ def write_bag(path, count=10, *, topic="/camera/image", compressed=False, truth=
             if truth:
                 writer.write("/ground_truth", IMAGE, now + 1000, image_message(labels(index, size), now))
             if prompts and index == 0:
-                writer.write("/sam2/prompt", PROMPT, now + 2000, prompt_message("square", (10, 20), now))
+                writer.write("/sam2_ros/prompt", PROMPT, now + 2000, prompt_message("square", (10, 20), now))
             if index == 0:
                 matrix = np.eye(3).ravel() * 5
                 info = SimpleNamespace(header=header(now), height=size[0], width=size[1], k=matrix, d=[0.1])

@@ -108,7 +108,7 @@ def two_cameras(path):
         for topic in ("/left/image", "/right/image"):
             writer.write(topic, IMAGE, 1, image_message(picture(0), 1))
             writer.write(f"{topic}/compressed", COMPRESSED, 1, image_message(picture(0), 1, compressed=True))
-        writer.write("/sam2/masks", IMAGE, 2, image_message(labels(0), 1))
+        writer.write("/sam2_ros/masks", IMAGE, 2, image_message(labels(0), 1))
         writer.write("/empty_of_images", CAMERA_INFO, 3, SimpleNamespace(header=header(1)))
     return path
 
@@ -121,7 +121,7 @@ def test_two_cameras_must_be_told_apart(tmp_path):
 
 
 def test_a_missing_topic_lists_those_of_its_type(tmp_path):
-    with pytest.raises(RecordingError, match=r"no image topic /up/image.*/left/image.*/sam2/masks") as refusal:
+    with pytest.raises(RecordingError, match=r"no image topic /up/image.*/left/image.*/sam2_ros/masks") as refusal:
         recordings.open(two_cameras(tmp_path / "bag"), image_topic="/up/image")
     assert "/empty_of_images" not in str(refusal.value)
 
@@ -135,8 +135,8 @@ def test_a_bag_without_images_says_so(tmp_path):
 
 def test_more_topics_are_read_when_asked_for(tmp_path):
     bag = two_cameras(tmp_path / "bag")
-    recording = recordings.open(bag, image_topic="/left/image", more_topics=("/sam2/masks",))
-    masks = [event for event in recording.events() if event.topic == "/sam2/masks"]
+    recording = recordings.open(bag, image_topic="/left/image", more_topics=("/sam2_ros/masks",))
+    masks = [event for event in recording.events() if event.topic == "/sam2_ros/masks"]
     assert [event.stored.decode().encoding for event in masks] == ["mono8"]
 
 

@@ -184,7 +184,7 @@ def test_a_correction_in_a_bag_is_replayed(tmp_path):
     with BagWriter(tmp_path / "corrected", kept_free=0) as writer:
         for event in recordings.open(bag).events():
             writer.copy(event)
-        writer.write("/sam2/prompt", PROMPT, stamp(6) + 50, prompt_message("square", (2, 2), stamp(5), label=0))
+        writer.write("/sam2_ros/prompt", PROMPT, stamp(6) + 50, prompt_message("square", (2, 2), stamp(5), label=0))
     steps = list(replay(recordings.open(tmp_path / "corrected"), tracker()))
     assert [step.prompted for step in steps].count(("square",)) == 2
     assert steps[-1].tracks[0].prompted_frames == 2

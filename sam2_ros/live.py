@@ -1,0 +1,145 @@
+"""Bags and a running node: ``sam2_ros record`` and ``sam2_ros play``.
+
+    sam2_ros record --out kitchen                 everything that /sam2_ros hears and says, until Ctrl-C
+    sam2_ros record --out kitchen --node /arm/sam2_ros /tf /joint_states
+    sam2_ros play kitchen                         the camera and the prompts again, with /clock
+
+Both work with bags that ``ros2 bag`` writes and reads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from sam2_ros.errors import RecordingError, Sam2RosError
+from sam2_ros.evaluation.bags import APPLIED, COMPRESSED, IMAGE, PROMPT
+from sam2_ros.evaluation.events import StoredMessage
+from sam2_ros.evaluation.recordings import BagSource, BagWriter, is_bag
+
+NODE = "/sam2_ros"
+STRING = "std_msgs/msg/String"
+#: What the recorder itself says, in JSON: about the node, and at the end about what it lost.
+ABOUT, SUMMARY = "/sam2_ros_recorder/about", "/sam2_ros_recorder/summary"
+#: Results, which a running node publishes itself.
+_RESULTS = ("/masks", "/masks/compressed", "/objects", "/overlay", "/overlay/compressed")
+
+
+def record(out: Path, topics: Sequence[str] = (), of_node: str = NODE, seconds: float | None = None) -> dict[str, Any]:
+    """Record into a new bag until interrupted or for so many seconds; returns what was written and lost by topic.
+
+    The bag also holds, as JSON, the node's parameters with its model (name, version, SHA256) on
+    ``ABOUT`` and what is returned on ``SUMMARY``.  Raises RecordingError when the bag cannot be
+    created or the disk is full; what was written by then can be read.
+    """
+    from sam2_ros.ros import recorder
+
+    with BagWriter(out) as writer:
+        outcome = recorder.run(writer.write, topics, of_node,
+                               lambda parameters: _note(writer, ABOUT, _about(of_node, parameters)), seconds)
+        if outcome.failure is not None:
+            raise outcome.failure
+        summary = {"written": outcome.written, "lost": outcome.lost, "not_installed": outcome.not_installed}
+        _note(writer, SUMMARY, summary)
+    return summary
+
+
+def _about(of_node: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """What is known of a node: its parameters, and its model as far as this machine has it too."""
+    from sam2_ros import checkpoint  # brings torch, which a recorder on a small machine can do without at first
+
+    model = str(parameters.get("model", ""))
+    try:
+        known = checkpoint.identify(model)
+        identity = {"name": known.name, "version": known.version, "sha256": known.sha256}
+    except Sam2RosError as error:
+        identity = {"name": model, "unknown": str(error)}
+    return {"node": of_node, "model": identity, "parameters": parameters}
+
+
+def _note(writer: BagWriter, topic: str, content: dict[str, Any]) -> None:
+    writer.write(topic, STRING, time.time_ns(), SimpleNamespace(data=json.dumps(content, default=list)), latched=True)
+
+
+def play(bag: Path, topics: Sequence[str] = (), rate: float = 1.0, clock: bool = True) -> int:
+    """Publish a bag to a running node, headers unchanged; returns the number of messages.
+
+    topics: those to play; by default all but results, which the node publishes itself.  Prompts
+    are played as the node applied them (clicks and service calls among them) where that was
+    recorded, in place of the ones that it was asked for.  Raises RecordingError.
+    """
+    from sam2_ros.ros import player
+
+    if not bag.exists() or not is_bag(bag):
+        raise RecordingError(f"{bag} is no bag; give the folder or the file of one")
+    source, lost = BagSource(bag), []
+    targets = targets_of(source, topics)
+    if not targets:
+        raise RecordingError(f"{bag} has none of these topics; it holds: {', '.join(map(str, source.topics))}")
+    kinds = {topic.name: topic.type for topic in source.topics}
+    images = [target for name, target in targets.items() if kinds[name] in (IMAGE, COMPRESSED)]
+    published, _ = player.run(_renamed(source.messages(set(targets), lost), targets),
+                              [(target, kinds[name]) for name, target in targets.items()], rate, clock,
+                              wait_for=next(iter(images), ""))
+    for sentence in lost:
+        print(sentence)
+    return published
+
+
+def targets_of(source: BagSource, topics: Sequence[str]) -> dict[str, str]:
+    """Under which topic each topic of a bag is played."""
+    names = {topic.name: topic for topic in source.topics if topic.count}
+    if topics:
+        return {name: name for name in topics if name in names}
+    applied = {name.removesuffix(APPLIED) for name in names if name.endswith(APPLIED)}
+    nodes = {name.removesuffix("/prompt") for name in applied}
+    results = {node + part for node in nodes | {NODE} for part in _RESULTS} | {ABOUT, SUMMARY, "/clock", *applied}
+    if applied:  # clicks are among the prompts that were applied
+        results |= {name for name, topic in names.items() if topic.type == "geometry_msgs/msg/PointStamped"}
+    return {name: name.removesuffix(APPLIED) if topic.type == PROMPT else name
+            for name, topic in names.items() if name not in results}
+
+
+def _renamed(messages: Iterator[StoredMessage], targets: dict[str, str]) -> Iterator[StoredMessage]:
+    for message in messages:
+        yield replace(message, topic=targets[message.topic])
+
+
+def main_record(arguments: Sequence[str]) -> int:
+    """``sam2_ros record``."""
+    parser = _parser("record", "Record a running node into a bag.")
+    parser.add_argument("topics", nargs="*", metavar="TOPIC", help="more topics, fully qualified")
+    parser.add_argument("--out", type=Path, required=True, metavar="BAG", help="folder of the new bag")
+    parser.add_argument("--node", default=NODE, help="whose topics are recorded; \"\" = none (%(default)s)")
+    parser.add_argument("--seconds", type=float, help="end by itself after so long")
+    parsed = parser.parse_args(arguments)
+    summary = record(parsed.out, parsed.topics, parsed.node, parsed.seconds)
+    for topic in sorted({*summary["written"], *summary["lost"]}):
+        lost = summary["lost"].get(topic, 0)
+        print(f"{summary['written'].get(topic, 0):8} {topic}" + (f"   LOST {lost}" if lost else ""))
+    print(f"recorded into {parsed.out}")
+    return 0
+
+
+def main_play(arguments: Sequence[str]) -> int:
+    """``sam2_ros play``."""
+    parser = _parser("play", "Publish a bag to a running node.")
+    parser.add_argument("bag", type=Path, metavar="BAG")
+    parser.add_argument("--topics", nargs="+", default=(), metavar="TOPIC", help="only these")
+    parser.add_argument("--rate", type=float, default=1.0, help="speed; 1 = as recorded")
+    parser.add_argument("--no-clock", action="store_true", help="do not publish /clock")
+    parsed = parser.parse_args(arguments)
+    print(f"{play(parsed.bag, parsed.topics, parsed.rate, not parsed.no_clock)} messages played")
+    return 0
+
+
+def _parser(command: str, description: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(prog=f"sam2_ros {command}", description=description,
+                                   epilog=__doc__.partition("\n\n")[2],
+                                   formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -1,0 +1,219 @@
+"""Recording and playing with real topics, across processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+rclpy = pytest.importorskip("rclpy")
+
+from ros_bench import PATIENCE, wait_until  # noqa: E402  (before rclpy: it chooses a domain)
+from rclpy.qos import QoSProfile  # noqa: E402
+from sensor_msgs.msg import Image  # noqa: E402
+from std_msgs.msg import String  # noqa: E402
+
+from evaluation.bags import IMAGE, PROMPT, image_message, picture, prompt_message, stamp, write_bag  # noqa: E402
+from sam2_ros.errors import RecordingError, Sam2RosError  # noqa: E402
+from sam2_ros.evaluation import recordings  # noqa: E402
+from sam2_ros.evaluation.recordings import BagSource, BagWriter  # noqa: E402
+from sam2_ros.live import ABOUT, SUMMARY, play, targets_of  # noqa: E402
+from sam2_ros.messages import fill_image  # noqa: E402
+from sam2_ros.ros import recorder  # noqa: E402
+
+HERE = Path(__file__).parent
+
+
+def start(*arguments, program=("-m", "sam2_ros")):
+    """A child process whose output is kept."""
+    return subprocess.Popen([sys.executable, *program, *map(str, arguments)], cwd=HERE.parent, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"})
+
+
+def messages(bag, topic):
+    source = BagSource(bag)
+    return [one.decode() for one in source.messages({topic}, [])]
+
+
+@pytest.fixture
+def node():
+    rclpy.init()
+    one = rclpy.create_node("camera_of_the_test")
+    yield one
+    one.destroy_node()
+    rclpy.try_shutdown()
+
+
+def publish_until(node, publisher, condition, make):
+    """Publish numbered messages until a condition holds; returns how many."""
+    deadline, count = time.monotonic() + PATIENCE, 0
+    while not condition(count):
+        assert time.monotonic() < deadline
+        publisher.publish(make(count))
+        count += 1
+        rclpy.spin_once(node, timeout_sec=0.02)
+    return count
+
+
+def image(index):
+    message = fill_image(Image(), picture(index % 20))
+    message.header.stamp.sec = index + 1
+    return message
+
+
+# -- record ----------------------------------------------------------------------------------------
+
+
+def test_a_recorder_writes_what_it_hears_until_it_is_interrupted(tmp_path, node):
+    publisher = node.create_publisher(Image, "/test_camera/image", QoSProfile(depth=50))
+    child = start("record", "--out", tmp_path / "bag", "--node", "", "/test_camera/image")
+    wait_until(lambda: publisher.get_subscription_count() > 0, "the recorder")
+    count = publish_until(node, publisher, lambda done: done >= 30, image)
+    time.sleep(0.5)
+    child.send_signal(signal.SIGINT)
+    output, _ = child.communicate(timeout=PATIENCE)
+    assert child.returncode == 0, output
+    stamps = [message.header.stamp.sec for message in messages(tmp_path / "bag", "/test_camera/image")]
+    assert stamps == list(range(1, count + 1))
+    assert f"{count} /test_camera/image" in output and "LOST" not in output
+    (summary,) = messages(tmp_path / "bag", SUMMARY)
+    assert json.loads(summary.data) == {"written": {"/test_camera/image": count}, "lost": {}, "not_installed": {}}
+    frames = list(recordings.open(tmp_path / "bag"))
+    assert (frames[3].image == picture(3)).all()
+
+
+def test_a_running_node_is_recorded_with_its_parameters_and_its_model(tmp_path, node):
+    tracking = start(program=(HERE / "ros" / "colour_node.py",))
+    child = start("record", "--out", tmp_path / "bag")
+    publisher = node.create_publisher(Image, "/image", QoSProfile(depth=50))
+    objects = []
+    from sam2_ros.msg import Prompt, TrackedObjectArray
+    node.create_subscription(TrackedObjectArray, "/sam2_ros/objects", lambda message: objects.append(message), 50)
+    prompts = node.create_publisher(Prompt, "/sam2_ros/prompt", QoSProfile(depth=10))
+    try:
+        wait_until(lambda: publisher.get_subscription_count() >= 2, "node and recorder")
+        wait_until(lambda: prompts.get_subscription_count() >= 2, "node and recorder")
+        publish_until(node, publisher, lambda done: len(objects) > 2, image)
+        from geometry_msgs.msg import Point
+        prompts.publish(Prompt(name="square", points=[Point(x=20.0, y=20.0)], labels=[1]))
+        publish_until(node, publisher, lambda done: any(one.objects for one in objects[-3:]) and done > 10, image)
+        time.sleep(1.0)
+    finally:
+        for process in (child, tracking):
+            process.send_signal(signal.SIGINT)
+        output, _ = child.communicate(timeout=PATIENCE)
+        tracking.communicate(timeout=PATIENCE)
+    assert child.returncode == 0, output
+    topics = {topic.name for topic in BagSource(tmp_path / "bag").topics if topic.count}
+    assert {"/image", "/sam2_ros/prompt", "/sam2_ros/objects", "/sam2_ros/masks", ABOUT, SUMMARY} <= topics
+    assert not any("overlay" in topic for topic in topics)
+    about = json.loads(messages(tmp_path / "bag", ABOUT)[0].data)
+    assert about["node"] == "/sam2_ros" and about["parameters"]["remembered_frames"] == 30
+    assert about["model"]["name"] == "embedded"
+    recording = recordings.open(tmp_path / "bag")
+    assert recording.image_topic == "/image" and recording.has_prompts
+    assert (messages(tmp_path / "bag", "/sam2_ros/masks")[-1].data == 1).any()
+
+
+def test_a_full_disk_ends_recording_with_a_readable_bag(tmp_path, node):
+    publisher = node.create_publisher(Image, "/test_camera/image", QoSProfile(depth=50))
+    script = ("import shutil, sys, types; shutil.disk_usage = lambda _: types.SimpleNamespace(free=66 * 2**20);"
+              "from sam2_ros.cli import main; sys.exit(main(sys.argv[1:]))")
+    child = start("record", "--out", tmp_path / "bag", "--node", "", "/test_camera/image", program=("-c", script))
+    big = fill_image(Image(), np.zeros((480, 640, 3), np.uint8))
+    wait_until(lambda: publisher.get_subscription_count() > 0, "the recorder")
+    publish_until(node, publisher, lambda done: child.poll() is not None, lambda _: big)
+    output = child.stdout.read()
+    assert child.returncode == 1 and "nearly full" in output
+    recording = recordings.open(tmp_path / "bag")
+    assert len(list(recording)) > 2 and recording.lost == []
+
+
+def test_what_the_disk_is_too_slow_for_is_counted(node, monkeypatch):
+    monkeypatch.setattr(recorder, "MOST_WAITING", 100_000)
+    written, gate = [], threading.Event()
+
+    def slow(*message):
+        gate.wait(PATIENCE)
+        written.append(message)
+
+    publisher = node.create_publisher(String, "/test_text", QoSProfile(depth=50))
+    one = recorder.Recorder(node, slow, ["/test_text"])
+    wait_until(lambda: one.look() or publisher.get_subscription_count() > 0, "the recorder")
+    publish_until(node, publisher, lambda done: one.lost["/test_text"] >= 3, lambda _: String(data="x" * 30_000))
+    gate.set()
+    one.close()
+    assert one.written["/test_text"] == len(written) >= 2
+    assert one.lost["/test_text"] >= 3
+
+
+def test_a_writer_that_fails_ends_recording_and_says_why(node):
+    def fail(*message):
+        raise RecordingError("the disk is gone")
+
+    publisher = node.create_publisher(String, "/test_text", QoSProfile(depth=50))
+    one = recorder.Recorder(node, fail, ["/test_text"])
+    wait_until(lambda: one.look() or publisher.get_subscription_count() > 0, "the recorder")
+    publish_until(node, publisher, lambda done: one.failure is not None, lambda _: String(data="x"))
+    one.close()
+    assert isinstance(one.failure, Sam2RosError)
+
+
+def test_an_existing_bag_is_refused_before_ros_is_started(tmp_path):
+    (tmp_path / "bag").mkdir()
+    child = start("record", "--out", tmp_path / "bag")
+    output, _ = child.communicate(timeout=PATIENCE)
+    assert child.returncode == 1 and "exists already" in output
+
+
+# -- play ------------------------------------------------------------------------------------------
+
+
+def test_a_bag_is_played_with_its_headers_at_its_own_pace(tmp_path, node):
+    write_bag(tmp_path / "bag", count=12)
+    heard, clocks, times = [], [], []
+    from rosgraph_msgs.msg import Clock
+    from sam2_ros.msg import Prompt
+    node.create_subscription(Image, "/camera/image", lambda one: (heard.append(one), times.append(time.monotonic())), 50)
+    node.create_subscription(Clock, "/clock", lambda one: clocks.append(one.clock.sec * 10**9 + one.clock.nanosec), 50)
+    prompts = []
+    node.create_subscription(Prompt, "/sam2_ros/prompt", prompts.append, 10)
+    child = start("play", tmp_path / "bag")
+    deadline = time.monotonic() + PATIENCE
+    while (len(heard) < 12 or not prompts) and time.monotonic() < deadline:
+        rclpy.spin_once(node, timeout_sec=0.05)
+    output, _ = child.communicate(timeout=PATIENCE)
+    assert child.returncode == 0, output
+    assert [one.header.stamp.sec * 10**9 + one.header.stamp.nanosec for one in heard] == [stamp(i) for i in range(12)]
+    assert heard[0].header.frame_id == "camera" and prompts[0].name == "square"
+    assert times[-1] - times[0] > 0.6, "twelve images of ten a second"
+    assert clocks == sorted(clocks) and len(clocks) >= 12
+
+
+def test_results_are_not_played_and_applied_prompts_take_the_place_of_others(tmp_path):
+    with BagWriter(tmp_path / "bag", kept_free=0) as writer:
+        for topic in ("/camera/image", "/sam2_ros/masks"):
+            writer.write(topic, IMAGE, 1, image_message(picture(0), 1))
+        for topic in ("/sam2_ros/prompt", "/sam2_ros/prompt/applied"):
+            writer.write(topic, PROMPT, 2, prompt_message("cup", (1, 2)))
+        writer.write("/clicked_point", "geometry_msgs/msg/PointStamped", 2, object())
+        writer.write("/joint_states", "sensor_msgs/msg/JointState", 2, object())
+    source = BagSource(tmp_path / "bag")
+    assert targets_of(source, ()) == {"/camera/image": "/camera/image", "/joint_states": "/joint_states",
+                                      "/sam2_ros/prompt/applied": "/sam2_ros/prompt"}
+    assert targets_of(source, ("/sam2_ros/masks", "/nothing")) == {"/sam2_ros/masks": "/sam2_ros/masks"}
+
+
+def test_what_is_no_bag_is_not_played(tmp_path):
+    with pytest.raises(RecordingError, match="is no bag"):
+        play(tmp_path / "nothing")
+    write_bag(tmp_path / "bag", count=1)
+    with pytest.raises(RecordingError, match=r"it holds: .*/camera/image"):
+        play(tmp_path / "bag", topics=("/other",))
