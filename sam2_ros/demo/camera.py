@@ -1,8 +1,8 @@
 """A camera that plays a recording once: images on ``camera/image`` at the recording's own rate.
 
-    python -m sam2_ros.demo.camera FOLDER SUBSCRIBERS
+    python -m sam2_ros.demo.camera FOLDER RATE
 
-It waits until that many subscribers are there, prints the stamp of its first image in
+RATE is in images per second.  It waits until somebody subscribes, prints the stamp of its first image in
 nanoseconds, and ends with the recording.  Like a real camera it publishes best-effort, stamps
 each image when it is taken, and never waits for anybody who is too slow.
 """
@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import rclpy
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
@@ -21,19 +22,18 @@ from sam2_ros.evaluation import recordings
 from sam2_ros.large_images import make_room
 
 TOPIC = "camera/image"
-#: Seconds to wait for the subscribers; then it plays for whoever is there.
+#: Seconds to wait for a subscriber; then it plays for whoever comes.
 PATIENCE = 30.0
 
 
-def play(source: Path, subscribers: int) -> None:
-    """Publish every image of ``source`` on time."""
+def play(source: Path, rate: float) -> None:
+    """Publish every image of ``source`` on time, ``rate`` images per second."""
     node = rclpy.create_node("camera")
     publisher = node.create_publisher(Image, TOPIC, qos_profile_sensor_data)
-    recording = recordings.open(source)
-    messages = [_message(frame.image) for frame in recording]  # decoding must not delay the clock
-    period = round(1e9 / recording.rate)
+    messages = [_message(frame.image) for frame in recordings.open(source)]  # decoding must not delay the clock
+    period = round(1e9 / rate)
     deadline = time.monotonic() + PATIENCE
-    while publisher.get_subscription_count() < subscribers and time.monotonic() < deadline:
+    while not publisher.get_subscription_count() and time.monotonic() < deadline:
         time.sleep(0.05)
     start = node.get_clock().now().nanoseconds + period
     print(start, flush=True)
@@ -46,7 +46,7 @@ def play(source: Path, subscribers: int) -> None:
     node.destroy_node()
 
 
-def _message(image) -> Image:
+def _message(image: np.ndarray) -> Image:
     message = Image(height=image.shape[0], width=image.shape[1], encoding="rgb8", step=image.shape[1] * 3)
     message.header.frame_id = "camera_optical_frame"
     message.data = image.tobytes()
@@ -57,7 +57,7 @@ if __name__ == "__main__":
     make_room()
     rclpy.init()
     try:
-        play(Path(sys.argv[1]), int(sys.argv[2]))
+        play(Path(sys.argv[1]), float(sys.argv[2]))
     except KeyboardInterrupt:
         pass
     finally:

@@ -58,7 +58,7 @@ def run(out: Path, model: str, source: Path = RECORDING) -> dict[str, Any]:
         with _process("node", out, ["-m", "sam2_ros", "node", "--ros-args", "-r", f"image:={TOPIC}",
                                     "-p", f"model:={model}"]) as node:
             _spin(operator, operator.ready, LOADING, "node", out, node)
-            with _process("camera", out, ["-m", "sam2_ros.demo.camera", str(source), "1"]) as camera:
+            with _process("camera", out, ["-m", "sam2_ros.demo.camera", str(source), str(rate)]) as camera:
                 _attend(operator, camera, rate, len(images), out)
     finally:
         rclpy.try_shutdown()
@@ -143,21 +143,21 @@ def _attend(operator: Operator, camera: subprocess.Popen, rate: float, count: in
 
 def _load(source: Path) -> tuple[list[np.ndarray], dict[str, np.ndarray], list[str], float]:
     """Images, truth by name, names with the first to be clicked in front, and images per second."""
-    recording = recordings.open(source)
+    facts = json.loads((source / "recording.json").read_text()) if (source / "recording.json").is_file() else {}
+    recording = recordings.open(source, rate=facts.get("frame_rate"))
     images, labels = [], []
     for event in recording.events():
         if isinstance(event.content, Truth):
             labels.append(event.content.masks)
         else:
             images.append(event.content.image)
-    facts = json.loads((source / "recording.json").read_text()) if (source / "recording.json").is_file() else {}
     known = facts.get("objects", {})
-    ids = [int(number) for number in known] or sorted(labels[0])
+    ids = [int(number) for number in known] or sorted(labels[0] if labels else ())
     empty = np.zeros(images[0].shape[:2], bool)
     truth = {known.get(str(number), f"object {number}"): np.stack([masks.get(number, empty) for masks in labels])
              for number in ids}
     if len(truth) < 2 or len(labels) < len(images):
-        raise DemoFailed(f"{source} needs ground truth of two objects on every image")
+        raise DemoFailed(f"{source} needs ground truth of two objects on every image; give another --recording")
     return images, truth, list(truth), recording.rate
 
 

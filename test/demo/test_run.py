@@ -1,0 +1,73 @@
+"""The demo from end to end: camera, node and operator as real processes, on a small recording."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+
+import subprocess  # noqa: E402
+import sys  # noqa: E402
+
+from sam2_ros import checkpoint  # noqa: E402
+from sam2_ros.model.sam2 import SAM2  # noqa: E402
+from sam2_ros.model.sizes import TEST  # noqa: E402
+
+IMAGES = 20
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    """What a run of the demo leaves behind, with a model that has learned nothing."""
+    folder = tmp_path_factory.mktemp("demo")
+    torch.manual_seed(0)
+    checkpoint.save(SAM2(TEST), folder / "model.safetensors")
+    for part in ("JPEGImages", "Annotations"):
+        (folder / "recording" / part / "squares").mkdir(parents=True)
+    for n in range(IMAGES):
+        labels = np.zeros((48, 64), np.uint8)
+        labels[5:20, n:n + 15], labels[25:45, 35:60] = 1, 2
+        image = np.choose(labels, np.array([30, 120, 220], np.uint8))
+        cv2.imwrite(str(folder / f"recording/JPEGImages/squares/{n:05d}.jpg"), cv2.merge([image] * 3))
+        cv2.imwrite(str(folder / f"recording/Annotations/squares/{n:05d}.png"), labels)
+    facts = {"frame_rate": 5.0, "objects": {"1": "left", "2": "right"}}
+    (folder / "recording" / "recording.json").write_text(json.dumps(facts))
+    command = ["-m", "sam2_ros", "demo", "--recording", folder / "recording", "--model", folder / "model.safetensors",
+               "--out", folder / "out"]
+    done = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    return folder / "out", json.loads((folder / "out" / "result.json").read_text()), done.stdout
+
+
+def test_every_image_is_accounted_for(result):
+    _, facts, _ = result
+    assert facts["frames_in"] == IMAGES and facts["processed"] > 0
+    assert facts["processed"] + facts["dropped"] == IMAGES
+    assert 0 < facts["latency_ms"]["p50"] <= facts["latency_ms"]["p95"]
+
+
+def test_both_objects_are_scored_and_the_operator_did_three_things(result):
+    _, facts, _ = result
+    assert [found["name"] for found in facts["objects"]] == ["left", "right"]
+    assert all(0 <= found["mean_j"] <= 1 for found in facts["objects"])
+    assert [line.split(" for ")[0].split(": ")[1] for line in facts["operator"]][:2] == ["click", "box"]
+    assert len(facts["operator"]) == 3
+
+
+def test_the_pictures_can_be_looked_at(result):
+    out, facts, printed = result
+    assert cv2.imread(str(out / "sheet.png")) is not None
+    video = cv2.VideoCapture(str(out / "overlay.mp4"))
+    assert video.isOpened() and video.get(cv2.CAP_PROP_FRAME_COUNT) > facts["processed"] / 2
+    assert "J of left" in printed and "latency" in printed
+
+
+def test_a_recording_without_truth_is_one_sentence(tmp_path, capsys):
+    from sam2_ros import cli
+
+    cv2.imwrite(str(tmp_path / "one.jpg"), np.zeros((8, 8, 3), np.uint8))
+    assert cli.main(["demo", "--recording", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
+    assert "ground truth of two objects" in capsys.readouterr().err
