@@ -52,7 +52,7 @@ def _thing(name: str, place: tuple[float, float], random: np.random.Generator, b
     yaw = float(random.uniform(0, 2 * np.pi))
     kind = random.random()
     if kind < 0.45:
-        size = tuple(float(length) for length in random.uniform(0.03, 0.1, 3))
+        size = tuple(float(length) for length in random.uniform(0.035, 0.12, 3))
         model = ("box", "box", "can", "ball")[random.integers(4)]
         if model != "box":
             size = (size[0] * 0.8,) * 2 + (size[2],) if model == "can" else (size[0] * 0.8,) * 3
@@ -62,7 +62,7 @@ def _thing(name: str, place: tuple[float, float], random: np.random.Generator, b
         model, scale = HELD_OUT_MODELS[random.integers(len(HELD_OUT_MODELS))]
         return Thing(name, model, place, yaw, scale=scale, colour=colour if "duck" not in model else None)
     number = int(random.integers(TRAINING_MODELS, MODELS) if held_out else random.integers(TRAINING_MODELS))
-    return Thing(name, f"random_urdfs/{number:03d}/{number:03d}.urdf", place, yaw, scale=float(random.uniform(0.6, 1.0)),
+    return Thing(name, f"random_urdfs/{number:03d}/{number:03d}.urdf", place, yaw, scale=float(random.uniform(0.7, 1.2)),
                  colour=colour, picture=bank.texture(random, 128) if random.random() < 0.4 else None)
 
 
@@ -73,10 +73,10 @@ def _look(random: np.random.Generator, bank: TextureBank) -> Look:
     if random.random() < 0.15:
         return Look((0.09, 0.0, -0.09), (0.02, 0.0, 0.12), float(random.uniform(60, 85)), light, surfaces, True, shadow, ambient)
     around = random.uniform(-1.9, 1.9)
-    distance, height = random.uniform(0.55, 1.1), random.uniform(0.25, 0.85)
+    distance, height = random.uniform(0.4, 0.95), random.uniform(0.2, 0.7)
     target = (0.45 + float(random.normal(0, 0.04)), float(random.normal(0, 0.05)), 0.06)
     eye = (target[0] + float(np.cos(around) * distance), target[1] + float(np.sin(around) * distance), float(height))
-    return Look(eye, target, float(random.uniform(32, 55)), light, surfaces, False, shadow, ambient)
+    return Look(eye, target, float(random.uniform(30, 50)), light, surfaces, False, shadow, ambient)
 
 
 def random_moves(scene: RobotScene, random: np.random.Generator) -> list[Move]:

@@ -34,8 +34,10 @@ HEAD = 0.1
 PIXEL_LOGIT, VISIBLE_LOGIT, IOU_LOGIT = -2.0, 2.0, -1.0
 #: Gain of what memories say, and of the mask in them: else the image says all.
 MEMORY = 2.0
-#: The neck adds two projections; positions are added to their sum later and must not drown in it.
-NECK = 0.4
+#: The neck adds the projections of strides 32 and 16; what is coarse is nearly the same everywhere, so it starts small.
+NECK = (0.15, 0.7)
+#: Residual branches of the trunk start small: else it averages the image before it has learned to look.
+TRUNK = 0.3
 
 
 @torch.no_grad()
@@ -57,8 +59,11 @@ def initialise(model: SAM2) -> SAM2:
     for name, value in model.named_parameters():
         if name.endswith("gamma"):
             value.fill_(BRANCH)
-    for convolution in model.image_encoder.neck.convs[:2]:
-        convolution.conv.weight.mul_(NECK)
+    for convolution, gain in zip(model.image_encoder.neck.convs, NECK):
+        convolution.conv.weight.mul_(gain)
+    for block in model.image_encoder.trunk.blocks:
+        block.attn.proj.weight.mul_(TRUNK)
+        block.mlp.layers[-1].weight.mul_(TRUNK)
     _expect_little(model)
     _find_what_is_alike(model)
     return model

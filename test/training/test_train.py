@@ -1,0 +1,91 @@
+import csv
+import json
+
+import pytest
+import torch
+
+from sam2_ros import checkpoint
+from sam2_ros.errors import CheckpointError
+from sam2_ros.training.recipe import Stage, TrainSettings
+from sam2_ros.training.train import draw_prompting, train
+
+STAGES = (Stage(2, 1, 2, 64, 1e-3, 1e-3), Stage(2, 2, 1, 128, 1e-3, 5e-4))
+
+
+def settings(folder, **changes):
+    values = {"out": str(folder), "size": "test", "seed": 3, "workers": 0, "threads": 1, "stages": STAGES,
+              "validate_every": 4, "validation_clips": 1, "warm_up": 2, "save_minutes": 0.0}
+    return TrainSettings(**(values | changes))
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run of four steps without a break."""
+    folder = tmp_path_factory.mktemp("whole")
+    train(settings(folder))
+    return folder
+
+
+def test_a_run_leaves_weights_logs_and_settings(whole):
+    model = checkpoint.load(whole / "model.safetensors")
+    assert model.size.name == "test" and model.size.image_size == 128
+    steps = rows(whole / "steps.csv")
+    assert [row["step"] for row in steps] == ["1", "2", "3", "4"] and [row["stage"] for row in steps] == list("0011")
+    assert {"mask_j", "box_j", "click_j"} <= rows(whole / "validation.csv")[0].keys()
+    assert json.loads((whole / "settings.json").read_text())["seed"] == 3
+
+
+def test_a_plot_is_drawn_where_matplotlib_is_installed(whole):
+    pytest.importorskip("matplotlib")
+    assert (whole / "progress.png").stat().st_size > 1000
+
+
+def test_a_resumed_run_ends_with_the_very_same_weights(whole, tmp_path):
+    first, second = STAGES
+    train(settings(tmp_path, stages=(first,), validate_every=0))  # stops after two steps
+    train(settings(tmp_path), resume=True)
+    there, here = (torch.load(folder / "state.pt", weights_only=True) for folder in (whole, tmp_path))
+    assert here["step"] == there["step"] == 4
+    for part in ("model", "average"):
+        assert all(torch.equal(here[part][name], there[part][name]) for name in there[part])
+
+
+def test_a_time_limit_stops_the_run_saved(tmp_path):
+    train(settings(tmp_path, time_limit_minutes=1e-6, validate_every=0))
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 1
+    assert (tmp_path / "model.safetensors").is_file()
+
+
+def test_fine_tuning_starts_from_the_weights_that_were_named(whole, tmp_path):
+    stage = Stage(1, 1, 1, 128, 0.0, 0.0)  # a learning rate of 0 changes nothing
+    train(settings(tmp_path, initial=str(whole / "model.safetensors"), stages=(stage,), validate_every=0, weight_decay=0.0))
+    before, after = (checkpoint.load(folder / "model.safetensors").state_dict() for folder in (whole, tmp_path))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_there_is_nothing_to_resume_in_an_empty_folder(tmp_path):
+    with pytest.raises(CheckpointError, match="does not exist"):
+        train(settings(tmp_path), resume=True)
+
+
+def test_a_state_of_another_size_is_refused(whole, tmp_path):
+    (tmp_path / "state.pt").write_bytes((whole / "state.pt").read_bytes())
+    with pytest.raises(CheckpointError, match="another model"):
+        train(settings(tmp_path, size="embedded"), resume=True)
+
+
+def test_first_prompts_have_the_shares_of_the_paper_and_images_are_never_given_their_mask():
+    import numpy as np
+    random, run = np.random.default_rng(0), TrainSettings()
+    clips = [draw_prompting(random, run, Stage(1, 8, 1, 64, 0, 0, clicks=7, corrections=2)) for _ in range(2000)]
+    shares = {kind: np.mean([one.first == kind for one in clips]) for kind in ("mask", "box", "click")}
+    assert shares == pytest.approx({"mask": 0.5, "box": 0.25, "click": 0.25}, abs=0.04)
+    assert max(len(one.corrected) for one in clips) == 2 and max(one.clicks for one in clips) == 7
+    assert not any(0 in one.corrected for one in clips if one.first == "mask")
+    images = [draw_prompting(random, run, Stage(1, 1, 1, 64, 0, 0)) for _ in range(200)]
+    assert {one.first for one in images} == {"box", "click"}
