@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import http.client
 import json
 import os
 import pickle
@@ -175,7 +176,7 @@ def _download(published: Published) -> Path:
         _fetch(published.url, part)
     except urllib.error.HTTPError as error:
         raise CheckpointError(f"{published.url} answered {error.code} {error.reason}; {by_hand}") from error
-    except OSError as error:  # urllib's URLError, time-outs, a full disk
+    except (OSError, http.client.HTTPException) as error:  # URLError and time-outs among them, and a full disk
         reason = getattr(error, "reason", error)
         raise CheckpointError(f"cannot download {published.url} ({reason}); try again, or {by_hand}") from error
     if _sha256(part) != published.sha256:
@@ -254,7 +255,10 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path} holds more than tensors, which could run code when opened; "
                               "save its state dict alone") from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path} is truncated or damaged ({_line(error)}); download or copy it again") from error
+        if "TorchScript" in str(error):
+            raise CheckpointError(f"{path} is a TorchScript program; give the state dict that it was made from") from error
+        raise CheckpointError(f"{path} is truncated, damaged or no checkpoint at all ({_line(error)}); "
+                              "download or copy it again") from error
     if isinstance(contents, dict) and isinstance(contents.get("model"), dict):
         contents = contents["model"]  # as published, and as training leaves it beside its optimizer
     if not isinstance(contents, dict) or not contents or not all(isinstance(x, Tensor) for x in contents.values()):

@@ -135,7 +135,7 @@ def test_another_family_is_named_in_the_refusal(tmp_path, names, sentence):
     (b"\n<!DOCTYPE html><html><body>Sign in</body></html>", "is a web page"),
     (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", "git lfs pull"),
     (b"just some words", "neither a PyTorch file nor safetensors"),
-    (b"\x80\x02", "truncated or damaged"),
+    (b"\x80\x02", "truncated, damaged"),
 ], ids=["empty", "web page", "lfs pointer", "text", "pickle stub"])
 def test_what_is_no_checkpoint_is_called_by_its_name(tmp_path, contents, sentence):
     (tmp_path / "file.pt").write_bytes(contents)
@@ -153,7 +153,7 @@ def test_a_truncated_file_is_refused(tmp_path, kind, share):
         checkpoint.save(small_model(), whole)
     data = whole.read_bytes()
     cut.write_bytes(data[:int(len(data) * share)])
-    with pytest.raises(CheckpointError, match="cut.*truncated or damaged.*again"):
+    with pytest.raises(CheckpointError, match="cut.*truncated.*damaged.*again"):
         checkpoint.load(cut)
 
 
@@ -169,6 +169,12 @@ def test_a_file_that_would_run_code_is_refused_without_running_it(tmp_path, caps
     with pytest.raises(CheckpointError, match="could run code.*state dict alone"):
         checkpoint.load(path)
     assert "code from a checkpoint" not in capsys.readouterr().out
+
+
+def test_a_compiled_program_is_refused(tmp_path):
+    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), tmp_path / "program.pt")
+    with pytest.raises(CheckpointError, match="is a TorchScript program"):
+        checkpoint.load(tmp_path / "program.pt")
 
 
 @pytest.mark.parametrize("contents", [{"epoch": 3}, {}, [1, 2], {"model": {"weight": 3}}])

@@ -40,19 +40,12 @@ class Attention(nn.Module):
 class RotaryAttention(Attention):
     """One-head attention whose queries and keys are turned by their place in the image (Su et al., 2021)."""
 
-    def forward(self, queries: Tensor, keys: Tensor, values: Tensor, table: tuple[Tensor, Tensor],
-                unplaced: int = 0) -> Tensor:
-        """As in Attention; table: from position.rotary_table for the T queries' places.
-
-        keys: a whole number of images of T tokens each, then ``unplaced`` tokens that have no
-        place in an image (object pointers) and are not turned.
-        """
-        tokens = queries.shape[1]
-        queries, keys = _project_by_halves(self.q_proj, queries), _project_by_halves(self.k_proj, keys)
-        placed = keys[:, :keys.shape[1] - unplaced].unflatten(1, (-1, tokens))  # (N, M, T, C)
-        placed = rotate(placed, *table).flatten(1, 2)
-        keys = placed if not unplaced else torch.cat((placed, keys[:, -unplaced:]), dim=1)
-        return self.attend(rotate(queries, *table), keys, self.v_proj(values))
+    def forward(self, queries: Tensor, keys: Tensor, values: Tensor, query_table: tuple[Tensor, Tensor],
+                key_table: tuple[Tensor, Tensor]) -> Tensor:
+        """As in Attention; the tables are as from position.rotary_table, one row for each token."""
+        queries = rotate(_project_by_halves(self.q_proj, queries), *query_table)
+        keys = rotate(_project_by_halves(self.k_proj, keys), *key_table)
+        return self.attend(queries, keys, self.v_proj(values))
 
 
 def _project_by_halves(projection: nn.Linear, x: Tensor) -> Tensor:

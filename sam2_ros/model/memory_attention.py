@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -25,12 +26,12 @@ class MemoryAttentionLayer(nn.Module):
         self.norm3 = nn.LayerNorm(width)
         self.dropout = nn.Dropout(size.dropout)
 
-    def forward(self, image: Tensor, keys: Tensor, values: Tensor, table: tuple[Tensor, Tensor],
-                unplaced: int) -> Tensor:
-        """image (1 or N, hw, C); keys, values (N, tokens, m), the last ``unplaced`` of them pointers."""
+    def forward(self, image: Tensor, keys: Tensor, values: Tensor, image_table: tuple[Tensor, Tensor],
+                key_table: tuple[Tensor, Tensor]) -> Tensor:
+        """image (1 or N, hw, C); keys, values (N, tokens, m); rotary tables of both."""
         normed = self.norm1(image)
-        image = image + self.dropout(self.self_attn(normed, normed, normed, table))
-        image = image + self.dropout(self.cross_attn_image(self.norm2(image), keys, values, table, unplaced))
+        image = image + self.dropout(self.self_attn(normed, normed, normed, image_table, image_table))
+        image = image + self.dropout(self.cross_attn_image(self.norm2(image), keys, values, image_table, key_table))
         hidden = self.dropout(F.relu(self.linear1(self.norm3(image))))
         return image + self.dropout(self.linear2(hidden))
 
@@ -55,6 +56,11 @@ class MemoryAttention(nn.Module):
         """
         side = image.shape[-2:]
         tokens = (image + 0.1 * self.position).flatten(2).transpose(1, 2)  # (., hw, C)
+        image_table = self.cosine, self.sine
+        memories = (keys.shape[1] - unplaced) // tokens.shape[1]
+        # Every memory is turned as the image is; pointers have no place in it and are not turned.
+        key_table = (torch.cat((self.cosine.repeat(memories, 1), self.cosine.new_ones(unplaced, self.cosine.shape[1]))),
+                     torch.cat((self.sine.repeat(memories, 1), self.sine.new_zeros(unplaced, self.sine.shape[1]))))
         for layer in self.layers:
-            tokens = layer(tokens, keys, values, (self.cosine, self.sine), unplaced)
+            tokens = layer(tokens, keys, values, image_table, key_table)
         return self.norm(tokens).transpose(1, 2).unflatten(2, side)

@@ -63,7 +63,8 @@ def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     x: (..., T, C); cosine, sine: (T, C / 2).  Computed in float32, returned in x's type.
     """
     first, second = x.float().chunk(2, dim=-1)  # (..., T, C / 2)
-    return torch.cat((first * cosine - second * sine, first * sine + second * cosine), dim=-1).type_as(x)
+    turned = (torch.addcmul(first * cosine, second, sine, value=-1), torch.addcmul(second * cosine, first, sine))
+    return torch.cat(turned, dim=-1).type_as(x)
 
 
 class FourierPositions(nn.Module):
