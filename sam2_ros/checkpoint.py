@@ -256,7 +256,7 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
                               "save its state dict alone") from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         if "TorchScript" in str(error):
-            raise CheckpointError(f"{path} is a TorchScript program; give the state dict that it was made from") from error
+            raise CheckpointError(f"{path} is a TorchScript program; give the state dict it was made from") from error
         raise CheckpointError(f"{path} is truncated, damaged or no checkpoint at all ({_line(error)}); "
                               "download or copy it again") from error
     if isinstance(contents, dict) and isinstance(contents.get("model"), dict):
