@@ -22,6 +22,7 @@ from std_msgs.msg import String  # noqa: E402
 from evaluation.bags import IMAGE, PROMPT, image_message, picture, prompt_message, stamp, write_bag  # noqa: E402
 from sam2_ros.errors import RecordingError, Sam2RosError  # noqa: E402
 from sam2_ros.evaluation import recordings  # noqa: E402
+from sam2_ros.evaluation.events import PromptEvent  # noqa: E402
 from sam2_ros.evaluation.recordings import BagSource, BagWriter  # noqa: E402
 from sam2_ros.live import ABOUT, SUMMARY, play, targets_of  # noqa: E402
 from sam2_ros.messages import fill_image  # noqa: E402
@@ -94,7 +95,8 @@ def test_a_running_node_is_recorded_with_its_parameters_and_its_model(tmp_path, 
     child = start("record", "--out", tmp_path / "bag")
     publisher = node.create_publisher(Image, "/image", QoSProfile(depth=50))
     objects = []
-    from sam2_ros.msg import Prompt, TrackedObjectArray
+    from sam2_ros.msg import Box, Prompt, TrackedObjectArray
+    from sam2_ros.srv import Prompt as PromptService
     node.create_subscription(TrackedObjectArray, "/sam2_ros/objects", lambda message: objects.append(message), 50)
     prompts = node.create_publisher(Prompt, "/sam2_ros/prompt", QoSProfile(depth=10))
     try:
@@ -104,6 +106,10 @@ def test_a_running_node_is_recorded_with_its_parameters_and_its_model(tmp_path, 
         from geometry_msgs.msg import Point
         prompts.publish(Prompt(name="square", points=[Point(x=20.0, y=20.0)], labels=[1]))
         publish_until(node, publisher, lambda done: any(one.objects for one in objects[-3:]) and done > 10, image)
+        service = node.create_client(PromptService, "/sam2_ros/prompt")
+        wait_until(service.service_is_ready, "the service")
+        answer = service.call_async(PromptService.Request(prompt=Prompt(box=[Box(x0=5.0, y0=17.0, x1=30.0, y1=30.0)])))
+        publish_until(node, publisher, lambda done: answer.done(), image)
         time.sleep(1.0)
     finally:
         for process in (child, tracking):
@@ -118,8 +124,12 @@ def test_a_running_node_is_recorded_with_its_parameters_and_its_model(tmp_path, 
     assert about["node"] == "/sam2_ros" and about["parameters"]["remembered_frames"] == 30
     assert about["model"]["name"] == "embedded"
     recording = recordings.open(tmp_path / "bag")
-    assert recording.image_topic == "/image" and recording.has_prompts
-    assert (messages(tmp_path / "bag", "/sam2_ros/masks")[-1].data == 1).any()
+    assert recording.image_topic == "/image"
+    given = [event.content for event in recording.events() if isinstance(event.content, PromptEvent)]
+    assert [one.prompt.name for one in given] == ["square", answer.result().name], "topic and service alike, once"
+    assert {one.stamp for one in given} <= {frame.stamp for frame in recording}
+    assert given[1].prompt.box == (5, 17, 30, 30)
+    assert any((one.data == 1).any() for one in messages(tmp_path / "bag", "/sam2_ros/masks"))
 
 
 def test_a_full_disk_ends_recording_with_a_readable_bag(tmp_path, node):
@@ -181,7 +191,12 @@ def test_a_bag_is_played_with_its_headers_at_its_own_pace(tmp_path, node):
     heard, clocks, times = [], [], []
     from rosgraph_msgs.msg import Clock
     from sam2_ros.msg import Prompt
-    node.create_subscription(Image, "/camera/image", lambda one: (heard.append(one), times.append(time.monotonic())), 50)
+
+    def hear(one):
+        heard.append(one)
+        times.append(time.monotonic())
+
+    node.create_subscription(Image, "/camera/image", hear, 50)
     node.create_subscription(Clock, "/clock", lambda one: clocks.append(one.clock.sec * 10**9 + one.clock.nanosec), 50)
     prompts = []
     node.create_subscription(Prompt, "/sam2_ros/prompt", prompts.append, 10)

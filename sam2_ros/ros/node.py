@@ -30,7 +30,7 @@ from sam2_ros.ros.camera import Camera
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.prompts import THREADS, Prompts
 from sam2_ros.ros.replies import Replies
-from sam2_ros.ros.session import Session
+from sam2_ros.ros.session import Applied, Session
 from sam2_ros.ros.status import Status
 from sam2_ros.ros.worker import QUIET, Result, Worker
 from sam2_ros.tracker import Tracker, use_threads
@@ -74,7 +74,9 @@ class Node(RosNode):
         self.parameters = Parameters(self)
         tracker, description = make(self.parameters)
         self.replies = Replies(self, self.parameters)
-        self.worker = Worker(Session(tracker, self.parameters), self._publish, self.get_logger())
+        session = Session(tracker, self.parameters)
+        session.on_applied = self._repeat
+        self.worker = Worker(session, self._publish, self.get_logger())
         self.prompts = Prompts(self, self.parameters, self.worker)
         self.camera = Camera(self, self.parameters, self.worker.put_image)
         self.clicks = clicks.Clicks(self, self.parameters, self.camera, self.prompts.click)
@@ -97,6 +99,13 @@ class Node(RosNode):
             self.replies.publish(result)
         except Exception:
             if self.context.ok():  # else ROS has shut down beneath the worker, and nobody listens any more
+                raise
+
+    def _repeat(self, prompt: Prompt, applied: Applied) -> None:
+        try:
+            self.replies.repeat(prompt, applied)
+        except Exception:
+            if self.context.ok():  # see above
                 raise
 
     def _look(self) -> None:

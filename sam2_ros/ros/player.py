@@ -65,7 +65,7 @@ class Player:
             self._publishers[topic] = self.node.create_publisher(message_type, topic, QoSProfile(depth=DEPTH))
 
     def wait(self, topic: str, seconds: float) -> bool:
-        """Wait until somebody hears ``topic``, and every other topic that somebody asks for; whether it came to that."""
+        """Wait until somebody hears ``topic`` and each topic that somebody asks for; whether it came to that."""
         deadline, ready = time.monotonic() + seconds, 0
         while time.monotonic() < deadline and ready < SETTLED:
             heard = topic not in self._publishers or self._publishers[topic].get_subscription_count()

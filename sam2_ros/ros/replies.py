@@ -19,9 +19,15 @@ from sensor_msgs.msg import CompressedImage, Image
 from sam2_ros.drawing import overlay
 from sam2_ros.messages import fill_compressed, fill_image
 from sam2_ros.msg import Box, TrackedObject, TrackedObjectArray
+from sam2_ros.msg import Prompt as PromptMessage
 from sam2_ros.ros.parameters import Parameters
+from sam2_ros.ros.session import Applied
 from sam2_ros.ros.worker import Result
-from sam2_ros.types import Track, label_image
+from sam2_ros.types import Prompt, Track, label_image
+
+
+#: Applied prompts that are kept for a slow subscriber; a detector finds many objects at once.
+PROMPTS = 50
 
 
 def tracked_object(track: Track, header: Any) -> TrackedObject:
@@ -44,6 +50,17 @@ def mask_image(track: Track, header: Any) -> Image:
     return fill_image(Image(header=header), track.mask.astype(np.uint8) * 255)
 
 
+def prompt_message(prompt: Prompt, name: str, header: Any) -> PromptMessage:
+    """A prompt for the object ``name`` on the image of ``header``."""
+    message = PromptMessage(header=header, name=name, replace=prompt.replace, labels=prompt.labels.tolist(),
+                            points=[Point(x=float(x), y=float(y)) for x, y in prompt.points])
+    if prompt.box is not None:
+        message.box = [Box(**dict(zip(("x0", "y0", "x1", "y1"), prompt.box)))]
+    if prompt.mask is not None:
+        message.mask = fill_image(Image(header=header), prompt.mask.astype(np.uint8) * 255)
+    return message
+
+
 class Replies:
     """The publishers of one node."""
 
@@ -52,10 +69,18 @@ class Replies:
         # Reliable reaches every kind of subscriber, RViz and recorders included.
         self._qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
         self._objects = self._publisher(node, TrackedObjectArray, "~/objects")
+        self._applied = node.create_publisher(PromptMessage, "~/prompt/applied", QoSProfile(depth=PROMPTS))
         self._masks = self._publisher(node, Image, "~/masks")
         self._packed_masks = self._publisher(node, CompressedImage, "~/masks/compressed")
         self._overlay = self._publisher(node, Image, "~/overlay")
         self._packed_overlay = self._publisher(node, CompressedImage, "~/overlay/compressed")
+
+    def repeat(self, prompt: Prompt, applied: Applied) -> None:
+        """Publish a prompt that was applied with the name and the image that it was for, so that it can be recorded.
+
+        Clicks, detections and service calls leave no other trace that a recording could be replayed from.
+        """
+        self._applied.publish(prompt_message(prompt, applied.track.name, applied.header))
 
     @property
     def masks_topic(self) -> str:

@@ -8,7 +8,7 @@ detector repeats itself.  Nothing here waits or publishes, and all of it runs on
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -59,6 +59,8 @@ class Session:
     def __init__(self, tracker: Tracker, parameters: Parameters) -> None:
         self._tracker = tracker
         self._parameters = parameters
+        #: Told of every prompt that was applied, whatever road it came by.
+        self.on_applied: Callable[[Prompt, Applied], None] = lambda prompt, applied: None
         #: Replaced as a whole, so that other threads may read it.
         self.view = View()
 
@@ -89,7 +91,9 @@ class Session:
         """
         prompted = self._tracker.prompt(prompt, self._remembered(stamp, hint))
         self.view = View(self.view.header, self.view.frame, tuple(prompted.newest))
-        return Applied(prompted.track, self._header_at(prompted.stamp), _sentence(prompted, stamp))
+        applied = Applied(prompted.track, self._header_at(prompted.stamp), _sentence(prompted, stamp))
+        self.on_applied(prompt, applied)
+        return applied
 
     def click(self, x: float, y: float, stamp: int) -> Applied:
         """A positive click at a pixel, for the object of the parameter click_object or the one under the click.
