@@ -77,7 +77,7 @@ class ClipSource:
     def _scene(self, random: np.random.Generator, frames: int, side: int) -> tuple[np.ndarray, np.ndarray]:
         """Pictures (T, S, S, 3) and coverages (T, K, S, S) before the lens."""
         kind = random.random()
-        if self.robots is not None and kind > 0.7:
+        if self.robots is not None and kind > 1 - self.robots.share:
             return self.robots.clip(random, frames, side)
         if self.footage is not None and kind < 0.35:
             backdrop, masks = self.footage.clip(random, frames, side)

@@ -1,8 +1,8 @@
 """Robot scenes that were rendered beforehand, as a stock of training clips.
 
 One file is one scene: a compressed ``.npz`` with ``frames`` (T, H, W, 3) uint8 RGB and
-``labels`` (T, H, W) uint8, one value per object, 0 = background; ``ignored`` lists values
-that are no objects to ask for (the table), if any.  ``robot_scenes`` writes such files.
+``labels`` (T, H, W) uint8, one value per object, 0 = background.
+``random_scenes`` writes such files.
 """
 
 from __future__ import annotations
@@ -14,18 +14,21 @@ import numpy as np
 
 from sam2_ros.errors import RecordingError
 
-#: Decompressed scenes kept at hand, and how many clips are cut before one of them is replaced.
-KEPT, CLIPS_PER_SCENE = 8, 6
+#: Decompressed scenes kept at hand.
+KEPT = 16
+#: So many clips of a training are robot scenes, when there are this many scenes or more; else fewer, in proportion.
+SHARE, ENOUGH = 0.3, 100
 
 
 class RobotClips:
-    """A folder of rendered scenes."""
+    """A folder of rendered scenes; ``share``: how many clips of a training should come from it, 0..1."""
 
     def __init__(self, folder: str | Path) -> None:
         """List the folder; RecordingError when it holds no scenes."""
         self.files = sorted(Path(folder).glob("*.npz"))
         if not self.files:
             raise RecordingError(f"{folder} holds no .npz robot scenes; render some, or name no folder")
+        self.share = SHARE * min(1.0, len(self.files) / ENOUGH)
         self._kept: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def clip(self, random: np.random.Generator, frames: int, side: int) -> tuple[np.ndarray, np.ndarray]:
