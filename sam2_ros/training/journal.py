@@ -39,6 +39,18 @@ class Journal:
             for key, value in values.items():
                 self.board.add_scalar(f"{name}/{key}", value, step)
 
+    def forget_after(self, step: int) -> None:
+        """Drop rows of steps that a run which stopped without saving had done, and that will be done again."""
+        for path in (self.folder / "steps.csv", self.folder / "validation.csv"):
+            if not path.exists():
+                continue
+            with path.open(newline="") as file:
+                rows = list(csv.reader(file))
+            kept = [row for number, row in enumerate(rows) if number == 0 or int(row[0]) <= step]
+            if len(kept) < len(rows):
+                with path.open("w", newline="") as file:
+                    csv.writer(file).writerows(kept)
+
     def plot(self) -> None:
         """Draw ``progress.png``: the loss and the J of each prompt; nothing without matplotlib."""
         try:

@@ -137,6 +137,8 @@ def train(settings: TrainSettings, resume: bool = False, tell: Callable[[str], N
     if resume:
         training.restore(folder)
     journal = Journal(folder)
+    if resume:
+        journal.forget_after(training.step)
     (folder / "settings.json").write_text(json.dumps(dataclasses.asdict(settings), indent=1))
     held_out = validation_clips(settings) if settings.validate_every else []
     started = saved = time.monotonic()

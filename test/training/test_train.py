@@ -55,6 +55,16 @@ def test_a_resumed_run_ends_with_the_very_same_weights(whole, tmp_path):
         assert all(torch.equal(here[part][name], there[part][name]) for name in there[part])
 
 
+def test_a_resumed_run_logs_no_step_twice(whole, tmp_path):
+    import shutil
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    longer = (*STAGES, Stage(1, 1, 1, 64, 1e-3, 1e-3))
+    with (tmp_path / "steps.csv").open("a") as file:  # a step that was done and not saved
+        file.write("5" + (tmp_path / "steps.csv").read_text().splitlines()[-1][1:] + "\n")
+    train(settings(tmp_path, stages=longer, validate_every=0), resume=True)
+    assert [row["step"] for row in rows(tmp_path / "steps.csv")] == ["1", "2", "3", "4", "5"]
+
+
 def test_a_time_limit_stops_the_run_saved(tmp_path):
     train(settings(tmp_path, time_limit_minutes=1e-6, validate_every=0))
     assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 1
