@@ -1,10 +1,11 @@
 """The node on one camera.
 
     ros2 launch sam2_ros track.launch.py image:=/camera/color/image_raw model:=embedded
+    ros2 launch sam2_ros track.launch.py image:=/camera/color/image_raw record:=kitchen
 """
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -27,6 +28,7 @@ ARGUMENTS = [
     DeclareLaunchArgument("namespace", default_value="", description="namespace of the node"),
     DeclareLaunchArgument("name", default_value="sam2_ros", description="name of the node"),
     DeclareLaunchArgument("params_file", default_value=DEFAULT_PARAMETERS, description="YAML file of parameters"),
+    DeclareLaunchArgument("record", default_value="", description="a new bag for camera, prompts and results"),
     DeclareLaunchArgument("use_sim_time", default_value="false", description="take the time from /clock"),
     *(DeclareLaunchArgument(name, default_value="", description=text) for name, text in PARAMETERS.items()),
 ]
@@ -54,5 +56,19 @@ def tracking_node(context):
     )]
 
 
+def recorder(context):
+    """ros2 bag record for everything that a replay needs, when a bag was asked for."""
+    value = {name: LaunchConfiguration(name).perform(context)
+             for name in ("record", "image", "camera_info", "namespace", "name")}
+    if not value["record"]:
+        return []
+    namespace = "/".join(["", *filter(None, value["namespace"].split("/"))])
+    topics = [value["image"], value["image"] + "/compressed", value["camera_info"],
+              *(f"{value['name']}/{topic}" for topic in ("prompt/applied", "masks", "objects"))]
+    topics = [topic if topic.startswith("/") else f"{namespace}/{topic}" for topic in topics]
+    return [ExecuteProcess(cmd=["ros2", "bag", "record", "--storage", "mcap", "--output", value["record"], *topics],
+                           output="screen")]
+
+
 def generate_launch_description():
-    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=tracking_node)])
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=tracking_node), OpaqueFunction(function=recorder)])

@@ -160,3 +160,12 @@ def test_the_parameters_that_have_an_argument_exist(installed_drivers: dict[str,
     every = {name: "x" for name in ("model", "device", "image_transport", "image_reliability")}
     given = only(entities("track.launch.py", every), "Node").keywords["parameters"][1]
     assert set(given) - {"use_sim_time"} == set(every) <= set(parameters)
+
+
+def test_a_bag_is_recorded_when_asked_for(installed_drivers: dict[str, str]) -> None:
+    assert not [action for action in entities("track.launch.py") if action.kind == "ExecuteProcess"]
+    given = {"record": "kitchen", "namespace": "arm", "camera_info": "/camera/camera_info"}
+    command = only(entities("track.launch.py", given), "ExecuteProcess").keywords["cmd"]
+    assert command[:7] == ["ros2", "bag", "record", "--storage", "mcap", "--output", "kitchen"]
+    assert command[7:] == ["/arm/image", "/arm/image/compressed", "/camera/camera_info",
+                           "/arm/sam2_ros/prompt/applied", "/arm/sam2_ros/masks", "/arm/sam2_ros/objects"]

@@ -203,7 +203,8 @@ def _result(job: Job, recording: Recording, outcome: Outcome, curve: tuple[Curve
         "prompt": latency(timing.prompt_ms for timing in tracked if timing.prompted),
         "delay": latency(timing.delay_ms for timing in tracked)}
     return SequenceResult(
-        name=recording.name, folder=job.folder.name, path=str(job.path), frames=len(timings), tracked=len(tracked),
+        name=recording.name, folder=job.folder.name, path=str(job.path), protocol=job.protocol,
+        frames=len(timings), tracked=len(tracked),
         annotated=len({row.frame for row in outcome.scorer.rows if not np.isnan(row.j)}), objects=objects,
         summary=summary(objects) if objects else None, latency=stages,
         prompted_frames=sum(bool(timing.prompted) for timing in timings),
@@ -214,9 +215,9 @@ def _result(job: Job, recording: Recording, outcome: Outcome, curve: tuple[Curve
 def _evaluate_images(job: Job, recording: Recording, tick: Callable[[], object]) -> SequenceResult:
     moments = _ticking(tick, prefetched(moments_of(recording)))
     found = segment_images(moments, job.choice.tracker(), every=job.every)
-    return SequenceResult(recording.name, job.folder.name, str(job.path), frames=recording.frames or 0,
-                          tracked=recording.frames or 0, annotated=len(found.iou), image_iou=found.mean,
-                          lost=tuple(recording.lost))
+    return SequenceResult(recording.name, job.folder.name, str(job.path), protocol="images",
+                          frames=recording.frames or 0, tracked=recording.frames or 0, annotated=len(found.iou),
+                          image_iou=found.mean, lost=tuple(recording.lost))
 
 
 def _settled(protocol: str, recording: Recording) -> str:

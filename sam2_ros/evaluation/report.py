@@ -48,8 +48,9 @@ def page(run: Path) -> str:
 
 def _head(result: Mapping[str, Any], name: str) -> str:
     configuration, model = result["configuration"], result["model"]
+    protocols = dict.fromkeys(entry["protocol"] for entry in result["sequences"] if entry["protocol"])
     words = [f"model {model['name']}" + (f" (SAM {model['version']})" if model.get("version") else ""),
-             f"prompts: {configuration['prompt']}", f"rules: {configuration['rules']['name']}",
+             "prompts: " + " and ".join(protocols), f"rules: {configuration['rules']['name']}",
              "on the clock" if configuration["on_clock"] else "every image"]
     figures = [("J&F", result["j_and_f"]), ("J", result["j"]), ("F", result["f"]), ("objects", result["objects"]),
                ("images", result["frames"]), ("dropped", result["frames"] - result["tracked"])]

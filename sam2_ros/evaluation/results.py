@@ -45,6 +45,7 @@ class SequenceResult:
     """One recording.
 
     folder: name of its folder in the run; the same as its own unless several are called so.
+    protocol: how its objects were prompted.
     frames: images in it; tracked: those that were not dropped; annotated: those with truth.
     unprompted: true ids that nobody prompted.  lost, refused: sentences.  image_iou: mean IoU of
     single images by number of clicks.  error: why there is nothing else, or "".
@@ -54,6 +55,7 @@ class SequenceResult:
     folder: str
     path: str
     error: str = ""
+    protocol: str = ""
     frames: int = 0
     tracked: int = 0
     annotated: int = 0

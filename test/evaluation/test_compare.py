@@ -14,7 +14,8 @@ def runs(tmp_path):
                      for sequence, objects in scores.items()]
         (tmp_path / name).mkdir()
         configuration = {"rules": {"name": rules}, "prompt": "mask", "on_clock": False}
-        (tmp_path / name / "result.json").write_text(json.dumps({"sequences": sequences, "configuration": configuration}))
+        result = {"sequences": sequences, "configuration": configuration}
+        (tmp_path / name / "result.json").write_text(json.dumps(result))
         return str(tmp_path / name)
 
     return [write("old", {"a": [(1, 50.0), (2, 60.0)], "b": [(1, 70.0)]}),

@@ -39,8 +39,8 @@ def test_every_format_is_read_back_with_its_pictures_and_masks(tmp_path, finishe
 @pytest.mark.parametrize("kind", FORMATS)
 def test_what_is_written_can_be_evaluated(tmp_path, finished, kind):
     export.export(finished, kind, tmp_path / "out")
-    run.main([str(tmp_path / "out"), "--model", "first-mask", "--rules", "every-frame", "--out", str(tmp_path / "again"),
-              "--name", "run"])
+    run.main([str(tmp_path / "out"), "--model", "first-mask", "--rules", "every-frame",
+              "--out", str(tmp_path / "again"), "--name", "run"])
     result = json.loads((tmp_path / "again" / "run" / "result.json").read_text())
     assert (result["j_and_f"], result["objects"]) == (100.0, 2)
 
@@ -60,7 +60,8 @@ def test_youtube_vos_lists_the_images_that_show_each_object(tmp_path, finished):
 
 def test_a_bag_becomes_a_data_set_with_the_names_of_its_objects(tmp_path):
     bag = write_bag(tmp_path / "bag", count=6)
-    run.main([str(bag), "--prompt", "recorded", "--model", "first-mask", "--out", str(tmp_path / "runs"), "--name", "run"])
+    run.main([str(bag), "--prompt", "recorded", "--model", "first-mask", "--out", str(tmp_path / "runs"),
+              "--name", "run"])
     export.export(tmp_path / "runs" / "run", "youtube-vos", tmp_path / "out")
     meta = json.loads((tmp_path / "out" / "meta.json").read_text())
     assert meta["videos"]["bag"]["objects"]["1"]["category"] == "square"

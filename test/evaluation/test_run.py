@@ -155,7 +155,8 @@ def test_an_unknown_model_is_refused_before_anything_is_written(tmp_path, data_s
 def test_settings_of_the_tracker_are_given_by_name():
     assert setting("hole_area=0") == ("hole_area", 0)
     assert setting("non_overlapping=false") == ("non_overlapping", False)
-    for text, message in (("hole_area=big", "type int"), ("nonsense=1", "hole_area"), ("non_overlapping=no", "true or")):
+    for text, message in (
+            ("hole_area=big", "type int"), ("nonsense=1", "hole_area"), ("non_overlapping=no", "true or")):
         with pytest.raises(InvalidInput, match=message):
             setting(text)
 
