@@ -125,7 +125,8 @@ def box_tracker_name() -> str:
 class OpenCVTracker(FirstMask):
     """A box tracker of OpenCV finds the object, GrabCut cuts it out of its box.
 
-    make: builds the box tracker.
+    make: builds the box tracker.  CSRT repeats itself; MIL draws features at random, with a seed
+    that cannot be set, and differs from run to run.
     """
 
     make: Callable[[], Any] = box_tracker
@@ -145,7 +146,10 @@ class OpenCVTracker(FirstMask):
             return
         x, y, width, height = (int(round(value)) for value in rectangle)
         box = (x, y, x + width - 1, y + height - 1)
-        followed.mask = grab(image, box, _moved(followed.mask, followed.box, box))
+        moved = _moved(followed.mask, followed.box, box)
+        cut = grab(image, box, moved)
+        # Where the colours tell nothing apart the old outline in its new place is the better guess.
+        followed.mask = cut if cut.any() else moved
         followed.box = box
 
 

@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+
+from sam2_ros.evaluation.events import Truth
+from sam2_ros.evaluation.gallery import EACH, SPREAD, WIDTH, Gallery, picture
+from sam2_ros.evaluation.replay import Moment, Step
+from sam2_ros.types import Frame
+
+NAN = float("nan")
+
+
+def step(index, masks=None):
+    truth = None if masks is None else Truth(index + 1, masks)
+    return Step(Moment(index, Frame(np.zeros((48, 64, 3), np.uint8), index + 1), index, truth), ())
+
+
+def filled(scores):
+    gallery = Gallery()
+    for index, score in enumerate(scores):
+        gallery.offer(step(index), score)
+    return gallery
+
+
+def indices(row):
+    return [kept.index for kept in row]
+
+
+def test_the_best_and_the_worst_of_all_frames_are_kept():
+    scores = np.random.default_rng(0).permutation(1000) / 1000
+    rows = filled(scores).rows()
+    assert indices(rows["best"]) == np.argsort(-scores)[:EACH].tolist()
+    assert indices(rows["worst"]) == np.argsort(scores)[:EACH].tolist()
+    assert all(0.4 < kept.score < 0.6 for kept in rows["median"])
+
+
+@pytest.mark.parametrize("count", [1, 5, 40, 5000])
+def test_what_is_kept_is_bounded(count):
+    gallery = filled([NAN] * count)
+    assert len(gallery._spread) < 2 * SPREAD
+    assert 0 < len(gallery.rows()["in order"]) <= 2 * EACH
+
+
+def test_pictures_are_spread_over_a_recording_without_truth():
+    shown = indices(filled([NAN] * 800).rows()["in order"])
+    assert shown[0] == 0 and shown[-1] > 500
+
+
+def test_the_truth_is_outlined_in_white():
+    mask = np.zeros((48, 64), bool)
+    mask[10:30, 10:30] = True
+    image = picture(step(0, {1: mask}))
+    assert image.shape[1] == WIDTH
+    assert (image[10 * WIDTH // 64 + 2, 20 * WIDTH // 64] > 200).all()
+    assert not image[20 * WIDTH // 64, 20 * WIDTH // 64].any()
+
+
+def test_an_empty_gallery_has_no_sheet():
+    assert Gallery().sheet() is None
+    assert filled([0.5] * 3).sheet().shape[1] == EACH * WIDTH

@@ -1,0 +1,64 @@
+import cv2
+import numpy as np
+import pytest
+
+from sam2_ros.errors import InvalidPrompt, UnknownStamp
+from sam2_ros.evaluation.metrics import region_similarity
+from sam2_ros.evaluation.opencv_baseline import FirstMask, OpenCVTracker, box_tracker_name, grab
+from sam2_ros.types import Frame, Prompt
+
+SIZE = (120, 160)
+
+
+def scene(index):
+    """A red disk that moves to the right over grey noise, and its mask."""
+    image = np.random.default_rng(0).integers(90, 120, (*SIZE, 3)).astype(np.uint8)
+    mask = cv2.circle(np.zeros(SIZE, np.uint8), (40 + 3 * index, 60), 18, 1, -1).astype(bool)
+    image[mask] = (220, 40, 40)
+    return Frame(image, index + 1), mask
+
+
+@pytest.mark.parametrize("prompt", [Prompt("disk", mask=scene(0)[1]), Prompt("disk", box=(20, 40, 60, 80)),
+                                    Prompt("disk", points=np.array([(40, 60)]), labels=np.array([1]))],
+                         ids=["mask", "box", "click"])
+def test_the_disk_is_followed_from_every_kind_of_prompt(prompt):
+    tracker = OpenCVTracker()
+    tracker.track(scene(0)[0])
+    assert region_similarity(tracker.prompt(prompt).track.mask, scene(0)[1]) > 0.8
+    for index in range(1, 8):
+        (track,) = tracker.track(scene(index)[0])
+        assert region_similarity(track.mask, scene(index)[1]) > 0.7
+    assert (track.id, track.name, track.occluded) == (1, "disk", False)
+
+
+def test_the_first_mask_never_moves():
+    tracker = FirstMask()
+    tracker.track(scene(0)[0])
+    tracker.prompt(Prompt("disk", mask=scene(0)[1]))
+    for index in range(1, 4):
+        (track,) = tracker.track(scene(index)[0])
+        assert (track.mask == scene(0)[1]).all()
+
+
+def test_a_cut_is_the_same_each_time():
+    cuts = [grab(scene(0)[0].image, (20, 40, 60, 80), np.zeros(SIZE, bool)) for _ in range(2)]
+    assert (cuts[0] == cuts[1]).all()
+
+
+def test_it_refuses_what_a_tracker_refuses():
+    tracker = OpenCVTracker()
+    with pytest.raises(UnknownStamp):
+        tracker.prompt(Prompt("disk", box=(20, 40, 60, 80)))
+    tracker.track(scene(0)[0])
+    with pytest.raises(UnknownStamp, match="newest image only"):
+        tracker.prompt(Prompt("disk", box=(20, 40, 60, 80)), stamp=99)
+    with pytest.raises(InvalidPrompt, match="outside"):
+        tracker.prompt(Prompt("disk", box=(500, 500, 600, 600)))
+
+
+def test_a_box_outside_the_image_holds_nothing():
+    assert not grab(scene(0)[0].image, (200, 200, 220, 220), np.zeros(SIZE, bool)).any()
+
+
+def test_the_box_tracker_has_a_name():
+    assert box_tracker_name() in ("CSRT", "MIL")
