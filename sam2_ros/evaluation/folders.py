@@ -6,6 +6,7 @@ Known layouts, recognised by the names of their folders:
     YouTube-VOS  the same, with annotations on every fifth picture
     SA-V         JPEGImages_24fps/SEQUENCE/*.jpg           Annotations_6fps/SEQUENCE/OBJECT/*.png
     COCO         JPEGImages/SEQUENCE/*.jpg                 annotations.json (that of YouTube-VIS)
+    SA-V train   VIDEO.mp4                                 VIDEO_manual.json or VIDEO_auto.json
     pictures     *.jpg, *.png, ... in one folder           none
 """
 
@@ -30,6 +31,8 @@ PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", "
 VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"}
 _LAYOUTS = (("JPEGImages", "Annotations"), ("JPEGImages_24fps", "Annotations_6fps"))
 _COCO_FILE = "annotations.json"
+#: SA-V's training videos are annotated on each so many-th image.
+_SA_V_STEP = 4
 _IMAGE_TOPIC, _TRUTH_TOPIC = "image", "truth"
 
 
@@ -85,14 +88,22 @@ class PictureFolder(Recording):
 
 @dataclass
 class Video(Recording):
-    """A video file, decoded by OpenCV one image at a time."""
+    """A video file, decoded by OpenCV one image at a time; annotations: the JSON file of SA-V beside it, or None."""
+
+    annotations: Path | None = None
 
     def __post_init__(self) -> None:
+        beside = [self.path.with_name(f"{self.path.stem}_{kind}.json") for kind in ("manual", "auto")]
+        self.annotations = self.annotations or next((path for path in beside if path.is_file()), None)
         capture = self._open()
         self.rate = self.rate or _plausible_rate(capture.get(cv2.CAP_PROP_FPS))
         count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.frames = count if count > 0 else None
         capture.release()
+
+    @property
+    def has_truth(self) -> bool:
+        return self.annotations is not None
 
     def _open(self) -> cv2.VideoCapture:
         capture = cv2.VideoCapture(str(self.path))
@@ -103,6 +114,7 @@ class Video(Recording):
     def events(self) -> Iterator[Event]:
         self.lost.clear()
         capture = self._open()
+        truth_of = _sa_v_reader(self.annotations)
         index, previous, period = 0, 0, stamp_of(0, self.rate)
         try:
             while True:
@@ -113,6 +125,9 @@ class Video(Recording):
                 elapsed = capture.get(cv2.CAP_PROP_POS_MSEC)
                 stamp = max(previous + 1, period + round(elapsed * 1e6)) if elapsed > 0 else previous + period
                 yield Event(stamp, _IMAGE_TOPIC, Frame(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), stamp))
+                truth = truth_of(index, stamp)
+                if truth is not None:
+                    yield Event(stamp, _TRUTH_TOPIC, truth)
                 index, previous = index + 1, stamp
         finally:
             capture.release()
@@ -229,6 +244,28 @@ def _coco_reader(file: Path, sequence: str) -> Callable[[str, int], Truth | None
         if index not in annotated:
             return None
         return Truth(stamp, {number: coco_rle.decode(codes[index]) for number, codes in tracks.items() if codes[index]})
+
+    return truth_of
+
+
+def _sa_v_reader(file: Path | None) -> Callable[[int, int], Truth | None]:
+    """A function (number of the image, stamp) -> Truth or None for a masklet file of SA-V's training videos."""
+    if file is None:
+        return lambda index, stamp: None
+    try:
+        content = json.loads(file.read_text())
+        masklets = content["masklet"]  # every fourth image, then the objects
+        first = content.get("masklet_first_appeared_frame") or [0] * len(masklets[0])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise RecordingError(f"{file} is not a masklet file of SA-V: {error!r}") from error
+
+    def truth_of(index: int, stamp: int) -> Truth | None:
+        place, rest = divmod(index, _SA_V_STEP)
+        if rest or place >= len(masklets):
+            return None
+        masks = {number: coco_rle.decode(code) for number, code in enumerate(masklets[place], start=1)
+                 if index >= first[number - 1]}
+        return Truth(stamp, masks, complete=False)
 
     return truth_of
 

@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from sam2_ros.errors import InvalidPrompt, MissingDependency, UnknownStamp
+from sam2_ros.errors import MissingDependency, UnknownStamp
 from sam2_ros.tracker import Prompted
 from sam2_ros.types import Frame, Prompt, State, Track
 

@@ -63,6 +63,7 @@ def work_list(paths: Sequence[Path], template: Job, run: Path, sequences: Sequen
     if missing:
         raise RecordingError(f"no sequence is called {', '.join(sorted(missing))}; "
                              f"there are: {', '.join(recording.name for recording in found)}")
+    run = run.resolve()  # a job may be done from another folder
     work, taken = [], set()
     for recording in found:
         if sequences and recording.name not in sequences:
@@ -101,7 +102,7 @@ def _do_on_ray(work: Sequence[Job]) -> list[SequenceResult]:
         raise MissingDependency("the engine ray needs the library: pip install ray") from error
     if not ray.is_initialized():
         ray.init(address=os.environ.get("RAY_ADDRESS"), log_to_driver=False)
-    remote: Callable = ray.remote(evaluate_one).options(num_cpus=work[0].threads, max_calls=0)
+    remote: Callable = ray.remote(evaluate_one).options(num_cpus=work[0].threads)
     return ray.get([remote.remote(job) for job in work])
 
 

@@ -1,9 +1,11 @@
+import json
+
 import cv2
 import numpy as np
 import pytest
 
 from sam2_ros.errors import RecordingError
-from sam2_ros.evaluation import recordings
+from sam2_ros.evaluation import coco_rle, recordings
 from sam2_ros.evaluation.events import Truth
 from sam2_ros.evaluation.labels import LabelWriter
 from sam2_ros.types import Frame
@@ -152,3 +154,20 @@ def test_a_folder_of_something_else_says_what_it_holds(tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(RecordingError, match=r"notes\.txt"):
         recordings.open(tmp_path)
+
+
+def test_a_training_video_of_sa_v_brings_its_masklets(tmp_path):
+    path = write_video(tmp_path / "sav_000001.avi", count=10)
+    mask = np.zeros((48, 64), bool)
+    mask[10:20, 30:40] = True
+    codes = [[coco_rle.encode(mask), coco_rle.encode(mask & (place > 0))] for place in range(3)]
+    (tmp_path / "sav_000001_manual.json").write_text(
+        json.dumps({"masklet": codes, "masklet_first_appeared_frame": [0, 4]}))
+    recording = recordings.open(path)
+    assert recording.has_truth
+    assert [sorted(truth.masks) for truth in truths(recording)] == [[1], [1, 2], [1, 2]]
+    stamps = [frame.stamp for frame in recording]
+    assert [truth.stamp for truth in truths(recording)] == stamps[::4]
+    (tmp_path / "sav_000001_manual.json").write_text("[]")
+    with pytest.raises(RecordingError, match="masklet file"):
+        list(recording)

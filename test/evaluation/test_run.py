@@ -1,13 +1,15 @@
 import csv
 import json
 import re
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 from evaluation.bags import PROMPT, labels, prompt_message, stamp, write_bag
 
-from sam2_ros.errors import InvalidInput, RecordingError
+from sam2_ros.errors import InvalidInput, MissingDependency, RecordingError
 from sam2_ros.evaluation import recordings, report, run
 from sam2_ros.evaluation.labels import read_labels
 from sam2_ros.evaluation.metrics import boundary_accuracy, region_similarity
@@ -169,3 +171,33 @@ def test_runs_of_one_name_are_numbered_and_the_newest_is_latest(tmp_path):
 def test_what_is_not_a_number_becomes_null():
     assert plain({"a": float("nan"), "b": (np.float64(1.5), Path("x")), 3: np.int64(2)}) == {
         "a": None, "b": [1.5, "x"], "3": 2}
+
+
+class LocalRay(types.ModuleType):
+    """A cluster that does everything here, as late as it may."""
+
+    def is_initialized(self):
+        return True
+
+    def remote(self, function):
+        self.function = function
+        return self
+
+    def options(self, **options):
+        return types.SimpleNamespace(remote=lambda *arguments: lambda: self.function(*arguments))
+
+    def get(self, promises):
+        return [promise() for promise in promises]
+
+
+def test_a_cluster_gives_the_same_as_this_machine(tmp_path, data_set, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", LocalRay("ray"))
+    _, here, _ = evaluate(tmp_path, data_set, "--model", "first-mask")
+    _, there, _ = evaluate(tmp_path, data_set, "--model", "first-mask", "--engine", "ray")
+    assert files_of(here) == files_of(there)
+
+
+def test_an_engine_that_is_not_installed_is_said(tmp_path, data_set, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingDependency, match="pip install ray"):
+        evaluate(tmp_path, data_set, "--model", "first-mask", "--engine", "ray")
