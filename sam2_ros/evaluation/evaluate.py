@@ -14,10 +14,10 @@ from sam2_ros.errors import InvalidInput, Sam2RosError
 from sam2_ros.evaluation import recordings
 from sam2_ros.evaluation.events import Recording
 from sam2_ros.evaluation.gallery import Gallery, jpeg
-from sam2_ros.evaluation.metrics import DAVIS, EVERY_FRAME, SA_V, YOUTUBE_VOS, latency, summary
+from sam2_ros.evaluation.metrics import DAVIS, EVERY_FRAME, SA_V, YOUTUBE_VOS, summary
 from sam2_ros.evaluation.protocols import FIRST_PROMPTS, MOST_FRAMES, FirstFrame, Offline, Online, segment_images
 from sam2_ros.evaluation.replay import Step, User, moments_of, prefetched, replay
-from sam2_ros.evaluation.results import CurvePoint, SequenceResult, write_rows
+from sam2_ros.evaluation.results import CurvePoint, SequenceResult, latencies, write_rows
 from sam2_ros.evaluation.scoring import Row, Scorer
 from sam2_ros.evaluation.trackers import Choice
 from sam2_ros.tracker import use_threads
@@ -197,16 +197,11 @@ def label_picture(step: Step, names: dict[str, int]) -> np.ndarray:
 def _result(job: Job, recording: Recording, outcome: Outcome, curve: tuple[CurvePoint, ...]) -> SequenceResult:
     objects = tuple(one.result(RULES[job.rules]) for one in outcome.scorer.objects())
     timings = outcome.timings
-    tracked = [timing for timing in timings if not timing.dropped]
-    stages = {
-        "track": latency(timing.track_ms for timing in tracked),
-        "prompt": latency(timing.prompt_ms for timing in tracked if timing.prompted),
-        "delay": latency(timing.delay_ms for timing in tracked)}
     return SequenceResult(
         name=recording.name, folder=job.folder.name, path=str(job.path), protocol=job.protocol,
-        frames=len(timings), tracked=len(tracked),
+        frames=len(timings), tracked=sum(not timing.dropped for timing in timings),
         annotated=len({row.frame for row in outcome.scorer.rows if not np.isnan(row.j)}), objects=objects,
-        summary=summary(objects) if objects else None, latency=stages,
+        summary=summary(objects) if objects else None, latency=latencies([job.folder / "timing.csv"]),
         prompted_frames=sum(bool(timing.prompted) for timing in timings),
         clicks=sum(timing.clicks for timing in timings), curve=curve, names=dict(outcome.scorer.names),
         unprompted=tuple(outcome.scorer.unprompted()), refused=tuple(outcome.refused), lost=tuple(recording.lost))

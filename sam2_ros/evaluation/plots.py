@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from sam2_ros.evaluation.results import read_rows
 
 try:
     from matplotlib.figure import Figure
@@ -87,11 +88,3 @@ def curve(points: Mapping[str, Sequence[tuple[int, float]]], unit: str) -> bytes
         axes.set(xlabel=unit, ylabel="J&F [%]", xticks=sorted({x for line in points.values() for x, _ in line}))
         axes.legend(fontsize="small")
     return out[0]
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """The lines of a CSV file; none when it is not there."""
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from sam2_ros.errors import RecordingError
-from sam2_ros.evaluation.metrics import Latency, ObjectResult, Summary
+from sam2_ros.evaluation.metrics import Latency, ObjectResult, Summary, latency
 
 #: Libraries whose versions can change a number.
 _LIBRARIES = ("sam2_ros", "numpy", "opencv-python-headless", "opencv-contrib-python-headless", "torch", "rosbags")
@@ -175,6 +175,22 @@ def _cell(value: Any) -> Any:
     if isinstance(value, (float, np.floating)):
         return "" if math.isnan(value) else f"{value:.6g}"
     return value
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The lines of a CSV file; none when it is not there."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def latencies(timings: Iterable[Path]) -> dict[str, Latency]:
+    """Latency of each stage over the images of all timing.csv files that were not dropped."""
+    rows = [row for path in timings for row in read_rows(path) if row["dropped"] == "0"]
+    return {"track": latency(float(row["track_ms"]) for row in rows),
+            "prompt": latency(float(row["prompt_ms"]) for row in rows if row["prompted"]),
+            "delay": latency(float(row["delay_ms"]) for row in rows)}
 
 
 def read_result(run: Path) -> dict[str, Any]:

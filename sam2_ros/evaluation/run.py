@@ -28,7 +28,7 @@ from sam2_ros.evaluation import recordings
 from sam2_ros.evaluation.evaluate import PROTOCOLS, RULES, Job, evaluate_one
 from sam2_ros.evaluation.metrics import Summary, summary
 from sam2_ros.evaluation.report import write_report
-from sam2_ros.evaluation.results import SequenceResult, headline, new_run, write_result
+from sam2_ros.evaluation.results import SequenceResult, headline, latencies, new_run, write_result
 from sam2_ros.evaluation.trackers import PAPER, Choice, setting
 
 ENGINES = ("processes", "ray")
@@ -46,8 +46,11 @@ def evaluate(paths: Sequence[Path], template: Job, run: Path, *, jobs: int = 1, 
     started = time.monotonic()
     results = do(work, jobs, engine)
     facts = {
+        "latency": latencies(job.folder / "timing.csv" for job in work),
         "objects": sum(len(result.objects) for result in results),
         "frames": sum(result.frames for result in results), "tracked": sum(result.tracked for result in results),
+        "clicks": sum(result.clicks for result in results),
+        "prompted_frames": sum(result.prompted_frames for result in results),
         "failed": [result.name for result in results if result.error],
         "model": template.choice.identity(), "configuration": configuration(template, jobs, engine),
         "seconds": round(time.monotonic() - started, 1)}

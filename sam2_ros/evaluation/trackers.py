@@ -35,7 +35,8 @@ class Choice:
     def identity(self) -> dict[str, Any]:
         """Name, version and checksum of the weights."""
         if self.model in BASELINES:
-            return {"name": self.model}
+            finder = {"box_tracker": opencv_baseline.box_tracker_name()} if self.model == "opencv" else {}
+            return {"name": self.model, **finder}
         known = checkpoint.identify(self.model)
         return {"name": known.name, "version": known.version, "sha256": known.sha256}
 

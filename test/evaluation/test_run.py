@@ -50,6 +50,7 @@ def test_the_numbers_are_those_of_masks_compared_by_hand(tmp_path, data_set):
         assert entry["j_and_f"] == pytest.approx((entry["j"] + entry["f"]) / 2, abs=0.01)
     assert result["j"] == pytest.approx(np.mean([j for j, _ in expected.values()]), abs=0.01)
     assert (result["frames"], result["objects"], result["failed"]) == (14, 2, [])
+    assert [result["latency"][stage]["count"] for stage in ("track", "prompt", "delay")] == [14, 2, 14]
 
 
 def test_a_run_keeps_labels_scores_timings_and_pictures(tmp_path, data_set):
