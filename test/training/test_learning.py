@@ -5,6 +5,7 @@ from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import TEST
 from sam2_ros.training.clips import Clip
 from sam2_ros.training.losses import answer_loss, mean
+from sam2_ros.training.start import initialise
 from sam2_ros.training.unroll import Prompting, Unroller, collate
 from sam2_ros.training.validation import validate
 
@@ -23,12 +24,13 @@ def crossing_squares(side=128, frames=4):
 
 def test_one_clip_is_learned_by_heart_from_a_mask_a_box_and_a_click():
     torch.manual_seed(0)
-    model, clip = SAM2(TEST).train(), crossing_squares()
+    model, clip = initialise(SAM2(TEST)).train(), crossing_squares()
     batch = collate([clip])
     covers = torch.nn.functional.avg_pool2d(batch.masks.float(), 2)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=5e-4)
     generator = torch.Generator().manual_seed(0)
-    for step in range(150):
+    for step in range(120):
+        optimiser.param_groups[0]["lr"] = 5e-4 * min(1.0, (step + 1) / 20)
         prompting = Prompting(("mask", "box", "click")[step % 3])
         answers = Unroller(model, batch, prompting, generator).run().answers
         loss = mean([answer_loss(answer.candidates, batch.masks[answer.frame], covers[answer.frame][:, None])
