@@ -263,7 +263,7 @@ class _NoBar:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line of ``python -m sam2_ros.training.train``."""
-    parser = argparse.ArgumentParser(description="Train or fine-tune a SAM 2.")
+    parser = argparse.ArgumentParser(description="Train or fine-tune a SAM 2.", prog="sam2_ros train")
     parser.add_argument("--config", help="YAML or JSON file of training settings")
     parser.add_argument("--resume", action="store_true", help="go on from the state in the run's folder")
     for field in dataclasses.fields(TrainSettings):
