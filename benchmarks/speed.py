@@ -11,12 +11,13 @@ run, the two in turn, so that the ratio holds on a machine whose speed drifts.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import time
 from collections.abc import Callable
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does, before torch is imported
+from sam2_ros import processor
+
+processor.prepare()  # as the command line does, before torch is imported
 
 import numpy as np
 import torch

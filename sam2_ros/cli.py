@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 
+from sam2_ros import processor
 from sam2_ros.errors import Sam2RosError
 
 #: Command: where its function ``main(arguments) -> exit code`` is, and what the command does.
@@ -31,9 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     What sam2_ros refuses is one sentence on standard error and the exit code 1.
     """
-    # Threads of torch that wait for one another spin by default.  Where a camera driver wants the
-    # same cores a frame then takes ten times as long; torch reads this when it is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    processor.prepare()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(prog="sam2_ros", description="Follow objects in a camera stream with SAM 2.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

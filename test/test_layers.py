@@ -11,7 +11,8 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAG
 #: Rooms by level; the words of level 0 are one room together.
 LEVELS = [
     {"types", "errors", "settings"},
-    {"memory", "visibility", "messages", "association", "ring", "simulated_user", "drawing", "video", "large_images", "model"},
+    {"memory", "visibility", "messages", "association", "ring", "simulated_user", "drawing", "video", "large_images",
+     "processor", "model"},
     {"checkpoint", "tracker"},
     {"ros", "evaluation", "training"},
     {"cli", "offline", "live", "demo", "__init__"},

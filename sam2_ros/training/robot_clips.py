@@ -17,7 +17,7 @@ from sam2_ros.errors import RecordingError
 #: Decompressed scenes kept at hand.
 KEPT = 16
 #: So many clips of a training are robot scenes, when there are this many scenes or more; else fewer, in proportion.
-SHARE, ENOUGH = 0.3, 100
+SHARE, ENOUGH = 0.4, 100
 
 
 class RobotClips:

@@ -1,0 +1,34 @@
+"""How this process uses processor and memory while torch works on a CPU; set before torch is imported."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+#: Rounds (some ten microseconds) that a thread of torch spins for its next piece of work before it
+#: sleeps.  Waking a sleeper costs more than most pieces take: never to spin makes three objects half
+#: as slow again.  To spin for long, the default, takes the cores from a camera driver that wants
+#: them, and a frame takes ten times as long.
+SPIN_ROUNDS = 10_000
+#: glibc's numbers of these settings (malloc.h), and the most that it accepts for the second.
+TRIM_THRESHOLD, MAPPING_THRESHOLD = -1, -3
+KEPT_BYTES, UNMAPPED_BYTES = 1 << 30, 32 << 20
+
+
+def prepare() -> None:
+    """Let waiting threads of torch sleep soon, and keep memory that is freed: every frame needs it again.
+
+    What the user has set in the environment (OMP_WAIT_POLICY, GOMP_SPINCOUNT, MALLOC_...) holds.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", str(SPIN_ROUNDS))
+    if not any(name.startswith("MALLOC_") for name in os.environ):
+        _keep_freed_memory()
+
+
+def _keep_freed_memory() -> None:
+    """Memory that goes back to the kernel comes back page by page, which costs up to a quarter of a frame."""
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # another C library than glibc may have none
+    if set_option is not None:
+        set_option(MAPPING_THRESHOLD, UNMAPPED_BYTES)
+        set_option(TRIM_THRESHOLD, KEPT_BYTES)

@@ -1,0 +1,50 @@
+"""Settings of the process: ours by default, the user's where there are any."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from sam2_ros import processor
+
+
+def test_waiting_threads_sleep_soon_unless_the_user_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+    processor.prepare()
+    assert os.environ["GOMP_SPINCOUNT"] == str(processor.SPIN_ROUNDS)
+    monkeypatch.setenv("GOMP_SPINCOUNT", "5")
+    processor.prepare()
+    assert os.environ["GOMP_SPINCOUNT"] == "5"
+
+
+def test_a_wait_policy_of_the_user_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    processor.prepare()
+    assert "GOMP_SPINCOUNT" not in os.environ
+
+
+#: Takes and returns 24 MB in two pieces, again and again, and tells how often a page had to be asked for.
+FAULTS = """
+import resource, sys
+from sam2_ros import processor
+if sys.argv[1] == "prepared":
+    processor.prepare()
+import numpy as np
+def take(): return [np.ones(12 << 20, np.uint8) for _ in range(2)]
+take()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    take()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts page faults as Linux does")
+def test_freed_memory_is_used_again_without_asking_the_kernel() -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    faults = {how: int(subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, text=True, check=True,
+                                      env=environment).stdout) for how in ("prepared", "plain")}
+    assert faults["prepared"] * 5 < faults["plain"], faults
