@@ -110,6 +110,12 @@ def load(name_or_path: str | Path = "embedded", device: torch.device | str = "cp
     return model.to(device=device, memory_format=torch.channels_last).eval()
 
 
+def use_threads(count: int) -> None:
+    """Let models in this process use ``count`` CPU threads; 0 = as many as torch has chosen."""
+    if count:
+        torch.set_num_threads(count)
+
+
 def _available(device: torch.device | str) -> torch.device:
     """The device of that name, proven by putting something on it."""
     if device == "auto":

@@ -49,6 +49,7 @@ class MemoryBank(Generic[Spatial, Pointer]):
 
     max_prompted: int | None = None
     _first: int | None = None  # index of the first prompt that was given
+    _rewound: bool = False
     _prompted: dict[int, tuple[Spatial, Pointer]] = field(default_factory=dict)
     _spatial: dict[int, Spatial] = field(default_factory=dict)
     _pointers: dict[int, Pointer] = field(default_factory=dict)
@@ -67,12 +68,12 @@ class MemoryBank(Generic[Spatial, Pointer]):
         return any(kept < index for kept in (*self._prompted, *self._spatial))
 
     def keep(self, index: int, spatial: Spatial, pointer: Pointer, *, prompted: bool) -> None:
-        """Remember frame ``index``; a prompted frame takes the place of an unprompted one."""
+        """Remember frame ``index``; a prompted frame takes the place of an unprompted one, never the reverse."""
         if prompted:
             self._first = index if self._first is None else self._first
             self.forget_unprompted(index, index)
             self._prompted[index] = (spatial, pointer)
-        else:
+        elif index not in self._prompted:
             self._spatial[index], self._pointers[index] = spatial, pointer
 
     def view(self, index: int) -> View[Spatial, Pointer]:
@@ -101,6 +102,15 @@ class MemoryBank(Generic[Spatial, Pointer]):
             for index in [kept for kept in memories if kept >= first and (last is None or kept <= last)]:
                 del memories[index]
 
+    def rewind(self) -> None:
+        """The frames come again from the first one: only what was prompted is remembered, at its place.
+
+        From then on nothing prompted is dropped, since what is behind may come again; the
+        prompts that are given while going through a recording several times are the bound.
+        """
+        self._rewound = True
+        self.forget_unprompted(0)
+
     def prune(self, oldest: int) -> None:
         """Drop all that can never be seen again from frame ``oldest`` or a later one.
 
@@ -108,7 +118,7 @@ class MemoryBank(Generic[Spatial, Pointer]):
         """
         self._spatial = {i: kept for i, kept in self._spatial.items() if i >= oldest - RECENT_MEMORIES}
         self._pointers = {i: kept for i, kept in self._pointers.items() if i >= oldest - RECENT_POINTERS}
-        if self.max_prompted is None:
+        if self.max_prompted is None or self._rewound:
             return
         horizon = oldest - RECENT_POINTERS  # a prompted frame set aside is seen as a recent one up to here
         past = sorted(index for index in self._prompted if index < oldest and index != self._first)

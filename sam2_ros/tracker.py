@@ -211,6 +211,17 @@ class Tracker:
         self._objects.clear()
         self._ring.clear()
 
+    def rewind(self) -> None:
+        """Go through the same frames once more, from the first: objects and what was prompted stay.
+
+        An object is followed from its earliest prompted frame on, and sees the later ones from every frame too.
+        """
+        self._ring.clear()
+        self._next_index = 0
+        for followed in self._objects.values():
+            followed.bank.rewind()
+            followed.visibility = Visibility()
+
     def at(self, stamp: int) -> list[Track]:
         """Every object on the remembered frame of ``stamp`` (nanoseconds; 0 = newest), in id order.  Raises UnknownStamp."""
         return self._report(self._ring.at(stamp), self._objects.values())
@@ -233,7 +244,7 @@ class Tracker:
     def _follow(self, objects: Iterable[_Object], moment: _Moment) -> None:
         """Find ``objects`` on ``moment`` by their memories alone; equally long memories go as one batch."""
         groups: dict[tuple[int, int], list[tuple[_Object, View]]] = {}
-        for followed in objects:
+        for followed in (one for one in objects if one.bank.has_past(moment.index)):
             view = followed.bank.view(moment.index)
             groups.setdefault(view.lengths, []).append((followed, view))
         for group in groups.values():
@@ -370,15 +381,8 @@ class Tracker:
     @contextmanager
     def _inference(self) -> Iterator[None]:
         """No gradients, in the precision that was asked for."""
-        enabled = self._precision != torch.float32
-        with torch.inference_mode(), torch.autocast(self._device.type, self._precision, enabled=enabled):
+        with torch.inference_mode(), torch.autocast(self._device.type, self._precision, self._precision != torch.float32):
             yield
-
-
-def use_threads(count: int) -> None:
-    """Let models in this process use ``count`` CPU threads; 0 = as many as torch has chosen."""
-    if count:
-        torch.set_num_threads(count)
 
 
 def _track(followed: _Object, answer: _Answer, mask: np.ndarray) -> Track:

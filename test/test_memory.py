@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from sam2_ros.memory import PROMPTED_TIME_CODE, MemoryBank
+from sam2_ros.memory import PROMPTED_TIME_CODE, RECENT_MEMORIES, MemoryBank
 
 
 def filled(frames, prompted=(), **limits):
@@ -92,6 +92,20 @@ def test_a_pruned_bank_sees_what_an_unpruned_one_would_from_every_remembered_fra
             spatial, pointers = official_view(index, prompted, recent, limit, first)
             assert bank.view(index).spatial == spatial
             assert bank.view(index).pointers == pointers
+
+
+def test_a_rewound_bank_sees_what_was_prompted_from_before_it_and_keeps_it_whatever_is_pruned():
+    bank = filled(40, prompted=[0, 8, 16, 24, 32], max_prompted=4)
+    bank.rewind()
+    assert bank.view(5).spatial == [(f"memory {index}", PROMPTED_TIME_CODE) for index in (0, 8, 16, 24)]
+    assert bank.view(5).pointers == [("pointer 0", 5)]
+    for index in range(40):
+        bank.keep(index, "new", "new", prompted=False)
+        bank.prune(index)
+    assert bank.prompted == [0, 8, 16, 24, 32]
+    assert bank.view(40).spatial == [*((f"memory {index}", PROMPTED_TIME_CODE) for index in (0, 16, 24, 32)),
+                                     *(("new", distance - 1) for distance in (6, 5, 4, 3, 2, 1))]
+    assert len(bank) <= 5 + RECENT_MEMORIES + 1
 
 
 def test_what_a_pruned_bank_holds_does_not_grow_with_the_stream():

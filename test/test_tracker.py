@@ -240,6 +240,19 @@ def test_forgetting_leaves_the_others_and_an_unknown_name_is_an_error(tracker):
         tracker.forget("a")
 
 
+def test_a_rewound_tracker_follows_an_object_from_its_first_prompt_and_looks_ahead_to_later_ones(tracker):
+    walk(tracker, (1, 2))
+    tracker.prompt(click("cup", 8, 16))
+    walk(tracker, (3, 4))
+    tracker.prompt(click("cup", 8, 16))
+    tracker.rewind()
+    assert tracker.stamps == [] and tracker.objects == {"cup": 1}
+    tracks = walk(tracker, (1, 2, 3))
+    assert [[track.name for track in found] for found in tracks] == [[], [], ["cup"]]
+    assert tracker._model.memories[-1].time_code.tolist() == [[PROMPTED_TIME_CODE] * 2]
+    assert tracker._model.memories[-1].pointer_distance.tolist() == [[1]]
+
+
 def test_the_same_stamp_twice_writes_no_memory(tracker):
     tracker.track(frame(1, {RED: (0, 8)}))
     tracker.prompt(click("cup", 8, 16))

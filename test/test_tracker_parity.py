@@ -151,6 +151,32 @@ def test_three_objects_over_24_frames_agree_with_the_official_predictor(size, ob
     assert 0.1 < (scores > 0).mean() < 0.9  # both roads were taken
 
 
+def test_a_second_pass_with_the_prompts_of_the_first_agrees_with_the_official_one(monkeypatch):
+    ours, theirs = seeded_pair(TINY.at(SIDE), -4.5, AS_PROMPTED)
+    frames, prompted = video(seed=3), (0, 12, 20)
+    tracker, official = Tracker(ours, TrackerSettings(**EVERYTHING)), Official(theirs, frames, monkeypatch)
+    for n, image in enumerate(frames):
+        tracker.track(Frame(image, n + 1))
+        if n in prompted:
+            tracker.prompt(clicks("one", (60 + n, 50, 1)), n + 1)
+        if n > 0:
+            official.track(n)
+        if n in prompted:
+            theirs.add_new_points_or_box(official.state, n, "one", [[60 + n, 50]], [1])
+    before = answers(tracker)
+    tracker.rewind()
+    for n, image in enumerate(frames):
+        tracker.track(Frame(image, n + 1))
+    official.track(0, last=FRAMES - 1)
+    found, stored = answers(tracker), official.answers()
+    between = [key for key in found if key[1] not in prompted]
+    assert len(between) == FRAMES - len(prompted)
+    worst = np.max([[float((found[key][part] - stored[key][part]).abs().max()) for part in (0, 1)]
+                    + [abs(found[key][2] - stored[key][2])] for key in between], axis=0)
+    assert_close(dict(zip(("logits", "pointer", "score"), worst)))
+    assert abs(found[0, 6][2] - before[0, 6][2]) > 0.01, "the frames before a correction change"
+
+
 def test_memories_dropped_around_a_correction_agree_with_the_official_option(monkeypatch):
     ours, theirs = seeded_pair(TINY.at(SIDE), -4.5, AS_PROMPTED, "++model.clear_non_cond_mem_around_input=true")
     # The released code calls this method by a name that it does not have.

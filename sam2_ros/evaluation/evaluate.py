@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from sam2_ros import checkpoint
 from sam2_ros.errors import InvalidInput, Sam2RosError
 from sam2_ros.evaluation import recordings
 from sam2_ros.evaluation.events import Recording
@@ -20,7 +21,7 @@ from sam2_ros.evaluation.replay import Step, User, moments_of, prefetched, repla
 from sam2_ros.evaluation.results import CurvePoint, SequenceResult, latencies, write_rows
 from sam2_ros.evaluation.scoring import Row, Scorer
 from sam2_ros.evaluation.trackers import Choice
-from sam2_ros.tracker import use_threads
+from sam2_ros.tracker import Tracker
 from sam2_ros.types import MAX_MONO8_ID
 
 T = TypeVar("T")
@@ -108,7 +109,7 @@ def evaluate_one(job: Job, tick: Callable[[], object] = lambda: None) -> Sequenc
     tick: called for every image of every pass.
     """
     try:
-        use_threads(job.threads)
+        checkpoint.use_threads(job.threads)
         recording = job.open()
         protocol = _settled(job.protocol, recording)
         job.folder.mkdir(parents=True, exist_ok=True)
@@ -121,9 +122,9 @@ def evaluate_one(job: Job, tick: Callable[[], object] = lambda: None) -> Sequenc
 
 def _evaluate(job: Job, recording: Recording, tick: Callable[[], object]) -> SequenceResult:
     curve = []
-    for budget, user, last in _passes(job):
+    for budget, tracker, user, last in _passes(job, recording):
         outcome = Outcome(Scorer(every_object=job.protocol != "recorded"))
-        steps = _ticking(tick, replay(recording, job.choice.tracker(), user, on_clock=job.on_clock,
+        steps = _ticking(tick, replay(recording, tracker, user, on_clock=job.on_clock,
                                       recorded_prompts=job.protocol == "recorded"))
         gallery = _keep(steps, outcome, recording, job) if last else _only_score(steps, outcome)
         if budget:
@@ -136,23 +137,26 @@ def _evaluate(job: Job, recording: Recording, tick: Callable[[], object]) -> Seq
     return _result(job, recording, outcome, tuple(curve))
 
 
-def _passes(job: Job) -> Iterator[tuple[int, User | None, bool]]:
-    """For each pass over the recording: the frames that may be clicked on, who does it, and whether it is the last."""
+def _passes(job: Job, recording: Recording) -> Iterator[tuple[int, Tracker, User | None, bool]]:
+    """For each pass over the recording: the frames that may be clicked on, with what, by whom, and whether it is the last."""
+    tracker = job.choice.tracker()
     if job.protocol in FIRST_PROMPTS:
-        yield 0, FirstFrame(job.protocol), True
+        yield 0, tracker, FirstFrame(job.protocol), True
     elif job.protocol == "recorded":
-        yield 0, None, True
+        yield 0, tracker, None, True
     elif job.protocol == "offline":
         user = Offline(job.clicks)
-        for number in range(1, max(job.budgets) + 1):
-            yield number, user, number == max(job.budgets)
-            user = user.next_pass()
+        yield 1, tracker, user, max(job.budgets) == 1
+        for number in range(2, max(job.budgets) + 1):
+            user = user.revise(recording, tracker)
+            yield number, tracker, user, number == max(job.budgets)
     else:
         method = job.protocol.partition("-")[2] or "click"
         for budget in sorted(job.budgets):
             segmenter = job.choice.tracker() if method == "sam" else None
             user = Online(method, f"{job.clicks}-click", job.clicks, budget, segmenter=segmenter)
-            yield budget, user, budget == max(job.budgets)
+            tracker.reset()
+            yield budget, tracker, user, budget == max(job.budgets)
 
 
 def _ticking(tick: Callable[[], object], items: Iterable[T]) -> Iterator[T]:

@@ -77,6 +77,10 @@ class FirstMask:
         self._objects.clear()
         self._frame = None
 
+    def rewind(self) -> None:
+        """Go through the same frames once more; a baseline cannot use what was prompted on later ones."""
+        self.reset()
+
     def current(self) -> list[Track]:
         """Every object on the newest frame, in id order."""
         return sorted((_track(followed) for followed in self._objects.values()), key=lambda track: track.id)

@@ -7,20 +7,22 @@ ids in digits.  Prompts are those of ``simulated_user``, so a protocol can be re
     online             one pass; where IoU falls below 0.75 three clicks, at most eight frames (appendix F)
     offline            several passes; each adds clicks on the worst frame of the pass before (appendix F)
 
-A tracker of a stream cannot see the future: in "offline" a correction improves its own frame
-and those after it, where the paper also goes back to those before it.
+In "offline" every pass begins with what was prompted in the passes before, at its place: a
+correction on a late frame helps those before it as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from sam2_ros.errors import InvalidInput
+from sam2_ros.evaluation.events import Recording
 from sam2_ros.evaluation.metrics import region_similarity
-from sam2_ros.evaluation.replay import Moment
+from sam2_ros.evaluation.replay import Moment, replay
 from sam2_ros.simulated_user import Click, box_around, first_click, next_click
 from sam2_ros.tracker import Prompted, Tracker
 from sam2_ros.types import Prompt, Track
@@ -156,11 +158,13 @@ class Offline:
     """Interactive offline, one pass: clicks on the frames of ``plan``, and notes on how bad each frame was.
 
     plan: for each object the indices of the images to click on; an object without one is
-    clicked on where it first appears.  Use ``next_pass`` between passes.
+    clicked on where it first appears.  given: the clicks so far by object and image; they are
+    given again in every pass.  Use ``revise`` between passes.
     """
 
     clicks: int = CLICKS
     plan: dict[int, list[int]] = field(default_factory=dict)
+    given: dict[tuple[int, int], list[Prompt]] = field(default_factory=dict)
     iou: dict[int, dict[int, float]] = field(default_factory=dict)
 
     def __call__(self, moment: Moment, tracks: list[Track], give: Give) -> None:
@@ -174,19 +178,44 @@ class Offline:
             if truth is None or (mask is None and moment.index not in indices):
                 continue
             if moment.index in indices:
-                prompted = click(str(number), truth, mask, self.clicks, give)
+                prompted = self._click(number, moment.index, truth, mask, give)
                 mask = prompted.track.mask if prompted else mask
             self.iou.setdefault(number, {})[moment.index] = region_similarity(mask, truth, moment.truth.ignore)
 
-    def next_pass(self) -> Offline:
-        """The plan of the next pass: for each object also the worst frame that was not clicked on."""
+    def revise(self, recording: Recording, tracker: Tracker) -> Offline:
+        """Click on the worst frame of each object, and rewind: the user of the next pass over ``recording``."""
+        plan = self._with_worst()
+        last = max((max(indices) for number, indices in plan.items() if indices != self.plan[number]), default=-1)
+        user = Offline(self.clicks, plan, self.given)
+        tracker.rewind()
+        if last >= 0:
+            with closing(replay(recording, tracker, user, recorded_prompts=False)) as steps:
+                next(step for step in steps if step.moment.index == last)
+            tracker.rewind()
+        return Offline(self.clicks, plan, self.given)
+
+    def _click(self, number: int, index: int, truth: np.ndarray, found: np.ndarray | None, give: Give
+               ) -> Prompted | None:
+        """Give the clicks of an earlier pass on this image again, or new ones and note them."""
+        if (number, index) in self.given:
+            return [None, *map(give, self.given[number, index])][-1]
+        noted = self.given[number, index] = []
+
+        def give_and_note(prompt: Prompt) -> Prompted:
+            noted.append(prompt)
+            return give(prompt)
+
+        return click(str(number), truth, found, self.clicks, give_and_note)
+
+    def _with_worst(self) -> dict[int, list[int]]:
+        """The plan, with the worst frame of each object among those that were not clicked on."""
         plan = {}
         for number, indices in self.plan.items():
             rest = {index: iou for index, iou in self.iou[number].items() if index not in indices}
             worst = min(rest, key=rest.get, default=None)
             bad = worst is not None and rest[worst] < 1
             plan[number] = sorted([*indices, worst]) if bad else indices
-        return Offline(self.clicks, plan)
+        return plan
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,13 +19,13 @@ from typing import Any
 
 from tqdm import tqdm
 
+from sam2_ros import checkpoint
 from sam2_ros.evaluation import recordings
 from sam2_ros.evaluation.bags import IMAGE, OBJECTS, Bag
 from sam2_ros.evaluation.recordings import BagWriter, LabelWriter, Recording
 from sam2_ros.evaluation.replay import Step, replay
 from sam2_ros.evaluation.trackers import Choice, setting
 from sam2_ros.messages import fill_image, seconds_and_rest
-from sam2_ros.tracker import use_threads
 from sam2_ros.types import Track, label_image
 
 #: Where the node publishes, and where results go when the recording holds the node's own.
@@ -112,7 +112,7 @@ def main(arguments: Sequence[str]) -> int:
     add("--image-topic", default="", metavar="TOPIC", help="the camera's topic in a bag")
     parsed = parser.parse_args(arguments)
     recording = recordings.open(parsed.recording, image_topic=parsed.image_topic, more_topics=("*",))
-    use_threads(parsed.threads)
+    checkpoint.use_threads(parsed.threads)
     choice = Choice(parsed.model, parsed.device, tuple(setting(text) for text in parsed.set))
     steps = replay(recording, choice.tracker(), on_clock=parsed.on_clock)
     bar = tqdm(steps, total=recording.frames, unit="image", disable=not sys.stderr.isatty())

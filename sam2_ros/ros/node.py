@@ -33,7 +33,7 @@ from sam2_ros.ros.replies import Replies
 from sam2_ros.ros.session import Applied, Session
 from sam2_ros.ros.status import Status
 from sam2_ros.ros.worker import QUIET, Result, Worker
-from sam2_ros.tracker import Tracker, use_threads
+from sam2_ros.tracker import Tracker
 from sam2_ros.types import Frame, Prompt
 
 #: Seconds between looks at what is published.
@@ -48,7 +48,7 @@ def make_tracker(parameters: Parameters) -> tuple[Tracker, str]:
     Raises CheckpointError, and InvalidInput for a device that is not here.
     """
     settings = parameters.node
-    use_threads(settings.threads)
+    checkpoint.use_threads(settings.threads)
     model = checkpoint.load(settings.model, settings.device)
     size, device = model.size, next(model.parameters()).device
     version = "2.1" if size.version_2_1 else "2.0"

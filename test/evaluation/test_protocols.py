@@ -1,14 +1,20 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
+import torch
 from evaluation.test_replay import Script, tracker
-from fakes import BLUE, GREEN, RED, picture
+from fakes import BLUE, GREEN, RED, ColourModel, picture
+from torch.nn import functional
 
 from sam2_ros.errors import InvalidInput
 from sam2_ros.evaluation.events import Event, Truth
 from sam2_ros.evaluation.metrics import region_similarity
 from sam2_ros.evaluation.protocols import FIRST_PROMPTS, FirstFrame, Offline, Online, click, segment_images
 from sam2_ros.evaluation.replay import moments_of, replay
+from sam2_ros.memory import PROMPTED_TIME_CODE, RECENT_MEMORIES
+from sam2_ros.tracker import Tracker
 from sam2_ros.types import Frame, Prompt
 
 
@@ -105,10 +111,66 @@ def test_each_offline_pass_adds_the_worst_frame():
     run(scene(swap_at=4), first)
     assert first.plan == {1: [0], 2: [0]}
     assert first.iou[1][3] == 1.0 and first.iou[1][4] == 0.0
-    second = first.next_pass()
+    followed = tracker()
+    second = first.revise(scene(swap_at=4), followed)
     assert second.plan == {1: [0, 4], 2: [0]}, "nothing was wrong with the second object"
-    steps = run(scene(swap_at=4), second)
+    steps = list(replay(scene(swap_at=4), followed, second, recorded_prompts=False))
     assert [step.prompted for step in steps] == [("1", "2"), (), (), (), ("1",), ()]
+    assert steps[4].given[0].prompt is second.given[1, 4][0], "the clicks of an earlier pass are given again"
+
+
+class Remembering(ColourModel):
+    """Finds every colour that its prompted memories have, whether they lie behind or ahead."""
+
+    def encode_memory(self, features, mask_logits, object_score, *, binarize):
+        inside = functional.interpolate((mask_logits > 0).float(), size=features.stride4.shape[-2:])
+        colour = (features.stride4 * inside).sum(dim=(2, 3)) / inside.sum(dim=(2, 3)).clamp(min=1)
+        return functional.pad(colour, (0, 1))[:, :, None, None].expand(-1, -1, 4, 4).clone()
+
+    def attend(self, features, memories):
+        self.seen = [] if memories is None else memories.spatial[0, memories.time_code[0] == PROMPTED_TIME_CODE]
+        return super().attend(features, memories)
+
+    def decode(self, view, features, prompt=None, **options):
+        if prompt is not None:
+            return super().decode(view, features, prompt, **options)
+        views = [colour[None].expand_as(view) for colour in self.seen]
+        found = [super(Remembering, self).decode(one, features, prompt, **options) for one in views]
+        return replace(found[0], logits=torch.stack([one.logits for one in found]).amax(dim=0))
+
+
+def changing(count=8):
+    """An object that is red, then red and green, and in the last image green alone."""
+    script = []
+    for index in range(count):
+        stamp, colours = 1000 * (index + 1), [RED][:index < count - 1] + [GREEN][:index > 0]
+        image = picture({colour: {RED: (8, 8), GREEN: (40, 40)}[colour] for colour in colours})
+        masks = {1: np.logical_or.reduce([seen(image, colour) for colour in colours])}
+        script += [Event(stamp, "image", Frame(image, stamp)), Event(stamp + 1, "truth", Truth(stamp, masks))]
+    return Script(script=script, truth=True)
+
+
+def test_a_correction_on_a_late_frame_helps_the_frames_before_it_in_the_next_pass():
+    recording, followed, user = changing(), Tracker(Remembering()), Offline(clicks=1)
+
+    def scores():
+        return [iou(step, 1) for step in replay(recording, followed, user, recorded_prompts=False)]
+
+    assert scores() == [1, *[0.5] * 6, 0]
+    user = user.revise(recording, followed)
+    assert user.plan == {1: [0, 7]}
+    assert scores() == [1] * 8
+
+
+def test_passes_over_a_recording_hold_no_more_memories_than_it_was_prompted_and_recent_ones():
+    recording, followed, user = scene(count=60, swap_at=30), tracker(remembered_frames=4), Offline(clicks=1)
+    held = []
+    for _ in range(6):
+        for _ in replay(recording, followed, user, recorded_prompts=False):
+            held.append(max([len(one.bank) for one in followed._objects.values()], default=0))
+        user = user.revise(recording, followed)
+    assert len(user.plan[1]) == 7
+    assert max(held) <= 7 + RECENT_MEMORIES + 4
 
 
 def test_single_images_are_scored_after_each_number_of_clicks():
