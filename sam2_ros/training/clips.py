@@ -60,15 +60,17 @@ class ClipSource:
         self.robots = RobotClips(stock.robots) if stock.robots else None
         self.grain = np.random.default_rng(stock.seed).normal(0, 32, (768, 768, 3)).clip(-127, 127).astype(np.int8)
 
-    def draw(self, index: int, frames: int, side: int, objects: int = 3, smallest: float = SMALLEST) -> Clip:
+    def draw(self, index: int, frames: int, side: int, objects: int = 3, smallest: float = SMALLEST,
+             vanishing: float = 0.0) -> Clip:
         """Clip ``index``: ``frames`` frames of ``side`` pixels, 1 to ``objects`` objects.
 
         smallest: share of the first frame that an object must cover to be asked for.
+        vanishing: in this share of the clips, objects that go out of sight are asked for before others.
         """
         random = np.random.default_rng((self.seed, index))
         for _ in range(ATTEMPTS):
             images, masks = self._scene(random, frames, side)
-            chosen = _targets(random, masks, objects, smallest)
+            chosen = _targets(random, masks, objects, smallest, vanishing)
             if chosen:
                 images = self._through_lens(random, images)
                 return Clip(images, masks[:, chosen] >= HALF)
@@ -188,11 +190,14 @@ def _layer(random: np.random.Generator, sprites: np.ndarray, places: np.ndarray,
     return Layer(sprites, matrices, bend, part, shadow)
 
 
-def _targets(random: np.random.Generator, masks: np.ndarray, most: int, smallest: float) -> list[int]:
+def _targets(random: np.random.Generator, masks: np.ndarray, most: int, smallest: float, vanishing: float) -> list[int]:
     """Which masks to ask for: visible on the first frame, and large enough there."""
     share = (masks[0] >= HALF).mean(axis=(1, 2)) if masks.shape[1] else np.zeros(0)
-    seen = np.flatnonzero((share > smallest) & (share < LARGEST))
-    return random.permutation(seen)[:most].tolist()
+    seen = random.permutation(np.flatnonzero((share > smallest) & (share < LARGEST)))
+    if vanishing and random.random() < vanishing:
+        stays = (masks[:, seen] >= HALF).any(axis=(2, 3)).all(axis=0)
+        seen = seen[np.argsort(stays, kind="stable")]
+    return seen[:most].tolist()
 
 
 def _lens(random: np.random.Generator, frames: int) -> Lens:

@@ -38,8 +38,8 @@ class Batches(Dataset[ClipBatch]):
             self.source = ClipSource(stock_of(self.settings))
         _, stage, _ = self.settings.stage_at(step)
         first = step * CLIPS_PER_STEP
-        return collate([self.source.draw(first + number, stage.frames, stage.side, self.settings.objects, stage.smallest)
-                        for number in range(stage.clips)])
+        return collate([self.source.draw(first + number, stage.frames, stage.side, self.settings.objects, stage.smallest,
+                                         self.settings.vanishing) for number in range(stage.clips)])
 
 
 def stock_of(settings: TrainSettings) -> ClipStock:

@@ -68,6 +68,7 @@ class TrainSettings:
     workers: int = setting(2, "processes that draw clips; 0 = draw them in this one", low=0, high=256)
     worker_niceness: int = setting(5, "how much these processes give way to others", low=0, high=19)
     objects: int = setting(3, "most objects per clip", low=1, high=16)
+    vanishing: float = setting(0.5, "share of clips that ask first for objects which go out of sight", low=0.0, high=1.0)
     warm_up: int = setting(200, "steps over which the learning rate rises from 0", low=0)
     weight_decay: float = setting(0.05, "AdamW weight decay, of matrices only", low=0.0, high=1.0)
     clip_norm: float = setting(0.1, "gradients are scaled down to this L2 norm", low=0.0)

@@ -42,6 +42,13 @@ def test_objects_that_cover_too_little_are_not_asked_for(source):
         assert (source.draw(index, 1, 64, smallest=0.05).masks[0].mean(axis=(1, 2)) > 0.04).all()
 
 
+def test_objects_that_go_out_of_sight_can_be_asked_for_before_others(source):
+    def hidden(vanishing):
+        masks = [source.draw(index, 6, 64, objects=1, vanishing=vanishing).masks for index in range(20)]
+        return sum(not mask.any(axis=(2, 3)).all() for mask in masks)
+    assert hidden(1.0) > hidden(0.0)
+
+
 def davis_folder(folder, values):
     """Two short videos of a bright square on grey that moves to the right."""
     for name in ("one", "two"):
