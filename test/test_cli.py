@@ -1,0 +1,31 @@
+"""The command line: one sentence where something cannot be done, a traceback only for faults of ours."""
+
+import subprocess
+import sys
+
+import pytest
+
+from sam2_ros import cli
+
+
+def test_a_module_that_is_not_installed_is_named_in_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setitem(cli.COMMANDS, "segment", ("not_a_library.at_all:main", ""))
+    assert cli.main(["segment"]) == 1
+    message = capsys.readouterr().err
+    assert "not_a_library" in message and message.count("\n") == 1
+
+
+def test_a_missing_module_of_our_own_is_a_fault_and_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(cli.COMMANDS, "segment", ("sam2_ros.no_such_room:main", ""))
+    with pytest.raises(ModuleNotFoundError):
+        cli.main(["segment"])
+
+
+def test_what_is_refused_is_one_sentence_and_exit_code_1(tmp_path, capsys) -> None:
+    assert cli.main(["export", str(tmp_path / "nothing"), "--format", "davis", "--out", str(tmp_path / "out")]) == 1
+    assert "nothing" in capsys.readouterr().err
+
+
+def test_heavy_libraries_wait_for_the_command_that_needs_them() -> None:
+    code = "import sys; from sam2_ros import cli; sys.exit(bool({'torch', 'cv2', 'rclpy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
