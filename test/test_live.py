@@ -22,7 +22,7 @@ from std_msgs.msg import String  # noqa: E402
 from evaluation.bags import IMAGE, PROMPT, image_message, picture, prompt_message, stamp, write_bag  # noqa: E402
 from sam2_ros.errors import RecordingError, Sam2RosError  # noqa: E402
 from sam2_ros.evaluation import recordings  # noqa: E402
-from sam2_ros.evaluation.events import PromptEvent  # noqa: E402
+from sam2_ros.evaluation.events import PromptEvent, RemovalEvent  # noqa: E402
 from sam2_ros.evaluation.recordings import BagSource, BagWriter  # noqa: E402
 from sam2_ros.live import ABOUT, SUMMARY, play, targets_of  # noqa: E402
 from sam2_ros.messages import fill_image  # noqa: E402
@@ -97,6 +97,7 @@ def test_a_running_node_is_recorded_with_its_parameters_and_its_model(tmp_path, 
     objects = []
     from sam2_ros.msg import Box, Prompt, TrackedObjectArray
     from sam2_ros.srv import Prompt as PromptService
+    from sam2_ros.srv import Remove
     node.create_subscription(TrackedObjectArray, "/sam2_ros/objects", lambda message: objects.append(message), 50)
     prompts = node.create_publisher(Prompt, "/sam2_ros/prompt", QoSProfile(depth=10))
     try:
@@ -110,6 +111,10 @@ def test_a_running_node_is_recorded_with_its_parameters_and_its_model(tmp_path, 
         wait_until(service.service_is_ready, "the service")
         answer = service.call_async(PromptService.Request(prompt=Prompt(box=[Box(x0=5.0, y0=17.0, x1=30.0, y1=30.0)])))
         publish_until(node, publisher, lambda done: answer.done(), image)
+        remove = node.create_client(Remove, "/sam2_ros/remove")
+        wait_until(remove.service_is_ready, "the service")
+        removed = remove.call_async(Remove.Request(name="square"))
+        publish_until(node, publisher, lambda done: removed.done() and done > 5, image)
         time.sleep(1.0)
     finally:
         for process in (child, tracking):
@@ -129,6 +134,8 @@ def test_a_running_node_is_recorded_with_its_parameters_and_its_model(tmp_path, 
     assert [one.prompt.name for one in given] == ["square", answer.result().name], "topic and service alike, once"
     assert {one.stamp for one in given} <= {frame.stamp for frame in recording}
     assert given[1].prompt.box == (5, 17, 30, 30)
+    gone = [event.content.names for event in recording.events() if isinstance(event.content, RemovalEvent)]
+    assert gone == [("square",)]
     assert any((one.data == 1).any() for one in messages(tmp_path / "bag", "/sam2_ros/masks"))
 
 

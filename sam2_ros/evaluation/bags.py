@@ -16,7 +16,8 @@ import numpy as np
 
 from sam2_ros import messages
 from sam2_ros.errors import InvalidImage, RecordingError, Sam2RosError
-from sam2_ros.evaluation.events import CameraEvent, DepthEvent, Event, PromptEvent, Recording, StoredMessage, Truth
+from sam2_ros.evaluation.events import (
+    CameraEvent, DepthEvent, Event, PromptEvent, Recording, RemovalEvent, StoredMessage, Truth)
 from sam2_ros.evaluation.labels import labels_of_grey
 from sam2_ros.types import Frame
 
@@ -69,6 +70,7 @@ class Bag(Recording):
     truth_topic: str = ""
     more_topics: Iterable[str] = ()
     _skipped: dict[str, list] = field(default_factory=dict, repr=False)
+    _listed: dict[str, set[str]] = field(default_factory=dict, repr=False)  # names of the objects, by topic
 
     def __post_init__(self) -> None:
         topics = self.source.topics
@@ -89,6 +91,7 @@ class Bag(Recording):
     def events(self) -> Iterator[Event]:
         self.lost.clear()
         self._skipped.clear()
+        self._listed = {topic: set() for topic in self._listings()}
         ours = {topic.name for topic in self.source.topics if topic.type in (PROMPT, OBJECTS, CAMERA_INFO)}
         prompts = self._prompt_topics()
         all_topics = {topic.name for topic in self.source.topics}
@@ -111,7 +114,8 @@ class Bag(Recording):
 
     def _content(self, stored: StoredMessage) -> Any:
         """A message as what it means in this recording; None when only whoever wants it knows how to read it."""
-        known = stored.topic in (self.image_topic, self.truth_topic) or stored.type in (PROMPT, CAMERA_INFO)
+        known = (stored.topic in (self.image_topic, self.truth_topic, *self._listed)
+                 or stored.type in (PROMPT, CAMERA_INFO))
         if not known and not stored.topic.endswith("compressedDepth"):
             return None
         message = stored.decode()
@@ -127,6 +131,8 @@ class Bag(Recording):
             return Truth.from_labels(labels_from(message), stamp)
         if stored.type == PROMPT:
             return PromptEvent(*messages.prompt_from(_Older(message)))
+        if stored.topic in self._listed:
+            return self._removal(stored.topic, message)
         if stored.type == CAMERA_INFO:
             return _camera_event(message)
         return DepthEvent(messages.nanoseconds(message.header.stamp), depth_from(message))
@@ -135,6 +141,21 @@ class Bag(Recording):
         """Where prompts are read: those that a node applied where they were recorded, else those it was asked for."""
         prompts = {topic.name for topic in self.source.topics if topic.type == PROMPT and topic.count}
         return {name for name in prompts if name.endswith(APPLIED)} or prompts
+
+    def _listings(self) -> set[str]:
+        """Where the nodes that were prompted list all their objects."""
+        nodes = {name.removesuffix(APPLIED).removesuffix("/prompt") for name in self._prompt_topics()}
+        return {topic.name for topic in self.source.topics
+                if topic.type == OBJECTS and topic.name.removesuffix("/objects") in nodes}
+
+    def _removal(self, topic: str, message: Any) -> RemovalEvent | None:
+        """Removing and resetting are service calls, which no bag holds; but what is listed no more was removed.
+
+        A prompt with ``replace`` leaves the name in the list, under another id.
+        """
+        names = {found.name for found in message.objects}
+        gone, self._listed[topic] = self._listed[topic] - names, names
+        return RemovalEvent(tuple(sorted(gone)), messages.nanoseconds(message.header.stamp)) if gone else None
 
     def _skip(self, topic: str, reason: str) -> None:
         self._skipped.setdefault(topic, [0, reason])[0] += 1

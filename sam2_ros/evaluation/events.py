@@ -62,6 +62,14 @@ class PromptEvent:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class RemovalEvent:
+    """Names of objects that a node had followed and, on the image of ``stamp`` (nanoseconds), followed no more."""
+
+    names: tuple[str, ...]
+    stamp: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class CameraEvent:
     """A camera_info message: size (height, width), 3 x 3 intrinsic matrix and distortion coefficients."""
 
@@ -102,7 +110,7 @@ class StoredMessage:
 class Event:
     """One thing that happened: when it was recorded (nanoseconds), on which topic, and what.
 
-    content: Frame, Truth, PromptEvent, CameraEvent, DepthEvent, or None for every other type.
+    content: Frame, Truth, PromptEvent, RemovalEvent, CameraEvent, DepthEvent, or None for every other type.
     stored: the message as it lies in the bag, for events that come from one.
     """
 

@@ -71,7 +71,7 @@ class FirstMask:
         return Prompted(_track(followed), self._frame.stamp, self.current())
 
     def forget(self, name: str) -> None:
-        self._objects.pop(name)
+        self._objects.pop(name, None)
 
     def reset(self) -> None:
         self._objects.clear()

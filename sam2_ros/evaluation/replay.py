@@ -15,11 +15,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from sam2_ros.errors import Sam2RosError
-from sam2_ros.evaluation.events import Event, PromptEvent, Recording, Truth
+from sam2_ros.errors import Sam2RosError, UnknownObject
+from sam2_ros.evaluation.events import Event, PromptEvent, Recording, RemovalEvent, Truth
 from sam2_ros.tracker import Prompted, Tracker
 from sam2_ros.types import Frame, Prompt, Track
 
@@ -101,7 +102,8 @@ def replay(recording: Recording, tracker: Tracker, user: User | None = None, *, 
     """Every frame of ``recording`` in order, tracked or (on the clock) dropped.
 
     user: looks at each tracked frame and prompts.  recorded_prompts: whether the prompts in the
-    recording are given too, each on the image that it was made on.  clock: seconds, for durations.
+    recording are given too, each on the image that it was made on, and objects that were removed
+    are forgotten.  clock: seconds, for durations.
     """
     session = _Session(tracker, user, recorded_prompts, clock)
     moments = prefetched(moments_of(recording))
@@ -130,19 +132,20 @@ def _on_clock(moments: Iterator[Moment], session: _Session) -> Iterator[Step]:
 
 
 class _Session:
-    """One tracker, its user, and the recorded prompts that wait for their image."""
+    """One tracker, its user, and the recorded prompts and removals that wait for their image."""
 
     def __init__(self, tracker: Tracker, user: User | None, recorded_prompts: bool, clock: Callable[[], float]) -> None:
         self._tracker = tracker
         self._user = user
         self._listens = recorded_prompts
         self._clock = clock
-        self._waiting: list[PromptEvent] = []
+        self._waiting: list[PromptEvent | RemovalEvent] = []
 
     def overhear(self, moment: Moment) -> None:
-        """Keep the prompts of a frame that is dropped for the next one that is not."""
+        """Keep the prompts and removals of a frame that is dropped for the next one that is not."""
         if self._listens:
-            self._waiting += [event.content for event in moment.events if isinstance(event.content, PromptEvent)]
+            self._waiting += [event.content for event in moment.events
+                              if isinstance(event.content, (PromptEvent, RemovalEvent))]
 
     def step(self, moment: Moment) -> Step:
         """Track a frame, then give the prompts that are due and let the user look."""
@@ -153,19 +156,22 @@ class _Session:
         hand = _Hand(self._tracker, self._clock)
         refused = self._give_recorded(hand)
         if self._user is not None:
-            self._user(moment, self._tracker.current() if hand.given else tracks, hand.prompt)
-        if hand.given:
+            self._user(moment, self._tracker.current() if hand.used else tracks, hand.prompt)
+        if hand.used:
             tracks = self._tracker.current()
         return Step(moment, tuple(tracks), False, milliseconds, hand.spent * 1e3, milliseconds, tuple(hand.given),
                     tuple(refused))
 
     def _give_recorded(self, hand: _Hand) -> list[str]:
-        """Apply the waiting prompts whose image has come; returns what was refused."""
+        """Do what waits and whose image has come, in its order; returns what was refused."""
         newest = self._tracker.newest_stamp or 0
         due = [event for event in self._waiting if event.stamp <= newest]
         self._waiting = [event for event in self._waiting if event.stamp > newest]
         refused = []
         for event in due:
+            if isinstance(event, RemovalEvent):
+                hand.forget(event.names)
+                continue
             try:
                 hand.prompt(event.prompt, self._remembered(event.stamp))
             except Sam2RosError as error:
@@ -180,19 +186,31 @@ class _Session:
 
 @dataclass(slots=True)
 class _Hand:
-    """Gives prompts to the tracker, and measures what only that takes."""
+    """Gives prompts to the tracker, and measures what only that takes; forgets objects.
+
+    used: whether it changed anything.
+    """
 
     tracker: Tracker
     clock: Callable[[], float]
     given: list[Given] = field(default_factory=list)
     spent: float = 0.0
+    used: bool = False
 
     def prompt(self, prompt: Prompt, stamp: int = 0) -> Prompted:
         started = self.clock()
         result = self.tracker.prompt(prompt, stamp)
         self.spent += self.clock() - started
         self.given.append(Given(result.track.name, prompt, result.stamp))
+        self.used = True
         return result
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Forget those of the objects that the tracker knows: it may have refused a prompt that the node took."""
+        for name in names:
+            with suppress(UnknownObject):
+                self.tracker.forget(name)
+        self.used = True
 
 
 # -- frames with what goes with them --------------------------------------------------------------

@@ -8,7 +8,7 @@ from evaluation.bags import PERIOD, PROMPT, prompt_message, stamp, write_bag
 from fakes import GREEN, RED, ColourModel, frame
 
 from sam2_ros.evaluation import recordings
-from sam2_ros.evaluation.events import Event, PromptEvent, Recording, Truth
+from sam2_ros.evaluation.events import Event, PromptEvent, Recording, RemovalEvent, Truth
 from sam2_ros.evaluation.recordings import BagWriter
 from sam2_ros.evaluation.replay import LOOK_AHEAD, moments_of, prefetched, replay
 from sam2_ros.tracker import Tracker, TrackerSettings
@@ -188,6 +188,44 @@ def test_a_correction_in_a_bag_is_replayed(tmp_path):
     steps = list(replay(recordings.open(tmp_path / "corrected"), tracker()))
     assert [step.prompted for step in steps].count(("square",)) == 2
     assert steps[-1].tracks[0].prompted_frames == 2
+
+
+# -- removals --------------------------------------------------------------------------------------
+
+
+def removal(index, *names, arrival=None):
+    return Event(arrival or stamp(index) + 3, "objects", RemovalEvent(names, stamp(index)))
+
+
+def test_an_object_that_was_removed_is_forgotten_at_its_place():
+    script = [image(0), click(0), image(1), removal(1, "red", "never heard of"), image(2)]
+    steps = list(replay(Script(script=script), tracker()))
+    assert [len(step.tracks) for step in steps] == [1, 0, 0]
+
+
+def test_an_object_that_is_prompted_again_after_its_removal_is_a_new_one():
+    again = click(1, at=(12, 24), arrival=stamp(1) + 9)
+    script = [image(0), click(0), image(1), removal(1, "red"), again, image(2)]
+    steps = list(replay(Script(script=script), tracker()))
+    assert [[track.id for track in step.tracks] for step in steps] == [[1], [2], [2]]
+
+
+def test_on_the_clock_a_removal_on_a_dropped_frame_is_done_on_the_next_one():
+    clock = Clock(2.5 * PERIOD / 1e9)
+    script = [image(0), click(0), image(1), removal(1, "red"), *(image(index) for index in range(2, 5))]
+    steps = list(replay(Script(script=script), clock.slow(tracker()), on_clock=True, clock=clock))
+    assert [step.dropped for step in steps][:3] == [False, True, False]
+    assert [len(step.tracks) for step in steps][:3] == [1, 1, 0]
+
+
+def test_removals_are_left_out_with_the_recorded_prompts():
+    def user(moment, tracks, prompt):
+        if moment.index == 0:
+            prompt(Prompt("red", points=np.array([(8, 24)]), labels=np.array([1])))
+
+    script = [image(0), removal(0, "red"), image(1)]
+    steps = list(replay(Script(script=script), tracker(), user, recorded_prompts=False))
+    assert [len(step.tracks) for step in steps] == [1, 1]
 
 
 # -- on the clock ----------------------------------------------------------------------------------
