@@ -51,8 +51,9 @@ class Scorer:
 
     names: which true id an object of some name is; others are recognised by a name that is a
     true id in digits, by what their prompt points at, or by the first mask that has truth.
-    every_object: whether true objects that nobody prompts count as missed (a benchmark) or are
-    left out (a recording in which only some things were of interest).
+    every_object: whether true objects count as missed where nobody has prompted them (a
+    benchmark), or are left out there: before their first prompt, after their removal, or
+    altogether (a recording in which only some things were of interest).
     """
 
     names: dict[str, int] = field(default_factory=dict)
@@ -95,7 +96,7 @@ class Scorer:
             if object_id not in self._seen:
                 self._seen[object_id] = step.moment.index
                 self.rows += [Row(frame, stamp, object_id, str(object_id), 1.0, 1.0, True, False, False, 0)
-                              for frame, stamp, complete in self._truths if complete]
+                              for frame, stamp, complete in self._truths if complete and self.every_object]
         self._truths.append((step.moment.index, step.moment.frame.stamp, truth.complete))
 
     def _recognise(self, step: Step) -> None:
@@ -129,7 +130,7 @@ class Scorer:
         found = track.mask if track is not None else np.zeros(step.moment.frame.size, bool)
         j = f = float("nan")
         matched = 0
-        if mask is not None:
+        if mask is not None and (track is not None or self.every_object):
             j, f = region_similarity(found, mask, truth.ignore), boundary_accuracy(found, mask, truth.ignore)
             matched = match(found, truth.masks)
         shared = {"frame": step.moment.index, "stamp": step.moment.frame.stamp, "object": object_id, "j": j, "f": f,

@@ -95,7 +95,16 @@ def test_a_prompt_says_which_object_is_meant_though_its_mask_is_empty(kind):
     given = [Given("cup", PROMPTS[kind], 1)]
     _, objects = scores([step(0, [], truth), step(1, [track("cup", EMPTY)], truth, given=given)], every_object=False)
     assert [(one.id, one.name) for one in objects] == [(3, "cup")]
-    assert objects[0].j.tolist() == [0.0, 0.0]
+    assert np.isnan(objects[0].j[0]) and objects[0].j[1] == 0.0
+
+
+def test_in_a_recording_an_object_counts_from_its_first_prompt_to_its_removal():
+    truth, empty = {3: square(15)}, [step(index, [], {3: square(15)}) for index in (0, 3)]
+    given = [Given("cup", PROMPTS["box"], 2)]
+    steps = [empty[0], step(1, [track("cup", square(15))], truth, given=given), step(2, [track("cup", EMPTY)], truth), empty[1]]
+    _, (one,) = scores(steps, every_object=False)
+    assert np.isnan(one.j[[0, 3]]).all() and one.j[1:3].tolist() == [1.0, 0.0]
+    assert one.result(EVERY_FRAME).j.mean == 0.5
 
 
 def test_a_prompt_beside_every_object_means_none():
