@@ -3,6 +3,7 @@
     sam2_ros record --out kitchen                 everything that /sam2_ros hears and says, until Ctrl-C
     sam2_ros record --out kitchen --node /arm/sam2_ros /tf /joint_states
     sam2_ros play kitchen                         the camera and the prompts again, with /clock
+    sam2_ros play kitchen --start 12.5 --loop     from there on, over and over until Ctrl-C
 
 Both work with bags that ``ros2 bag`` writes and reads.
 """
@@ -10,7 +11,9 @@ Both work with bags that ``ros2 bag`` writes and reads.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -18,7 +21,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from sam2_ros.errors import RecordingError, Sam2RosError
+from sam2_ros.errors import InvalidInput, RecordingError, Sam2RosError
 from sam2_ros.evaluation.bags import APPLIED, COMPRESSED, IMAGE, PROMPT
 from sam2_ros.evaluation.events import StoredMessage
 from sam2_ros.evaluation.recordings import BagSource, BagWriter, is_bag
@@ -67,29 +70,56 @@ def _note(writer: BagWriter, topic: str, content: dict[str, Any]) -> None:
     writer.write(topic, STRING, time.time_ns(), SimpleNamespace(data=json.dumps(content, default=list)), latched=True)
 
 
-def play(bag: Path, topics: Sequence[str] = (), rate: float = 1.0, clock: bool = True) -> int:
+def play(bag: Path, topics: Sequence[str] = (), rate: float = 1.0, clock: bool = True, start: float = 0.0,
+         loop: bool = False) -> int:
     """Publish a bag to a running node, headers unchanged; returns the number of messages.
 
     topics: those to play; by default all but results, which the node publishes itself.  Prompts
     are played as the node applied them (clicks and service calls among them) where that was
-    recorded, in place of the ones that it was asked for.  Raises RecordingError.
+    recorded, in place of the ones that it was asked for.  Removals, which are service calls only,
+    are not.  start: seconds of the recording that are left out at its beginning, prompts included.
+    loop: begin again at the end, until interrupted.  Raises RecordingError and InvalidInput.
     """
     from sam2_ros.ros import player
 
+    if not (0 < rate < math.inf and 0 <= start < math.inf):
+        raise InvalidInput(f"the rate must be above 0 and the start not negative; got {rate:g} and {start:g} s")
     if not bag.exists() or not is_bag(bag):
         raise RecordingError(f"{bag} is no bag; give the folder or the file of one")
-    source, lost = BagSource(bag), []
+    source = BagSource(bag)
     targets = targets_of(source, topics)
     if not targets:
         raise RecordingError(f"{bag} has none of these topics; it holds: {', '.join(map(str, source.topics))}")
     kinds = {topic.name: topic.type for topic in source.topics}
     images = [target for name, target in targets.items() if kinds[name] in (IMAGE, COMPRESSED)]
-    published, _ = player.run(_renamed(source.messages(set(targets), lost), targets),
+    rounds = _rounds(source, targets, round(start * 1e9), loop)
+    first = next(rounds)  # nothing to play is said before anything is waited for
+    published, _ = player.run(itertools.chain([first], rounds),
                               [(target, kinds[name]) for name, target in targets.items()], rate, clock,
                               wait_for=next(iter(images), ""))
-    for sentence in lost:
-        print(sentence)
     return published
+
+
+def _rounds(source: BagSource, targets: dict[str, str], start: int, loop: bool) -> Iterator[Iterator[StoredMessage]]:
+    """The messages from ``start`` (nanoseconds) on under their new topics, once or for ever; says once what was lost."""
+    said: set[str] = set()
+    while True:
+        lost: list[str] = []
+        messages = source.messages(set(targets), lost)
+        first = newest = next(messages, None)
+        if first is None:
+            raise RecordingError(f"nothing of {source.path} can be played: {'; '.join(lost)}")
+        while newest.time - first.time < start:
+            last, newest = newest.time, next(messages, None)
+            if newest is None:
+                raise RecordingError(f"{source.path} ends {(last - first.time) / 1e9:.3f} s after its first message; "
+                                     f"start before that, not at {start / 1e9:g} s")
+        yield (replace(message, topic=targets[message.topic]) for message in itertools.chain([newest], messages))
+        for sentence in set(lost) - said:
+            print(sentence)
+        said |= set(lost)
+        if not loop:
+            return
 
 
 def targets_of(source: BagSource, topics: Sequence[str]) -> dict[str, str]:
@@ -104,11 +134,6 @@ def targets_of(source: BagSource, topics: Sequence[str]) -> dict[str, str]:
         results |= {name for name, topic in names.items() if topic.type == "geometry_msgs/msg/PointStamped"}
     return {name: name.removesuffix(APPLIED) if topic.type == PROMPT else name
             for name, topic in names.items() if name not in results}
-
-
-def _renamed(messages: Iterator[StoredMessage], targets: dict[str, str]) -> Iterator[StoredMessage]:
-    for message in messages:
-        yield replace(message, topic=targets[message.topic])
 
 
 def main_record(arguments: Sequence[str]) -> int:
@@ -133,9 +158,13 @@ def main_play(arguments: Sequence[str]) -> int:
     parser.add_argument("bag", type=Path, metavar="BAG")
     parser.add_argument("--topics", nargs="+", default=(), metavar="TOPIC", help="only these")
     parser.add_argument("--rate", type=float, default=1.0, help="speed; 1 = as recorded")
+    parser.add_argument("--start", "--start-offset", type=float, default=0.0, metavar="SECONDS",
+                        help="begin so long after the first message")
+    parser.add_argument("--loop", "-l", action="store_true", help="begin again at the end, until Ctrl-C")
     parser.add_argument("--no-clock", action="store_true", help="do not publish /clock")
     parsed = parser.parse_args(arguments)
-    print(f"{play(parsed.bag, parsed.topics, parsed.rate, not parsed.no_clock)} messages played")
+    count = play(parsed.bag, parsed.topics, parsed.rate, not parsed.no_clock, parsed.start, parsed.loop)
+    print(f"{count} messages played")
     return 0
 
 

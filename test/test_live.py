@@ -219,6 +219,31 @@ def test_a_bag_is_played_with_its_headers_at_its_own_pace(tmp_path, node):
     assert clocks == sorted(clocks) and len(clocks) >= 12
 
 
+def test_a_bag_is_played_from_a_start_on_and_over_and_over_until_interrupted(tmp_path, node):
+    write_bag(tmp_path / "bag", count=5)
+    heard = []
+    node.create_subscription(Image, "/camera/image", lambda one: heard.append(one.header), 50)
+    child = start("play", tmp_path / "bag", "--start", 0.25, "--loop", "--rate", 3)
+    deadline = time.monotonic() + PATIENCE
+    while len(heard) < 7 and time.monotonic() < deadline:
+        rclpy.spin_once(node, timeout_sec=0.05)
+    child.send_signal(signal.SIGINT)
+    output, _ = child.communicate(timeout=PATIENCE)
+    assert child.returncode == 0 and "messages played" in output, output
+    stamps = [one.stamp.sec * 10**9 + one.stamp.nanosec for one in heard]
+    assert stamps[:7] == [stamp(index) for index in (3, 4, 3, 4, 3, 4, 3)]
+
+
+@pytest.mark.parametrize("options, words", [
+    ({"start": 4.0}, r"ends 0\.\d+ s after its first message; start before that, not at 4 s"),
+    ({"start": -1.0}, "start not negative; got 1 and -1 s"),
+    ({"rate": 0.0}, "rate must be above 0"), ({"rate": float("nan")}, "got nan")])
+def test_a_start_or_a_rate_that_cannot_be_is_refused_before_ros_is_started(tmp_path, options, words):
+    write_bag(tmp_path / "bag", count=3)
+    with pytest.raises(Sam2RosError, match=words):
+        play(tmp_path / "bag", **options)
+
+
 def test_results_are_not_played_and_applied_prompts_take_the_place_of_others(tmp_path):
     with BagWriter(tmp_path / "bag", kept_free=0) as writer:
         for topic in ("/camera/image", "/sam2_ros/masks"):

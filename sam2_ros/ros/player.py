@@ -101,11 +101,11 @@ class Player:
             self._clock.publish(message)
 
 
-def run(messages: Iterable[Recorded], topics: Sequence[tuple[str, str]], rate: float = 1.0, clock: bool = True,
-        wait_for: str = "", patience: float = 10.0) -> tuple[int, set[str]]:
-    """Play into ROS until the messages end or SIGINT comes; the number published, and the topics that could not be.
+def run(rounds: Iterable[Iterable[Recorded]], topics: Sequence[tuple[str, str]], rate: float = 1.0,
+        clock: bool = True, wait_for: str = "", patience: float = 10.0) -> tuple[int, set[str]]:
+    """Play into ROS until the rounds end or SIGINT comes; the number published, and the topics that could not be.
 
-    wait_for: a topic somebody must have subscribed to before the first message, for at most
+    rounds: messages to play one after the other.  wait_for: a topic somebody must have subscribed to before the first message, for at most
     ``patience`` seconds.
     """
     make_room()
@@ -116,7 +116,10 @@ def run(messages: Iterable[Recorded], topics: Sequence[tuple[str, str]], rate: f
         player.announce(topics)
         if wait_for and not player.wait(wait_for, patience):
             node.get_logger().warning(f"nobody subscribes to {wait_for}; playing all the same")
-        player.play(messages, rclpy.ok)
+        for messages in rounds:
+            player.play(messages, rclpy.ok)
+            if not rclpy.ok():
+                break
         time.sleep(DRAIN)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
