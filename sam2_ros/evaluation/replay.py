@@ -28,7 +28,7 @@ from sam2_ros.types import Frame, Prompt, Track
 LOOK_AHEAD = 8
 #: Frames that are read while the tracker works.
 PREFETCHED = 4
-#: A recorded prompt whose image was dropped goes to the nearest remembered one this near, as in the node.
+#: A recorded prompt that is older than every remembered image goes to one this near, as in the node.
 PROMPT_TOLERANCE = 100_000_000  # nanoseconds
 
 T = TypeVar("T")
@@ -179,9 +179,15 @@ class _Session:
         return refused
 
     def _remembered(self, stamp: int) -> int:
-        """The nearest remembered stamp when that is near enough, else ``stamp`` itself, to be refused."""
-        nearest = min(self._tracker.stamps, key=lambda known: abs(known - stamp))
-        return nearest if stamp and abs(nearest - stamp) <= PROMPT_TOLERANCE else stamp
+        """The nearest remembered stamp, unless ``stamp`` is too old and has to be refused.
+
+        On the clock that may be some way off: whoever prompts would have looked at an image that
+        had been tracked, and one that a slow model dropped could not be prompted at all.
+        """
+        stamps = self._tracker.stamps
+        if not stamp or stamp < stamps[0] - PROMPT_TOLERANCE:
+            return stamp
+        return min(stamps, key=lambda known: abs(known - stamp))
 
 
 @dataclass(slots=True)

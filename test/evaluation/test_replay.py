@@ -258,6 +258,14 @@ def test_the_prompts_of_dropped_frames_are_given_later():
     assert steps[2].prompted == ("red",)
 
 
+def test_a_prompt_on_a_dropped_frame_goes_to_the_nearest_that_was_tracked_however_slow_the_model():
+    clock = Clock(6.0 * PERIOD / 1e9)
+    script = [image(0), *(image(index) for index in range(1, 5)), click(4, at=(24, 24)), *(image(index) for index in (5, 6, 7))]
+    steps = list(replay(Script(script=script), clock.slow(tracker()), on_clock=True, clock=clock))
+    assert [step.moment.index for step in steps if not step.dropped] == [0, 6, 7]
+    assert steps[6].prompted == ("red",) and steps[6].given[0].stamp == stamp(6)
+
+
 def test_time_spent_on_prompts_counts_too():
     clock = Clock(0.0)
     slow = clock.slow(tracker())
