@@ -22,13 +22,14 @@ def colour(object_id: int) -> tuple[int, int, int]:
     return tuple(round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.85, 1.0))
 
 
-def overlay(image: np.ndarray, tracks: Iterable[Track]) -> np.ndarray:
+def overlay(image: np.ndarray, tracks: Iterable[Track], unit: float = 0.0) -> np.ndarray:
     """A copy of ``image`` (H, W, 3) with each object tinted, outlined and named with its state.
 
     Objects out of sight have no place in the picture: they are listed in its top-left corner.
+    unit: scale of lines and letters; 0 = they grow with the picture.
     """
     picture = image.copy()
-    unit = max(picture.shape[0] / 480, 0.4)  # line widths and letters grow with the picture
+    unit = unit or max(picture.shape[0] / 480, 0.4)
     unseen = 0
     for track in tracks:
         paint = colour(track.id)

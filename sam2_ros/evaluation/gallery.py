@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -12,10 +12,14 @@ from sam2_ros.drawing import contact_sheet, overlay
 from sam2_ros.evaluation.replay import Step
 
 WIDTH = 320
+#: Scale of the letters in them.
+LETTERS = 1.0
 #: Pictures of each kind.
 EACH = 4
 #: Evenly spread pictures among which the median ones are found.
 SPREAD = 32
+#: Of images nearer than this one is enough: neighbours show the same.
+APART = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,17 +46,16 @@ class Gallery:
 
     def offer(self, step: Step, score: float) -> None:
         """Keep the step's picture if it is among the best, the worst, or its turn has come."""
-        index, known = step.moment.index, not np.isnan(score)
+        index = step.moment.index
         turn = index % self._every == 0
-        good = known and (len(self._best) < EACH or score > self._best[-1].score)
-        bad = known and (len(self._worst) < EACH or score < self._worst[-1].score)
+        good, bad = _belongs(self._best, index, score, 1), _belongs(self._worst, index, score, -1)
         if not (turn or good or bad):
             return
         thumbnail = Thumbnail(index, score, picture(step))
         if good:
-            self._best = sorted([*self._best, thumbnail], key=lambda kept: -kept.score)[:EACH]
+            self._best = _with(self._best, thumbnail, 1)
         if bad:
-            self._worst = sorted([*self._worst, thumbnail], key=lambda kept: kept.score)[:EACH]
+            self._worst = _with(self._worst, thumbnail, -1)
         if turn:
             self._spread.append(thumbnail)
             if len(self._spread) == 2 * SPREAD:
@@ -75,14 +78,33 @@ class Gallery:
         return np.concatenate(parts) if parts else None
 
 
+def _belongs(row: list[Thumbnail], index: int, score: float, sign: int) -> bool:
+    """Whether an image is better (sign 1) or worse (-1) than what it would displace from a row."""
+    near = [kept for kept in row if abs(kept.index - index) < APART]
+    rivals = near or (row[-1:] if len(row) == EACH else [])
+    return not np.isnan(score) and all(sign * score > sign * kept.score for kept in rivals)
+
+
+def _with(row: list[Thumbnail], thumbnail: Thumbnail, sign: int) -> list[Thumbnail]:
+    """A row with one more picture in place of its neighbours, or else of the last."""
+    others = [kept for kept in row if abs(kept.index - thumbnail.index) >= APART]
+    return sorted([*others, thumbnail], key=lambda kept: -sign * kept.score)[:EACH]
+
+
 def picture(step: Step) -> np.ndarray:
     """The image with its tracks, and the outline of the truth in white, small."""
-    image = overlay(step.moment.frame.image, step.tracks)
+    image = step.moment.frame.image
+    size = (WIDTH, max(round(image.shape[0] * WIDTH / image.shape[1]), 1))
+    tracks = [replace(track, mask=_small(track.mask, size)) for track in step.tracks]
+    small = overlay(cv2.resize(image, size, interpolation=cv2.INTER_AREA), tracks, LETTERS)
     for mask in step.moment.truth.masks.values() if step.moment.truth else ():
-        outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(image, outlines, -1, (255, 255, 255), max(image.shape[1] // 500, 1))
-    height = max(round(image.shape[0] * WIDTH / image.shape[1]), 1)
-    return cv2.resize(image, (WIDTH, height), interpolation=cv2.INTER_AREA)
+        outlines, _ = cv2.findContours(_small(mask, size).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(small, outlines, -1, (255, 255, 255), 1)
+    return small
+
+
+def _small(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(bool)
 
 
 def jpeg(image: np.ndarray, quality: int = 85) -> bytes:

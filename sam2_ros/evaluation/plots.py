@@ -39,7 +39,7 @@ def _axes(width: float, height: float, out: list[bytes]) -> Iterator[Any]:
 def over_time(scores: Path, timing: Path) -> bytes | None:
     """J&F of each object over the images; a band where the truth says that it is not in the image.
 
-    Ticks below the axis mark prompted images.  None without scores.
+    Dots above mark images on which the tracker says so, triangles below prompted ones.  None without scores.
     """
     rows = [row for row in read_rows(scores) if row["j"]]
     if not rows or not AVAILABLE:
@@ -55,6 +55,9 @@ def over_time(scores: Path, timing: Path) -> bytes | None:
             axes.plot(frames, score, color=paint, linewidth=1.4, label=mine[-1]["name"])
             absent = np.array([row["absent"] == "1" for row in mine])
             axes.fill_between(frames, 0, 100, where=absent, step="mid", color=paint, alpha=0.12, linewidth=0)
+            flagged = np.array([row["occluded"] == "1" for row in mine])
+            axes.plot(frames[flagged], np.full(flagged.sum(), 104 + 4 * number), ".", color=paint, markersize=3,
+                      clip_on=False)
         prompted = [int(row["frame"]) for row in read_rows(timing) if row["prompted"]]
         axes.plot(prompted, np.full(len(prompted), -4), "^", color="black", markersize=4, clip_on=False)
         axes.set(xlabel="image", ylabel="J&F [%]", ylim=(-6, 102))

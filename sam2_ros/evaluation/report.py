@@ -16,12 +16,13 @@ from sam2_ros.evaluation.results import read_result
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 68rem; padding: 0 1rem; color: #1b1b1b }
 h1 { font-size: 1.5rem; margin-bottom: 0 } h2 { font-size: 1.15rem; margin-top: 2.5rem; border-bottom: 1px solid #ccc }
-table { border-collapse: collapse; margin: 1rem 0 } th, td { padding: .25rem .7rem; text-align: right }
+table { border-collapse: collapse } th, td { padding: .25rem .5rem; text-align: right }
+.wide { overflow-x: auto; margin: 1rem 0; font-size: 14px }
 th { font-weight: 600; border-bottom: 1px solid #999 } td:first-child, th:first-child { text-align: left }
 tr:nth-child(even) { background: #f5f5f5 } img { max-width: 100%; display: block; margin: .8rem 0 }
 .big { font-size: 2.4rem; font-weight: 600 } .note { color: #555 } .bad { color: #a40000 }
-details { margin: .6rem 0 } pre { background: #f5f5f5; padding: .8rem; overflow-x: auto; font-size: 12px }
-.figures { display: flex; gap: 2rem } .figures div { min-width: 7rem }
+details { margin: 2.5rem 0 } summary { cursor: pointer } pre { background: #f5f5f5; padding: .8rem; overflow-x: auto; font-size: 12px }
+.figures { display: flex; gap: 2rem } .figures div { min-width: 7rem } .figures img { max-width: 48% }
 """
 
 
@@ -59,15 +60,16 @@ def _head(result: Mapping[str, Any], name: str) -> str:
 
 
 def _overview(result: Mapping[str, Any]) -> str:
-    header = ("sequence", "J&F", "J", "F", "J recall", "J decay", "occlusion F1", "late by", "found again",
+    header = ("sequence", "J&F", "J", "F", "J recall", "J decay", "occlusion F1", "late by", "missed", "found again",
               "switches", "clicks", "dropped", "p50 ms", "p95 ms")
     rows = [_row(entry["name"], entry, entry.get("summary")) for entry in result["sequences"]]
     if len(rows) > 1 and result["summary"]:
         rows.append(_row("all objects", result, result["summary"]))
     text = "<h2>Sequences</h2>" + _table(header, rows)
-    note = ("Occlusion: precision and recall of “not in view” over images; late by: images until the flag follows. "
-            "Found again: returns after an absence with an IoU of at least 0.5.")
-    return text + f'<p class="note">{note}</p>'
+    note = ("Occlusion: “not in view”, over images; late by: images until the flag follows a disappearance or a "
+            "return; missed: those that it did not follow at all. Found again: returns after an absence with an IoU of "
+            "at least 0.5. p50, p95: from an image to its masks, waiting included.")
+    return text + _note(note)
 
 
 def _row(name: str, entry: Mapping[str, Any], total: Mapping[str, Any] | None) -> list[Any]:
@@ -75,11 +77,11 @@ def _row(name: str, entry: Mapping[str, Any], total: Mapping[str, Any] | None) -
     delay = (entry.get("latency") or {}).get("delay", {})
     dropped = entry["frames"] - entry["tracked"]
     if not total:
-        return [name, *scores, *[None] * 6, entry.get("clicks"), dropped, delay.get("p50"), delay.get("p95")]
+        return [name, *scores, *[None] * 7, entry.get("clicks"), dropped, delay.get("p50"), delay.get("p95")]
     occlusion, recovery = total["occlusion"], total["recovery"]
     again = f"{recovery['recovered']} of {recovery['returns']}" if recovery["returns"] else None
     return [name, *scores, _percent(total["j"]["recall"]), _percent(total["j"]["decay"]), _percent(occlusion["f1"]),
-            occlusion["delay"], again, total["identity_switches"], entry.get("clicks"), dropped,
+            occlusion["delay"], occlusion["missed"] if occlusion["absent_frames"] else None, again, total["identity_switches"], entry.get("clicks"), dropped,
             delay.get("p50"), delay.get("p95")]
 
 
@@ -91,8 +93,8 @@ def _all_plots(result: Mapping[str, Any], run: Path) -> str:
     if len(points) > 8:  # a line for each would be a tangle
         points = {"mean of the sequences": _mean_line(list(points.values()))}
     timings = [run / "sequences" / entry["folder"] / "timing.csv" for entry in result["sequences"]]
-    return _image(plots.curve(points, "frames clicked on"), "clicks against J&F") + _image(
-        plots.delays(timings), "latency")
+    return (f'<div class="figures">{_image(plots.curve(points, "frames clicked on"), "clicks against J&F")}'
+            f'{_image(plots.delays(timings), "latency")}</div>')
 
 
 def _mean_line(lines: Sequence[Sequence[tuple[int, float]]]) -> list[tuple[int, float]]:
@@ -105,17 +107,22 @@ def _sequence(entry: Mapping[str, Any], folder: Path) -> str:
         return parts[0] + f'<p class="bad">{_text(entry["error"])}</p>'
     if entry["image_iou"]:
         parts.append(_table(("clicks", "mean IoU"), [[n, _percent(iou)] for n, iou in entry["image_iou"].items()]))
-    parts.append(_image(plots.over_time(folder / "scores.csv", folder / "timing.csv"), "J&F over time"))
+    over_time = plots.over_time(folder / "scores.csv", folder / "timing.csv")
+    if over_time is not None:
+        parts.append(_image(over_time, "J&F over time") + _note(
+            "Band: the object is not in the image. Dots above: the tracker says so. Triangles: prompted images."))
     if entry["objects"]:
         header = ("object", "images", "J&F", "J", "F", "J recall", "J decay", "occlusion P", "R", "F1", "switches")
         parts.append(_table(header, [_object_row(found) for found in entry["objects"]]))
     sheet = folder / "sheet.jpg"
     if sheet.exists():
         parts.append(_image(sheet.read_bytes(), "images", "jpeg"))
-    sentences = [*entry["lost"], *entry["refused"]]
+    if sheet.exists() and entry["annotated"]:
+        parts.append(_note("Coloured: what was found. White outline: the truth. J: mean over the objects."))
     if entry["unprompted"]:
-        sentences.append(f"nobody prompted the true objects {', '.join(map(str, entry['unprompted']))}")
-    parts += [f'<p class="bad">{_text(sentence)}</p>' for sentence in sentences]
+        fate = "left out" if entry["protocol"] == "recorded" else "counted as missed"
+        parts.append(_note(f"Nobody prompted the true objects {', '.join(map(str, entry['unprompted']))}: {fate}."))
+    parts += [f'<p class="bad">{_text(sentence)}</p>' for sentence in (*entry["lost"], *entry["refused"])]
     return "\n".join(part for part in parts if part)
 
 
@@ -128,7 +135,7 @@ def _object_row(found: Mapping[str, Any]) -> list[Any]:
 
 def _how(result: Mapping[str, Any]) -> str:
     facts = {key: result[key] for key in ("command", "model", "configuration", "versions", "hardware", "seconds")}
-    return f"<h2>How this was made</h2><pre>{_text(json.dumps(facts, indent=1))}</pre>"
+    return f"<details><summary>How this was made</summary><pre>{_text(json.dumps(facts, indent=1))}</pre></details>"
 
 
 # -- pieces --------------------------------------------------------------------------------------
@@ -137,13 +144,17 @@ def _how(result: Mapping[str, Any]) -> str:
 def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     head = "".join(f"<th>{_text(cell)}</th>" for cell in header)
     body = "".join("<tr>" + "".join(f"<td>{_number(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _image(data: bytes | None, description: str, kind: str = "png") -> str:
     if data is None:
         return ""
     return f'<img alt="{_text(description)}" src="data:image/{kind};base64,{base64.b64encode(data).decode()}">'
+
+
+def _note(text: str) -> str:
+    return f'<p class="note">{_text(text)}</p>'
 
 
 def _percent(share: float | None) -> float | None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sam2_ros.evaluation.events import Truth
-from sam2_ros.evaluation.gallery import EACH, SPREAD, WIDTH, Gallery, picture
+from sam2_ros.evaluation.gallery import APART, EACH, SPREAD, WIDTH, Gallery, picture
 from sam2_ros.evaluation.replay import Moment, Step
 from sam2_ros.types import Frame
 
@@ -26,11 +26,19 @@ def indices(row):
 
 
 def test_the_best_and_the_worst_of_all_frames_are_kept():
-    scores = np.random.default_rng(0).permutation(1000) / 1000
+    scores = np.random.default_rng(0).permutation(100).repeat(10)[::-1] / 100  # ten neighbours are alike
+    scores += np.arange(1000) % 10 / 1e4
     rows = filled(scores).rows()
-    assert indices(rows["best"]) == np.argsort(-scores)[:EACH].tolist()
-    assert indices(rows["worst"]) == np.argsort(scores)[:EACH].tolist()
+    assert indices(rows["best"]) == np.argsort(-scores)[:10 * EACH:10].tolist()
+    assert [kept.score for kept in rows["worst"]] == sorted(scores)[:10 * EACH:10]
     assert all(0.4 < kept.score < 0.6 for kept in rows["median"])
+
+
+def test_neighbours_of_a_picture_are_left_out():
+    rows = filled([0.5] * 50 + [0.1, 0.0, 0.1] + [0.5] * 50).rows()
+    assert rows["worst"][0].index == 51
+    assert all(abs(one - other) >= APART for row in ("best", "worst") for one in indices(rows[row])
+               for other in indices(rows[row]) if one != other)
 
 
 @pytest.mark.parametrize("count", [1, 5, 40, 5000])
@@ -50,7 +58,7 @@ def test_the_truth_is_outlined_in_white():
     mask[10:30, 10:30] = True
     image = picture(step(0, {1: mask}))
     assert image.shape[1] == WIDTH
-    assert (image[10 * WIDTH // 64 + 2, 20 * WIDTH // 64] > 200).all()
+    assert (image[10 * WIDTH // 64, 20 * WIDTH // 64] > 200).all()
     assert not image[20 * WIDTH // 64, 20 * WIDTH // 64].any()
 
 
