@@ -183,12 +183,12 @@ class Track:
     @property
     def centroid(self) -> tuple[float, float] | None:
         """Mean (x, y) of the mask pixels; None when empty."""
-        area = self.area
-        if not area:
+        box = self.box
+        if box is None:
             return None
-        x = self.mask.sum(axis=0) @ np.arange(self.mask.shape[1]) / area
-        y = self.mask.sum(axis=1) @ np.arange(self.mask.shape[0]) / area
-        return float(x), float(y)
+        inside = self.mask[box[1]:box[3] + 1, box[0]:box[2] + 1]
+        x, y = (inside.sum(axis=axis) @ np.arange(inside.shape[1 - axis]) / self.area for axis in (0, 1))
+        return float(box[0] + x), float(box[1] + y)
 
 
 def label_image(tracks: Iterable[Track], size: tuple[int, int]) -> np.ndarray:

@@ -124,8 +124,9 @@ def _evaluate(job: Job, recording: Recording, tick: Callable[[], object]) -> Seq
     curve = []
     for budget, tracker, user, last in _passes(job, recording):
         outcome = Outcome(Scorer(every_object=job.protocol != "recorded"))
-        steps = _ticking(tick, replay(recording, tracker, user, on_clock=job.on_clock,
-                                      recorded_prompts=job.protocol == "recorded"))
+        steps = replay(recording, tracker, user, on_clock=job.on_clock, recorded_prompts=job.protocol == "recorded")
+        # Scoring goes on beside the model, but not where the model's time is what counts.
+        steps = _ticking(tick, steps if job.on_clock else prefetched(steps))
         gallery = _keep(steps, outcome, recording, job) if last else _only_score(steps, outcome)
         if budget:
             curve.append(outcome.point(budget, job.rules))

@@ -42,7 +42,7 @@ class Truth:
     @classmethod
     def from_labels(cls, labels: np.ndarray, stamp: int) -> Truth:
         """Truth of one (H, W) label image: 0 is the background; in 8 bits 255 is not counted, in 16 it is an id."""
-        masks = {int(value): labels == value for value in np.unique(labels) if value}
+        masks = {int(value): labels == value for value in np.flatnonzero(np.bincount(labels.ravel())) if value}
         ignore = masks.pop(IGNORE_LABEL, None) if labels.dtype == np.uint8 else None
         return cls(stamp, masks, ignore)
 

@@ -26,7 +26,7 @@ from sam2_ros.types import Frame, Prompt, Track
 
 #: The truth of an image is expected before so many further images have come.
 LOOK_AHEAD = 8
-#: Frames that are read while the tracker works.
+#: Frames that are read while the tracker works, and steps that wait to be written or scored.
 PREFETCHED = 4
 #: A recorded prompt that is older than every remembered image goes to one this near, as in the node.
 PROMPT_TOLERANCE = 100_000_000  # nanoseconds

@@ -23,7 +23,7 @@ from sam2_ros import checkpoint
 from sam2_ros.evaluation import recordings
 from sam2_ros.evaluation.bags import IMAGE, OBJECTS, Bag
 from sam2_ros.evaluation.recordings import BagWriter, LabelWriter, Recording
-from sam2_ros.evaluation.replay import Step, replay
+from sam2_ros.evaluation.replay import Step, prefetched, replay
 from sam2_ros.evaluation.trackers import Choice, setting
 from sam2_ros.messages import fill_image, seconds_and_rest
 from sam2_ros.types import Track, label_image
@@ -76,8 +76,9 @@ def object_message(track: Track, header: Any) -> SimpleNamespace:
         "id", "name", "state", "occluded", "object_score", "predicted_iou", "object_pointer", "area",
         "frames_since_seen", "prompted_frames")}
     message = SimpleNamespace(header=header, object_probability=track.probability, **fields)
-    if track.box is not None:
-        message.box = SimpleNamespace(**dict(zip(("x0", "y0", "x1", "y1"), track.box)))
+    box = track.box
+    if box is not None:
+        message.box = SimpleNamespace(**dict(zip(("x0", "y0", "x1", "y1"), box)))
         message.centroid = SimpleNamespace(**dict(zip("xy", track.centroid)))
     return message
 
@@ -115,6 +116,8 @@ def main(arguments: Sequence[str]) -> int:
     checkpoint.use_threads(parsed.threads)
     choice = Choice(parsed.model, parsed.device, tuple(setting(text) for text in parsed.set))
     steps = replay(recording, choice.tracker(), on_clock=parsed.on_clock)
+    if not parsed.on_clock:
+        steps = prefetched(steps)  # writing goes on beside the model
     bar = tqdm(steps, total=recording.frames, unit="image", disable=not sys.stderr.isatty())
     with BagWriter(parsed.out) as writer:
         labels = LabelWriter(parsed.labels) if parsed.labels else None
