@@ -140,13 +140,12 @@ def _evaluate(job: Job, recording: Recording, tick: Callable[[], object]) -> Seq
 
 def _passes(job: Job, recording: Recording) -> Iterator[tuple[int, Tracker, User | None, bool]]:
     """For each pass over the recording: the frames that may be clicked on, with what, by whom, and whether it is the last."""
-    tracker = job.choice.tracker()
     if job.protocol in FIRST_PROMPTS:
-        yield 0, tracker, FirstFrame(job.protocol), True
+        yield 0, job.choice.tracker(), FirstFrame(job.protocol), True
     elif job.protocol == "recorded":
-        yield 0, tracker, None, True
+        yield 0, job.choice.tracker(), None, True
     elif job.protocol == "offline":
-        user = Offline(job.clicks)
+        tracker, user = job.choice.tracker(), Offline(job.clicks)
         yield 1, tracker, user, max(job.budgets) == 1
         for number in range(2, max(job.budgets) + 1):
             user = user.revise(recording, tracker)
@@ -156,8 +155,7 @@ def _passes(job: Job, recording: Recording) -> Iterator[tuple[int, Tracker, User
         for budget in sorted(job.budgets):
             segmenter = job.choice.tracker() if method == "sam" else None
             user = Online(method, f"{job.clicks}-click", job.clicks, budget, segmenter=segmenter)
-            tracker.reset()
-            yield budget, tracker, user, budget == max(job.budgets)
+            yield budget, job.choice.tracker(), user, budget == max(job.budgets)
 
 
 def _ticking(tick: Callable[[], object], items: Iterable[T]) -> Iterator[T]:

@@ -198,7 +198,10 @@ class Offline:
                ) -> Prompted | None:
         """Give the clicks of an earlier pass on this image again, or new ones and note them."""
         if (number, index) in self.given:
-            return [None, *map(give, self.given[number, index])][-1]
+            prompted = None
+            for prompt in self.given[number, index]:
+                prompted = give(prompt)
+            return prompted
         noted = self.given[number, index] = []
 
         def give_and_note(prompt: Prompt) -> Prompted:
