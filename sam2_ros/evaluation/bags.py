@@ -28,6 +28,8 @@ PROMPT = "sam2_ros/msg/Prompt"
 OBJECTS = "sam2_ros/msg/TrackedObjectArray"
 #: End of the topic on which a node repeats the prompts that it applied, whatever road they came by.
 APPLIED = "/applied"
+#: Topics that an error lists at most.
+MOST_LISTED = 20
 #: Parts of topic names that are not a camera's: results, truth and depth.
 _NO_CAMERA = {"masks", "overlay", "truth", "ground_truth", "labels", "depth", "compressedDepth", "theora"}
 _TRUTH = {"truth", "ground_truth"}
@@ -173,9 +175,11 @@ class Bag(Recording):
         names = {topic.name for topic in cameras if topic.count}
         cameras = [name for name in names if name.removesuffix("/compressed") == name
                    or name.removesuffix("/compressed") not in names]
+        if not known:
+            raise RecordingError(f"{self.path} holds no images; its topics: {_listed(topics)}")
         if len(cameras) != 1:
-            what = "several image topics" if cameras else "no topic with images of a camera"
-            raise RecordingError(f"{self.path} has {what}; name one: {_listed(known)}")
+            what = "several image topics" if cameras else "no topic that is clearly a camera's"
+            raise RecordingError(f"{self.path} has {what}; name the image topic: {_listed(known)}")
         return cameras[0]
 
 
@@ -245,4 +249,5 @@ def _camera_event(message: Any) -> CameraEvent:
 
 
 def _listed(topics: list[Topic]) -> str:
-    return ", ".join(map(str, topics)) or "none"
+    rest = f" and {len(topics) - MOST_LISTED} more" if len(topics) > MOST_LISTED else ""
+    return (", ".join(map(str, topics[:MOST_LISTED])) or "none") + rest

@@ -24,7 +24,7 @@ from sam2_ros.evaluation import recordings
 from sam2_ros.evaluation.bags import IMAGE, OBJECTS, Bag
 from sam2_ros.evaluation.recordings import BagWriter, LabelWriter, Recording
 from sam2_ros.evaluation.replay import Step, prefetched, replay
-from sam2_ros.evaluation.trackers import Choice, setting
+from sam2_ros.evaluation.trackers import Choice, positive, setting
 from sam2_ros.messages import fill_image, seconds_and_rest
 from sam2_ros.types import Track, label_image
 
@@ -109,7 +109,7 @@ def main(arguments: Sequence[str]) -> int:
     add("--model", default="embedded", help="a known name or the path of a checkpoint (%(default)s)")
     add("--device", default="auto", help="cpu, cuda, ...; auto = a GPU if there is one")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the tracker; repeatable")
-    add("--threads", type=int, default=os.cpu_count() or 1, metavar="N", help="of the model on a CPU (%(default)s)")
+    add("--threads", type=positive, default=os.cpu_count() or 1, metavar="N", help="of the model on a CPU (%(default)s)")
     add("--image-topic", default="", metavar="TOPIC", help="the camera's topic in a bag")
     parsed = parser.parse_args(arguments)
     recording = recordings.open(parsed.recording, image_topic=parsed.image_topic, more_topics=("*",))

@@ -29,7 +29,7 @@ from sam2_ros.evaluation.evaluate import PROTOCOLS, RULES, Job, evaluate_one
 from sam2_ros.evaluation.metrics import Summary, summary
 from sam2_ros.evaluation.report import write_report
 from sam2_ros.evaluation.results import SequenceResult, headline, latencies, new_run, write_result
-from sam2_ros.evaluation.trackers import PAPER, Choice, setting
+from sam2_ros.evaluation.trackers import PAPER, Choice, positive, setting
 
 ENGINES = ("processes", "ray")
 
@@ -163,6 +163,8 @@ def template_from(parsed: argparse.Namespace) -> Job:
     threads = parsed.threads or (os.cpu_count() or 1 if parsed.on_clock else 1)
     if parsed.on_clock and parsed.jobs > 1:
         raise InvalidInput("--on-clock measures how fast this machine is; use it with one job at a time")
+    if parsed.on_clock and parsed.prompt in ("offline", "images"):
+        raise InvalidInput(f"--prompt {parsed.prompt} looks at every image; leave out --on-clock")
     topics = {"image_topic": parsed.image_topic, "truth_topic": parsed.truth_topic}
     return Job(Path(), Path(), Choice(parsed.model, parsed.device, tuple(sorted(settings.items()))), parsed.prompt,
                parsed.rules, parsed.on_clock, parsed.clicks, parsed.budgets, parsed.every,
@@ -186,7 +188,7 @@ def parser() -> argparse.ArgumentParser:
     add = top.add_argument
     add("recordings", type=Path, nargs="+", metavar="BAG|FOLDER|VIDEO", help="a data set is all of its sequences")
     add("--prompt", choices=PROTOCOLS, default="auto", help="how objects are prompted; auto = recorded, else mask")
-    add("--clicks", type=int, default=3, metavar="N", help="on each frame of an interactive protocol (%(default)s)")
+    add("--clicks", type=positive, default=3, metavar="N", help="on each frame of an interactive protocol (%(default)s)")
     add("--budgets", type=_numbers, default=(8,), metavar="N,N", help="frames that may be clicked on; a run for each")
     add("--on-clock", action="store_true", help="drop the frames that this machine is too slow for")
     add("--rules", choices=RULES, default="davis", help="which frames count (%(default)s)")
@@ -195,12 +197,12 @@ def parser() -> argparse.ArgumentParser:
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the tracker; repeatable")
     add("--paper", action="store_true", help="the settings of published numbers: no post-processing")
     add("--sequences", type=lambda text: text.split(","), default=[], metavar="A,B", help="only these of a data set")
-    add("--every", type=int, default=1, metavar="N", help="--prompt images: take every N-th image (%(default)s)")
+    add("--every", type=positive, default=1, metavar="N", help="--prompt images: take every N-th image (%(default)s)")
     add("--image-topic", default="", metavar="TOPIC", help="the camera's topic in a bag")
     add("--truth-topic", default="", metavar="TOPIC", help="the topic of the label images in a bag")
     add("--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs are kept (%(default)s)")
     add("--name", default="", help="of the run's folder; default: the time, the model and the prompt")
-    add("--jobs", type=int, default=1, metavar="N", help="recordings at a time (%(default)s)")
-    add("--threads", type=int, default=0, metavar="N", help="of each job on a CPU; default 1, with --on-clock all")
+    add("--jobs", type=positive, default=1, metavar="N", help="recordings at a time (%(default)s)")
+    add("--threads", type=positive, metavar="N", help="of each job on a CPU; default 1, with --on-clock all")
     add("--engine", choices=ENGINES, default="processes", help="what --jobs runs on (%(default)s)")
     return top

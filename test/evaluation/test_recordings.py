@@ -129,7 +129,7 @@ def test_a_missing_topic_lists_those_of_its_type(tmp_path):
 def test_a_bag_without_images_says_so(tmp_path):
     with BagWriter(tmp_path / "bag", kept_free=0) as writer:
         writer.write("/info", CAMERA_INFO, 3, SimpleNamespace(header=header(1)))
-    with pytest.raises(RecordingError, match="no topic with images"):
+    with pytest.raises(RecordingError, match="holds no images; its topics: /info"):
         recordings.open(tmp_path / "bag")
 
 

@@ -155,6 +155,19 @@ def test_an_unknown_model_is_refused_before_anything_is_written(tmp_path, data_s
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize("option", ["--jobs", "--threads", "--clicks", "--every"])
+def test_a_count_below_one_is_refused(tmp_path, option, capsys):
+    with pytest.raises(SystemExit):
+        run.main([str(tmp_path), option, "0"])
+    assert f"argument {option}: '0' is no number of at least 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("protocol", ["offline", "images"])
+def test_protocols_that_look_at_every_image_refuse_the_clock(tmp_path, protocol):
+    with pytest.raises(InvalidInput, match=f"--prompt {protocol} looks at every image"):
+        run.main([str(tmp_path), "--on-clock", "--prompt", protocol])
+
+
 def test_settings_of_the_tracker_are_given_by_name():
     assert setting("hole_area=0") == ("hole_area", 0)
     assert setting("non_overlapping=false") == ("non_overlapping", False)
