@@ -1,5 +1,6 @@
 """Recording and playing with real topics, across processes."""
 
+import contextlib
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 rclpy = pytest.importorskip("rclpy")
 
@@ -20,12 +22,16 @@ from sensor_msgs.msg import Image  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
 from evaluation.bags import IMAGE, PROMPT, image_message, picture, prompt_message, stamp, write_bag  # noqa: E402
+from sam2_ros.checkpoint import save  # noqa: E402
 from sam2_ros.errors import RecordingError, Sam2RosError  # noqa: E402
 from sam2_ros.evaluation import recordings  # noqa: E402
 from sam2_ros.evaluation.events import PromptEvent, RemovalEvent  # noqa: E402
 from sam2_ros.evaluation.recordings import BagSource, BagWriter  # noqa: E402
+from sam2_ros.evaluation.result_bag import main as replay  # noqa: E402
 from sam2_ros.live import ABOUT, SUMMARY, play, targets_of  # noqa: E402
 from sam2_ros.messages import fill_image  # noqa: E402
+from sam2_ros.model.sam2 import SAM2  # noqa: E402
+from sam2_ros.model.sizes import TEST  # noqa: E402
 from sam2_ros.ros import recorder  # noqa: E402
 
 HERE = Path(__file__).parent
@@ -264,3 +270,83 @@ def test_what_is_no_bag_is_not_played(tmp_path):
     write_bag(tmp_path / "bag", count=1)
     with pytest.raises(RecordingError, match=r"it holds: .*/camera/image"):
         play(tmp_path / "bag", topics=("/other",))
+
+
+# -- the three ways --------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def recorded(bag, weights):
+    """A real node with a small model, and a recorder; both are interrupted at the end."""
+    children = [start("node", "--ros-args", "-p", f"model:={weights}", "-p", "threads:=1", "-p", "device:=cpu"),
+                start("record", "--out", bag)]
+    try:
+        yield
+        time.sleep(1.0)  # the last messages are on their way
+    finally:
+        for child in reversed(children):
+            child.send_signal(signal.SIGINT)
+            output, _ = child.communicate(timeout=PATIENCE)
+    assert [child.returncode for child in children] == [0, 0], output
+
+
+def operate(node, publisher):
+    """Two objects, a correction of the first, the second removed: while a camera runs at some 20 images/s."""
+    from geometry_msgs.msg import Point
+    from sam2_ros.msg import Box, Prompt
+    from sam2_ros.srv import Prompt as PromptService
+    from sam2_ros.srv import Remove
+
+    def now(index):
+        message = image(index)
+        message.header.stamp = node.get_clock().now().to_msg()
+        time.sleep(0.03)
+        return message
+
+    clients = {kind: node.create_client(kind, f"/sam2_ros/{name}")
+               for kind, name in ((PromptService, "prompt"), (Remove, "remove"))}
+    wait_until(lambda: publisher.get_subscription_count() >= 2, "node and recorder")
+    wait_until(lambda: all(client.service_is_ready() for client in clients.values()), "the services")
+    publish_until(node, publisher, lambda done: done >= 5, now)
+    for kind, request in (
+            (PromptService, dict(prompt=Prompt(name="left", points=[Point(x=10.0, y=20.0)], labels=[1]))),
+            (PromptService, dict(prompt=Prompt(name="right", box=[Box(x0=30.0, y0=5.0, x1=60.0, y1=40.0)]))),
+            (PromptService, dict(prompt=Prompt(name="left", points=[Point(x=50.0, y=40.0)], labels=[0]))),
+            (Remove, dict(name="right"))):
+        answer = clients[kind].call_async(kind.Request(**request))
+        publish_until(node, publisher, lambda done: answer.done() and done >= 5, now)
+        assert answer.result().success, answer.result().message
+
+
+def listed(bag, topic):
+    """(names, prompted frames of "left") as the objects went by, repetitions left out."""
+    rows = [(tuple(one.name for one in message.objects), *(one.prompted_frames for one in message.objects[:1]))
+            for message in messages(bag, topic)]
+    return [row for index, row in enumerate(rows) if index == 0 or rows[index - 1] != row]
+
+
+def test_a_run_of_a_real_node_is_replayed_offline_on_the_clock_and_live(tmp_path, node):
+    torch.manual_seed(0)
+    weights = tmp_path / "random.safetensors"
+    save(SAM2(TEST), weights)
+    publisher = node.create_publisher(Image, "/image", QoSProfile(depth=50))
+    with recorded(tmp_path / "bag", weights):
+        operate(node, publisher)
+    happened = [((), ), (("left",), 1), (("left", "right"), 1), (("left", "right"), 2), (("left",), 2)]
+    assert listed(tmp_path / "bag", "/sam2_ros/objects") == happened
+
+    for way, options in (("once/out", []), ("again/out", []), ("clock", ["--on-clock"])):
+        assert replay([str(tmp_path / "bag"), "--out", str(tmp_path / way), "--model", str(weights), "--threads", "1",
+                       *options]) == 0
+        found = listed(tmp_path / way, "/sam2_ros_replay/objects")
+        # On the clock a slow machine may see two things happen at once.
+        assert found[-1] == happened[-1] and (options or found[-4:] == happened[-4:])
+    assert (tmp_path / "once/out/out.mcap").read_bytes() == (tmp_path / "again/out/out.mcap").read_bytes()
+
+    node.destroy_publisher(publisher)
+    with recorded(tmp_path / "live", weights):
+        wait_until(lambda: node.count_subscribers("/sam2_ros/objects") >= 1, "node and recorder")
+        player = start("play", tmp_path / "bag")
+        output, _ = player.communicate(timeout=PATIENCE)
+        assert player.returncode == 0, output
+    assert listed(tmp_path / "live", "/sam2_ros/objects")[-1] == happened[3], "a removal is not played"
