@@ -3,7 +3,8 @@
     sam2_ros replay kitchen.mcap --out replayed             every image, as fast as it goes, the same each time
     sam2_ros replay kitchen.mcap --out replayed --on-clock  as a robot would have had time for
 
-Messages of the recording are copied as they are.  Masks and objects are those that the node
+Recorded prompts are given again and removed objects forgotten, each at its place.  Messages of
+the recording are copied as they are.  Masks and objects are those that the node
 publishes, with the header of their image; a folder or a video brings its images as messages.
 """
 
@@ -13,6 +14,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -32,9 +34,19 @@ from sam2_ros.types import Track, label_image
 NODE, BESIDE = "/sam2_ros", "/sam2_ros_replay"
 
 
+@dataclass
+class Written:
+    """What went into a bag: images, those of them that were dropped, prompts; sentences on prompts that were refused."""
+
+    images: int = 0
+    dropped: int = 0
+    prompts: int = 0
+    refused: list[str] = field(default_factory=list)
+
+
 def write_results(steps: Iterable[Step], recording: Recording, writer: BagWriter, labels: LabelWriter | None = None
-                  ) -> tuple[int, int]:
-    """Write the recording and the results of ``steps`` into a bag, and label images; (images, dropped ones).
+                  ) -> Written:
+    """Write the recording and the results of ``steps`` into a bag, and label images.
 
     On the clock a result is stamped when it was ready; offline when its image came, so that two
     replays write the same bytes.
@@ -42,21 +54,25 @@ def write_results(steps: Iterable[Step], recording: Recording, writer: BagWriter
     topics = {topic.name for topic in recording.source.topics} if isinstance(recording, Bag) else set()
     prefix = BESIDE if f"{NODE}/objects" in topics or f"{NODE}/masks" in topics else NODE
     camera = recording.image_topic if isinstance(recording, Bag) else "/camera/image"
-    frame_id, dropped, images, lately = "camera", 0, 0, 0
+    frame_id, lately, written = "camera", 0, Written()
     for step in steps:
         for event in step.moment.events:
             if event.stored is not None:
                 writer.copy(event)
         if not isinstance(recording, Bag):
             writer.write(camera, IMAGE, step.moment.arrival, _image(step.moment.frame.image, step, frame_id))
-        images, dropped, lately = images + 1, dropped + step.dropped, lately + step.dropped
+        written.images += 1
+        written.dropped += step.dropped
+        written.prompts += len(step.given)
+        written.refused += step.refused
+        lately += step.dropped
         if not step.dropped:
             _write_step(step, writer, prefix, frame_id, lately)
             lately = 0
         if labels is not None:
             name = recording.stem(step.moment.index)
             labels.write(label_image(step.tracks, step.moment.frame.size), name)
-    return images, dropped
+    return written
 
 
 def _write_step(step: Step, writer: BagWriter, prefix: str, frame_id: str, dropped: int) -> None:
@@ -121,8 +137,10 @@ def main(arguments: Sequence[str]) -> int:
     bar = tqdm(steps, total=recording.frames, unit="image", disable=not sys.stderr.isatty())
     with BagWriter(parsed.out) as writer:
         labels = LabelWriter(parsed.labels) if parsed.labels else None
-        images, dropped = write_results(bar, recording, writer, labels)
-    for sentence in recording.lost:
+        written = write_results(bar, recording, writer, labels)
+    for sentence in (*recording.lost, *written.refused):
         print(sentence)
-    print(f"{images} images, {dropped} dropped; results in {parsed.out}")
+    if not written.prompts:
+        print("no prompt was given, so nothing was followed")
+    print(f"{written.images} images, {written.dropped} dropped, {written.prompts} prompts; results in {parsed.out}")
     return 0

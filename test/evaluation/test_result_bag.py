@@ -1,5 +1,5 @@
 import pytest
-from evaluation.bags import picture, stamp, write_bag
+from evaluation.bags import PROMPT, picture, prompt_message, stamp, write_bag
 from rosbags.rosbag2 import Reader
 
 from sam2_ros.evaluation import recordings, result_bag
@@ -69,6 +69,19 @@ def test_a_folder_of_pictures_becomes_a_bag(tmp_path, weights, data_set):
 def test_label_images_have_the_size_of_the_pictures(tmp_path, weights):
     run(write_bag(tmp_path / "bag", count=2), tmp_path / "out", weights, "--labels", tmp_path / "labels")
     assert read_labels(tmp_path / "labels" / "00001.png").shape == (48, 64)
+
+
+def test_prompts_that_are_refused_or_missing_are_said(tmp_path, weights, capsys):
+    bag = write_bag(tmp_path / "bag", count=3)
+    with recordings.BagWriter(tmp_path / "odd", kept_free=0) as writer:
+        for event in recordings.open(bag).events():
+            writer.copy(event)
+        writer.write("/sam2_ros/prompt", PROMPT, stamp(2) + 50, prompt_message("far", (900, 2), stamp(2)))
+    run(tmp_path / "odd", tmp_path / "out", weights)
+    output = capsys.readouterr().out
+    assert "far: " in output and "3 images, 0 dropped, 1 prompts" in output
+    run(write_bag(tmp_path / "silent", count=2, prompts=False), tmp_path / "nothing", weights)
+    assert "no prompt was given, so nothing was followed" in capsys.readouterr().out
 
 
 def test_a_missing_recording_leaves_no_bag_behind(tmp_path, weights):
