@@ -11,7 +11,6 @@ drifts.  Loading the model is in none of them.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import tempfile
 import time
@@ -20,7 +19,9 @@ from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does, before torch is imported
+from sam2_ros import processor
+
+processor.prepare()  # as the command line does, before torch is imported
 
 from sam2_ros import checkpoint
 from sam2_ros.evaluation import recordings

@@ -8,7 +8,7 @@ import os
 #: Rounds (some ten microseconds) that a thread of torch spins for its next piece of work before it
 #: sleeps.  Waking a sleeper costs more than most pieces take: never to spin makes three objects half
 #: as slow again.  To spin for long, the default, takes the cores from a camera driver that wants
-#: them, and a frame takes ten times as long.
+#: them, and a frame takes five to ten times as long.
 SPIN_ROUNDS = 10_000
 #: glibc's numbers of these settings (malloc.h), and the most that it accepts for the second.
 TRIM_THRESHOLD, MAPPING_THRESHOLD = -1, -3

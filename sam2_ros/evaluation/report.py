@@ -81,8 +81,8 @@ def _row(name: str, entry: Mapping[str, Any], total: Mapping[str, Any] | None) -
     occlusion, recovery = total["occlusion"], total["recovery"]
     again = f"{recovery['recovered']} of {recovery['returns']}" if recovery["returns"] else None
     return [name, *scores, _percent(total["j"]["recall"]), _percent(total["j"]["decay"]), _percent(occlusion["f1"]),
-            occlusion["delay"], occlusion["missed"] if occlusion["absent_frames"] else None, again, total["identity_switches"], entry.get("clicks"), dropped,
-            delay.get("p50"), delay.get("p95")]
+            occlusion["delay"], occlusion["missed"] if occlusion["absent_frames"] else None, again,
+            total["identity_switches"], entry.get("clicks"), dropped, delay.get("p50"), delay.get("p95")]
 
 
 def _all_plots(result: Mapping[str, Any], run: Path) -> str:
@@ -117,8 +117,8 @@ def _sequence(entry: Mapping[str, Any], folder: Path) -> str:
     sheet = folder / "sheet.jpg"
     if sheet.exists():
         parts.append(_image(sheet.read_bytes(), "images", "jpeg"))
-    if sheet.exists() and entry["annotated"]:
-        parts.append(_note("Coloured: what was found. White outline: the truth. J: mean over the objects."))
+        if entry["annotated"]:
+            parts.append(_note("Coloured: what was found. White outline: the truth. J: mean over the objects."))
     if entry["unprompted"]:
         fate = "left out" if entry["protocol"] == "recorded" else "counted as missed"
         parts.append(_note(f"Nobody prompted the true objects {', '.join(map(str, entry['unprompted']))}: {fate}."))
