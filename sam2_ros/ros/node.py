@@ -166,6 +166,8 @@ def spin(executor: MultiThreadedExecutor, node: RosNode) -> None:
         except ExternalShutdownException:
             return
         except Exception:
+            if not rclpy.ok():
+                return  # ROS was shut down while the executor prepared its next wait
             node.get_logger().error(f"a callback failed unexpectedly:\n{traceback.format_exc()}",
                                     throttle_duration_sec=QUIET)
 

@@ -23,6 +23,8 @@ class Stage:
     smallest: share of the first frame that an object must cover to be asked for.
     dice_weight: of the dice loss; 1 in the paper.
     clicks: most correction clicks on a corrected frame.  corrections: most frames corrected.
+    images: share of the steps that see as many single images as they would see frames; prompts are
+    learned from many objects there, memory from the clips (the paper alternates, too: appendix D.2.2).
     """
 
     steps: int
@@ -35,12 +37,20 @@ class Stage:
     corrections: int = 1
     smallest: float = 0.0012
     dice_weight: float = 1.0
+    images: float = 0.0
 
     def __post_init__(self) -> None:
         low = {"steps": 1, "frames": 1, "clips": 1, "side": 32, "rate": 0.0, "end_rate": 0.0, "clicks": 0, "corrections": 0}
         for name, least in low.items():
             if getattr(self, name) < least:
                 raise InvalidInput(f"{name} of a stage must be at least {least}, got {getattr(self, name)}")
+        if not 0.0 <= self.images <= 1.0:
+            raise InvalidInput(f"images of a stage is a share of its steps, 0 to 1, got {self.images}")
+
+    def at(self, step: int) -> Stage:
+        """The stage as its step ``step`` (from 0) is: of clips, or of images; the latter are spread evenly."""
+        of_images = math.floor((step + 1) * self.images) > math.floor(step * self.images)
+        return dataclasses.replace(self, frames=1, clips=self.frames * self.clips, images=1.0) if of_images else self
 
 
 #: From nothing, on one CPU core, in a few hours.
@@ -97,10 +107,10 @@ class TrainSettings:
         return sum(stage.steps for stage in self.stages)
 
     def stage_at(self, step: int) -> tuple[int, Stage, float]:
-        """The number of the stage that ``step`` (from 0) belongs to, the stage, and how far it is, 0..1."""
+        """The number of the stage that ``step`` (from 0) belongs to, the stage at that step, and how far it is, 0..1."""
         for number, stage in enumerate(self.stages):
             if step < stage.steps or number == len(self.stages) - 1:
-                return number, stage, min(step / stage.steps, 1.0)
+                return number, stage.at(step), min(step / stage.steps, 1.0)
             step -= stage.steps
         raise AssertionError("stages are never empty")
 

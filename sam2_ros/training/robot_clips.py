@@ -14,8 +14,8 @@ import numpy as np
 
 from sam2_ros.errors import RecordingError
 
-#: Decompressed scenes kept at hand.
-KEPT = 16
+#: Decompressed scenes kept at hand, of 7 MB each.
+KEPT = 250
 #: So many clips of a training are robot scenes, when there are this many scenes or more; else fewer, in proportion.
 SHARE, ENOUGH = 0.4, 100
 #: So many of them skip every second picture; scenes have two pictures a second, so that is fast.

@@ -15,6 +15,12 @@ def test_a_step_belongs_to_its_stage():
     assert settings.stage_at(10)[:2] == (1, SHORT[1]) and settings.stage_at(29)[0] == 1
 
 
+def test_a_share_of_the_steps_sees_as_many_images_as_the_others_see_frames():
+    settings = TrainSettings(stages=(SHORT[0], Stage(8, 4, 2, 64, 1e-3, 0.0, images=0.25)))
+    stages = [settings.stage_at(step)[1] for step in range(10, 18)]
+    assert [(stage.frames, stage.clips) for stage in stages] == [(4, 2), (4, 2), (4, 2), (1, 8)] * 2
+
+
 def test_the_learning_rate_warms_up_and_falls_from_stage_to_stage():
     settings = TrainSettings(stages=SHORT, warm_up=5)
     rates = [settings.rate_at(step) for step in range(30)]
