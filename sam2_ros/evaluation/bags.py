@@ -6,7 +6,6 @@ are read by shape.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -16,6 +15,7 @@ import numpy as np
 
 from sam2_ros import messages
 from sam2_ros.errors import InvalidImage, RecordingError, Sam2RosError
+from sam2_ros.evaluation.depth import depth_from
 from sam2_ros.evaluation.events import (
     CameraEvent, DepthEvent, Event, PromptEvent, Recording, RemovalEvent, StoredMessage, Truth)
 from sam2_ros.evaluation.labels import labels_of_grey
@@ -205,25 +205,6 @@ def labels_from(message: Any) -> np.ndarray:
         raise InvalidImage(f"a {message.width}x{message.height} label image with {len(message.data)} bytes of data "
                            f"and step {message.step} cannot be read ({error})") from error
     return labels_of_grey(labels.astype(np.uint16 if wide else np.uint8))
-
-
-def depth_from(message: Any) -> np.ndarray:
-    """A compressedDepth message as (H, W): uint16 (mostly millimetres) or float32 metres, 0 or nan where unknown.
-
-    Raises InvalidImage.
-    """
-    data = bytes(message.data)
-    # A header of 12 bytes: a number that says nothing, and the two parameters of the inverse depth.
-    image = cv2.imdecode(np.frombuffer(data[12:], np.uint8), cv2.IMREAD_UNCHANGED) if len(data) > 12 else None
-    if image is None or image.ndim != 2:
-        raise InvalidImage(f"a depth image of format {message.format!r} cannot be read; only PNG can")
-    if not message.format.startswith("32FC1"):
-        return image
-    scale, offset = struct.unpack_from("<ff", data, 4)
-    with np.errstate(divide="ignore"):
-        depth = scale / (image.astype(np.float32) - offset)
-    depth[image == 0] = np.nan
-    return depth
 
 
 class _Older:
