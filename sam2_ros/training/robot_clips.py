@@ -20,6 +20,8 @@ KEPT = 250
 SHARE, ENOUGH = 0.4, 100
 #: So many of them skip every second picture; scenes have two pictures a second, so that is fast.
 FAST_SHARE = 0.25
+#: So many clips show the whole picture, as a robot sees it; the others a window of it, where things are larger.
+WHOLE_SHARE = 0.5
 
 
 class RobotClips:
@@ -42,7 +44,8 @@ class RobotClips:
         start = int(random.integers(max(count - speed * (frames - 1), 1)))
         numbers = np.minimum(start + speed * np.arange(frames), count - 1)
         numbers = numbers[::-1] if random.random() < 0.3 else numbers
-        tall, wide = (int(length * random.uniform(0.6, 1.0)) for length in (height, width))
+        narrowest = 1.0 if random.random() < WHOLE_SHARE else 0.6
+        tall, wide = (int(length * random.uniform(narrowest, 1.0)) for length in (height, width))
         y, x = int(random.integers(height - tall + 1)), int(random.integers(width - wide + 1))
         values = [value for value in np.unique(labels[numbers[0], y:y + tall, x:x + wide]) if value]
         step = -1 if random.random() < 0.5 else 1
