@@ -4,34 +4,30 @@
 """
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, IncludeLaunchDescription
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, IncludeLaunchDescription, TimerAction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, ThisLaunchFileDir
-
-from sam2_ros.large_images import make_room
 
 #: Arguments of track.launch.py that are handed on.
 PASSED_ON = {"image": "image", "camera_info": "camera_info", "image_transport": "", "model": "", "device": ""}
 
 
 def generate_launch_description():
-    make_room()  # for the player, whose images are too large for Fast DDS's default transports
     track = IncludeLaunchDescription(
         PythonLaunchDescriptionSource([ThisLaunchFileDir(), "/track.launch.py"]),
         launch_arguments={"use_sim_time": "true", **{name: LaunchConfiguration(name) for name in PASSED_ON}}.items(),
     )
+    # Unlike ros2 bag play it leaves recorded results out, and plays recorded prompts.
     play = ExecuteProcess(
-        cmd=["ros2", "bag", "play", LaunchConfiguration("bag"), "--clock", "--rate", LaunchConfiguration("rate"),
-             # The model is loaded first.
-             "--delay", LaunchConfiguration("delay")],
+        cmd=["ros2", "run", "sam2_ros", "sam2_ros", "play", LaunchConfiguration("bag"), "--rate", LaunchConfiguration("rate")],
         output="screen",
     )
     return LaunchDescription([
         DeclareLaunchArgument("bag", description="folder or file of the bag"),
         DeclareLaunchArgument("rate", default_value="1.0", description="speed; 1 = as recorded"),
-        DeclareLaunchArgument("delay", default_value="5.0", description="seconds before the first message"),
+        DeclareLaunchArgument("delay", default_value="5.0", description="seconds for the model to load"),
         *(DeclareLaunchArgument(name, default_value=default, description="as in track.launch.py")
           for name, default in PASSED_ON.items()),
         track,
-        play,
+        TimerAction(period=LaunchConfiguration("delay"), actions=[play]),
     ])

@@ -62,6 +62,8 @@ def recorder(context):
              for name in ("record", "image", "camera_info", "namespace", "name")}
     if not value["record"]:
         return []
+    if value["camera_info"] == "camera_info":
+        value["camera_info"] = "/".join([*value["image"].split("/")[:-1], "camera_info"])
     namespace = "/".join(["", *filter(None, value["namespace"].split("/"))])
     topics = [value["image"], value["image"] + "/compressed", value["camera_info"],
               *(f"{value['name']}/{topic}" for topic in ("prompt/applied", "masks", "objects"))]

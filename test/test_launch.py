@@ -18,7 +18,7 @@ FILES = sorted((ROOT / "launch").glob("*.launch.py"))
 MODULES = {
     "launch": ["LaunchDescription"],
     "launch.actions": ["DeclareLaunchArgument", "ExecuteProcess", "IncludeLaunchDescription", "LogInfo",
-                       "OpaqueFunction"],
+                       "OpaqueFunction", "TimerAction"],
     "launch.launch_description_sources": ["PythonLaunchDescriptionSource"],
     "launch.substitutions": ["LaunchConfiguration", "PathJoinSubstitution", "ThisLaunchFileDir"],
     "launch_ros": [],
@@ -147,9 +147,10 @@ def test_the_camera_demo_uses_the_driver_that_is_installed(installed_drivers: di
     assert only(entities("camera_demo.launch.py"), "Node").keywords["executable"] == "usb_cam_node_exe"
 
 
-def test_a_bag_brings_its_own_clock(installed_drivers: dict[str, str]) -> None:
+def test_a_bag_is_played_by_our_player_on_its_own_clock(installed_drivers: dict[str, str]) -> None:
     found = entities("bag.launch.py")
-    assert "--clock" in only(found, "ExecuteProcess").keywords["cmd"]
+    (player,) = only(found, "TimerAction").keywords["actions"]
+    assert player.keywords["cmd"][:5] == ["ros2", "run", "sam2_ros", "sam2_ros", "play"]
     assert dict(only(found, "IncludeLaunchDescription").keywords["launch_arguments"])["use_sim_time"] == "true"
 
 
@@ -160,6 +161,18 @@ def test_the_parameters_that_have_an_argument_exist(installed_drivers: dict[str,
     every = {name: "x" for name in ("model", "device", "image_transport", "image_reliability")}
     given = only(entities("track.launch.py", every), "Node").keywords["parameters"][1]
     assert set(given) - {"use_sim_time"} == set(every) <= set(parameters)
+
+
+def test_camera_info_is_recorded_beside_the_image_unless_it_is_named(installed_drivers: dict[str, str]) -> None:
+    given = {"record": "kitchen", "image": "/camera/color/image_raw"}
+    assert "/camera/color/camera_info" in only(entities("track.launch.py", given), "ExecuteProcess").keywords["cmd"]
+
+
+@pytest.mark.parametrize("given, info", [
+    ({"depth": "/camera/depth/image_rect"}, "/camera/depth/camera_info"), ({"depth_info": "/info"}, "/info")])
+def test_the_depth_cloud_of_rviz_finds_its_calibration(installed_drivers: dict[str, str], given, info) -> None:
+    remappings = dict(only(entities("rviz.launch.py", given), "Node").keywords["remappings"])
+    assert remappings["/camera_info"] == info
 
 
 def test_a_bag_is_recorded_when_asked_for(installed_drivers: dict[str, str]) -> None:
