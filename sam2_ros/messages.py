@@ -54,6 +54,7 @@ _LAYOUTS |= {  # other names of the same; an OpenCV type says nothing of colours
     "uyvy": _LAYOUTS["yuv422"], "yuyv": _LAYOUTS["yuv422_yuy2"],
 }
 #: Planar: a full-size plane of brightness above a half-size one of colour pairs.
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _PLANAR = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21}
 #: Every encoding of sensor_msgs/Image that can be read.
 ENCODINGS = (*_LAYOUTS, *_PLANAR)
@@ -105,6 +106,9 @@ def frame_from_compressed(message: Any) -> Frame:
     if "compressedDepth" in message.format:
         raise InvalidImage(f"format {message.format!r} is a depth image; subscribe to its colour image instead")
     data = np.frombuffer(message.data, np.uint8)
+    # OpenCV fills what is missing of a JPEG with grey, or with a part of an earlier picture.
+    if data[:2].tobytes() == _JPEG_START and _JPEG_END not in data.tobytes():
+        raise InvalidImage(f"a JPEG ends too early, after {len(data)} bytes")
     try:
         # As stored: the camera's pixel grid counts, not a rotation noted in the file's EXIF data.
         image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None

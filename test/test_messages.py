@@ -279,6 +279,15 @@ def test_data_that_is_no_picture_is_refused_with_a_sentence(data, image_format, 
         frame_from_compressed(Shape(header=stamp(), format=image_format, data=array.array("B", data)))
 
 
+def test_a_truncated_jpeg_is_refused_and_bytes_after_its_end_do_no_harm():
+    whole = compressed(noise(64, 64, 3), ".jpg", "jpeg")
+    padded = array.array("B", [*whole.data, 0, 0, 0])
+    assert frame_from_compressed(Shape(header=stamp(), format="jpeg", data=padded)).size == (64, 64)
+    for length in (2, len(whole.data) // 2, len(whole.data) - 2):
+        with pytest.raises(InvalidImage, match=f"ends too early, after {length} bytes"):
+            frame_from_compressed(Shape(header=stamp(), format="jpeg", data=whole.data[:length]))
+
+
 def test_a_truncated_png_is_refused_or_read_but_never_breaks():
     whole = compressed(noise(64, 64, 3), ".png", "png")
     for length in range(0, len(whole.data), 997):
