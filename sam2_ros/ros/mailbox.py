@@ -28,11 +28,15 @@ class Request:
     act: does it; what it returns or raises becomes the ``answer``.
     stamp: the image that it waits for, nanoseconds; 0 = none.
     deadline: until when it waits for that image, in seconds of ``time.monotonic``.
+    name: of the object that it starts or corrects; empty = another, or several.
+    revokes: says which requests that still wait for their images are refused in its favour.
     """
 
     act: Callable[[], Any]
     stamp: int = 0
     deadline: float = 0.0
+    name: str = ""
+    revokes: Callable[[Request], bool] = lambda waiting: False
     answer: Future = field(default_factory=Future)
 
     def is_due(self, newest: int | None) -> bool:

@@ -17,9 +17,10 @@ from rclpy.node import Node as RosNode
 from rclpy.qos import QoSProfile
 from std_srvs.srv import Trigger
 
-from sam2_ros.errors import Sam2RosError, Unanswered
+from sam2_ros.errors import Sam2RosError, Unanswered, UnknownObject
 from sam2_ros.messages import prompt_from
 from sam2_ros.msg import Prompt as PromptMessage
+from sam2_ros.ros.mailbox import Request
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.replies import mask_image, tracked_object
 from sam2_ros.ros.session import Applied, Detection
@@ -69,12 +70,12 @@ class Prompts:
         except Sam2RosError as error:
             self._logger.warning(f"prompt refused: {error}")
             return
-        self._send("prompt", lambda: self._worker.session.prompt(prompt, stamp), stamp)
+        self._send("prompt", lambda: self._worker.session.prompt(prompt, stamp), stamp, prompt.name)
 
-    def _send(self, kind: str, act: Callable[[], Any], stamp: int = 0) -> None:
+    def _send(self, kind: str, act: Callable[[], Any], stamp: int = 0, name: str = "") -> None:
         """Have it done without waiting; the outcome goes to the log."""
         try:
-            answer = self._worker.ask(act, stamp, self._parameters.node.prompt_timeout)
+            answer = self._worker.ask(act, stamp, self._parameters.node.prompt_timeout, name=name)
         except Unanswered as error:
             self._logger.warning(f"{kind} refused: {error}")
             return
@@ -100,7 +101,7 @@ class Prompts:
 
         try:
             prompt, stamp = prompt_from(request.prompt)
-            applied: Applied = self._wait(act, stamp)
+            applied: Applied = self._wait(act, stamp, name=prompt.name)
         except Sam2RosError as error:
             return _failed(response, error)
         response.success, response.message = True, applied.sentence
@@ -110,8 +111,22 @@ class Prompts:
         return response
 
     def _answer_remove(self, request: Any, response: Any) -> Any:
+        revoked: list[Request] = []
+
+        def revokes(waiting: Request) -> bool:
+            named = waiting.name == request.name != ""
+            revoked.extend([waiting] * named)
+            return named
+
+        def act() -> None:
+            try:
+                self._worker.session.forget(request.name)
+            except UnknownObject:
+                if not revoked:  # else it was to be, and now will not
+                    raise
+
         try:
-            self._wait(lambda: self._worker.session.forget(request.name))
+            self._wait(act, revokes=revokes)
         except Sam2RosError as error:
             return _failed(response, error)
         response.success, response.message = True, f"{request.name} is not tracked any more"
@@ -119,7 +134,7 @@ class Prompts:
 
     def _answer_reset(self, request: Any, response: Any) -> Any:
         try:
-            count = self._wait(self._worker.session.reset)
+            count = self._wait(self._worker.session.reset, revokes=lambda waiting: True)
         except Sam2RosError as error:
             return _failed(response, error)
         response.success, response.message = True, f"forgot {count} object{'s' * (count != 1)}"
@@ -132,13 +147,13 @@ class Prompts:
             response.objects = [tracked_object(track, view.header) for track in view.tracks]
         return response
 
-    def _wait(self, act: Callable[[], Any], stamp: int = 0) -> Any:
-        """Have it done and wait for it.  Raises what it raises, or Unanswered."""
+    def _wait(self, act: Callable[[], Any], stamp: int = 0, **more: Any) -> Any:
+        """Have it done and wait for it; ``more`` is for the worker.  Raises what it raises, or Unanswered."""
         if not self._waiting.acquire(blocking=False):
             raise Unanswered(f"{WAITING_CALLS} calls wait for the tracker already; call again later")
         try:
             settings = self._parameters.node
-            answer = self._worker.ask(act, stamp, settings.prompt_timeout)
+            answer = self._worker.ask(act, stamp, settings.prompt_timeout, **more)
             return self._result(answer, settings.answer_timeout)
         finally:
             self._waiting.release()

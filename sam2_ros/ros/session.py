@@ -61,6 +61,8 @@ class Session:
         self._parameters = parameters
         #: Told of every prompt that was applied, whatever road it came by.
         self.on_applied: Callable[[Prompt, Applied], None] = lambda prompt, applied: None
+        #: Names of objects that a detection started.
+        self._detected: set[str] = set()
         #: Replaced as a whole, so that other threads may read it.
         self.view = View()
 
@@ -100,14 +102,16 @@ class Session:
 
         stamp: when it was clicked, which is only a hint at the image that was looked at.
         """
-        name = self._parameters.node.click_object or self._name_at(x, y)
+        name = self._parameters.node.click_object or self._name_at(x, y, self._remembered(stamp, hint=True))
         return self.prompt(Prompt(name, points=np.array([(x, y)]), labels=np.array([1])), stamp, hint=True)
 
     def detections(self, detections: Iterable[Detection], stamp: int) -> list[Applied]:
         """Start objects for those detections that are none yet, and find again those that were out of sight.
 
         A tracked object that is seen needs no help and is left alone.  One that is not is
-        corrected only by a detection that carries its name.  Raises UnknownStamp.
+        corrected only by a detection that carries its name.  When there are as many objects as
+        allowed, a new one takes the place of a lost one that a detection started, or is left out.
+        Raises UnknownStamp.
         """
         detections = list(detections)
         stamp = self._remembered(stamp, hint=False)
@@ -120,23 +124,27 @@ class Session:
             known = found.name in states
             if owner or (known and states[found.name] == State.VISIBLE):
                 continue
-            if not known and (self._is_full(len(states) + len(started)) or self._repeats(found.box, started)):
+            if not known and (self._repeats(found.box, started) or not self._has_room()):
                 continue
             with suppress(InvalidPrompt):  # outside the image
                 name = found.name or self._free_name(found.label)
-                applied.append(self.prompt(Prompt(name, box=found.box), stamp))
+                one = self.prompt(Prompt(name, box=found.box), stamp)
+                applied.append(one)
                 started.append(found.box)
+                self._detected.add(one.track.name)
         return applied
 
     def forget(self, name: str) -> None:
         """Stop following ``name``.  Raises UnknownObject."""
         self._tracker.forget(name)
+        self._detected.discard(name)
         self.view = View(self.view.header, self.view.frame, tuple(self._tracker.current()))
 
     def reset(self) -> int:
         """Forget every object and every image; returns how many objects there were."""
         count = len(self._tracker.objects)
         self._tracker.reset()
+        self._detected.clear()
         self.view = View(self.view.header, self.view.frame)
         return count
 
@@ -160,17 +168,24 @@ class Session:
         header.stamp.sec, header.stamp.nanosec = seconds_and_rest(stamp)
         return header
 
-    def _name_at(self, x: float, y: float) -> str:
-        """The name of the object whose mask covers a pixel of the newest image, or an empty one."""
+    def _name_at(self, x: float, y: float, stamp: int) -> str:
+        """The name of the object whose mask covers a pixel of the image of ``stamp``, or an empty one."""
         row, column = round(y), round(x)
-        for track in reversed(self.view.tracks):
+        for track in reversed(self._tracker.at(stamp)):
             height, width = track.mask.shape
             if 0 <= row < height and 0 <= column < width and track.mask[row, column]:
                 return track.name
         return ""
 
-    def _is_full(self, count: int) -> bool:
-        return count >= self._parameters.node.max_detected_objects
+    def _has_room(self) -> bool:
+        """Whether a detection may start an object; if not, the one that a detection started and that is lost
+        longest is given up for it."""
+        if len(self.view.tracks) < self._parameters.node.max_detected_objects:
+            return True
+        lost = [track for track in self.view.tracks if track.state == State.LOST and track.name in self._detected]
+        if lost:
+            self.forget(max(lost, key=lambda track: track.frames_since_seen).name)
+        return bool(lost)
 
     def _repeats(self, box: Box, started: list[Box]) -> bool:
         overlap = self._parameters.node.detection_overlap

@@ -76,13 +76,13 @@ class Worker:
         """Hand over an Image or CompressedImage; a waiting one is dropped and counted."""
         self._mailbox.put_image(message)
 
-    def ask(self, act: Callable[[], Any], stamp: int = 0, patience: float = 0.0) -> Future:
+    def ask(self, act: Callable[[], Any], stamp: int = 0, patience: float = 0.0, **more: Any) -> Future:
         """Have ``act`` done on the tracker's thread; the future brings its result or a Sam2RosError.
 
         stamp: wait for this image (nanoseconds, 0 = do not wait), at most ``patience`` seconds.
-        Raises Unanswered when too many requests wait.
+        more: ``name`` and ``revokes`` of the Request.  Raises Unanswered when too many requests wait.
         """
-        request = Request(act, stamp, time.monotonic() + patience)
+        request = Request(act, stamp, time.monotonic() + patience, **more)
         self._mailbox.put(request)
         return request.answer
 
@@ -111,10 +111,16 @@ class Worker:
 
     def _accept(self, requests: tuple[Request, ...]) -> None:
         for request in requests:
+            self._revoke([waiting for waiting in self._waiting if request.revokes(waiting)])
             if len(self._waiting) < MAX_REQUESTS:
                 self._waiting.append(request)
             else:
                 _refuse(request, Unanswered(f"{MAX_REQUESTS} requests wait for images already; send it again later"))
+
+    def _revoke(self, revoked: list[Request]) -> None:
+        self._waiting = [request for request in self._waiting if request not in revoked]
+        for request in revoked:
+            _refuse(request, Unanswered("its object was removed before the image of the prompt had arrived"))
 
     def _do_requests(self) -> None:
         """Do the requests that are due, in their order."""

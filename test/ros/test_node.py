@@ -152,6 +152,15 @@ def test_a_prompt_waits_for_an_image_that_is_still_on_its_way(bench):
     assert stamp_of(result) == coming
 
 
+@pytest.mark.parametrize("kind, service, about", [(Remove, "remove", {"name": "late"}), (Trigger, "reset", {})])
+def test_a_prompt_that_waits_for_its_image_is_removed_with_its_object(bench, kind, service, about):
+    bench.start()
+    bench.prompts.publish(prompt_message("late", bench.clock + 33 * MILLISECOND, points=[ON_BLUE]))
+    wait_until(lambda: bench.node.worker._waiting, "the prompt in the queue")
+    assert bench.call(kind, service, **about).success
+    assert "late" not in [found.name for found in bench.show_next().objects]
+
+
 def test_a_prompt_on_a_dropped_image_says_which_image_was_used(bench):
     stamp = bench.start()
     answer = bench.call(Prompt, "prompt", prompt=prompt_message("cup", stamp - 20 * MILLISECOND, points=[ON_RED]))

@@ -91,6 +91,14 @@ def test_a_click_corrects_the_object_under_it_and_elsewhere_starts_one(session):
     assert len(names(session)) == 2
 
 
+def test_a_click_on_an_older_image_is_for_the_object_that_was_under_it_then(session):
+    show(session, 1, {RED: (0, 0)})
+    cup = session.click(8, 8, 0)
+    show(session, 2, {RED: (40, 40), BLUE: (0, 0)})
+    assert session.click(4, 4, 1).track.id == cup.track.id
+    assert len(names(session)) == 1
+
+
 def test_clicks_go_to_the_object_that_the_parameter_names():
     session = made(NodeSettings(click_object="target"))
     show(session, 1, {RED: (0, 0), BLUE: (32, 32)})
@@ -139,6 +147,18 @@ def test_detections_start_no_more_objects_than_allowed():
     session = made(NodeSettings(max_detected_objects=1))
     show(session, 1, {RED: (0, 0), BLUE: (40, 40)})
     assert len(session.detections([Detection((0, 0, 15, 15)), Detection((40, 40, 55, 55))], 1)) == 1
+
+
+def test_a_detection_takes_the_place_of_a_lost_one_but_never_of_an_object_that_a_person_started():
+    session = made(NodeSettings(max_detected_objects=2), lost_after_frames=1)
+    show(session, 1, {RED: (0, 0), BLUE: (40, 40)})
+    session.prompt(click("mine", 8, 8), 1)
+    session.detections([Detection((40, 40, 55, 55), label="box")], 1)
+    show(session, 2, {GREEN: (20, 20)})
+    assert [track.state for track in session.view.tracks] == [State.LOST, State.LOST]
+    (applied,) = session.detections([Detection((20, 20, 35, 35), label="can")], 2)
+    assert names(session) == ["mine", "can_1"] and applied.track.id == 3
+    assert session.detections([Detection((50, 0, 60, 10), label="can")], 2) == []
 
 
 def test_a_detector_with_names_brings_back_an_object_that_is_out_of_sight(session):

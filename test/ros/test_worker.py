@@ -104,6 +104,18 @@ def test_a_prompt_does_not_wait_for_ever(worker):
         answer.result(LONG)
 
 
+def test_who_revokes_requests_has_those_refused_that_wait_for_their_images(worker):
+    worker.put_image(image(1))
+    worker.start()
+    wait_for(worker, 1)
+    cup, can = (worker.ask(prompting(worker, 2), 2, LONG, name=name) for name in ("cup", "can"))
+    worker.ask(lambda: None, revokes=lambda waiting: waiting.name == "cup").result(LONG)
+    with pytest.raises(Unanswered, match="removed before"):
+        cup.result(LONG)
+    worker.put_image(image(2))
+    assert can.result(LONG).track.area > 0
+
+
 def test_a_correction_is_published_although_no_new_image_comes(worker):
     worker.start()
     worker.put_image(image(5))
