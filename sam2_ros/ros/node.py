@@ -125,11 +125,15 @@ def main(args: Sequence[str] | None = None, make: MakeTracker = make_tracker) ->
     args: without the program's name, None = those of the process.  make: what builds the tracker.
     """
     args = list(sys.argv[1:] if args is None else args)
-    _parser().parse_args(remove_ros_args(args))
-    make_room()
+    try:
+        _parser().parse_args(remove_ros_args(args))
+        make_room()
+        rclpy.init(args=args)
+    except Exception as error:  # each layer of ROS has classes of its own
+        rclpy.logging.get_logger("sam2_ros").fatal(f"ROS cannot start: {error}")
+        return 1
     node, executor = None, None
     try:
-        rclpy.init(args=args)
         node = Node(make)
         executor = MultiThreadedExecutor(THREADS)
         executor.add_node(node)

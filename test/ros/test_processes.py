@@ -243,6 +243,16 @@ def test_a_start_that_cannot_succeed_ends_with_a_sentence(arguments, words, capf
     assert words in output and "Traceback" not in output
 
 
+@pytest.mark.parametrize("arguments, domain, words", [
+    ([], "many", "ROS cannot start"), (["--params-file"], "0", "ROS cannot start"),
+    (["--params-file", "/nowhere/a.yaml"], "0", "/nowhere/a.yaml")])
+def test_ros_itself_may_refuse_to_start_and_that_is_said(arguments, domain, words, monkeypatch, capfd):
+    monkeypatch.setenv("ROS_DOMAIN_ID", domain)
+    assert main(["--ros-args", *arguments]) == 1
+    output = "".join(capfd.readouterr())
+    assert words in output and "Traceback" not in output
+
+
 def test_an_unknown_argument_is_refused_and_help_is_given(capsys):
     with pytest.raises(SystemExit):
         main(["model=tiny"])
