@@ -80,13 +80,13 @@ class Camera:
                       for transport, topic in self.topics.items() if wish in ("auto", transport)}
         current = self._chosen[0] if self._chosen else "raw"
         transport = max(publishers, key=lambda name: (bool(publishers[name]), name == current))
-        if reliability != "auto" and (wish != "auto" or publishers[transport]):
-            return transport, reliability == "reliable"
-        if not publishers[transport]:
+        if not publishers[transport] and "auto" in (wish, reliability):
             return None
         if transport == "compressed" and wish == "auto" and not (self._chosen or self._hesitated):
             self._hesitated = True  # the raw topic of the same camera may be discovered a moment later
             return None
+        if reliability != "auto":
+            return transport, reliability == "reliable"
         # A best-effort subscription hears both kinds of publishers.
         offered = {info.qos_profile.reliability for info in publishers[transport]}
         return transport, offered == {ReliabilityPolicy.RELIABLE}
