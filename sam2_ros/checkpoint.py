@@ -8,6 +8,7 @@ name.  Files are read as tensors only: opening one never runs code from it.
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import hashlib
 import http.client
 import json
@@ -16,6 +17,8 @@ import pickle
 import urllib.error
 import urllib.request
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,9 +129,12 @@ def _available(device: torch.device | str) -> torch.device:
         raise InvalidInput(f"device {str(device)!r} cannot be used: {_line(error)}; use auto or cpu") from error
 
 
-def identify(name_or_path: str | Path) -> Identity:
-    """Size, version and checksum of the weights that ``load`` would load; raises as load does."""
-    path = _locate(name_or_path)
+def identify(name_or_path: str | Path, download: bool = True) -> Identity:
+    """Size, version and checksum of the weights that ``load`` would load; raises as load does.
+
+    download: whether published weights that are not here may be fetched; CheckpointError if not.
+    """
+    path = _locate(name_or_path, download)
     size = _recognise(*_read(path), path)
     return Identity(size.name, "2.1" if size.version_2_1 else "2.0", _sha256(path), path)
 
@@ -147,14 +153,14 @@ def save(model: SAM2, path: str | Path) -> None:
 # Where the file is ---------------------------------------------------------------------------------
 
 
-def _locate(name_or_path: str | Path) -> Path:
+def _locate(name_or_path: str | Path, download: bool = True) -> Path:
     if str(name_or_path) == "embedded":
         if not EMBEDDED.is_file():
             raise CheckpointError(f"the weights that ship with this package are missing: {EMBEDDED}; "
                                   "install it again, or name other weights, for example tiny")
         return EMBEDDED
     if str(name_or_path) in PUBLISHED:
-        return _download(PUBLISHED[str(name_or_path)])
+        return _published_file(PUBLISHED[str(name_or_path)], download)
     path = Path(name_or_path).expanduser()
     if path.is_dir():
         raise CheckpointError(f"{path} is a folder; give the .pt or .safetensors file in it")
@@ -168,29 +174,49 @@ def cache_folder() -> Path:
     return Path(os.environ.get("SAM2_ROS_CACHE") or "~/.cache/sam2_ros").expanduser()
 
 
-def _download(published: Published) -> Path:
-    """The verified file of a published checkpoint, fetched if need be, continuing where a former try stopped."""
+def _published_file(published: Published, download: bool) -> Path:
+    """The verified file of a published checkpoint, fetched if need be and allowed."""
     path = cache_folder() / published.file_name
+    if not path.is_file():
+        if not download:
+            raise CheckpointError(f"{published.file_name} (SHA256 {published.sha256}) is not in {path.parent}; "
+                                  "it is downloaded when a model is first loaded by this name")
+        _download(published, path)
+    elif _sha256(path) != published.sha256:
+        raise CheckpointError(f"{path} is not what was published (its SHA256 differs); delete it and try again")
+    return path
+
+
+def _download(published: Published, path: Path) -> None:
+    """Bring a published checkpoint to ``path`` and verify it, continuing where a former try stopped."""
     part = path.with_name(path.name + ".part")
     by_hand = f"download {published.url} by hand and put it at {path}"
-    if path.is_file():
-        if _sha256(path) != published.sha256:
-            raise CheckpointError(f"{path} is not what was published (its SHA256 differs); delete it and try again")
-        return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _fetch(published.url, part)
+        with _alone(path):
+            if path.is_file():  # another process fetched and verified it meanwhile
+                return
+            _fetch(published.url, part)
+            if _sha256(part) != published.sha256:
+                part.unlink()
+                raise CheckpointError(f"what {published.url} sent is not what was published (its SHA256 differs); "
+                                      f"try again, or {by_hand}")
+            os.replace(part, path)
     except urllib.error.HTTPError as error:
         raise CheckpointError(f"{published.url} answered {error.code} {error.reason}; {by_hand}") from error
     except (OSError, http.client.HTTPException) as error:  # URLError and time-outs among them, and a full disk
         reason = getattr(error, "reason", error)
         raise CheckpointError(f"cannot download {published.url} ({reason}); try again, or {by_hand}") from error
-    if _sha256(part) != published.sha256:
-        part.unlink()
-        raise CheckpointError(f"what {published.url} sent is not what was published (its SHA256 differs); "
-                              f"try again, or {by_hand}")
-    os.replace(part, path)
-    return path
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keep other processes from downloading ``path`` meanwhile; waits for one that does."""
+    lock = path.with_name(path.name + ".lock")
+    with open(lock, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+        lock.unlink(missing_ok=True)  # the file is there: whoever waits, or comes now, needs no lock any more
 
 
 def _fetch(url: str, part: Path) -> None:

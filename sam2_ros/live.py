@@ -59,7 +59,7 @@ def _about(of_node: str, parameters: dict[str, Any]) -> dict[str, Any]:
 
     model = str(parameters.get("model", ""))
     try:
-        known = checkpoint.identify(model)
+        known = checkpoint.identify(model, download=False)
         identity = {"name": known.name, "version": known.version, "sha256": known.sha256}
     except Sam2RosError as error:
         identity = {"name": model, "unknown": str(error)}

@@ -1,8 +1,10 @@
+import fcntl
 import functools
 import hashlib
 import http.server
 import json
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -323,6 +325,30 @@ def test_a_wrong_beginning_is_found_out_and_thrown_away(server, cached, part):
         checkpoint.load("tiny")
     assert not cached.exists() and not part.exists()
     assert same(checkpoint.load("tiny"), small_model())
+
+
+def test_two_downloads_of_one_file_wait_for_each_other(server, cached):
+    cached.parent.mkdir()
+    loaded = []
+    with open(cached.with_name(cached.name + ".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another process downloads
+        waiting = threading.Thread(target=lambda: loaded.append(checkpoint.load("tiny")))
+        waiting.start()
+        time.sleep(0.1)
+        assert waiting.is_alive() and server.asked == []
+        cached.write_bytes(server.data)
+    waiting.join()
+    assert same(loaded[0], small_model())
+    assert server.asked == [], "what the other process brought is used"
+
+
+def test_weights_can_be_identified_without_a_download(server, cached):
+    with pytest.raises(CheckpointError, match=f"sam2.1_hiera_tiny.pt .SHA256 .*is not in {cached.parent}"):
+        checkpoint.identify("tiny", download=False)
+    assert server.asked == [] and not cached.parent.exists()
+    cached.parent.mkdir()
+    cached.write_bytes(server.data)
+    assert checkpoint.identify("tiny", download=False).path == cached
 
 
 def test_a_cached_file_that_changed_is_refused(server, cached):

@@ -22,13 +22,14 @@ from sensor_msgs.msg import Image  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
 from evaluation.bags import IMAGE, PROMPT, image_message, picture, prompt_message, stamp, write_bag  # noqa: E402
+from sam2_ros import checkpoint  # noqa: E402
 from sam2_ros.checkpoint import save  # noqa: E402
 from sam2_ros.errors import RecordingError, Sam2RosError  # noqa: E402
 from sam2_ros.evaluation import recordings  # noqa: E402
 from sam2_ros.evaluation.events import PromptEvent, RemovalEvent  # noqa: E402
 from sam2_ros.evaluation.recordings import BagSource, BagWriter  # noqa: E402
 from sam2_ros.evaluation.result_bag import main as replay  # noqa: E402
-from sam2_ros.live import ABOUT, SUMMARY, play, targets_of  # noqa: E402
+from sam2_ros.live import ABOUT, SUMMARY, _about, play, targets_of  # noqa: E402
 from sam2_ros.messages import fill_image  # noqa: E402
 from sam2_ros.model.sam2 import SAM2  # noqa: E402
 from sam2_ros.model.sizes import TEST  # noqa: E402
@@ -187,6 +188,13 @@ def test_a_writer_that_fails_ends_recording_and_says_why(node):
     publish_until(node, publisher, lambda done: one.failure is not None, lambda _: String(data="x"))
     one.close()
     assert isinstance(one.failure, Sam2RosError)
+
+
+def test_a_recorder_downloads_no_model(tmp_path, monkeypatch):
+    monkeypatch.setenv("SAM2_ROS_CACHE", str(tmp_path))
+    monkeypatch.setattr(checkpoint.urllib.request, "urlopen", None)
+    model = _about("/sam2_ros", {"model": "large"})["model"]
+    assert model["name"] == "large" and "sam2.1_hiera_large.pt (SHA256 2647878d" in model["unknown"]
 
 
 def test_an_existing_bag_is_refused_before_ros_is_started(tmp_path):
