@@ -45,10 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"sam2_ros {command}: {error}", file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package in ("", "sam2_ros"):
+        if (error.name or "").partition(".")[0] in ("", "sam2_ros"):
             raise  # a fault of ours, not of the installation
-        print(f"sam2_ros {command} needs the Python module {package}, which is not installed here; the README says "
+        print(f"sam2_ros {command} needs the Python module {error.name}, which is not installed here; the README says "
               "how to install what it needs", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

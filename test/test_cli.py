@@ -15,6 +15,12 @@ def test_a_module_that_is_not_installed_is_named_in_one_sentence(monkeypatch: py
     assert "not_a_library" in message and message.count("\n") == 1
 
 
+def test_a_missing_part_of_an_installed_library_is_named_in_full(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setitem(cli.COMMANDS, "segment", ("email.no_such_part:main", ""))
+    assert cli.main(["segment"]) == 1
+    assert "the Python module email.no_such_part, which" in capsys.readouterr().err
+
+
 def test_a_missing_module_of_our_own_is_a_fault_and_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(cli.COMMANDS, "segment", ("sam2_ros.no_such_room:main", ""))
     with pytest.raises(ModuleNotFoundError):
