@@ -90,13 +90,17 @@ class DepthEvent:
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
-    """One serialised message of a bag; ``types`` gives the type store of the rosbags library to read it with."""
+    """One serialised message of a bag; ``types`` gives the type store of the rosbags library to read it with.
+
+    latched: whether who subscribes later got it too (transient local), as static transforms are published.
+    """
 
     time: int
     topic: str
     type: str
     raw: bytes
     types: Callable[[], Any]
+    latched: bool = False
 
     def decode(self) -> Any:
         """An object with the fields that the bag's own definition of the type has.  Raises RecordingError."""

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from rosbags.interfaces import (
-    MessageDefinitionFormat, Nodetype, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime)
+    Connection, MessageDefinitionFormat, Nodetype, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime)
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer, WriterError
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
@@ -86,16 +86,21 @@ def storage_files(folder: Path) -> list[Path]:
 
 
 class BagSource:
-    """The messages of a bag, by the rosbags library as long as it can, else from what is whole."""
+    """The messages of a bag, by the rosbags library as long as it can, else from what is whole.
+
+    latched: the topics whose messages also go to who subscribes later.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.latched: set[str] = set()
         self._types = _Types()
         self._damage = ""
         try:
             with Reader(path) as reader:
                 self._types.fallback = _distribution(reader.ros_distro)
                 found = [(topic.topic, topic.msgtype, topic.msgcount) for topic in reader.connections]
+                self.latched = {topic.topic for topic in reader.connections if _is_latched(topic)}
         except Exception as error:  # rosbags answers damaged files with errors of many kinds
             self._damage = _sentence(error)
             found = self._counted()
@@ -124,17 +129,20 @@ class BagSource:
             for connection, time, raw in reader.messages(connections) if connections else ():
                 idl = connection.msgdef.format == MessageDefinitionFormat.IDL
                 types = partial(self._types.of, connection.msgtype, connection.msgdef.data, idl)
-                yield StoredMessage(time, connection.topic, connection.msgtype, raw, types)
+                yield StoredMessage(time, connection.topic, connection.msgtype, raw, types, _is_latched(connection))
 
     def _rescued(self, lost: list[str]) -> Iterator[StoredMessage]:
         for file in [self.path] if self.path.is_file() else storage_files(self.path):
             for channel, time, raw in rescue.scan(file, lost):
                 types = partial(self._types.of, channel.type, channel.definition, channel.encoding == "ros2idl")
-                yield StoredMessage(time, channel.topic, channel.type, raw, types)
+                yield StoredMessage(time, channel.topic, channel.type, raw, types, channel.latched)
 
     def _counted(self) -> list[tuple[str, str, int]]:
         lost: list[str] = []
-        counts = Counter((message.topic, message.type) for message in self._rescued(lost))
+        counts: Counter[tuple[str, str]] = Counter()
+        for message in self._rescued(lost):
+            counts[message.topic, message.type] += 1
+            self.latched |= {message.topic} if message.latched else set()
         if not counts:
             raise RecordingError(f"nothing of the bag {self.path} can be read: {'; '.join([self._damage, *lost])}")
         return [(topic, kind, count) for (topic, kind), count in counts.items()]
@@ -182,6 +190,10 @@ def _idl_types(definition: str) -> dict:
     for part in re.split(r"^=+\nIDL: .*\n", definition, flags=re.MULTILINE):
         types.update(get_types_from_idl(part) if part.strip() else {})
     return types
+
+
+def _is_latched(connection: Connection) -> bool:
+    return any(quality.durability == QosDurability.TRANSIENT_LOCAL for quality in connection.ext.offered_qos_profiles)
 
 
 def _distribution(name: str | None) -> Stores:
@@ -249,7 +261,7 @@ class BagWriter:
         """Write an event of another bag as it lies there, with the definition of its type."""
         stored = event.stored
         with self._lock:
-            self._write(stored.topic, stored.type, stored.time, stored.raw, stored.types(), False)
+            self._write(stored.topic, stored.type, stored.time, stored.raw, stored.types(), stored.latched)
 
     def close(self) -> None:
         """End the bag properly.  Closing twice is allowed."""

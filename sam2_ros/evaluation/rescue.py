@@ -7,6 +7,7 @@ here needs an index, a summary, a footer or a metadata.yaml.
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import struct
 import zlib
@@ -18,16 +19,22 @@ from typing import BinaryIO
 MAGIC = b"\x89MCAP0\r\n"
 _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _DATA_END, _FOOTER = 0x03, 0x04, 0x05, 0x06, 0x0F, 0x02
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+#: "Transient local" in the qualities of service of a topic, as a number before Jazzy.
+_LATCHED = re.compile(r"durability: (1|transient_local)\b")
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """What a storage file says of one topic; definition and encoding are empty where it does not keep them."""
+    """What a storage file says of one topic; definition and encoding are empty where it does not keep them.
+
+    latched: whether who subscribes later got its messages too.
+    """
 
     topic: str
     type: str
     definition: str = ""
     encoding: str = ""
+    latched: bool = False
 
 
 Stored = tuple[Channel, int, bytes]  # channel, time of recording in nanoseconds, serialised message
@@ -121,11 +128,16 @@ def _content(kind: int, content: bytes, tables: tuple[dict, dict]) -> Iterator[S
     elif kind == _CHANNEL:
         number, schema = struct.unpack_from("<HH", content)
         topic, _ = _strings(content[4:], 2)
-        channels[number] = Channel(topic, *schemas.get(schema, ("", "", "")))
+        latched = _is_latched(content.decode("utf-8", "replace"))  # the qualities are text among its metadata
+        channels[number] = Channel(topic, *schemas.get(schema, ("", "", "")), latched)
     elif kind == _MESSAGE and len(content) >= 22:
         number, _, time, _ = struct.unpack_from("<HIQQ", content)
         if number in channels:
             yield channels[number], time, _message(content[22:])
+
+
+def _is_latched(qualities: str) -> bool:
+    return _LATCHED.search(qualities) is not None
 
 
 def _strings(content: bytes, count: int) -> list[str]:
@@ -185,8 +197,9 @@ def scan_sqlite3(path: Path, lost: list[str]) -> Iterator[Stored]:
         if "message_definitions" in tables:  # bags before Iron do not keep them
             columns = "topic_type, encoded_message_definition, encoding"
             definitions = {kind: rest for kind, *rest in rows(f"SELECT {columns} FROM message_definitions")}
-        topics = rows("SELECT id, name, type FROM topics") if "topics" in tables else ()
-        channels = {number: Channel(topic, kind, *definitions.get(kind, ())) for number, topic, kind in topics}
+        topics = rows("SELECT * FROM topics") if "topics" in tables else ()  # the first bags know no qualities
+        channels = {number: Channel(topic, kind, *definitions.get(kind, ("", "")), _is_latched(str(qualities)))
+                    for number, topic, kind, _, *qualities in topics}
         messages = rows("SELECT topic_id, timestamp, data FROM messages ORDER BY id") if channels else ()
         unknown = 0
         for number, time, data in messages:

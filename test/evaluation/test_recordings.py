@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from evaluation.bags import (
     CAMERA_INFO, COMPRESSED, IMAGE, PROMPT, header, image_message, labels, picture, prompt_message, stamp, write_bag)
-from rosbags.interfaces import MessageDefinition
+from rosbags.interfaces import MessageDefinition, QosDurability
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
@@ -24,6 +24,9 @@ from sam2_ros.evaluation.recordings import BagWriter
 from sam2_ros.types import Frame
 
 
+STRING = "std_msgs/msg/String"
+
+
 def copy_bag(source, target, *, plugin=StoragePlugin.SQLITE3, compression=CompressionMode.NONE, version=9):
     """The same messages in another storage."""
     writer = Writer(target, version=version, storage_plugin=plugin)
@@ -31,7 +34,8 @@ def copy_bag(source, target, *, plugin=StoragePlugin.SQLITE3, compression=Compre
     with writer, Reader(source) as reader:
         connections = {
             connection.id: writer.add_connection(connection.topic, connection.msgtype, msgdef=connection.msgdef.data,
-                                                 rihs01=connection.digest or "RIHS01_" + "0" * 64)
+                                                 rihs01=connection.digest or "RIHS01_" + "0" * 64,
+                                                 offered_qos_profiles=connection.ext.offered_qos_profiles)
             for connection in reader.connections}
         for connection, time, raw in reader.messages():
             writer.write(connections[connection.id], time, raw)
@@ -313,6 +317,25 @@ def test_bags_of_other_writers_are_read(tmp_path):
                 continue
             lost = []
             assert 0 < len(list(part.messages({topic.name for topic in part.topics}, lost))) <= len(messages)
+
+
+@pytest.mark.parametrize("storage", ["mcap", "mcap with compressed chunks", "sqlite3", "an older version of the metadata"])
+@pytest.mark.parametrize("damaged", [False, True])
+def test_latched_topics_are_known_and_copied_as_such(tmp_path, storage, damaged):
+    with BagWriter(tmp_path / "original", kept_free=0) as writer:
+        writer.write("/image", IMAGE, 1, image_message(picture(0), 1))
+        writer.write("/tf_static", STRING, 2, SimpleNamespace(data="where the camera is"), latched=True)
+        for time in range(3, 400):
+            writer.write("/image", IMAGE, time, image_message(picture(0), time))
+    bag = copy_bag(tmp_path / "original", tmp_path / "bag", **STORAGES[storage])
+    source = recordings.BagSource(cut(bag, 0.99, metadata=False) if damaged else bag)
+    assert source.latched == {"/tf_static"}
+    with BagWriter(tmp_path / "copy", kept_free=0) as writer:
+        for event in recordings.open(bag, more_topics=("*",)).events():
+            writer.copy(event)
+    with Reader(tmp_path / "copy") as reader:
+        kinds = {found.topic: found.ext.offered_qos_profiles[0].durability for found in reader.connections}
+    assert kinds == {"/image": QosDurability.VOLATILE, "/tf_static": QosDurability.TRANSIENT_LOCAL}
 
 
 # -- writing ---------------------------------------------------------------------------------------
