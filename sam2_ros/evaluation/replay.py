@@ -13,6 +13,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from bisect import bisect
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -39,8 +40,8 @@ class Moment:
     """A frame of a recording and what goes with it.
 
     index: number of the image in the recording.  arrival: when it was recorded, nanoseconds.
-    truth: of this image, None when there is none.  events: the frame's own and all that was
-    recorded from then until the next frame (for the first one also what was recorded before).
+    truth: of this image, None when there is none.  events: the frame's own, and the prompts and
+    removals that were recorded from then until the next frame (for the first one also before).
     """
 
     index: int
@@ -144,8 +145,7 @@ class _Session:
     def overhear(self, moment: Moment) -> None:
         """Keep the prompts and removals of a frame that is dropped for the next one that is not."""
         if self._listens:
-            self._waiting += [event.content for event in moment.events
-                              if isinstance(event.content, (PromptEvent, RemovalEvent))]
+            self._waiting += [event.content for event in moment.events if not isinstance(event.content, Frame)]
 
     def step(self, moment: Moment) -> Step:
         """Track a frame, then give the prompts that are due and let the user look."""
@@ -233,9 +233,12 @@ class _Gathering:
 
 
 def moments_of(recording: Recording) -> Iterator[Moment]:
-    """The frames of a recording, each with its truth and with the events that came with it."""
+    """The frames of a recording, each with its truth and with the events that came with it.
+
+    Truth that matches no image is a sentence in ``recording.lost``.
+    """
     waiting: deque[_Gathering] = deque()
-    truths: dict[int, Truth] = {}
+    truths = _Truths()
     early: list[Event] = []
     index = 0
     for event in recording.events():
@@ -243,23 +246,62 @@ def moments_of(recording: Recording) -> Iterator[Moment]:
             waiting.append(_Gathering(index, event.content, event.time, early))
             early, index = [], index + 1
         if isinstance(event.content, Truth):
-            truths[event.content.stamp] = event.content
-        (waiting[-1].events if waiting else early).append(event)
-        while len(waiting) > 1 and (_has_truth(waiting[0], truths, recording) or len(waiting) > LOOK_AHEAD):
+            truths.add(event.content, {gathering.frame.stamp for gathering in waiting})
+        elif isinstance(event.content, (Frame, PromptEvent, RemovalEvent)):  # others could pile up without an image
+            (waiting[-1].events if waiting else early).append(event)
+        while len(waiting) > 1 and (not recording.has_truth or waiting[0].frame.stamp in truths.known
+                                    or len(waiting) > LOOK_AHEAD):
             yield _moment(waiting.popleft(), truths)
     while waiting:
         yield _moment(waiting.popleft(), truths)
+    recording.lost += truths.lost()
 
 
-def _has_truth(gathering: _Gathering, truths: dict[int, Truth], recording: Recording) -> bool:
-    return not recording.has_truth or gathering.frame.stamp in truths
-
-
-def _moment(gathering: _Gathering, truths: dict[int, Truth]) -> Moment:
-    truth = truths.pop(gathering.frame.stamp, None)
-    while len(truths) > LOOK_AHEAD:  # the truth of images that are not in the recording
-        truths.pop(next(iter(truths)))
+def _moment(gathering: _Gathering, truths: _Truths) -> Moment:
+    truth = truths.take(gathering.frame.stamp)
     return Moment(gathering.index, gathering.frame, gathering.arrival, truth, tuple(gathering.events))
+
+
+class _Truths:
+    """Truth that waits for its image, by stamp; keeps account of what waits in vain."""
+
+    def __init__(self) -> None:
+        self.known: dict[int, Truth] = {}
+        self._count = 0
+        self._unmatched: list[int] = []
+        self._images: dict[int, bool] = {}  # by stamp: whether it got its truth
+
+    def add(self, truth: Truth, wanted: set[int]) -> None:
+        """Keep the truth of one image, and of images that are not ``wanted`` yet that of the last few only."""
+        self._count += truth.stamp not in self.known
+        self.known[truth.stamp] = truth
+        for stamp in [stamp for stamp in self.known if stamp not in wanted][:-LOOK_AHEAD]:
+            del self.known[stamp]
+            self._unmatched.append(stamp)
+
+    def take(self, stamp: int) -> Truth | None:
+        """The truth of an image, which then has had its chance."""
+        truth = self.known.pop(stamp, None)
+        self._images[stamp] = truth is not None or self._images.get(stamp, False)
+        return truth
+
+    def lost(self) -> list[str]:
+        """A sentence on truth that no image got, if there is any; asked after the last image."""
+        unmatched = [stamp for stamp in (*self._unmatched, *self.known) if not self._images.get(stamp)]
+        images = sorted(self._images)
+        offsets = [_nearest(stamp, images) for stamp in unmatched]
+        late, apart = offsets.count(0), [offset for offset in offsets if offset]
+        reasons = [f"{late} came more than {LOOK_AHEAD} images apart from their own"] if late else []
+        if apart:
+            reasons.append(f"{len(apart)} carry the stamp of no image (the nearest is {min(apart) / 1e6:g} ms off)")
+        return [f"{len(unmatched)} of {self._count} ground truths were not used: {' and '.join(reasons)}; truth must "
+                "carry exactly the header stamp of its image, and come soon after it"] if reasons else []
+
+
+def _nearest(stamp: int, images: list[int]) -> int:
+    """Nanoseconds from a stamp to the nearest of the sorted stamps of images, of which there is one at least."""
+    place = bisect(images, stamp)
+    return min(abs(near - stamp) for near in images[max(place - 1, 0):place + 1])
 
 
 def prefetched(items: Iterable[T], depth: int = PREFETCHED) -> Iterator[T]:

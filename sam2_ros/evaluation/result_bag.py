@@ -3,14 +3,16 @@
     sam2_ros replay kitchen.mcap --out replayed             every image, as fast as it goes, the same each time
     sam2_ros replay kitchen.mcap --out replayed --on-clock  as a robot would have had time for
 
-Recorded prompts are given again and removed objects forgotten, each at its place.  Messages of
-the recording are copied as they are.  Masks and objects are those that the node
+Recorded prompts are given again and removed objects forgotten, each at its place.  All messages
+of the recording are copied as they are, those that cannot be read among them.  Masks and objects are those that the node
 publishes, with the header of their image; a folder or a video brings its images as messages.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import math
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -23,7 +25,8 @@ from tqdm import tqdm
 
 from sam2_ros import checkpoint
 from sam2_ros.evaluation import recordings
-from sam2_ros.evaluation.bags import IMAGE, OBJECTS, Bag
+from sam2_ros.evaluation.bags import IMAGE, OBJECTS, Bag, Source
+from sam2_ros.evaluation.events import Event
 from sam2_ros.evaluation.recordings import BagWriter, LabelWriter, Recording
 from sam2_ros.evaluation.replay import Step, prefetched, replay
 from sam2_ros.evaluation.trackers import Choice, positive, setting
@@ -36,12 +39,16 @@ NODE, BESIDE = "/sam2_ros", "/sam2_ros_replay"
 
 @dataclass
 class Written:
-    """What went into a bag: images, those of them that were dropped, prompts; sentences on prompts that were refused."""
+    """What went into a bag: images, those of them that were dropped, prompts.
+
+    refused: sentences on prompts that were refused.  lost: on what could not be copied.
+    """
 
     images: int = 0
     dropped: int = 0
     prompts: int = 0
     refused: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
 
 
 def write_results(steps: Iterable[Step], recording: Recording, writer: BagWriter, labels: LabelWriter | None = None
@@ -55,11 +62,11 @@ def write_results(steps: Iterable[Step], recording: Recording, writer: BagWriter
     prefix = BESIDE if f"{NODE}/objects" in topics or f"{NODE}/masks" in topics else NODE
     camera = recording.image_topic if isinstance(recording, Bag) else "/camera/image"
     frame_id, lately, written = "camera", 0, Written()
+    original = _Original(recording.source, writer, written.lost) if isinstance(recording, Bag) else None
     for step in steps:
-        for event in step.moment.events:
-            if event.stored is not None:
-                writer.copy(event)
-        if not isinstance(recording, Bag):
+        if original is not None:
+            original.copy(_ready(step))
+        else:
             writer.write(camera, IMAGE, step.moment.arrival, _image(step.moment.frame.image, step, frame_id))
         written.images += 1
         written.dropped += step.dropped
@@ -72,11 +79,37 @@ def write_results(steps: Iterable[Step], recording: Recording, writer: BagWriter
         if labels is not None:
             name = recording.stem(step.moment.index)
             labels.write(label_image(step.tracks, step.moment.frame.size), name)
+    if original is not None:
+        original.copy(math.inf)
     return written
 
 
+class _Original:
+    """Copies a bag into another one, in step with the results.
+
+    It is read a second time beside the images: of what comes between two of them nothing waits in
+    memory, however much that is.
+    """
+
+    def __init__(self, source: Source, writer: BagWriter, lost: list[str]) -> None:
+        self._writer = writer
+        self._messages = source.messages({topic.name for topic in source.topics}, lost)
+        self._next = next(self._messages, None)
+
+    def copy(self, until: float) -> None:
+        """Copy what was recorded up to this time, nanoseconds."""
+        while self._next is not None and self._next.time <= until:
+            self._writer.copy(Event(self._next.time, self._next.topic, None, self._next))
+            self._next = next(self._messages, None)
+
+
+def _ready(step: Step) -> int:
+    """When a result is stamped: on the clock when it was ready, offline when its image came."""
+    return step.moment.arrival + (round(step.delay_ms * 1e6) if step.timed else 0)
+
+
 def _write_step(step: Step, writer: BagWriter, prefix: str, frame_id: str, dropped: int) -> None:
-    ready = step.moment.arrival + (round(step.delay_ms * 1e6) if step.timed else 0)
+    ready = _ready(step)
     header = _header(step, frame_id)
     masks = _image(label_image(step.tracks, step.moment.frame.size), step, frame_id)
     objects = SimpleNamespace(
@@ -128,17 +161,18 @@ def main(arguments: Sequence[str]) -> int:
     add("--threads", type=positive, default=os.cpu_count() or 1, metavar="N", help="of the model on a CPU (%(default)s)")
     add("--image-topic", default="", metavar="TOPIC", help="the camera's topic in a bag")
     parsed = parser.parse_args(arguments)
-    recording = recordings.open(parsed.recording, image_topic=parsed.image_topic, more_topics=("*",))
+    recording = recordings.open(parsed.recording, image_topic=parsed.image_topic)
     checkpoint.use_threads(parsed.threads)
     choice = Choice(parsed.model, parsed.device, tuple(setting(text) for text in parsed.set))
     steps = replay(recording, choice.tracker(), on_clock=parsed.on_clock)
     if not parsed.on_clock:
         steps = prefetched(steps)  # writing goes on beside the model
+    steps = itertools.chain([next(steps)], steps)  # a recording without a readable image leaves no bag behind
     bar = tqdm(steps, total=recording.frames, unit="image", disable=not sys.stderr.isatty())
     with BagWriter(parsed.out) as writer:
         labels = LabelWriter(parsed.labels) if parsed.labels else None
         written = write_results(bar, recording, writer, labels)
-    for sentence in (*recording.lost, *written.refused):
+    for sentence in dict.fromkeys((*recording.lost, *written.lost, *written.refused)):
         print(sentence)
     if not written.prompts:
         print("no prompt was given, so nothing was followed")

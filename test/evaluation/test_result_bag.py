@@ -1,7 +1,11 @@
+from types import SimpleNamespace
+
 import pytest
-from evaluation.bags import PROMPT, picture, prompt_message, stamp, write_bag
+from evaluation.bags import (
+    COMPRESSED, IMAGE, PROMPT, header, image_message, picture, prompt_message, stamp, write_bag)
 from rosbags.rosbag2 import Reader
 
+from sam2_ros.errors import RecordingError
 from sam2_ros.evaluation import recordings, result_bag
 from sam2_ros.evaluation.labels import read_labels
 
@@ -39,6 +43,48 @@ def test_two_replays_write_the_same_bytes(tmp_path, weights):
     first, second = tmp_path / "first", tmp_path / "second"
     for file in ("out/out.mcap", "out/metadata.yaml", *(f"labels/{index:05d}.png" for index in range(6))):
         assert (first / file).read_bytes() == (second / file).read_bytes()
+
+
+def with_odd_messages(path, readable=4):
+    """Images of which the last two cannot be read, depth that cannot, and a topic that goes on without the camera."""
+    with recordings.BagWriter(path, kept_free=0) as writer:
+        writer.write("/tf_static", "std_msgs/msg/String", 5, SimpleNamespace(data="where it is"), latched=True)
+        for index in range(readable + 2):
+            message = image_message(picture(index), stamp(index))
+            message.step = message.step if index < readable else 1
+            writer.write("/image", IMAGE, stamp(index), message)
+            depth = SimpleNamespace(header=header(stamp(index)), format="16UC1; compressedDepth png", data=[1, 2, 3])
+            writer.write("/depth/compressedDepth", COMPRESSED, stamp(index) + 1, depth)
+        for number in range(50):
+            writer.write("/lidar", "std_msgs/msg/String", stamp(10) + number, SimpleNamespace(data="x" * 1000))
+    return path
+
+
+def test_what_cannot_be_read_is_copied_all_the_same_and_said(tmp_path, weights, capsys):
+    bag = with_odd_messages(tmp_path / "bag")
+    assert run(bag, tmp_path / "out", weights) == 0
+    before, after = messages(bag), messages(tmp_path / "out")
+    assert [one[:3] for one in before] == [one[:3] for one in after if not one[0].startswith("/sam2_ros")]
+    assert "2 messages on /image could not be read" in capsys.readouterr().out
+    assert recordings.BagSource(tmp_path / "out").latched == {"/tf_static"}
+
+
+def test_a_replay_is_written_in_the_order_of_time_and_only_images_wait_in_memory(tmp_path, weights, monkeypatch):
+    times, moments = [], []
+    write, step = recordings.BagWriter._write, result_bag._write_step
+    monkeypatch.setattr(recordings.BagWriter, "_write", lambda *rest: (times.append(rest[3]), write(*rest)))
+    monkeypatch.setattr(result_bag, "_write_step", lambda *rest: (moments.append(rest[0].moment), step(*rest)))
+    bag = with_odd_messages(tmp_path / "bag")
+    times.clear()
+    run(bag, tmp_path / "out", weights)
+    assert times == sorted(times)
+    assert {event.topic for moment in moments for event in moment.events} == {"/image"}
+
+
+def test_a_bag_of_which_no_image_can_be_read_leaves_no_bag_behind(tmp_path, weights):
+    with pytest.raises(RecordingError, match="no image on /image of .* can be read: 2 messages on /image"):
+        run(with_odd_messages(tmp_path / "bag", readable=0), tmp_path / "out", weights)
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_results_of_a_live_run_are_kept_apart_from_new_ones(tmp_path, weights):
