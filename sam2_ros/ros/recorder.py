@@ -14,21 +14,31 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import rclpy
 from rclpy.clock import Clock, ClockType
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node as RosNode
-from rclpy.parameter import parameter_value_to_python
-from rclpy.parameter_client import AsyncParameterClient
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
 
 from sam2_ros.errors import Sam2RosError
 
-#: write(topic, type, time of arrival in nanoseconds, serialised message)
-Write = Callable[[str, str, int, bytes], None]
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
+except ImportError:  # ROS 2 Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
+try:
+    from rclpy.parameter import parameter_value_to_python
+    from rclpy.parameter_client import AsyncParameterClient
+except ImportError:  # ROS 2 Humble
+    AsyncParameterClient = None
+
+#: write(topic, type, time of arrival in nanoseconds, serialised message, whether it is for late subscribers too)
+Write = Callable[[str, str, int, bytes, bool], None]
+#: Whether a callback may ask when the middleware received its message; not in ROS 2 Humble.
+TELLS_ARRIVAL = hasattr(Subscription, "CallbackType")
 #: Bytes that wait for the disk at most.
 MOST_WAITING = 256 * 2**20
 #: Messages that the middleware keeps for a callback.
@@ -39,6 +49,13 @@ LOOK = 0.25
 _CHATTER = ("/rosout", "/parameter_events")
 #: Ends the queue.
 _END = None
+
+
+class Offer(NamedTuple):
+    """What all publishers of a topic can serve; latched: who subscribes later gets their last messages too."""
+
+    reliable: bool = True
+    latched: bool = False
 
 
 class Recorder:
@@ -59,6 +76,8 @@ class Recorder:
         self._wanted = set(topics)
         self._of_node = of_node
         self._subscriptions: dict[str, Any] = {}
+        self._chosen: dict[str, Offer] = {}
+        self._latched: dict[str, bool] = {}  # by topic; a bag keeps one answer, that of the first message
         self._queue: queue.Queue = queue.Queue()
         self._waiting_bytes = 0
         self._lock = threading.Lock()
@@ -74,11 +93,17 @@ class Recorder:
         return sorted(self._subscriptions)
 
     def look(self) -> None:
-        """Subscribe to wanted topics that have appeared."""
+        """Subscribe to wanted topics that have appeared, and anew where what is offered has changed.
+
+        A topic that nobody publishes yet is subscribed to as well: who publishes once waits for no recorder.
+        What is latched may then be written twice, which changes nothing.
+        """
         wanted = self._wanted | self._topics_of_node()
         for topic, types in self._node.get_topic_names_and_types():
-            if topic in wanted and topic not in self._subscriptions and topic not in self.unreadable:
-                self._subscribe(topic, types[0])
+            if topic in wanted and topic not in self.unreadable:
+                offer, chosen = self._offer(topic), self._chosen.get(topic)
+                if chosen is None or offer not in (None, chosen):
+                    self._subscribe(topic, types[0], offer or Offer())
 
     def close(self) -> None:
         """Stop listening, and write what still waits."""
@@ -101,7 +126,7 @@ class Recorder:
         return {topic for topic in topics if not topic.removesuffix("/compressed").endswith("/overlay")
                 and not topic.endswith("/masks/compressed")}
 
-    def _subscribe(self, topic: str, kind: str) -> None:
+    def _subscribe(self, topic: str, kind: str, offer: Offer) -> None:
         package, _, name = kind.partition("/msg/")
         try:
             message_type = getattr(importlib.import_module(f"{package}.msg"), name)
@@ -110,40 +135,55 @@ class Recorder:
             self._node.get_logger().warning(f"{topic} is not recorded: its type {kind} is not installed here")
             return
 
-        def received(message: bytes, info: dict) -> None:
+        if topic in self._subscriptions:
+            self._node.destroy_subscription(self._subscriptions.pop(topic))
+            if topic in self._latched:
+                self._node.get_logger().warning(f"{topic} is published in another quality of service than before; "
+                                                "messages may be missing at the moment of this line")
+        self._chosen[topic] = offer
+        quality = QoSProfile(
+            depth=DEPTH, reliability=ReliabilityPolicy.RELIABLE if offer.reliable else ReliabilityPolicy.BEST_EFFORT,
+            durability=DurabilityPolicy.TRANSIENT_LOCAL if offer.latched else DurabilityPolicy.VOLATILE)
+
+        def timed(message: bytes, info: dict) -> None:
             self._put(topic, kind, info.get("received_timestamp") or self._now(), message)
+
+        def untimed(message: bytes) -> None:
+            self._put(topic, kind, self._now(), message)
 
         def missed(info: Any) -> None:
             with self._lock:
                 self.lost[topic] += info.total_count_change
 
-        self._subscriptions[topic] = self._node.create_subscription(
-            message_type, topic, received, self._quality(topic), raw=True,
-            event_callbacks=SubscriptionEventCallbacks(message_lost=missed))
+        arguments = (message_type, topic, timed if TELLS_ARRIVAL else untimed, quality)
+        try:
+            events = SubscriptionEventCallbacks(message_lost=missed)
+            self._subscriptions[topic] = self._node.create_subscription(*arguments, raw=True, event_callbacks=events)
+        except UnsupportedEventTypeError:  # this middleware does not count
+            self._subscriptions[topic] = self._node.create_subscription(*arguments, raw=True)
 
-    def _quality(self, topic: str) -> QoSProfile:
-        """What every publisher of the topic can serve."""
+    def _offer(self, topic: str) -> Offer | None:
+        """What every publisher of the topic can serve; None while there is none."""
         offers = [info.qos_profile for info in self._node.get_publishers_info_by_topic(topic)]
-        reliable = all(offer.reliability == ReliabilityPolicy.RELIABLE for offer in offers)
-        latched = bool(offers) and all(offer.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offers)
-        return QoSProfile(
-            depth=DEPTH, reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
-            durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE)
+        return Offer(all(offer.reliability == ReliabilityPolicy.RELIABLE for offer in offers),
+                     all(offer.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offers)) if offers else None
 
     def _now(self) -> int:
         return self._node.get_clock().now().nanoseconds
 
     def _put(self, topic: str, kind: str, time: int, message: bytes) -> None:
+        if topic not in self._latched:  # a subscription from before the publisher does not know
+            self._latched[topic] = (self._offer(topic) or self._chosen[topic]).latched
         with self._lock:
             if self.failure is not None or self._waiting_bytes + len(message) > MOST_WAITING:
                 self.lost[topic] += 1
                 return
             self._waiting_bytes += len(message)
-        self._queue.put((topic, kind, time, message))
+        self._queue.put((topic, kind, time, message, self._latched[topic]))
 
     def _drain(self) -> None:
         while (item := self._queue.get()) is not _END:
-            topic, _, _, message = item
+            topic, _, _, message, _ = item
             with self._lock:
                 self._waiting_bytes -= len(message)
             if self.failure is not None:
@@ -183,7 +223,7 @@ def run(write: Write, topics: Sequence[str], of_node: str, about: Callable[[dict
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     recorder = Recorder(node, write, topics, of_node)
-    parameters = _Parameters(node, of_node) if of_node else None
+    parameters = _asking(node, of_node)
     telling: threading.Thread | None = None
     deadline = None if seconds is None else time.monotonic() + seconds
     try:
@@ -202,6 +242,14 @@ def run(write: Write, topics: Sequence[str], of_node: str, about: Callable[[dict
         node.destroy_node()
         rclpy.try_shutdown()
     return Outcome(dict(recorder.written), dict(recorder.lost), recorder.unreadable, recorder.failure)
+
+
+def _asking(node: RosNode, of_node: str) -> _Parameters | None:
+    """Asks ``of_node`` for its parameters, if there is such a node and a way to ask."""
+    if of_node and AsyncParameterClient is None:
+        node.get_logger().warning(f"the parameters of {of_node} are not recorded: this rclpy, older than that of "
+                                  "ROS 2 Iron, has no parameter client")
+    return _Parameters(node, of_node) if of_node and AsyncParameterClient is not None else None
 
 
 class _Parameters:
