@@ -77,7 +77,8 @@ def play(bag: Path, topics: Sequence[str] = (), rate: float = 1.0, clock: bool =
     topics: those to play; by default all but results, which the node publishes itself.  Prompts
     are played as the node applied them (clicks and service calls among them) where that was
     recorded, in place of the ones that it was asked for.  Removals, which are service calls only,
-    are not.  start: seconds of the recording that are left out at its beginning, prompts included.
+    are not.  start: seconds of the recording that are left out at its beginning, prompts included,
+    but not what is latched, such as static transforms.
     loop: begin again at the end, until interrupted.  Raises RecordingError and InvalidInput.
     """
     from sam2_ros.ros import player
@@ -95,8 +96,8 @@ def play(bag: Path, topics: Sequence[str] = (), rate: float = 1.0, clock: bool =
     rounds = _rounds(source, targets, round(start * 1e9), loop)
     first = next(rounds)  # nothing to play is said before anything is waited for
     published, _ = player.run(itertools.chain([first], rounds),
-                              [(target, kinds[name]) for name, target in targets.items()], rate, clock,
-                              wait_for=next(iter(images), ""))
+                              [(target, kinds[name], name in source.latched) for name, target in targets.items()],
+                              rate, clock, wait_for=next(iter(images), ""))
     return published
 
 
@@ -109,12 +110,16 @@ def _rounds(source: BagSource, targets: dict[str, str], start: int, loop: bool) 
         first = newest = next(messages, None)
         if first is None:
             raise RecordingError(f"nothing of {source.path} can be played: {'; '.join(lost)}")
+        latched: list[StoredMessage] = []
         while newest.time - first.time < start:
+            latched += [newest] if newest.latched else []
             last, newest = newest.time, next(messages, None)
             if newest is None:
                 raise RecordingError(f"{source.path} ends {(last - first.time) / 1e9:.3f} s after its first message; "
                                      f"start before that, not at {start / 1e9:g} s")
-        yield (replace(message, topic=targets[message.topic]) for message in itertools.chain([newest], messages))
+        begin = newest.time  # latched messages were in force by then
+        yield (replace(message, topic=targets[message.topic], time=max(message.time, begin))
+               for message in itertools.chain(latched, [newest], messages))
         for sentence in set(lost) - said:
             print(sentence)
         said |= set(lost)

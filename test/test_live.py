@@ -17,7 +17,7 @@ import torch
 rclpy = pytest.importorskip("rclpy")
 
 from ros_bench import PATIENCE, wait_until  # noqa: E402  (before rclpy: it chooses a domain)
-from rclpy.qos import QoSProfile  # noqa: E402
+from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
@@ -29,11 +29,12 @@ from sam2_ros.evaluation import recordings  # noqa: E402
 from sam2_ros.evaluation.events import PromptEvent, RemovalEvent  # noqa: E402
 from sam2_ros.evaluation.recordings import BagSource, BagWriter  # noqa: E402
 from sam2_ros.evaluation.result_bag import main as replay  # noqa: E402
-from sam2_ros.live import ABOUT, SUMMARY, _about, play, targets_of  # noqa: E402
+from sam2_ros.live import ABOUT, SUMMARY, _about, _rounds, play, targets_of  # noqa: E402
 from sam2_ros.messages import fill_image  # noqa: E402
 from sam2_ros.model.sam2 import SAM2  # noqa: E402
 from sam2_ros.model.sizes import TEST  # noqa: E402
 from sam2_ros.ros import recorder  # noqa: E402
+from sam2_ros.ros.player import Player  # noqa: E402
 
 HERE = Path(__file__).parent
 
@@ -204,7 +205,37 @@ def test_an_existing_bag_is_refused_before_ros_is_started(tmp_path):
     assert child.returncode == 1 and "exists already" in output
 
 
+def test_what_is_latched_is_recorded_and_played_for_those_who_come_later(tmp_path, node):
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    publisher = node.create_publisher(String, "/test_where", latched)
+    publisher.publish(String(data="here"))
+    with BagWriter(tmp_path / "bag", kept_free=0) as writer:
+        one = recorder.Recorder(node, writer.write, ["/test_where"])
+        wait_until(lambda: rclpy.spin_once(node, timeout_sec=0.02) or one.written["/test_where"], "the message")
+        one.close()
+    node.destroy_publisher(publisher)
+    source = BagSource(tmp_path / "bag")
+    assert source.latched == {"/test_where"}
+    again = Player(node, clock=False)
+    again.announce([("/test_where", "std_msgs/msg/String", True)])
+    assert again.play(source.messages({"/test_where"}, [])) == 1
+    heard = []
+    node.create_subscription(String, "/test_where", heard.append, latched)
+    wait_until(lambda: rclpy.spin_once(node, timeout_sec=0.02) or heard, "the message")
+    assert heard[0].data == "here"
+
+
 # -- play ------------------------------------------------------------------------------------------
+
+
+def test_what_was_latched_before_the_start_is_played_at_it(tmp_path):
+    with BagWriter(tmp_path / "bag", kept_free=0) as writer:
+        writer.write("/test_where", "std_msgs/msg/String", 1, String(data="here"), latched=True)
+        for time_ in (2, 10, 20):
+            writer.write("/test_text", "std_msgs/msg/String", time_, String(data="x"))
+    source = BagSource(tmp_path / "bag")
+    (played,) = (list(messages) for messages in _rounds(source, {"/test_where": "/there", "/test_text": "/text"}, 5, False))
+    assert [(one.topic, one.time) for one in played] == [("/there", 10), ("/text", 10), ("/text", 20)]
 
 
 def test_a_bag_is_played_with_its_headers_at_its_own_pace(tmp_path, node):

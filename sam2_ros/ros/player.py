@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node as RosNode
-from rclpy.qos import QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
 
 from sam2_ros.large_images import make_room
@@ -52,9 +52,12 @@ class Player:
     def __post_init__(self) -> None:
         self._clock = self.node.create_publisher(Clock, "/clock", QoSProfile(depth=1)) if self.clock else None
 
-    def announce(self, topics: Iterable[tuple[str, str]]) -> None:
-        """Create the publishers of (topic, type) pairs, so that subscribers find them before the first message."""
-        for topic, kind in topics:
+    def announce(self, topics: Iterable[tuple[str, str, bool]]) -> None:
+        """Create the publishers, so that subscribers find them before the first message.
+
+        topics: name, type, and whether who subscribes later gets the last messages too.
+        """
+        for topic, kind, latched in topics:
             package, _, name = kind.partition("/msg/")
             try:
                 message_type = getattr(importlib.import_module(f"{package}.msg"), name)
@@ -62,7 +65,9 @@ class Player:
                 self.unreadable.add(topic)
                 self.node.get_logger().warning(f"{topic} is not played: its type {kind} is not installed here")
                 continue
-            self._publishers[topic] = self.node.create_publisher(message_type, topic, QoSProfile(depth=DEPTH))
+            durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
+            self._publishers[topic] = self.node.create_publisher(
+                message_type, topic, QoSProfile(depth=DEPTH, durability=durability))
 
     def wait(self, topic: str, seconds: float) -> bool:
         """Wait until somebody hears ``topic`` and each topic that somebody asks for; whether it came to that."""
@@ -101,12 +106,12 @@ class Player:
             self._clock.publish(message)
 
 
-def run(rounds: Iterable[Iterable[Recorded]], topics: Sequence[tuple[str, str]], rate: float = 1.0,
+def run(rounds: Iterable[Iterable[Recorded]], topics: Sequence[tuple[str, str, bool]], rate: float = 1.0,
         clock: bool = True, wait_for: str = "", patience: float = 10.0) -> tuple[int, set[str]]:
     """Play into ROS until the rounds end or SIGINT comes; the number published, and the topics that could not be.
 
-    rounds: messages to play one after the other.  wait_for: a topic somebody must have subscribed to before the first message, for at most
-    ``patience`` seconds.
+    rounds: messages to play one after the other.  topics: see ``Player.announce``.  wait_for: a topic somebody
+    must have subscribed to before the first message, for at most ``patience`` seconds.
     """
     make_room()
     rclpy.init(args=[])
