@@ -1,8 +1,8 @@
 """Real videos with masks, in the layout of DAVIS, as they are and as stock to cut objects from.
 
 The folder holds ``JPEGImages/NAME/*.jpg`` and ``Annotations/NAME/*.png`` (label images, one
-value per object; beside other values 255 means unknown), or both one level deeper (``480p``).  Pictures stay
-compressed in memory until they are drawn.
+value or palette index per object; beside other values the byte 255 means unknown), or both one
+level deeper (``480p``).  Pictures stay compressed in memory until they are drawn.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from sam2_ros.errors import RecordingError
+from sam2_ros.png import stored_values
 
 #: An object must cover this share of the picture to be cut out.
 SMALLEST_SHARE = 0.004
@@ -34,8 +35,8 @@ class Sequence:
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
     def label(self, number: int) -> np.ndarray:
-        """(H, W) uint8: one grey value per object; the colours of a palette become their grey values."""
-        return cv2.imdecode(np.frombuffer(self.labels[number], np.uint8), cv2.IMREAD_GRAYSCALE)
+        """(H, W) uint8 or uint16, one value per object; RecordingError when the file holds no such picture."""
+        return stored_values(self.labels[number], f"label image {number} of {self.name}")
 
 
 class Footage:
@@ -43,10 +44,9 @@ class Footage:
 
     def __init__(self, folder: str | Path) -> None:
         """Read the folder; RecordingError when it is not in DAVIS layout or holds no sequence."""
-        root = Path(folder)
-        self.sequences = [read for path in _sequence_folders(root) if (read := _read(root, path))]
-        if not self.sequences:
-            raise RecordingError(f"{root} holds no sequences; give a folder with JPEGImages/NAME and Annotations/NAME")
+        self.sequences = [
+            Sequence(name, [picture.read_bytes() for picture, _ in files], [label.read_bytes() for _, label in files])
+            for name, files in _videos(Path(folder))]
 
     def moments(self, random: np.random.Generator, frames: int) -> tuple[Sequence, list[int]]:
         """A random sequence and the numbers of ``frames`` frames of it: forwards or backwards, at 1 to 4 times the speed."""
@@ -93,27 +93,33 @@ class Footage:
         return sprites[:, :, ::-1].copy() if random.random() < 0.5 else sprites
 
 
-def _sequence_folders(root: Path) -> list[Path]:
-    """Folders of pictures, relative to JPEGImages."""
+def check_footage(folder: str | Path) -> None:
+    """Raise the RecordingError that ``Footage`` or its first labels would raise, without reading all of the folder."""
+    for _, files in _videos(Path(folder)):
+        label = files[0][1]
+        stored_values(label.read_bytes(), str(label))
+
+
+def _videos(root: Path) -> list[tuple[str, list[tuple[Path, Path]]]]:
+    """The name of each sequence and its pictures with their label images; RecordingError where there are none."""
     pictures = root / "JPEGImages"
     if not pictures.is_dir():
         raise RecordingError(f"{root} has no folder JPEGImages; footage is expected in the layout of DAVIS")
-    return sorted({path.parent.relative_to(pictures) for path in pictures.rglob("*.jpg")})
-
-
-def _read(root: Path, folder: Path) -> Sequence | None:
-    pictures, labels = [], []
-    for path in sorted((root / "JPEGImages" / folder).glob("*.jpg")):
-        label = root / "Annotations" / folder / f"{path.stem}.png"
-        if label.is_file():
-            pictures.append(path.read_bytes())
-            labels.append(label.read_bytes())
-    return Sequence(folder.name, pictures, labels) if len(pictures) > 1 else None
+    videos = []
+    for folder in sorted({path.parent.relative_to(pictures) for path in pictures.rglob("*.jpg")}):
+        labels = root / "Annotations" / folder
+        files = [(path, labels / f"{path.stem}.png") for path in sorted((pictures / folder).glob("*.jpg"))]
+        files = [(path, label) for path, label in files if label.is_file()]
+        if len(files) > 1:
+            videos.append((folder.name, files))
+    if not videos:
+        raise RecordingError(f"{root} holds no sequences; give a folder with JPEGImages/NAME and Annotations/NAME")
+    return videos
 
 
 def _an_object(random: np.random.Generator, label: np.ndarray) -> int:
     values = [value for value, count in enumerate(np.bincount(label.ravel())) if value and count]
-    if len(values) > 1 and UNKNOWN_LABEL in values:
+    if len(values) > 1 and UNKNOWN_LABEL in values and label.dtype == np.uint8:
         values.remove(UNKNOWN_LABEL)
     return values[random.integers(len(values))] if values else 1
 
