@@ -7,6 +7,7 @@ parameters, the YAML file in ``config/`` and ``--help`` are all read from those 
 from __future__ import annotations
 
 import dataclasses
+from numbers import Real
 from typing import Any
 
 from sam2_ros.errors import InvalidInput
@@ -19,10 +20,33 @@ def setting(default: Any, description: str, *, low: float | None = None, high: f
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def convert(name: str, value: Any, kind: type) -> Any:
+    """``value``, as a file gave it for the setting ``name``, as the ``kind`` int, float or str; InvalidInput if it is none."""
+    if kind is str:
+        if isinstance(value, (bool, list, tuple, dict)):
+            raise InvalidInput(f"{name} must be text, got {value!r}; put it into quotes")
+        return "" if value is None else str(value)
+    try:
+        # YAML reads 1e-2 as text.
+        number = float(value) if isinstance(value, str) else value
+    except ValueError:
+        number = None
+    if isinstance(number, bool) or not isinstance(number, Real) or number != number:
+        raise InvalidInput(f"{name} must be a number, got {value!r}")
+    if kind is int and isinstance(number, float):
+        if not number.is_integer():
+            raise InvalidInput(f"{name} must be a whole number, got {value!r}")
+        return int(number)
+    return number
+
+
 def check(settings: Any) -> None:
-    """Raise InvalidInput if a field of a settings dataclass is outside its declared range."""
+    """Raise InvalidInput if a field of a settings dataclass is no number where one is due, or outside its declared range."""
     for field in dataclasses.fields(settings):
         value, facts = getattr(settings, field.name), field.metadata
+        number = isinstance(field.default, Real) and not isinstance(field.default, bool)
+        if number and not (isinstance(value, Real) and value == value):
+            raise InvalidInput(f"{field.name} must be a number, got {value!r}")
         if facts.get("low") is not None and value < facts["low"]:
             raise InvalidInput(f"{field.name} must be at least {facts['low']}, got {value}")
         if facts.get("high") is not None and value > facts["high"]:
