@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from sam2_ros.errors import RecordingError
 from sam2_ros.training.compositing import HALF, Bend, Layer, Lens, paint
 from sam2_ros.training.footage import Footage
 from sam2_ros.training.motion import camera_path, meeting, object_places, shift, smooth, sprite_matrices
@@ -39,7 +40,8 @@ class ClipStock:
 
     seed: of the drawn textures and shapes.  footage, pictures, robots: folders of videos in
     DAVIS layout, of pictures, and of cached robot clips; None = without.  held_out: take the
-    photographs that training never uses.
+    photographs that training never uses.  footage_share: so many clips show the footage, if
+    there is any.  plain_share: so many of these have nothing drawn on top.
     """
 
     seed: int = 0
@@ -47,13 +49,15 @@ class ClipStock:
     pictures: str | Path | None = None
     robots: str | Path | None = None
     held_out: bool = False
+    footage_share: float = 0.35
+    plain_share: float = 0.4
 
 
 class ClipSource:
     """Draws clips; made once in each worker, which takes two seconds."""
 
     def __init__(self, stock: ClipStock) -> None:
-        self.seed = stock.seed
+        self.seed, self.footage_share, self.plain_share = stock.seed, stock.footage_share, stock.plain_share
         self.textures: TextureBank = make_bank(stock.seed, pictures=stock.pictures, held_out=stock.held_out)
         self.shapes: list[Shape] = make_shapes(stock.seed)
         self.footage = Footage(stock.footage) if stock.footage else None
@@ -74,17 +78,19 @@ class ClipSource:
             if chosen:
                 images = self._through_lens(random, images)
                 return Clip(images, masks[:, chosen] >= HALF)
-        raise RuntimeError(f"{ATTEMPTS} scenes in a row without an object on the first frame (clip {index})")
+        raise RecordingError(f"{ATTEMPTS} scenes in a row (clip {index}) show no object that covers {smallest:.2%} to "
+                             f"{LARGEST:.0%} of the first frame; give footage with such objects, or a lower smallest")
 
     def _scene(self, random: np.random.Generator, frames: int, side: int) -> tuple[np.ndarray, np.ndarray]:
         """Pictures (T, S, S, 3) and coverages (T, K, S, S) before the lens."""
         kind = random.random()
+        if self.footage is not None and kind < self.footage_share:
+            backdrop, masks = self.footage.clip(random, frames, side)
+            plain = random.random() < self.plain_share
+            layers = [] if plain else self._layers(random, frames, side, int(random.integers(1, 4)))
+            return _composed(backdrop, masks[:, None], layers)
         if self.robots is not None and kind > 1 - self.robots.share:
             return self.robots.clip(random, frames, side)
-        if self.footage is not None and kind < 0.35:
-            backdrop, masks = self.footage.clip(random, frames, side)
-            layers = [] if random.random() < 0.4 else self._layers(random, frames, side, int(random.integers(1, 4)))
-            return _composed(backdrop, masks[:, None], layers)
         backdrop = self._backdrop(random, frames, side)
         camera = camera_path(random, frames, side)
         layers = self._layers(random, frames, side, int(random.integers(2, 8)))

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from sam2_ros.training.clips import ClipSource, ClipStock
+from sam2_ros.training.footage import check_footage
 from sam2_ros.training.recipe import TrainSettings
+from sam2_ros.training.robot_clips import RobotClips
+from sam2_ros.training.textures import pictures_in
 from sam2_ros.training.unroll import ClipBatch, collate
 
 #: Clip numbers of one step start at the step times this; held-out clips have negative seeds of their own.
@@ -44,7 +48,18 @@ class Batches(Dataset[ClipBatch]):
 
 def stock_of(settings: TrainSettings) -> ClipStock:
     """What the clips of a training are made of."""
-    return ClipStock(settings.seed, settings.footage or None, settings.pictures or None, settings.robots or None)
+    return ClipStock(settings.seed, settings.footage or None, settings.pictures or None, settings.robots or None,
+                     footage_share=settings.footage_share, plain_share=settings.plain_share)
+
+
+def check_folders(settings: TrainSettings) -> None:
+    """Raise RecordingError for a folder that a worker could not use: from there it would come as a traceback."""
+    for footage in filter(None, (settings.footage, settings.validation_footage)):
+        check_footage(footage)
+    if settings.robots:
+        RobotClips(settings.robots)
+    if settings.pictures:
+        pictures_in(Path(settings.pictures))
 
 
 def feed(settings: TrainSettings, start: int) -> Iterator[ClipBatch]:

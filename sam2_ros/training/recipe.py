@@ -5,12 +5,20 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sam2_ros.errors import InvalidInput, MissingDependency
-from sam2_ros.settings import check, setting
+from sam2_ros.settings import check, convert, setting
+
+#: What happens to weights that are named without any stages.
+FINE_TUNE = Path(__file__).parent / "fine_tune.yaml"
+#: Types of settings by the name in their declaration.
+KINDS = {"int": int, "float": float, "str": str}
+#: Settings of one call, which a run that goes on neither keeps nor misses.
+OF_A_CALL = ("out", "time_limit_minutes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +26,7 @@ class Stage:
     """One part of the curriculum; single images first, then short clips, then long ones.
 
     steps: optimiser steps.  frames: frames per clip, 1 = images.  clips: clips per step.
-    side: image side in pixels; a model trained small goes on large, with the same weights.
+    side: image side in pixels, 0 = the model's own; a model trained small goes on large, with the same weights.
     rate, end_rate: learning rate at the start and end of the stage; cosine between them.
     smallest: share of the first frame that an object must cover to be asked for.
     dice_weight: of the dice loss; 1 in the paper.
@@ -40,7 +48,8 @@ class Stage:
     images: float = 0.0
 
     def __post_init__(self) -> None:
-        low = {"steps": 1, "frames": 1, "clips": 1, "side": 32, "rate": 0.0, "end_rate": 0.0, "clicks": 0, "corrections": 0}
+        low = {"steps": 1, "frames": 1, "clips": 1, "side": 32 if self.side else 0, "rate": 0.0, "end_rate": 0.0,
+               "clicks": 0, "corrections": 0}
         for name, least in low.items():
             if getattr(self, name) < least:
                 raise InvalidInput(f"{name} of a stage must be at least {least}, got {getattr(self, name)}")
@@ -68,8 +77,12 @@ class TrainSettings:
 
     out: str = setting("training", "folder for checkpoints, logs and plots")
     size: str = setting("embedded", "size of the model, when it starts from nothing (see model/sizes.py)")
-    initial: str = setting("", "checkpoint to fine-tune: a name or path; empty = start from nothing")
+    initial: str = setting("", "checkpoint to fine-tune, a name or path, as fine_tune.yaml says where no stages are given; "
+                               "empty = start from nothing")
     footage: str = setting("", "folder of videos with masks in DAVIS layout; empty = none")
+    footage_share: float = setting(0.35, "share of clips that show the footage, where there is any; 1 = no others",
+                                   low=0.0, high=1.0)
+    plain_share: float = setting(0.4, "share of these clips without drawn objects on top", low=0.0, high=1.0)
     pictures: str = setting("", "folder of pictures to cut textures from; empty = none")
     robots: str = setting("", "folder of rendered robot scenes (.npz); empty = none")
     seed: int = setting(0, "seed of weights, clips and prompts", low=0)
@@ -79,6 +92,8 @@ class TrainSettings:
     worker_niceness: int = setting(5, "how much these processes give way to others", low=0, high=19)
     objects: int = setting(3, "most objects per clip", low=1, high=16)
     vanishing: float = setting(0.5, "share of clips that ask first for objects which go out of sight", low=0.0, high=1.0)
+    encoder_rate: float = setting(1.0, "learning rate of the image encoder, as a share of the rate; 0 = it stays as it is",
+                                  low=0.0, high=1.0)
     warm_up: int = setting(200, "steps over which the learning rate rises from 0", low=0)
     weight_decay: float = setting(0.05, "AdamW weight decay, of matrices only", low=0.0, high=1.0)
     clip_norm: float = setting(0.1, "gradients are scaled down to this L2 norm", low=0.0)
@@ -89,6 +104,7 @@ class TrainSettings:
     loss_stride: int = setting(2, "masks are compared at the image side divided by this", low=1, high=4)
     quiet: float = setting(0.0, "weight of the penalty on loud image features and memories; for a start from nothing", low=0.0)
     validate_every: int = setting(300, "steps between validations on held-out clips; 0 = never", low=0)
+    validation_footage: str = setting("", "folder of videos in DAVIS layout to validate on; empty = drawn clips")
     validation_clips: int = setting(16, "held-out clips in a validation", low=1, high=1000)
     save_minutes: float = setting(5.0, "minutes between checkpoints", low=0.0)
     time_limit_minutes: float = setting(0.0, "stop, saved, after so many minutes; 0 = at the last stage's end", low=0.0)
@@ -106,6 +122,11 @@ class TrainSettings:
         """Steps of all stages together."""
         return sum(stage.steps for stage in self.stages)
 
+    def of_side(self, side: int) -> TrainSettings:
+        """The same for a model whose own image side is ``side`` pixels: no stage's side is 0."""
+        stages = (dataclasses.replace(stage, side=stage.side or side) for stage in self.stages)
+        return dataclasses.replace(self, stages=tuple(stages))
+
     def stage_at(self, step: int) -> tuple[int, Stage, float]:
         """The number of the stage that ``step`` (from 0) belongs to, the stage at that step, and how far it is, 0..1."""
         for number, stage in enumerate(self.stages):
@@ -121,43 +142,85 @@ class TrainSettings:
         return rate * min(1.0, (step + 1) / self.warm_up) if self.warm_up else rate
 
 
-def read_settings(path: str | Path | None = None, **overrides: Any) -> TrainSettings:
-    """Settings from a YAML or JSON file, with single values replaced; InvalidInput for unknown names."""
-    values: dict[str, Any] = {}
-    if path is not None:
-        values = _parsed(Path(path))
-    values.update(overrides)
+def read_settings(path: str | Path | None = None, saved: Mapping[str, Any] | None = None,
+                  **overrides: Any) -> TrainSettings:
+    """Settings from a YAML or JSON file, with single values replaced; InvalidInput for what is unknown or no such value.
+
+    saved: of a run that goes on, for what neither file nor overrides say; names that are not known (any more) are left out.
+    """
     known = {field.name for field in dataclasses.fields(TrainSettings)}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise InvalidInput(f"unknown training settings {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+    values = {name: value for name, value in (saved or {}).items() if name in known and name not in OF_A_CALL}
+    values |= (_parsed(Path(path)) if path is not None else {}) | overrides
+    if values.get("initial") and "stages" not in values:
+        values = _parsed(FINE_TUNE) | values
+    values = _converted(values, TrainSettings, "training settings")
     if "stages" in values:
-        values["stages"] = tuple(_stage(stage) for stage in values["stages"])
+        values["stages"] = _stages(values["stages"])
     return TrainSettings(**values)
+
+
+def changes(saved: Mapping[str, Any], settings: TrainSettings) -> list[str]:
+    """One sentence for each setting that is not as in the ``saved`` ones of the run that goes on."""
+    found = []
+    for field in dataclasses.fields(TrainSettings):
+        before, now = saved.get(field.name, field.default), getattr(settings, field.name)
+        if field.name == "stages":
+            if _stages(before) != now:
+                found.append("the stages are not those of the run so far")
+        elif before != now and field.name not in OF_A_CALL:
+            found.append(f"{field.name} is {now!r}, in the run so far it was {before!r}")
+    return found
+
+
+def _stages(values: Any) -> tuple[Stage, ...]:
+    if not isinstance(values, (list, tuple)):
+        raise InvalidInput(f"stages must be a list, got {values!r}")
+    return tuple(_stage(stage) for stage in values)
 
 
 def _stage(values: Any) -> Stage:
     if isinstance(values, Stage):
         return values
-    try:
-        return Stage(**values)
-    except TypeError as error:
-        names = ", ".join(field.name for field in dataclasses.fields(Stage))
-        raise InvalidInput(f"a stage has the fields {names}: {error}") from error
+    if not isinstance(values, dict):
+        raise InvalidInput(f"a stage must hold names and values, like {{steps: 100, frames: 8, ...}}; got {values!r}")
+    values = _converted(values, Stage, "fields of a stage")
+    missing = [field.name for field in dataclasses.fields(Stage)
+               if field.default is dataclasses.MISSING and field.name not in values]
+    if missing:
+        raise InvalidInput(f"a stage lacks {', '.join(missing)}; it has {values}")
+    return Stage(**values)
+
+
+def _converted(values: Mapping[str, Any], kind: type, what: str) -> dict[str, Any]:
+    """Values as the fields of the dataclass ``kind`` declare them; InvalidInput for names that it lacks."""
+    known = {field.name: KINDS.get(field.type) for field in dataclasses.fields(kind)}
+    unknown = sorted(str(name) for name in values if name not in known)
+    if unknown:
+        raise InvalidInput(f"unknown {what} {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+    return {name: convert(name, value, known[name]) if known[name] else value for name, value in values.items()}
 
 
 def _parsed(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InvalidInput(f"the training file {path} does not exist")
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".json":
-        values = json.loads(text)
-    else:
-        try:
-            import yaml
-        except ImportError as error:
-            raise MissingDependency(f"reading {path} needs PyYAML; install it or write the file as .json") from error
-        values = yaml.safe_load(text)
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text) if path.suffix == ".json" else _yaml(text, path)
+    except InvalidInput:
+        raise
+    except ValueError as error:  # of JSON, or of bytes that are no text
+        raise InvalidInput(f"{path} is not valid: {error}") from error
     if not isinstance(values, dict):
         raise InvalidInput(f"{path} must hold names and values, got {type(values).__name__}")
     return values
+
+
+def _yaml(text: str, path: Path) -> Any:
+    try:
+        import yaml
+    except ImportError as error:
+        raise MissingDependency(f"reading {path} needs PyYAML; install it or write the file as .json") from error
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InvalidInput(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error

@@ -64,7 +64,7 @@ def make_bank(seed: int, drawn: int = 96, pictures: str | Path | None = None, he
     names = HELD_OUT_PHOTOGRAPHS if held_out else TRAINING_PHOTOGRAPHS
     photographs = [_limited(cv2.imread(str(path))) for path in _shipped(names)]
     if pictures:
-        photographs += [_limited(cv2.imread(str(path))) for path in _pictures_in(Path(pictures))]
+        photographs += [_limited(cv2.imread(str(path))) for path in pictures_in(Path(pictures))]
     return TextureBank(textures, [picture for picture in photographs if picture is not None])
 
 
@@ -79,7 +79,8 @@ def _shipped(names: tuple[str, ...]) -> list[Path]:
     return found
 
 
-def _pictures_in(folder: Path) -> list[Path]:
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures that textures are cut from, 400 at most; RecordingError where there are none."""
     if not folder.is_dir():
         raise RecordingError(f"the folder of pictures {folder} does not exist; name an existing one or none")
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)

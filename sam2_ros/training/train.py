@@ -23,14 +23,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam2_ros import checkpoint
-from sam2_ros.errors import CheckpointError
+from sam2_ros.errors import CheckpointError, InvalidInput
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import SIZES, Size
 from sam2_ros.training.clips import Clip, ClipSource, ClipStock
-from sam2_ros.training.feeding import feed
+from sam2_ros.training.feeding import check_folders, feed
 from sam2_ros.training.journal import Journal
 from sam2_ros.training.losses import Losses, answer_loss, mean
-from sam2_ros.training.recipe import Stage, TrainSettings, read_settings
+from sam2_ros.training.recipe import Stage, TrainSettings, changes, read_settings
 from sam2_ros.training.start import initialise
 from sam2_ros.training.unroll import ClipBatch, Prompting, Unroller
 from sam2_ros.training.validation import PROMPTS, validate
@@ -47,12 +47,13 @@ class Training:
     """The state of one run: weights, their average, the optimiser, and the next step."""
 
     def __init__(self, settings: TrainSettings) -> None:
-        self.settings = settings
-        self.device = torch.device(_device(settings.device))
+        self.device = _device(settings.device)
         torch.manual_seed(settings.seed)
         self.model = _fresh(settings).to(self.device)
+        self.settings = settings = settings.of_side(self.model.size.image_size)
         self.average = {name: value.detach().clone().float() for name, value in self.model.state_dict().items()}
-        self.optimiser = torch.optim.AdamW(_groups(self.model, settings.weight_decay), betas=(0.9, 0.999), fused=True)
+        groups = _groups(self.model, settings.weight_decay, encoder_apart=settings.encoder_rate != 1.0)
+        self.optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.999), fused=True)
         self.step = 0
 
     def learn(self, batch: ClipBatch) -> dict[str, float]:
@@ -69,8 +70,8 @@ class Training:
         losses = _losses(unrolled.answers, batch, settings.loss_stride)
         loss = losses.total(stage.dice_weight) + settings.quiet * unrolled.loudness
         loss.backward()
-        for group in self.optimiser.param_groups:
-            group["lr"] = settings.rate_at(step)
+        for number, group in enumerate(self.optimiser.param_groups):
+            group["lr"] = settings.rate_at(step) * (settings.encoder_rate if number >= 2 else 1.0)
         norm = nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
         if torch.isfinite(norm):
             self.optimiser.step()
@@ -113,9 +114,7 @@ class Training:
 
     def restore(self, folder: Path) -> None:
         """Go on from a saved state; CheckpointError when there is none or it is of another size."""
-        path = folder / "state.pt"
-        if not path.is_file():
-            raise CheckpointError(f"{path} does not exist; start without resuming, or name the folder of a run")
+        path = _state_in(folder)
         state = torch.load(path, map_location=self.device, weights_only=True)
         try:
             self.model.load_state_dict(state["model"])
@@ -133,8 +132,12 @@ def train(settings: TrainSettings, resume: bool = False, tell: Callable[[str], N
     if settings.threads:
         torch.set_num_threads(settings.threads)
     folder = Path(settings.out)
+    check_folders(settings)
     training = Training(settings)
+    settings = training.settings
     if resume:
+        for change in changes(saved_settings(folder), settings):
+            logger.warning("%s", change)
         training.restore(folder)
     journal = Journal(folder)
     if resume:
@@ -164,6 +167,11 @@ def train(settings: TrainSettings, resume: bool = False, tell: Callable[[str], N
     return folder / "model.safetensors"
 
 
+def saved_settings(folder: Path) -> dict[str, Any]:
+    """The settings that the run in ``folder`` was saved with; CheckpointError when there is none."""
+    return torch.load(_state_in(folder), map_location="cpu", weights_only=True, mmap=True)["settings"]
+
+
 def draw_prompting(random: np.random.Generator, settings: TrainSettings, stage: Stage) -> Prompting:
     """How the clips of one step are prompted.  Single images are never given by their mask: nothing would be left to find."""
     shares = np.array([settings.mask_share if stage.frames > 1 else 0.0, settings.box_share])
@@ -181,8 +189,9 @@ def draw_prompting(random: np.random.Generator, settings: TrainSettings, stage: 
 
 
 def validation_clips(settings: TrainSettings) -> list[Clip]:
-    """Composites of textures, shapes and photographs that training does not use."""
-    source = ClipSource(ClipStock(VALIDATION_SEED, held_out=True))
+    """Stretches of the footage to validate on; without any, composites of what training does not use."""
+    footage = settings.validation_footage or None
+    source = ClipSource(ClipStock(VALIDATION_SEED, footage, held_out=True, footage_share=1.0, plain_share=1.0))
     side = SIZES[settings.size].image_size if not settings.initial else settings.stages[-1].side
     return [source.draw(number, VALIDATION_FRAMES, side) for number in range(settings.validation_clips)]
 
@@ -230,15 +239,34 @@ def _share(source: nn.Module, target: nn.Module) -> None:
     target.load_state_dict(source.state_dict())
 
 
-def _groups(model: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Weight decay acts on matrices and kernels, not on biases, norms and embeddings."""
-    matrices = [value for name, value in model.named_parameters() if value.ndim > 1 and "embed" not in name]
-    others = [value for name, value in model.named_parameters() if not (value.ndim > 1 and "embed" not in name)]
-    return [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+def _groups(model: nn.Module, decay: float, encoder_apart: bool) -> list[dict[str, Any]]:
+    """Weight decay acts on matrices and kernels, not on biases, norms and embeddings.
+
+    encoder_apart: the parameters of the image encoder are the third and fourth group.
+    """
+    parts: list[tuple[list[nn.Parameter], list[nn.Parameter]]] = [([], []), ([], [])]
+    for name, value in model.named_parameters():
+        matrices, others = parts[encoder_apart and name.startswith("image_encoder.")]
+        (matrices if value.ndim > 1 and "embed" not in name else others).append(value)
+    return [{"params": values, "weight_decay": weight} for part in parts[:1 + encoder_apart]
+            for values, weight in zip(part, (decay, 0.0))]
 
 
-def _device(name: str) -> str:
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+def _device(name: str) -> torch.device:
+    """The device of that name, proven by putting something on it; InvalidInput for one that is not here."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.zeros(1, device=name).device
+    except (RuntimeError, AssertionError) as error:  # torch answers a missing CUDA with an assertion
+        raise InvalidInput(f"device {name!r} cannot be used: {str(error).splitlines()[0]}; use auto or cpu") from error
+
+
+def _state_in(folder: Path) -> Path:
+    path = folder / "state.pt"
+    if not path.is_file():
+        raise CheckpointError(f"{path} does not exist; start without resuming, or name the folder of a run")
+    return path
 
 
 def _atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -274,7 +302,15 @@ def main(arguments: list[str] | None = None) -> None:
     config, resume = given.pop("config"), given.pop("resume")
     overrides = {name: value for name, value in given.items() if value is not None}
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    train(read_settings(config, **overrides), resume)
+    settings = read_settings(config, **overrides)
+    if resume:
+        asked, saved = settings, saved_settings(Path(settings.out))
+        settings = read_settings(config, saved, **overrides)
+        kept = [field.name for field in dataclasses.fields(settings)
+                if getattr(settings, field.name) != getattr(asked, field.name)]
+        if kept:
+            logger.info("not given, so as in the run so far: %s", ", ".join(kept))
+    train(settings, resume)
 
 
 if __name__ == "__main__":

@@ -49,17 +49,18 @@ def test_objects_that_go_out_of_sight_can_be_asked_for_before_others(source):
     assert hidden(1.0) > hidden(0.0)
 
 
-def davis_folder(folder, values):
-    """Two short videos of a bright square on grey that moves to the right."""
+def davis_folder(folder, values, beside=0, encode=lambda label: cv2.imencode(".png", label)[1].tobytes(), dtype=np.uint8):
+    """Two short videos of a bright square on grey that moves to the right; ``beside`` it, labels of a strip below."""
     for name in ("one", "two"):
         (folder / "JPEGImages" / name).mkdir(parents=True)
         (folder / "Annotations" / name).mkdir(parents=True)
         for number in range(5):
-            image, label = np.full((60, 90, 3), 90, np.uint8), np.zeros((60, 90), np.uint8)
+            image, label = np.full((60, 90, 3), 90, np.uint8), np.zeros((60, 90), dtype)
+            label[50:] = beside
             image[15:45, 10 + 8 * number:40 + 8 * number] = (40, 220, 250)
             label[15:45, 10 + 8 * number:40 + 8 * number] = values
             cv2.imwrite(str(folder / "JPEGImages" / name / f"{number:05d}.jpg"), image)
-            cv2.imwrite(str(folder / "Annotations" / name / f"{number:05d}.png"), label)
+            (folder / "Annotations" / name / f"{number:05d}.png").write_bytes(encode(label))
     return folder
 
 
@@ -72,6 +73,31 @@ def test_footage_gives_its_object_with_the_mask_on_its_pixels(tmp_path, value):
     assert inside[0] > 220 and inside[2] < 70 and abs(outside - 90).max() < 25
 
 
+@pytest.mark.parametrize("value, beside, dtype", [
+    (1, 16, np.uint8),      # equally bright in the palette of PASCAL VOC
+    (1, 255, np.uint8),     # 255 means unknown
+    (3, 700, np.uint16),    # more than eight bits
+    (255, 511, np.uint16),  # where 255 is an object like others
+])
+def test_objects_are_told_apart_by_what_the_file_stores(tmp_path, value, beside, dtype):
+    from sam2_ros.evaluation.labels import encode_labels
+    from sam2_ros.training.footage import UNKNOWN_LABEL, Footage, _an_object
+    footage = Footage(davis_folder(tmp_path, value, beside, encode_labels, dtype))
+    label = footage.sequences[0].label(0)
+    wanted = {_an_object(np.random.default_rng(seed), label) for seed in range(20)}
+    assert wanted == ({value} if beside == UNKNOWN_LABEL else {value, beside})
+    assert (label == value).sum() == 30 * 30
+
+
+def test_labels_that_are_colours_are_refused_before_any_clip_is_drawn(tmp_path):
+    from sam2_ros.training.footage import check_footage
+    folder = davis_folder(tmp_path, 1)
+    check_footage(folder)
+    cv2.imwrite(str(folder / "Annotations" / "two" / "00000.png"), np.full((60, 90, 3), (0, 0, 128), np.uint8))
+    with pytest.raises(RecordingError, match="two/00000.png is a colour picture"):
+        check_footage(folder)
+
+
 def test_objects_are_cut_out_of_footage(tmp_path):
     from sam2_ros.training.footage import Footage
     sprites = Footage(davis_folder(tmp_path, 1)).cutouts(np.random.default_rng(0), 3, 40)
@@ -81,6 +107,20 @@ def test_objects_are_cut_out_of_footage(tmp_path):
 def test_a_source_with_footage_draws_from_it(tmp_path):
     source = ClipSource(ClipStock(seed=1, footage=davis_folder(tmp_path, 1)))
     assert all(source.draw(index, 2, 64).masks[0].any() for index in range(6))
+
+
+def test_a_source_can_draw_the_footage_alone_with_nothing_on_top(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("a scene was drawn")
+    monkeypatch.setattr(ClipSource, "_layers", refuse)
+    source = ClipSource(ClipStock(seed=1, footage=davis_folder(tmp_path, 1), footage_share=1.0, plain_share=1.0))
+    assert all(source.draw(index, 2, 64).masks.shape[1] == 1 for index in range(12))
+
+
+def test_scenes_without_anything_to_ask_for_are_an_error_with_a_remedy(tmp_path):
+    source = ClipSource(ClipStock(seed=1, footage=davis_folder(tmp_path, 0), footage_share=1.0, plain_share=1.0))
+    with pytest.raises(RecordingError, match="lower smallest"):
+        source.draw(0, 2, 64)
 
 
 def test_a_folder_without_videos_is_refused(tmp_path):

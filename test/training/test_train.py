@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from sam2_ros import checkpoint
-from sam2_ros.errors import CheckpointError
+from sam2_ros.errors import CheckpointError, InvalidInput, RecordingError
 from sam2_ros.training.recipe import Stage, TrainSettings
-from sam2_ros.training.train import draw_prompting, train
+from sam2_ros.training.train import Training, draw_prompting, main, train, validation_clips
 
 STAGES = (Stage(2, 1, 2, 64, 1e-3, 1e-3), Stage(2, 2, 1, 128, 1e-3, 5e-4))
 
@@ -99,3 +99,60 @@ def test_first_prompts_have_the_shares_of_the_paper_and_images_are_never_given_t
     assert not any(0 in one.corrected for one in clips if one.first == "mask")
     images = [draw_prompting(random, run, Stage(1, 1, 1, 64, 0, 0)) for _ in range(200)]
     assert {one.first for one in images} == {"box", "click"}
+
+
+@pytest.mark.parametrize("name", ["footage", "robots", "pictures", "validation_footage"])
+def test_a_wrong_folder_is_refused_before_anything_is_made(tmp_path, name):
+    out = tmp_path / "run"
+    with pytest.raises(RecordingError, match=str(tmp_path)):
+        train(settings(out, workers=1, **{name: str(tmp_path)}))
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("device", ["cuda", "toaster"])
+def test_a_device_that_is_not_here_is_refused(tmp_path, device):
+    if device == "cuda" and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(InvalidInput, match=f"device '{device}' cannot be used"):
+        train(settings(tmp_path, device=device))
+
+
+def test_a_run_that_goes_on_keeps_what_is_not_given_and_tells_what_is_another(whole, tmp_path, caplog):
+    import shutil
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    with caplog.at_level("INFO"):
+        main(["--resume", "--out", str(tmp_path), "--seed", "8", "--time-limit-minutes", "1e-6"])
+    kept = json.loads((tmp_path / "settings.json").read_text())
+    assert kept["size"] == "test" and kept["stages"][1]["side"] == 128 and kept["seed"] == 8
+    assert any(message.startswith("not given, so as in the run so far: size, ") for message in caplog.messages)
+    assert "seed is 8, in the run so far it was 3" in caplog.messages
+    assert not any(message.startswith("size is '") for message in caplog.messages)
+
+
+def test_the_image_encoder_can_learn_more_slowly_than_the_rest(tmp_path):
+    from sam2_ros.training.feeding import feed
+    run = settings(tmp_path, encoder_rate=0.0, weight_decay=0.0, stages=STAGES[:1])
+    training = Training(run)
+    before = {name: value.clone() for name, value in training.model.named_parameters()}
+    training.learn(next(iter(feed(run, 0))))
+    moved = {name.split(".")[0] for name, value in training.model.named_parameters() if not torch.equal(value, before[name])}
+    assert moved and "image_encoder" not in moved
+    assert len(Training(settings(tmp_path)).optimiser.param_groups) == 2  # states of earlier versions hold two
+
+
+def test_a_stage_without_a_side_has_that_of_the_model(tmp_path):
+    assert Training(settings(tmp_path, stages=(Stage(1, 1, 1, 0, 0, 0),))).settings.stages[0].side == 128
+
+
+def test_validation_can_use_footage(tmp_path):
+    import cv2
+    import numpy as np
+    for part, suffix, low, high in (("JPEGImages", "jpg", 10, 240), ("Annotations", "png", 0, 1)):
+        (tmp_path / part / "one").mkdir(parents=True)
+        for number in range(3):
+            picture = np.full((60, 60), low, np.uint8)
+            picture[20:40, 20:40] = high
+            cv2.imwrite(str(tmp_path / part / "one" / f"{number}.{suffix}"), picture)
+    clips = validation_clips(settings(tmp_path, validation_footage=str(tmp_path), validation_clips=3))
+    assert [clip.masks.shape for clip in clips] == [(8, 1, 128, 128)] * 3
+    assert all(clip.frames[clip.masks[:, 0]].mean() > 100 > clip.frames[~clip.masks[:, 0]].mean() for clip in clips)
