@@ -93,7 +93,7 @@ def main() -> None:
                     tracker.prompt(prompt)
 
         def replayed(number: int) -> None:
-            recording = recordings.open(home / "bag", more_topics=("*",))
+            recording = recordings.open(home / "bag")
             with BagWriter(home / f"replayed-{number}", kept_free=0) as writer:
                 write_results(prefetched(replay(recording, choice.tracker())), recording, writer,
                               LabelWriter(home / f"labels-{number}"))
