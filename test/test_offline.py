@@ -1,6 +1,7 @@
 """``sam2_ros segment`` and ``sam2_ros track``, with a model that follows colours."""
 
 import json
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -10,6 +11,8 @@ from fakes import BLUE, RED, ColourModel, picture
 from sam2_ros import cli, offline
 from sam2_ros.errors import InvalidPrompt
 from sam2_ros.evaluation.labels import read_labels
+from sam2_ros.evaluation.recordings import BagWriter
+from sam2_ros.messages import fill_image
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +61,16 @@ def test_an_object_that_is_gone_is_written_as_occluded_without_a_place(folder, t
     assert run("track", folder, "--point", "6,16", "--out", tmp_path / "out") == 0
     last = states(tmp_path / "out")[-1]["objects"][0]
     assert (last["state"], last["occluded"], last["box"], last["area"]) == ("OCCLUDED", True, None, 0)
+
+
+def test_the_video_of_a_bag_is_as_fast_as_its_camera(tmp_path):
+    with BagWriter(tmp_path / "bag", kept_free=0) as writer:
+        for n in range(1, 9):
+            header = SimpleNamespace(stamp=SimpleNamespace(sec=0, nanosec=50_000_000 * n), frame_id="camera")
+            message = fill_image(SimpleNamespace(header=header), picture({RED: (4 * n, 8)}))
+            writer.write("/camera/image", "sensor_msgs/msg/Image", 50_000_000 * n, message)
+    assert run("track", tmp_path / "bag", "--point", "10,16", "--out", tmp_path / "out") == 0
+    assert cv2.VideoCapture(str(tmp_path / "out" / "overlay.mp4")).get(cv2.CAP_PROP_FPS) == pytest.approx(20)
 
 
 def test_one_picture_is_segmented(folder, tmp_path, capsys):

@@ -6,7 +6,8 @@ are read by shape.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -18,7 +19,7 @@ from sam2_ros.errors import InvalidImage, RecordingError, Sam2RosError
 from sam2_ros.evaluation.depth import depth_from
 from sam2_ros.evaluation.events import (
     CameraEvent, DepthEvent, Event, PromptEvent, Recording, RemovalEvent, StoredMessage, Truth)
-from sam2_ros.evaluation.labels import labels_of_grey
+from sam2_ros.evaluation.labels import holds_ids, labels_of_grey
 from sam2_ros.types import Frame
 
 IMAGE = "sensor_msgs/msg/Image"
@@ -28,6 +29,8 @@ PROMPT = "sam2_ros/msg/Prompt"
 OBJECTS = "sam2_ros/msg/TrackedObjectArray"
 #: End of the topic on which a node repeats the prompts that it applied, whatever road they came by.
 APPLIED = "/applied"
+#: Images by whose times a bag's rate is estimated.
+RATE_IMAGES = 30
 #: Topics that an error lists at most.
 MOST_LISTED = 20
 #: Parts of topic names that are not a camera's: results, truth and depth.
@@ -62,8 +65,10 @@ class Bag(Recording):
 
     image_topic: the camera's, sensor_msgs/Image or CompressedImage; chosen when empty and only one
         topic can be meant.  truth_topic: label images (mono8, mono16 or PNG); one whose name ends
-        in "truth" or "ground_truth" when empty.  more_topics: others that are wanted as well; "*"
-        means all of them.
+        in "truth" or "ground_truth" when empty, that of the camera's own namespace before others.
+        more_topics: others that are wanted as well; "*" means all of them.
+    unclear_truths: those of several truth topics that may equally well be the camera's; then none is read.
+    rate: images per second of the first images.
     Raises RecordingError when there is no such topic, and lists those that there are.
     """
 
@@ -71,16 +76,32 @@ class Bag(Recording):
     image_topic: str = ""
     truth_topic: str = ""
     more_topics: Iterable[str] = ()
+    unclear_truths: tuple[str, ...] = field(default=(), init=False)
+    _rate: float | None = field(default=None, init=False, repr=False)
+    _holds_ids: bool | None = field(default=None, init=False, repr=False)
     _skipped: dict[str, list] = field(default_factory=dict, repr=False)
     _listed: dict[str, set[str]] = field(default_factory=dict, repr=False)  # names of the objects, by topic
 
     def __post_init__(self) -> None:
         topics = self.source.topics
         self.image_topic = self._checked(self.image_topic) or self._only_camera(topics)
-        truths = [topic.name for topic in topics if topic.type in (IMAGE, COMPRESSED)
-                  and _TRUTH & set(topic.name.split("/")[-2:])]
-        self.truth_topic = self._checked(self.truth_topic) or (truths[0] if truths else "")
+        truths = [self._checked(self.truth_topic)] if self.truth_topic else self._truths_of_camera(topics)
+        self.truth_topic, self.unclear_truths = (truths[0], ()) if len(truths) == 1 else ("", tuple(truths))
         self.frames = next(topic.count for topic in topics if topic.name == self.image_topic)
+
+    @property
+    def rate(self) -> float | None:
+        """Looked up when somebody asks, by the times of recording; None when they make no sense."""
+        if self._rate is None:
+            first = itertools.islice(self.source.messages({self.image_topic}, []), RATE_IMAGES)
+            times = [message.time for message in first]
+            rate = (len(times) - 1) * 1e9 / max(times[-1] - times[0], 1) if times else 0.0
+            self._rate = float(f"{rate:.3g}")  # a video file takes no rate of more digits
+        return self._rate if 0.01 <= self._rate < 1000 else None
+
+    @rate.setter
+    def rate(self, rate: float | None) -> None:
+        self._rate = rate
 
     @property
     def has_truth(self) -> bool:
@@ -130,7 +151,7 @@ class Bag(Recording):
             return Frame(image, frame.stamp or stored.time)
         if stored.topic == self.truth_topic:
             stamp = messages.nanoseconds(message.header.stamp) or stored.time
-            return Truth.from_labels(labels_from(message), stamp)
+            return Truth.from_labels(labels_from(message, self._among_ids), stamp)
         if stored.type == PROMPT:
             return PromptEvent(*messages.prompt_from(_Older(message)))
         if stored.topic in self._listed:
@@ -138,6 +159,12 @@ class Bag(Recording):
         if stored.type == CAMERA_INFO:
             return _camera_event(message)
         return DepthEvent(messages.nanoseconds(message.header.stamp), depth_from(message))
+
+    def _among_ids(self) -> bool:
+        """Whether some label image of the bag holds more than 0 and 255; looked up once."""
+        if self._holds_ids is None:
+            self._holds_ids = any(map(_holds_ids, self.source.messages({self.truth_topic}, [])))
+        return self._holds_ids
 
     def _prompt_topics(self) -> set[str]:
         """Where prompts are read: those that a node applied where they were recorded, else those it was asked for."""
@@ -168,11 +195,22 @@ class Bag(Recording):
             raise RecordingError(f"{self.path} has no image topic {name}; its image topics: {_listed(known)}")
         return name
 
+    def _truths_of_camera(self, topics: list[Topic]) -> list[str]:
+        """The truth topics in the camera's nearest namespace, else those that are in no other camera's."""
+        spaces = {topic.name: _truth_namespace(topic.name) for topic in topics
+                  if topic.type in (IMAGE, COMPRESSED) and topic.count}
+        near = [space for space in spaces.values() if space and self.image_topic.startswith(space)]
+        if near:
+            found = [name for name, space in spaces.items() if space == max(near, key=len)]
+        else:
+            found = [name for name, space in spaces.items()
+                     if space and not any(camera.startswith(space) for camera in _cameras(topics))]
+        return [name for name in found if name.rpartition("/")[0] not in found]  # not "compressed" beside raw ones
+
     def _only_camera(self, topics: list[Topic]) -> str:
         """The one camera topic; of the raw and the compressed one of a camera the raw one."""
         known = [topic for topic in topics if topic.type in (IMAGE, COMPRESSED)]
-        cameras = [topic for topic in known if not _NO_CAMERA & set(topic.name.split("/"))]
-        names = {topic.name for topic in cameras if topic.count}
+        names = _cameras(topics)
         cameras = [name for name in names if name.removesuffix("/compressed") == name
                    or name.removesuffix("/compressed") not in names]
         if not known:
@@ -183,17 +221,37 @@ class Bag(Recording):
         return cameras[0]
 
 
-def labels_from(message: Any) -> np.ndarray:
+def _cameras(topics: list[Topic]) -> set[str]:
+    """Topics whose images are a camera's, by their names."""
+    return {topic.name for topic in topics if topic.type in (IMAGE, COMPRESSED) and topic.count
+            and not _NO_CAMERA & set(topic.name.split("/"))}
+
+
+def _truth_namespace(topic: str) -> str:
+    """What comes before "truth" or "ground_truth" in a name that ends so, or so and one more part; "" for others."""
+    parts = topic.split("/")
+    place = next((place for place in range(max(len(parts) - 2, 0), len(parts)) if parts[place] in _TRUTH), None)
+    return "" if place is None else "/".join(parts[:place]) + "/"
+
+
+def _holds_ids(stored: StoredMessage) -> bool:
+    try:
+        return holds_ids(labels_from(stored.decode(), lambda: True))
+    except (Sam2RosError, AttributeError, ValueError):  # whoever wants this very image will say so
+        return False
+
+
+def labels_from(message: Any, among_ids: Callable[[], bool] = lambda: False) -> np.ndarray:
     """A label image message (mono8, mono16, their OpenCV names, or a compressed PNG) as (H, W) ids.
 
-    Raises InvalidImage.
+    among_ids: see ``labels_of_grey``.  Raises InvalidImage.
     """
     if hasattr(message, "format"):
         data = np.frombuffer(message.data, np.uint8)
         labels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
         if labels is None or labels.ndim != 2:
             raise InvalidImage(f"a compressed label image is a PNG of one channel, not {message.format!r}")
-        return labels_of_grey(labels)
+        return labels_of_grey(labels, among_ids)
     wide = message.encoding in ("mono16", "16UC1")
     if not wide and message.encoding not in ("mono8", "8UC1"):
         raise InvalidImage(f"label images are mono8 or mono16, got {message.encoding!r}")
@@ -204,7 +262,7 @@ def labels_from(message: Any) -> np.ndarray:
     except (ValueError, TypeError) as error:
         raise InvalidImage(f"a {message.width}x{message.height} label image with {len(message.data)} bytes of data "
                            f"and step {message.step} cannot be read ({error})") from error
-    return labels_of_grey(labels.astype(np.uint16 if wide else np.uint8))
+    return labels_of_grey(labels.astype(np.uint16 if wide else np.uint8), among_ids)
 
 
 class _Older:

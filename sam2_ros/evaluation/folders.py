@@ -12,6 +12,7 @@ Known layouts, recognised by the names of their folders:
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ import numpy as np
 from sam2_ros.errors import RecordingError
 from sam2_ros.evaluation import coco_rle
 from sam2_ros.evaluation.events import DEFAULT_RATE, Event, Recording, Truth, stamp_of
-from sam2_ros.evaluation.labels import read_labels
+from sam2_ros.evaluation.labels import holds_ids, read_labels
 from sam2_ros.types import Frame
 
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"}
@@ -209,15 +210,23 @@ def _truth_reader(annotations: Path | None, sequence: str) -> Callable[[str, int
     objects = sorted((path for path in annotations.iterdir() if path.is_dir() and path.name.isdigit()),
                      key=lambda path: int(path.name))
     if not objects:
-        return lambda name, stamp: _labels_truth(annotations / f"{name}.png", stamp)
+        among_ids = functools.cache(lambda: any(map(_holds_ids, pictures_in(annotations))))
+        return lambda name, stamp: _labels_truth(annotations / f"{name}.png", stamp, among_ids)
     # SA-V counts its objects from 000, and 0 is the background of every label image.
     first = 1 if int(objects[0].name) == 0 else 0
     return lambda name, stamp: _objects_truth({int(folder.name) + first: folder / f"{name}.png"
                                                for folder in objects}, stamp)
 
 
-def _labels_truth(path: Path, stamp: int) -> Truth | None:
-    return Truth.from_labels(read_labels(path), stamp) if path.exists() else None
+def _labels_truth(path: Path, stamp: int, among_ids: Callable[[], bool]) -> Truth | None:
+    return Truth.from_labels(read_labels(path, among_ids), stamp) if path.exists() else None
+
+
+def _holds_ids(path: Path) -> bool:
+    try:
+        return holds_ids(read_labels(path, lambda: True))
+    except RecordingError:  # whoever wants this very image will say so
+        return False
 
 
 def _objects_truth(paths: dict[int, Path], stamp: int) -> Truth | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -47,29 +48,39 @@ def encode_labels(labels: np.ndarray) -> bytes:
     return SIGNATURE + b"".join(parts)
 
 
-def decode_labels(data: bytes, source: str = "label image") -> np.ndarray:
+def decode_labels(data: bytes, source: str = "label image",
+                  among_ids: Callable[[], bool] = lambda: False) -> np.ndarray:
     """The (H, W) ids in a PNG file: the indices of a palette picture, the values of a grey one.
 
-    Raises RecordingError when ``data`` is no such picture; ``source`` names it there.
+    among_ids: see ``labels_of_grey``.  Raises RecordingError when ``data`` is no such picture;
+    ``source`` names it there.
     """
     values = stored_values(data, source)
-    return values if data[KIND_AT] == PALETTE else labels_of_grey(values)
+    return values if data[KIND_AT] == PALETTE else labels_of_grey(values, among_ids)
 
 
-def labels_of_grey(values: np.ndarray) -> np.ndarray:
-    """Ids from (H, W) grey values; nothing but 0 and 255 is the mask of one object, its id 1."""
-    if values.dtype == np.uint8 and not ((values != 0) & (values != 255)).any():
+def labels_of_grey(values: np.ndarray, among_ids: Callable[[], bool] = lambda: False) -> np.ndarray:
+    """Ids from (H, W) grey values; nothing but 0 and 255 is the mask of one object, its id 1.
+
+    among_ids: asked then whether other images of the sequence hold ids; 255 means the same in all of them.
+    """
+    if values.dtype == np.uint8 and values.any() and not holds_ids(values) and not among_ids():
         return (values == 255).astype(np.uint8)
     return values
 
 
-def read_labels(path: Path) -> np.ndarray:
+def holds_ids(values: np.ndarray) -> bool:
+    """Whether there is anything but 0 and 255 in (H, W) grey values."""
+    return bool(((values != 0) & (values != 255)).any())
+
+
+def read_labels(path: Path, among_ids: Callable[[], bool] = lambda: False) -> np.ndarray:
     """``decode_labels`` of a file."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         raise RecordingError(f"cannot read the label image {path}: {error.strerror}") from error
-    return decode_labels(data, str(path))
+    return decode_labels(data, str(path), among_ids)
 
 
 class LabelWriter:

@@ -1,10 +1,13 @@
 from types import SimpleNamespace
 
-from evaluation.bags import IMAGE, PROMPT, header, image_message, picture, prompt_message, stamp
+import numpy as np
+import pytest
+from evaluation.bags import (
+    IMAGE, PROMPT, SIZE, header, image_message, labels, picture, prompt_message, stamp, write_bag)
 
 from sam2_ros.evaluation import recordings
 from sam2_ros.evaluation.bags import OBJECTS
-from sam2_ros.evaluation.events import RemovalEvent
+from sam2_ros.evaluation.events import RemovalEvent, Truth
 from sam2_ros.evaluation.recordings import BagWriter
 
 
@@ -48,3 +51,52 @@ def test_reading_a_bag_twice_finds_the_same_removals(tmp_path):
     first, second = ([event.content for event in recording.events() if isinstance(event.content, RemovalEvent)]
                      for _ in range(2))
     assert len(first) == len(second) == 1
+
+
+def with_images(path, *topics):
+    with BagWriter(path, kept_free=0) as writer:
+        for topic in topics:
+            image = labels(0) if "truth" in topic else picture(0)
+            writer.write(topic, IMAGE, 1, image_message(image, 1))
+    return path
+
+
+CAMERAS = "/cam1/image", "/cam2/image"
+
+
+@pytest.mark.parametrize(("truths", "chosen"), [
+    (["/cam1/truth", "/cam2/truth"], "/cam2/truth"),
+    (["/cam1/truth", "/cam2/ground_truth/labels", "/ground_truth"], "/cam2/ground_truth/labels"),
+    (["/cam1/truth", "/ground_truth"], "/ground_truth"),
+    (["/sim/truth"], "/sim/truth"),
+    (["/sim/truth", "/sim/truth/compressed"], "/sim/truth"),
+    (["/cam1/truth"], ""),
+])
+def test_the_truth_of_a_camera_is_that_of_its_namespace_and_never_that_of_another_camera(tmp_path, truths, chosen):
+    bag = with_images(tmp_path / "bag", *CAMERAS, *truths)
+    assert recordings.open(bag, image_topic="/cam2/image").truth_topic == chosen
+
+
+def test_of_several_truths_that_may_be_meant_none_is_taken(tmp_path):
+    bag = with_images(tmp_path / "bag", *CAMERAS, "/sim/a/truth", "/sim/b/truth")
+    recording = recordings.open(bag, image_topic="/cam2/image")
+    assert (recording.truth_topic, recording.unclear_truths) == ("", ("/sim/a/truth", "/sim/b/truth"))
+    chosen = recordings.open(bag, image_topic="/cam2/image", truth_topic="/sim/b/truth")
+    assert (chosen.truth_topic, chosen.unclear_truths) == ("/sim/b/truth", ())
+
+
+@pytest.mark.parametrize(("later", "shown"), [(7, [[], [7], []]), (255, [[1], [1], [1]])])
+def test_255_in_label_images_means_the_same_in_all_of_a_bag(tmp_path, later, shown):
+    with BagWriter(tmp_path / "bag", kept_free=0) as writer:
+        for index, value in enumerate([255, later, 255]):  # hidden, seen, hidden again
+            image = np.zeros(SIZE, np.uint8)
+            image[:5], image[5:9] = 255, value
+            writer.write("/camera/image", IMAGE, stamp(index), image_message(picture(index), stamp(index)))
+            writer.write("/ground_truth", IMAGE, stamp(index) + 1, image_message(image, stamp(index)))
+    found = [event.content for event in recordings.open(tmp_path / "bag").events() if isinstance(event.content, Truth)]
+    assert [list(truth.masks) for truth in found] == shown
+
+
+def test_the_rate_of_a_bag_is_that_of_its_camera(tmp_path):
+    assert recordings.open(write_bag(tmp_path / "bag")).rate == 10.0
+    assert recordings.open(write_bag(tmp_path / "short", count=1)).rate is None

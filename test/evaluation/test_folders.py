@@ -171,3 +171,14 @@ def test_a_training_video_of_sa_v_brings_its_masklets(tmp_path):
     (tmp_path / "sav_000001_manual.json").write_text("[]")
     with pytest.raises(RecordingError, match="masklet file"):
         list(recording)
+
+
+@pytest.mark.parametrize(("ids", "shown"), [((7, 255), [[], [7]]), ((255,), [[1], [1]])])
+def test_255_in_grey_label_images_means_the_same_in_all_of_a_sequence(tmp_path, ids, shown):
+    write_pictures(tmp_path / "JPEGImages" / "clip", count=2)
+    (tmp_path / "Annotations" / "clip").mkdir(parents=True)
+    for index, values in enumerate([(255,), ids]):  # at first every object is hidden
+        cv2.imwrite(str(tmp_path / "Annotations" / "clip" / f"{index:05d}.png"), labels_with(*values))
+    found = truths(recordings.open(tmp_path))
+    assert [list(truth.masks) for truth in found] == shown
+    assert [truth.ignore is not None for truth in found] == [7 in ids] * 2

@@ -112,3 +112,10 @@ def test_writing_the_same_twice_gives_the_same_bytes(tmp_path):
 def test_what_is_no_label_image_is_refused(shape, kind):
     with pytest.raises(RecordingError, match="label image"):
         encode_labels(np.zeros(shape, kind))
+
+
+def test_black_and_white_among_pictures_with_ids_is_an_object_nowhere():
+    cv2 = pytest.importorskip("cv2")
+    ignored = label_picture(ids=2) * 255
+    data = cv2.imencode(".png", ignored)[1].tobytes()
+    assert (decode_labels(data, among_ids=lambda: True) == ignored).all()
