@@ -1,14 +1,16 @@
 """Runs side by side: the command ``sam2_ros compare RUN RUN...``.
 
-The first run is what the others are compared with.  Objects are paired by sequence and id;
-what only one run has is left out and said.  The interval is a percentile bootstrap over the
-objects: it says how much of a difference could be luck in the choice of objects.
+The first run is what the others are compared with.  Objects are paired by id and sequence, whose
+path counts where a run has several of one name; what only one run has is left out and said.  The
+interval is a percentile bootstrap over the objects: it says how much of a difference could be luck
+in the choice of objects.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from sam2_ros.errors import InvalidInput
 from sam2_ros.evaluation.metrics import Difference, paired_difference
 from sam2_ros.evaluation.results import read_result
 
-Scores = dict[tuple[str, int], float]  # J&F in percent by sequence and object id
+Scores = dict[tuple[str, int], float]  # J&F in percent by sequence (name or path) and object id
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +40,16 @@ class Comparison:
     unshared: int
 
 
-def scores_of(result: Mapping[str, Any]) -> Scores:
-    """J&F of every object of a run that has one."""
-    return {(entry["name"], found["id"]): found["j_and_f"] for entry in result["sequences"]
-            for found in entry["objects"] if found["j_and_f"] is not None}
+def scores_of(result: Mapping[str, Any], by_path: Collection[str] = ()) -> Scores:
+    """J&F of every object of a run that has one; by_path: names of sequences that are known by their paths instead."""
+    return {(entry["path"] if entry["name"] in by_path else entry["name"], found["id"]): found["j_and_f"]
+            for entry in result["sequences"] for found in entry["objects"] if found["j_and_f"] is not None}
+
+
+def repeated(results: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Names that several sequences of one run carry."""
+    counts = [Counter(entry["name"] for entry in result["sequences"]) for result in results]
+    return {name for count in counts for name, number in count.items() if number > 1}
 
 
 def compare(first: Scores, others: Mapping[str, Scores]) -> list[Comparison]:
@@ -90,7 +98,8 @@ def main(arguments: Sequence[str]) -> int:
     if len(runs) < 2:
         raise InvalidInput("give two or more runs to compare")
     results = [(_unique(path, runs), read_result(path)) for path in runs]
-    (first_name, first), *others = [(name, scores_of(result)) for name, result in results]
+    by_path = repeated(result for _, result in results)
+    (first_name, first), *others = [(name, scores_of(result, by_path)) for name, result in results]
     comparisons = compare(first, dict(others))
     print(table(first_name, first, comparisons))
     for note in _differences_in_kind(results):

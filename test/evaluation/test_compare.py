@@ -55,3 +55,20 @@ def test_the_same_run_twice_differs_by_nothing(tmp_path, data_set, capsys):
     capsys.readouterr()
     compare.main([str(tmp_path / "runs" / "run")] * 2)
     assert "+0.0 to +0.0" in capsys.readouterr().out
+
+
+def test_sequences_of_one_name_are_paired_by_their_paths(tmp_path, capsys):
+    def write(name, scores):
+        sequences = [{"name": "trial", "path": f"/{day}/trial", "objects": [{"id": 1, "j_and_f": value}]}
+                     for day, value in scores.items()]
+        configuration = {"rules": {"name": "davis"}, "prompt": "mask", "on_clock": False}
+        (tmp_path / name).mkdir()
+        text = json.dumps({"sequences": sequences, "configuration": configuration})
+        (tmp_path / name / "result.json").write_text(text)
+        return str(tmp_path / name)
+
+    compare.main([write("old", {"monday": 50.0, "tuesday": 60.0}), write("new", {"tuesday": 64.0, "monday": 51.0}),
+                  write("part", {"tuesday": 58.0})])
+    out = " ".join(capsys.readouterr().out.split())
+    assert "| /monday/trial | 50.0 | +1.0 | – |" in out
+    assert "| /tuesday/trial | 60.0 | +4.0 | -2.0 |" in out
