@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +14,7 @@ import numpy as np
 from sam2_ros import checkpoint
 from sam2_ros.errors import InvalidInput, Sam2RosError
 from sam2_ros.evaluation import recordings
+from sam2_ros.evaluation.bags import Bag
 from sam2_ros.evaluation.events import Recording
 from sam2_ros.evaluation.gallery import Gallery, jpeg
 from sam2_ros.evaluation.metrics import DAVIS, EVERY_FRAME, SA_V, YOUTUBE_VOS, summary
@@ -22,7 +24,7 @@ from sam2_ros.evaluation.results import CurvePoint, SequenceResult, latencies, w
 from sam2_ros.evaluation.scoring import Row, Scorer
 from sam2_ros.evaluation.trackers import Choice
 from sam2_ros.tracker import Tracker
-from sam2_ros.types import MAX_MONO8_ID
+from sam2_ros.types import MAX_MONO8_ID, MAX_OBJECT_ID, label_image
 
 T = TypeVar("T")
 
@@ -104,7 +106,7 @@ class Outcome:
 
 
 def evaluate_one(job: Job, tick: Callable[[], object] = lambda: None) -> SequenceResult:
-    """Do one job and write its files; what the recording makes impossible becomes the result's error.
+    """Do one job and write its files; whatever goes wrong becomes the result's error.
 
     tick: called for every image of every pass.
     """
@@ -117,7 +119,15 @@ def evaluate_one(job: Job, tick: Callable[[], object] = lambda: None) -> Sequenc
             return _evaluate_images(job, recording, tick)
         return _evaluate(dataclasses.replace(job, protocol=protocol), recording, tick)
     except (Sam2RosError, OSError) as error:
-        return SequenceResult(job.path.stem, job.folder.name, str(job.path), error=str(error))
+        return failed(job, str(error))
+    except Exception as error:  # out of memory, a bug: the other recordings have a right to theirs
+        traceback.print_exc()
+        return failed(job, f"{type(error).__name__}: {error}")
+
+
+def failed(job: Job, sentence: str) -> SequenceResult:
+    """The result of a job that has none."""
+    return SequenceResult(job.path.stem, job.folder.name, str(job.path), error=sentence)
 
 
 def _evaluate(job: Job, recording: Recording, tick: Callable[[], object]) -> SequenceResult:
@@ -172,29 +182,27 @@ def _only_score(steps: Iterator[Step], outcome: Outcome) -> Gallery:
 
 def _keep(steps: Iterator[Step], outcome: Outcome, recording: Recording, job: Job) -> Gallery:
     """Score the steps, write their label images, and choose pictures for the report."""
-    gallery, labels = Gallery(), recordings.LabelWriter(job.folder / "labels")
+    gallery, labels, written = Gallery(), recordings.LabelWriter(job.folder / "labels"), []
     for step in steps:
         rows = outcome.add(step)
         known = [row.j for row in rows if not np.isnan(row.j)]
         gallery.offer(step, float(np.mean(known)) if known else float("nan"))
-        labels.write(label_picture(step, outcome.scorer.names), recording.stem(step.moment.index))
+        picture = label_image(step.tracks, step.moment.frame.size)
+        written.append(labels.write(picture, recording.stem(step.moment.index)))
+    # Which true object a track is may turn out long after its first image.
+    _renumber(written, outcome.scorer.values(), labels)
     return gallery
 
 
-def label_picture(step: Step, names: dict[str, int]) -> np.ndarray:
-    """(H, W) label image with the true ids; objects without one keep the tracker's, or the next that is free."""
-    values, taken = {}, set(names.values())
-    for track in step.tracks:
-        value = names.get(track.name) or track.id
-        while track.name not in names and value in taken:
-            value += 1
-        taken.add(value)
-        values[track.name] = value
-    wide = max(values.values(), default=0) > MAX_MONO8_ID
-    picture = np.zeros(step.moment.frame.size, np.uint16 if wide else np.uint8)
-    for track in step.tracks:
-        picture[track.mask] = values[track.name]
-    return picture
+def _renumber(paths: Iterable[Path], values: Mapping[int, int], writer: recordings.LabelWriter) -> None:
+    """Write label images of the tracker's ids once more with ``values`` in their place."""
+    if all(number == value for number, value in values.items()):
+        return
+    table = np.arange(MAX_OBJECT_ID + 1)
+    table[list(values)] = list(values.values())
+    kind = np.uint16 if max(values.values()) > MAX_MONO8_ID else np.uint8
+    for path in paths:
+        writer.write(table[recordings.read_labels(path)].astype(kind), path.stem)
 
 
 def _result(job: Job, recording: Recording, outcome: Outcome, curve: tuple[CurvePoint, ...]) -> SequenceResult:
@@ -206,7 +214,7 @@ def _result(job: Job, recording: Recording, outcome: Outcome, curve: tuple[Curve
         annotated=len({row.frame for row in outcome.scorer.rows if not np.isnan(row.j)}), objects=objects,
         summary=summary(objects) if objects else None, latency=latencies([job.folder / "timing.csv"]),
         prompted_frames=sum(bool(timing.prompted) for timing in timings),
-        clicks=sum(timing.clicks for timing in timings), curve=curve, names=dict(outcome.scorer.names),
+        clicks=sum(timing.clicks for timing in timings), curve=curve, names=outcome.scorer.names(),
         unprompted=tuple(outcome.scorer.unprompted()), refused=tuple(outcome.refused), lost=tuple(recording.lost))
 
 
@@ -220,10 +228,16 @@ def _evaluate_images(job: Job, recording: Recording, tick: Callable[[], object])
 
 def _settled(protocol: str, recording: Recording) -> str:
     """The protocol that "auto" means; InvalidInput when a recording cannot be evaluated by it."""
+    if isinstance(recording, Bag) and recording.unclear_truths:
+        raise InvalidInput(f"{recording.path} has several topics of ground truth that may be of "
+                           f"{recording.image_topic}: {', '.join(recording.unclear_truths)}; choose with --truth-topic")
     if protocol == "auto":
         protocol = "recorded" if recording.has_prompts else "mask"
     if protocol == "recorded" and not recording.has_prompts:
         raise InvalidInput(f"{recording.path} holds no prompts; choose how its objects are prompted")
+    if protocol != "recorded" and not recording.has_truth and recording.has_prompts:
+        raise InvalidInput(f"{recording.path} has no ground truth, which --prompt {protocol} needs; "
+                           "evaluate it with the prompts in it: --prompt recorded")
     if protocol != "recorded" and not recording.has_truth:
         raise InvalidInput(f"{recording.path} has neither prompts nor ground truth to make them from; record the "
                            "prompts, or follow it with: sam2_ros track")

@@ -23,7 +23,7 @@ import numpy as np
 
 from sam2_ros.errors import RecordingError
 from sam2_ros.evaluation import coco_rle, recordings
-from sam2_ros.evaluation.folders import PictureFolder
+from sam2_ros.evaluation.folders import PictureFolder, pictures_in
 from sam2_ros.evaluation.gallery import jpeg
 from sam2_ros.evaluation.labels import LabelWriter, read_labels
 from sam2_ros.evaluation.results import read_result
@@ -56,9 +56,10 @@ def masklets_of(run: Path) -> list[Masklets]:
     found = []
     for entry in result["sequences"]:
         folder = run / "sequences" / entry["folder"] / "labels"
-        labels = sorted(folder.glob("*.png")) if folder.is_dir() else []
+        labels = pictures_in(folder) if folder.is_dir() else []
         if labels:
-            names = {one["id"]: one["name"] for one in entry["objects"]}
+            names = {value: name for name, value in entry["names"].items()}
+            names |= {one["id"]: one["name"] for one in entry["objects"]}
             found.append(Masklets(entry["folder"], {**entry, "topics": topics}, labels, names))
     if not found:
         raise RecordingError(f"{run} holds no label images; evaluate with another --prompt than images")

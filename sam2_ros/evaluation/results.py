@@ -47,6 +47,7 @@ class SequenceResult:
     folder: name of its folder in the run; the same as its own unless several are called so.
     protocol: how its objects were prompted.
     frames: images in it; tracked: those that were not dropped; annotated: those with truth.
+    names: value in the label images of each prompted object.
     unprompted: true ids that nobody prompted.  lost, refused: sentences.  image_iou: mean IoU of
     single images by number of clicks.  error: why there is nothing else, or "".
     """

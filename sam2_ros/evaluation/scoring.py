@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -49,16 +50,17 @@ class Row:
 class Scorer:
     """Collects rows; ``objects`` turns them into arrays.
 
-    names: which true id an object of some name is; others are recognised by a name that is a
-    true id in digits, by what their prompt points at, or by the first mask that has truth.
+    A track is the true object that its name is the id of in digits, else the one that its prompt
+    points at, else the one under its first mask that has truth; of those that no other track is now.
     every_object: whether true objects count as missed where nobody has prompted them (a
     benchmark), or are left out there: before their first prompt, after their removal, or
     altogether (a recording in which only some things were of interest).
     """
 
-    names: dict[str, int] = field(default_factory=dict)
     every_object: bool = True
     rows: list[Row] = field(default_factory=list)
+    _names: dict[int, str] = field(default_factory=dict)  # of every track, by its id
+    _true: dict[int, int] = field(default_factory=dict)  # true ids by those of tracks, since a name may be given anew
     _seen: dict[int, int] = field(default_factory=dict)  # first image on which each true id was in the truth
     _truths: list[tuple[int, int, bool]] = field(default_factory=list)  # images with truth: frame, stamp, complete
     _recent: deque[Truth] = field(default_factory=lambda: deque(maxlen=LATE_PROMPTS))
@@ -90,6 +92,21 @@ class Scorer:
         prompted = {row.object for row in self.rows if row.state}
         return [number for number in sorted(self._seen) if number not in prompted]
 
+    def values(self) -> dict[int, int]:
+        """The value of every track in label images, by its id: the true id, else its own or the next that is free."""
+        values = dict(self._true)
+        taken = {*self._seen, *values.values()}
+        for number in self._names:
+            if number not in values:
+                values[number] = next(value for value in itertools.count(number) if value not in taken)
+                taken.add(values[number])
+        return values
+
+    def names(self) -> dict[str, int]:
+        """The value in label images by name; of several tracks of one name that of the last."""
+        values = self.values()
+        return {name: values[number] for number, name in self._names.items()}
+
     def _discover(self, truth: Truth, step: Step) -> None:
         """Note the ids of a truth; one that is new was absent from the images before (if those say all)."""
         for object_id in truth.masks:
@@ -101,29 +118,36 @@ class Scorer:
 
     def _recognise(self, step: Step) -> None:
         """Which true objects the prompts of a step point at."""
+        ids = {track.name: track.id for track in step.tracks}
         for given in step.given:
+            if given.name not in ids or given.name.isdigit():
+                continue
+            if given.prompt.replace:  # what was prompted before on this very image does not count
+                self._true.pop(ids[given.name], None)
             truth = next((truth for truth in self._recent if truth.stamp == given.stamp), None)
-            if given.name not in self.names and not given.name.isdigit() and truth is not None:
-                number = meant(given.prompt, self._free(truth))
-                self.names |= {given.name: number} if number else {}
+            if ids[given.name] not in self._true and truth is not None:
+                number = meant(given.prompt, self._free(truth, step.tracks))
+                self._true |= {ids[given.name]: number} if number else {}
 
-    def _free(self, truth: Truth) -> dict[int, np.ndarray]:
-        """The true objects that no name belongs to yet."""
-        return {number: mask for number, mask in truth.masks.items() if number not in self.names.values()}
+    def _free(self, truth: Truth, tracks: tuple[Track, ...]) -> dict[int, np.ndarray]:
+        """The true objects that none of ``tracks`` is."""
+        taken = {self._true.get(track.id) for track in tracks}
+        return {number: mask for number, mask in truth.masks.items() if number not in taken}
 
     def _identify(self, tracks: tuple[Track, ...], truth: Truth | None) -> dict[int, Track]:
         """Tracks by true id; those that are not known yet get a negative number of their own."""
         for track in tracks:
-            if track.name not in self.names and truth is not None:
-                number = self._true_id(track, truth)
+            self._names[track.id] = track.name
+            if track.id not in self._true and truth is not None:
+                number = self._true_id(track, truth, tracks)
                 if number:
-                    self.names[track.name] = number
-        return {self.names.get(track.name, -track.id): track for track in tracks}
+                    self._true[track.id] = number
+        return {self._true.get(track.id, -track.id): track for track in tracks}
 
-    def _true_id(self, track: Track, truth: Truth) -> int:
+    def _true_id(self, track: Track, truth: Truth, tracks: tuple[Track, ...]) -> int:
         if track.name.isdigit() and int(track.name) in self._seen:
             return int(track.name)
-        return match(track.mask, self._free(truth), SAME_OBJECT)
+        return match(track.mask, self._free(truth, tracks), SAME_OBJECT)
 
     def _row(self, step: Step, object_id: int, track: Track | None, mask: np.ndarray | None,
              truth: Truth | None) -> Row:

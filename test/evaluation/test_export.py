@@ -2,12 +2,13 @@ import json
 
 import numpy as np
 import pytest
-from evaluation.bags import labels, picture, write_bag
+from evaluation.bags import IMAGE, PROMPT, image_message, labels, picture, prompt_message, stamp, write_bag
 
 from sam2_ros.errors import RecordingError
 from sam2_ros.evaluation import export, recordings, run
 from sam2_ros.evaluation.events import Truth
 from sam2_ros.evaluation.export import FORMATS
+from sam2_ros.evaluation.recordings import BagWriter
 
 
 @pytest.fixture
@@ -81,3 +82,41 @@ def test_a_recording_that_is_gone_is_said(tmp_path, finished, data_set):
     data_set.rename(tmp_path / "moved")
     with pytest.raises(RecordingError, match="does not exist"):
         export.export(finished, "davis", tmp_path / "out")
+
+
+def recorded(tmp_path, annotated, count=6):
+    """A run over a bag in which the square, whose true id is 3, is annotated on some images only."""
+    with BagWriter(tmp_path / "bag", kept_free=0) as writer:
+        for index in range(count):
+            writer.write("/camera/image", IMAGE, stamp(index), image_message(picture(index), stamp(index)))
+            if index in annotated:
+                writer.write("/ground_truth", IMAGE, stamp(index) + 1, image_message(3 * labels(index), stamp(index)))
+        writer.write("/sam2_ros/prompt", PROMPT, stamp(0) + 2, prompt_message("square", (10, 20), stamp(0)))
+    run.main([str(tmp_path / "bag"), "--prompt", "recorded", "--model", "first-mask", "--out", str(tmp_path / "runs"),
+              "--name", "run"])
+    return tmp_path / "runs" / "run"
+
+
+def test_an_object_has_one_id_in_all_images_though_its_truth_begins_late(tmp_path):
+    export.export(recorded(tmp_path, annotated=[3, 4]), "davis", tmp_path / "out")
+    assert [list(truth.masks) for truth in truths(recordings.open(tmp_path / "out")).values()] == [[3]] * 6
+
+
+def test_objects_of_a_recording_without_truth_keep_their_names(tmp_path):
+    export.export(recorded(tmp_path, annotated=[]), "youtube-vos", tmp_path / "out")
+    meta = json.loads((tmp_path / "out" / "meta.json").read_text())
+    assert [one["category"] for one in meta["videos"]["bag"]["objects"].values()] == ["square"]
+
+
+def test_sa_v_has_six_masks_of_a_second_of_a_bag_too(tmp_path):
+    export.export(recorded(tmp_path, annotated=[0]), "sa-v", tmp_path / "out")
+    masks = tmp_path / "out" / "Annotations_6fps" / "bag" / "000"
+    assert [path.stem for path in sorted(masks.iterdir())] == ["00000", "00002", "00004"], "10 images a second"
+
+
+def test_label_images_are_in_the_order_of_their_numbers(tmp_path, finished):
+    folder = finished / "sequences" / "short" / "labels"
+    for index in range(5):
+        (folder / f"{index:05d}.png").rename(folder / f"{99_997 + index}.png")
+    (_, short) = export.masklets_of(finished)
+    assert [path.stem for path in short.labels] == ["99997", "99998", "99999", "100000", "100001"]

@@ -111,3 +111,38 @@ def test_a_prompt_beside_every_object_means_none():
     nowhere = Prompt("cup", points=np.array([(28, 1)]), labels=np.array([1]))
     assert meant(nowhere, {3: square(15)}) == 0
     assert meant(Prompt("cup", points=np.array([(18, 9)]), labels=np.array([0])), {3: square(15)}) == 0
+
+
+CUP, BOWL = {3: square(15)}, {4: square(1)}
+
+
+def test_a_name_that_is_prompted_anew_elsewhere_is_another_object():
+    given = [Given("cup", Prompt("cup", box=(15, 5, 22, 12), replace=True), 2)]
+    steps = [step(0, [track("cup", square(1))], CUP | BOWL),
+             step(1, [track("cup", square(15), 2)], CUP | BOWL, given=given),
+             step(2, [track("cup", square(15), 2)], CUP | BOWL)]
+    scorer, objects = scores(steps, every_object=False)
+    assert [(one.id, one.name) for one in objects] == [(3, "cup"), (4, "cup")]
+    assert objects[0].j[1:].tolist() == [1.0, 1.0], "the cup, once it was meant"
+    assert objects[1].j[0] == 1.0 and np.isnan(objects[1].j[1:]).all(), "the bowl, until then"
+    assert scorer.values() == {1: 4, 2: 3}
+
+
+def test_a_click_that_is_taken_back_on_its_own_image_does_not_count():
+    given = [Given("cup", Prompt("cup", box=(1, 5, 8, 12)), 1),
+             Given("cup", Prompt("cup", box=(15, 5, 22, 12), replace=True), 1)]
+    _, objects = scores([step(0, [track("cup", square(15), 2)], CUP | BOWL, given=given)], every_object=False)
+    assert [one.id for one in objects] == [3]
+
+
+def test_an_object_that_was_removed_may_be_prompted_under_another_name():
+    steps = [step(0, [track("object_1", square(15))], CUP), step(1, [], CUP),
+             step(2, [track("object_2", square(15), 2)], CUP)]
+    scorer, (one,) = scores(steps, every_object=False)
+    assert one.id == 3 and np.array_equal(one.j, [1.0, np.nan, 1.0], equal_nan=True)
+    assert scorer.values() == {1: 3, 2: 3}
+
+
+def test_a_track_that_is_no_true_object_gets_a_value_of_its_own():
+    scorer, _ = scores([step(0, [track("cup", square(15)), track("wall", EMPTY, 3)], CUP | BOWL)])
+    assert scorer.names() == {"cup": 3, "wall": 5}
