@@ -88,8 +88,9 @@ def _row(name: str, entry: Mapping[str, Any], total: Mapping[str, Any] | None) -
 def _all_plots(result: Mapping[str, Any], run: Path) -> str:
     if not plots.AVAILABLE:
         return '<p class="note">Plots need matplotlib: pip install "sam2_ros[evaluate]"</p>'
-    points = {entry["name"]: [(point["frames"], 100 * point["j_and_f"]) for point in entry["curve"]]
-              for entry in result["sequences"] if len(entry["curve"]) > 1}
+    points = {entry["folder"]: [(point["frames"], 100 * point["j_and_f"]) for point in entry["curve"]
+                                if point["j_and_f"] is not None] for entry in result["sequences"]}
+    points = {name: line for name, line in points.items() if len(line) > 1}
     if len(points) > 8:  # a line for each would be a tangle
         points = {"mean of the sequences": _mean_line(list(points.values()))}
     timings = [run / "sequences" / entry["folder"] / "timing.csv" for entry in result["sequences"]]
@@ -98,7 +99,10 @@ def _all_plots(result: Mapping[str, Any], run: Path) -> str:
 
 
 def _mean_line(lines: Sequence[Sequence[tuple[int, float]]]) -> list[tuple[int, float]]:
-    return [(column[0][0], sum(value for _, value in column) / len(column)) for column in zip(*lines)]
+    values: dict[int, list[float]] = {}
+    for frames, value in (point for line in lines for point in line):
+        values.setdefault(frames, []).append(value)
+    return [(frames, sum(column) / len(column)) for frames, column in sorted(values.items())]
 
 
 def _sequence(entry: Mapping[str, Any], folder: Path) -> str:

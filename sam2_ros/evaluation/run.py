@@ -13,23 +13,26 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import multiprocessing
 import os
+import queue
 import sys
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from tqdm import tqdm
 
-from sam2_ros.errors import InvalidInput, MissingDependency, RecordingError
+from sam2_ros.errors import InvalidInput, MissingDependency, RecordingError, Sam2RosError
 from sam2_ros.evaluation import recordings
-from sam2_ros.evaluation.evaluate import PROTOCOLS, RULES, Job, evaluate_one
+from sam2_ros.evaluation.evaluate import PROTOCOLS, RULES, Job, evaluate_one, failed
 from sam2_ros.evaluation.metrics import Summary, summary
 from sam2_ros.evaluation.report import write_report
 from sam2_ros.evaluation.results import SequenceResult, headline, latencies, new_run, write_result
-from sam2_ros.evaluation.trackers import PAPER, Choice, positive, setting
+from sam2_ros.evaluation.trackers import OF_RULES, PAPER, Choice, positive, setting
 
 ENGINES = ("processes", "ray")
 
@@ -40,64 +43,119 @@ def evaluate(paths: Sequence[Path], template: Job, run: Path, *, jobs: int = 1, 
 
     run: an existing folder.  sequences: names of those that are wanted, all when empty.
     Raises RecordingError when there is nothing to evaluate; what goes wrong with one recording
-    is in its result.
+    is in its result.  When the run is interrupted, what was done until then is written.
     """
     work = work_list(paths, template, run, sequences)
     started = time.monotonic()
-    results = do(work, jobs, engine)
-    facts = {
+    results: list[SequenceResult] = []
+    try:
+        for result in do(work, jobs, engine):
+            results.append(result)
+    finally:
+        if results:
+            results += [failed(job, "the run ended before it was done") for job in work[len(results):]]
+            facts = _facts(results, work) | {
+                "model": template.choice.identity(), "configuration": configuration(template, jobs, engine),
+                "seconds": round(time.monotonic() - started, 1)}
+            write_result(run, results, total(results), facts)
+            write_report(run)
+    return results
+
+
+def _facts(results: Sequence[SequenceResult], work: Sequence[Job]) -> dict:
+    """Totals of all sequences."""
+    return {
         "latency": latencies(job.folder / "timing.csv" for job in work),
         "objects": sum(len(result.objects) for result in results),
         "frames": sum(result.frames for result in results), "tracked": sum(result.tracked for result in results),
         "clicks": sum(result.clicks for result in results),
         "prompted_frames": sum(result.prompted_frames for result in results),
-        "failed": [result.name for result in results if result.error],
-        "model": template.choice.identity(), "configuration": configuration(template, jobs, engine),
-        "seconds": round(time.monotonic() - started, 1)}
-    write_result(run, results, total(results), facts)
-    write_report(run)
-    return results
+        "failed": [result.name for result in results if result.error]}
 
 
 def work_list(paths: Sequence[Path], template: Job, run: Path, sequences: Sequence[str] = ()) -> list[Job]:
-    """One job for each wanted recording, each with a folder of its own.  Raises RecordingError."""
-    found = [recording for path in paths for recording in recordings.find(path, **dict(template.topics))]
-    missing = set(sequences) - {recording.name for recording in found}
-    if missing:
-        raise RecordingError(f"no sequence is called {', '.join(sorted(missing))}; "
-                             f"there are: {', '.join(recording.name for recording in found)}")
-    run = run.resolve()  # a job may be done from another folder
-    work, taken = [], set()
-    for recording in found:
-        if sequences and recording.name not in sequences:
+    """One job for each wanted recording, each with a folder of its own.
+
+    What cannot be read has a job as well, which will say so, as long as there is anything else.
+    Raises RecordingError.
+    """
+    wanted, names, unreadable = [], [], []
+    # Not resolved, although a job may be done from another folder: folders know one another by the names on the way.
+    for path in map(Path.absolute, paths):
+        try:
+            found = [(one.name, one.path) for one in recordings.find(path, **dict(template.topics))]
+        except (Sam2RosError, OSError) as error:
+            unreadable.append(str(error))
+            wanted.append((path.stem, path))
             continue
-        name, number = recording.name, 1
-        while name in taken:
+        names += [name for name, _ in found]
+        wanted += [(name, place) for name, place in found if not sequences or name in sequences]
+    if not names:
+        raise RecordingError("; ".join(unreadable))
+    missing = set(sequences) - set(names)
+    if missing:
+        raise RecordingError(f"no sequence is called {', '.join(sorted(missing))}; there are: {', '.join(names)}")
+    work, taken = [], set()
+    for name, place in wanted:
+        folder, number = name, 1
+        while folder in taken:
             number += 1
-            name = f"{recording.name}-{number}"
-        taken.add(name)
-        path = recording.path.resolve()
-        work.append(dataclasses.replace(template, path=path, folder=run / "sequences" / name))
+            folder = f"{name}-{number}"
+        taken.add(folder)
+        work.append(dataclasses.replace(template, path=place, folder=run.resolve() / "sequences" / folder))
     return work
 
 
-def do(work: Sequence[Job], jobs: int = 1, engine: str = "processes") -> list[SequenceResult]:
+def do(work: Sequence[Job], jobs: int = 1, engine: str = "processes") -> Iterator[SequenceResult]:
     """The results of all jobs in their order.  Raises MissingDependency for an engine that is not installed."""
-    if engine == "ray":
-        return _do_on_ray(work)
     quiet = not sys.stderr.isatty()
-    if jobs == 1 or len(work) == 1:
-        frames = [job.open().frames for job in work]
-        total_ = sum(count * job.passes for count, job in zip(frames, work)) if all(frames) else None
-        with tqdm(total=total_, unit="image", disable=quiet) as bar:
-            return [evaluate_one(job, bar.update) for job in work]
-    # A fresh interpreter for each process: a fork would copy the threads of torch and OpenCV half.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(work)), context) as pool:
-        return list(tqdm(pool.map(evaluate_one, work), total=len(work), unit="recording", disable=quiet))
+    if engine == "ray":
+        yield from _do_on_ray(work)
+    elif jobs == 1 or len(work) == 1:
+        frames = [_length(job) for job in work]
+        with tqdm(total=None if None in frames else sum(frames), unit="image", disable=quiet) as bar:
+            yield from (evaluate_one(job, bar.update) for job in work)
+    else:
+        found = _do_in_processes(work, min(jobs, len(work)))
+        yield from tqdm(found, total=len(work), unit="recording", disable=quiet)
 
 
-def _do_on_ray(work: Sequence[Job]) -> list[SequenceResult]:
+def _length(job: Job) -> int | None:
+    """How many images a job goes through; None when that is unknown before."""
+    try:
+        frames = job.open().frames
+    except (Sam2RosError, OSError):  # its result will say so
+        return 0
+    return None if frames is None else frames * job.passes
+
+
+def _do_in_processes(work: Sequence[Job], count: int) -> Iterator[SequenceResult]:
+    """``count`` processes with one job each at a time; one that dies takes no other job with it and is replaced."""
+    # A fresh interpreter for each: a fork would copy the threads of torch and OpenCV half.
+    start = functools.partial(ProcessPoolExecutor, 1, multiprocessing.get_context("spawn"))
+    free: queue.SimpleQueue[ProcessPoolExecutor] = queue.SimpleQueue()
+    for _ in range(count):
+        free.put(start())
+
+    def do_one(job: Job) -> SequenceResult:
+        process = free.get()
+        try:
+            return process.submit(evaluate_one, job).result()
+        except BrokenProcessPool:
+            process = start()
+            return failed(job, "its process was killed, perhaps because the memory was full; try fewer --jobs")
+        finally:
+            free.put(process)
+
+    try:
+        with ThreadPoolExecutor(count) as threads:
+            yield from threads.map(do_one, work)
+    finally:
+        while not free.empty():
+            free.get().shutdown()
+
+
+def _do_on_ray(work: Sequence[Job]) -> Iterator[SequenceResult]:
     """The same on a running Ray cluster whose machines see the same files, else on this machine."""
     try:
         import ray
@@ -106,7 +164,13 @@ def _do_on_ray(work: Sequence[Job]) -> list[SequenceResult]:
     if not ray.is_initialized():
         ray.init(address=os.environ.get("RAY_ADDRESS"), log_to_driver=False)
     remote: Callable = ray.remote(evaluate_one).options(num_cpus=work[0].threads)
-    return ray.get([remote.remote(job) for job in work])
+    promises = [remote.remote(job) for job in work]
+    for job, promise in zip(work, promises):
+        try:
+            found = ray.get([promise])[0]
+        except Exception as error:  # ray has many names for a machine that is gone
+            found = failed(job, f"{type(error).__name__}: {error}")
+        yield found
 
 
 def total(results: Sequence[SequenceResult]) -> Summary | None:
@@ -159,7 +223,7 @@ def _say(results: Sequence[SequenceResult], run: Path) -> None:
 
 def template_from(parsed: argparse.Namespace) -> Job:
     """The job that the options describe, still without a recording.  Raises InvalidInput."""
-    settings = (PAPER if parsed.paper else {}) | dict(setting(text) for text in parsed.set)
+    settings = (PAPER if parsed.paper else {}) | OF_RULES.get(parsed.rules, {}) | dict(map(setting, parsed.set))
     threads = parsed.threads or (os.cpu_count() or 1 if parsed.on_clock else 1)
     if parsed.on_clock and parsed.jobs > 1:
         raise InvalidInput("--on-clock measures how fast this machine is; use it with one job at a time")
@@ -191,11 +255,11 @@ def parser() -> argparse.ArgumentParser:
     add("--clicks", type=positive, default=3, metavar="N", help="on each frame of an interactive protocol (%(default)s)")
     add("--budgets", type=_numbers, default=(8,), metavar="N,N", help="frames that may be clicked on; a run for each")
     add("--on-clock", action="store_true", help="drop the frames that this machine is too slow for")
-    add("--rules", choices=RULES, default="davis", help="which frames count (%(default)s)")
+    add("--rules", choices=RULES, default="davis", help="which frames count; in sa-v masks may overlap (%(default)s)")
     add("--model", default="embedded", help="a known name, a path, opencv or first-mask (%(default)s)")
     add("--device", default="auto", help="cpu, cuda, ...; auto = a GPU if there is one")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the tracker; repeatable")
-    add("--paper", action="store_true", help="the settings of published numbers: no post-processing")
+    add("--paper", action="store_true", help="settings of published numbers: no post-processing, no forgetting")
     add("--sequences", type=lambda text: text.split(","), default=[], metavar="A,B", help="only these of a data set")
     add("--every", type=positive, default=1, metavar="N", help="--prompt images: take every N-th image (%(default)s)")
     add("--image-topic", default="", metavar="TOPIC", help="the camera's topic in a bag")

@@ -16,7 +16,10 @@ from sam2_ros.tracker import Tracker, TrackerSettings
 #: Names that are no checkpoint but something to compare with.
 BASELINES = {"opencv": opencv_baseline.OpenCVTracker, "first-mask": opencv_baseline.FirstMask}
 #: The published numbers of SAM 2 are without what a live tracker adds, and with every prompted frame.
-PAPER = {"max_prompted_frames": 0, "stability_fallback": False, "binarize_prompted_masks": False, "hole_area": 0}
+PAPER = {"max_prompted_frames": 0, "stability_fallback": False, "binarize_prompted_masks": False, "hole_area": 0,
+         "forget_around_corrections": False}
+#: SA-V keeps a mask for each object, and they may overlap; the other data sets keep one label for each pixel.
+OF_RULES = {"sa-v": {"non_overlapping": False}}
 
 
 @dataclass(frozen=True, slots=True)

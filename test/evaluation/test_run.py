@@ -1,16 +1,21 @@
 import csv
 import json
 import re
+import shutil
 import sys
 import types
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluation.bags import PROMPT, labels, prompt_message, stamp, write_bag
+from evaluation.bags import IMAGE, PROMPT, image_message, labels, picture, prompt_message, stamp, write_bag
 
 from sam2_ros.errors import InvalidInput, MissingDependency, RecordingError
-from sam2_ros.evaluation import recordings, report, run
+from sam2_ros.evaluation import opencv_baseline, recordings, report, run, trackers
+from sam2_ros.evaluation.evaluate import evaluate_one
+from sam2_ros.evaluation.events import stamp_of
 from sam2_ros.evaluation.labels import read_labels
 from sam2_ros.evaluation.metrics import boundary_accuracy, region_similarity
 from sam2_ros.evaluation.recordings import BagWriter
@@ -131,6 +136,120 @@ def test_a_recording_that_cannot_be_evaluated_does_not_stop_the_others(tmp_path,
     assert "neither prompts nor ground truth" in result["sequences"][0]["error"]
     assert result["sequences"][1]["j_and_f"] is not None
     assert "neither prompts nor ground truth" in (folder / "report.html").read_text()
+
+
+def test_a_recording_that_cannot_be_read_does_not_stop_the_others(tmp_path, data_set):
+    (tmp_path / "broken.mcap").write_bytes(b"no bag")
+    result, _, code = evaluate(tmp_path, tmp_path / "broken.mcap", data_set, "--model", "first-mask")
+    assert code == 1 and result["failed"] == ["broken"]
+    assert "broken.mcap" in result["sequences"][0]["error"]
+    assert [entry["j_and_f"] is None for entry in result["sequences"]] == [True, False, False]
+    with pytest.raises(RecordingError, match="broken.mcap"):
+        evaluate(tmp_path, tmp_path / "broken.mcap", "--model", "first-mask")
+
+
+@pytest.fixture
+def out_of_memory(monkeypatch):
+    """A tracker that ends as torch does on a GPU that is full, on the third image of a sequence of nine."""
+    class Greedy(opencv_baseline.FirstMask):
+        def track(self, frame):
+            if frame.stamp == stamp_of(6, 24.0):
+                raise RuntimeError("CUDA out of memory")
+            return super().track(frame)
+
+    monkeypatch.setitem(trackers.BASELINES, "first-mask", Greedy)
+
+
+def test_an_error_that_nobody_foresaw_is_the_result_of_its_recording(tmp_path, data_set, out_of_memory):
+    result, _, code = evaluate(tmp_path, data_set, "--model", "first-mask")
+    assert code == 1 and result["failed"] == ["long"]
+    assert result["sequences"][0]["error"] == "RuntimeError: CUDA out of memory"
+    assert result["sequences"][1]["j_and_f"] is not None
+
+
+def test_a_process_that_dies_takes_no_other_recording_with_it(tmp_path, data_set, monkeypatch):
+    class Mortal:
+        """A process that is killed when it evaluates the long sequence, and can do nothing then."""
+
+        def __init__(self, *_):
+            self.dead = False
+
+        def submit(self, function, job):
+            future = Future()
+            self.dead = self.dead or job.path.name == "long"
+            future.set_exception(BrokenProcessPool()) if self.dead else future.set_result(function(job))
+            return future
+
+        def shutdown(self):
+            pass
+
+    monkeypatch.setattr(run, "ProcessPoolExecutor", Mortal)
+    copies = [shutil.copytree(data_set, tmp_path / name) for name in ("a", "b")]
+    result, _, _ = evaluate(tmp_path, data_set, *copies, "--model", "first-mask", "--jobs", 2)
+    assert [entry["j_and_f"] is None for entry in result["sequences"]] == [True, False] * 3
+    assert "memory" in result["sequences"][0]["error"]
+
+
+def test_what_was_done_before_a_run_was_interrupted_is_kept(tmp_path, data_set, monkeypatch):
+    def evaluate_until_stopped(job, tick):
+        if job.path.name == "short":
+            raise KeyboardInterrupt
+        return evaluate_one(job, tick)
+
+    monkeypatch.setattr(run, "evaluate_one", evaluate_until_stopped)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(tmp_path, data_set, "--model", "first-mask")
+    result = json.loads((tmp_path / "runs" / "run" / "result.json").read_text())
+    assert result["failed"] == ["short"] and result["sequences"][0]["j_and_f"] is not None
+
+
+def test_pictures_may_lie_elsewhere_behind_a_link(tmp_path, data_set):
+    (data_set / "JPEGImages").rename(tmp_path / "frames")
+    (data_set / "JPEGImages").symlink_to(tmp_path / "frames")
+    result, _, code = evaluate(tmp_path, data_set, "--model", "first-mask")
+    assert code == 0 and result["objects"] == 2
+
+
+def test_a_click_for_a_bag_with_prompts_only_is_refused_with_what_to_do(tmp_path):
+    bag = write_bag(tmp_path / "bag", truth=False)
+    result, _, _ = evaluate(tmp_path, bag, "--model", "first-mask", "--prompt", "1-click")
+    assert "has no ground truth, which --prompt 1-click needs" in result["sequences"][0]["error"]
+    assert "--prompt recorded" in result["sequences"][0]["error"]
+
+
+def test_several_truths_that_may_be_meant_are_named_with_the_option_to_choose(tmp_path):
+    with BagWriter(tmp_path / "bag", kept_free=0) as writer:
+        for topic in ("/camera/image", "/sim/a/truth", "/sim/b/truth"):
+            writer.write(topic, IMAGE, 1, image_message(picture(0), 1))
+    result, _, _ = evaluate(tmp_path, tmp_path / "bag", "--model", "first-mask")
+    assert "/sim/a/truth, /sim/b/truth; choose with --truth-topic" in result["sequences"][0]["error"]
+
+
+def test_a_curve_of_a_sequence_that_is_too_short_for_scores_is_left_out(tmp_path, data_set):
+    result, folder, _ = evaluate(tmp_path, data_set, "--model", "first-mask", "--sequences", "short")
+    points = [{"frames": frames, "j_and_f": None, "prompted_frames": 1, "clicks": 1} for frames in (1, 2)]
+    result["sequences"][0]["curve"] = points
+    (folder / "result.json").write_text(json.dumps(result))
+    assert "clicks against J&amp;F" not in report.page(folder)
+    points[0]["j_and_f"], points[1]["j_and_f"] = 0.5, 0.6
+    (folder / "result.json").write_text(json.dumps(result))
+    assert ("clicks against J&amp;F" in report.page(folder)) == report.plots.AVAILABLE
+
+
+def test_the_mean_curve_of_many_sequences_is_taken_at_equal_numbers_of_frames():
+    assert report._mean_line([[(1, 50.0), (2, 60.0)], [(2, 80.0), (3, 90.0)]]) == [(1, 50.0), (2, 70.0), (3, 90.0)]
+
+
+def test_published_numbers_are_made_with_the_published_settings():
+    def settings(*options):
+        return run.template_from(run.parser().parse_args(["data", *options])).choice.all_settings()
+
+    paper = settings("--paper")
+    assert [paper[name] for name in ("max_prompted_frames", "forget_around_corrections", "non_overlapping")] == [
+        0, False, True]
+    assert not settings("--paper", "--rules", "sa-v")["non_overlapping"]
+    assert settings("--rules", "sa-v")["forget_around_corrections"]
+    assert settings("--rules", "sa-v", "--set", "non_overlapping=true")["non_overlapping"]
 
 
 def test_the_clock_drops_frames_and_counts_them(tmp_path, weights):
