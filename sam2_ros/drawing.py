@@ -36,7 +36,9 @@ def overlay(image: np.ndarray, tracks: Iterable[Track], unit: float = 0.0) -> np
         box = track.box
         if box is None:
             unseen += 1
-            _write(picture, f"{track.name}: {track.state.name.lower()}", (4 * unit, 18 * unit * unseen), paint, unit)
+            # The state waits for a clear score before it changes.
+            word = "not seen" if track.state == State.VISIBLE else track.state.name.lower()
+            _write(picture, f"{track.name}: {word}", (4 * unit, 18 * unit * unseen), paint, unit)
             continue
         _tint(picture, track.mask, box, paint, unit)
         label = track.name if track.state == State.VISIBLE else f"{track.name}: {track.state.name.lower()}"

@@ -29,6 +29,14 @@ def test_an_object_out_of_sight_is_named_in_the_corner():
     assert overlay(image, [track(np.zeros((60, 80), bool), State.OCCLUDED)])[:20].any()
 
 
+def test_an_object_without_a_mask_is_not_called_visible(monkeypatch):
+    words = []
+    monkeypatch.setattr("sam2_ros.drawing._write", lambda picture, text, *_: words.append(text))
+    nothing = np.zeros((60, 80), bool)
+    overlay(np.zeros((60, 80, 3), np.uint8), [track(nothing), track(nothing, State.LOST)])
+    assert words == ["cup: not seen", "cup: lost"]
+
+
 def test_neighbouring_ids_have_clearly_different_colours():
     colours = np.array([colour(number) for number in range(1, 9)], float)
     distances = np.linalg.norm(colours[:, None] - colours[None], axis=2)
