@@ -96,7 +96,7 @@ def load(name_or_path: str | Path = "embedded", device: torch.device | str = "cp
     Raises CheckpointError when the file is missing and cannot be downloaded, is damaged, or
     holds something else than SAM 2, and InvalidInput for a device that is not here.
     """
-    device = _available(device)
+    device = available(device)
     path = _locate(name_or_path)
     tensors, metadata = _read(path)
     size = _recognise(tensors, metadata, path)
@@ -119,8 +119,8 @@ def use_threads(count: int) -> None:
         torch.set_num_threads(count)
 
 
-def _available(device: torch.device | str) -> torch.device:
-    """The device of that name, proven by putting something on it."""
+def available(device: torch.device | str) -> torch.device:
+    """The device of that name ("auto" = a GPU if there is one), proven by putting something on it; else InvalidInput."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -53,8 +53,8 @@ _LAYOUTS |= {  # other names of the same; an OpenCV type says nothing of colours
     "16UC1": _LAYOUTS["mono16"], "16UC3": _LAYOUTS["bgr16"], "16UC4": _LAYOUTS["bgra16"],
     "uyvy": _LAYOUTS["yuv422"], "yuyv": _LAYOUTS["yuv422_yuy2"],
 }
-#: Planar: a full-size plane of brightness above a half-size one of colour pairs.
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+#: Planar: a full-size plane of brightness above a half-size one of colour pairs.
 _PLANAR = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21}
 #: Every encoding of sensor_msgs/Image that can be read.
 ENCODINGS = (*_LAYOUTS, *_PLANAR)

@@ -257,9 +257,8 @@ class BagWriter:
                 message = bytes(self._types.serialize_cdr(_built(self._types, kind, message), kind))
             self._write(topic, kind, time, message, self._types, latched)
 
-    def copy(self, event: Event) -> None:
-        """Write an event of another bag as it lies there, with the definition of its type."""
-        stored = event.stored
+    def copy(self, stored: StoredMessage) -> None:
+        """Write a message of another bag as it lies there, with the definition of its type."""
         with self._lock:
             self._write(stored.topic, stored.type, stored.time, stored.raw, stored.types(), stored.latched)
 

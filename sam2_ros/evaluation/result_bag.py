@@ -26,7 +26,6 @@ from tqdm import tqdm
 from sam2_ros import checkpoint
 from sam2_ros.evaluation import recordings
 from sam2_ros.evaluation.bags import IMAGE, OBJECTS, Bag, Source
-from sam2_ros.evaluation.events import Event
 from sam2_ros.evaluation.recordings import BagWriter, LabelWriter, Recording
 from sam2_ros.evaluation.replay import Step, prefetched, replay
 from sam2_ros.evaluation.trackers import Choice, positive, setting
@@ -99,7 +98,7 @@ class _Original:
     def copy(self, until: float) -> None:
         """Copy what was recorded up to this time, nanoseconds."""
         while self._next is not None and self._next.time <= until:
-            self._writer.copy(Event(self._next.time, self._next.topic, None, self._next))
+            self._writer.copy(self._next)
             self._next = next(self._messages, None)
 
 

@@ -18,11 +18,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 
 from sam2_ros.ros.parameters import Parameters
-
-try:
-    from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
-except ImportError:  # ROS 2 Humble
-    from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
+from sam2_ros.ros.topics import subscribe
 
 #: The callback only hands images on; a short queue spans the moments when it is not scheduled.
 DEPTH = 5
@@ -100,13 +96,9 @@ class Camera:
         name = f"qos_overrides.{self.topics[transport]}.subscription.reliability"
         if not self._node.has_parameter(name):
             kinds.append(QoSPolicyKind.RELIABILITY)
-        options = {"callback_group": self._group, "qos_overriding_options": QoSOverridingOptions(kinds)}
-        arguments = (_TYPES[transport], self.topics[transport], self._receive, qos)
-        try:
-            events = SubscriptionEventCallbacks(message_lost=self._count_lost)
-            return self._node.create_subscription(*arguments, event_callbacks=events, **options)
-        except UnsupportedEventTypeError:  # this middleware does not count
-            return self._node.create_subscription(*arguments, **options)
+        return subscribe(self._node, _TYPES[transport], self.topics[transport], self._receive, qos,
+                         on_lost=self._count_lost, callback_group=self._group,
+                         qos_overriding_options=QoSOverridingOptions(kinds))
 
     def _receive(self, message: Any) -> None:
         self.received += 1
@@ -114,5 +106,5 @@ class Camera:
         self.frame_id = message.header.frame_id
         self._on_image(message)
 
-    def _count_lost(self, event: Any) -> None:
-        self.lost += event.total_count_change
+    def _count_lost(self, count: int) -> None:
+        self.lost += count

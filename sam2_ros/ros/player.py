@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
 
 from sam2_ros.large_images import make_room
+from sam2_ros.ros.topics import message_class
 
 #: /clock is published at least this often while nothing else is, seconds.
 TICK = 0.02
@@ -58,10 +58,8 @@ class Player:
         topics: name, type, and whether who subscribes later gets the last messages too.
         """
         for topic, kind, latched in topics:
-            package, _, name = kind.partition("/msg/")
-            try:
-                message_type = getattr(importlib.import_module(f"{package}.msg"), name)
-            except (ImportError, AttributeError):
+            message_type = message_class(kind)
+            if message_type is None:
                 self.unreadable.add(topic)
                 self.node.get_logger().warning(f"{topic} is not played: its type {kind} is not installed here")
                 continue

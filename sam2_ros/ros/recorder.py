@@ -7,7 +7,6 @@ says that it has lost, is counted by topic.
 
 from __future__ import annotations
 
-import importlib
 import queue
 import threading
 import time
@@ -24,11 +23,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 
 from sam2_ros.errors import Sam2RosError
+from sam2_ros.ros.topics import message_class, subscribe
 
-try:
-    from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
-except ImportError:  # ROS 2 Humble
-    from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
 try:
     from rclpy.parameter import parameter_value_to_python
     from rclpy.parameter_client import AsyncParameterClient
@@ -127,10 +123,8 @@ class Recorder:
                 and not topic.endswith("/masks/compressed")}
 
     def _subscribe(self, topic: str, kind: str, offer: Offer) -> None:
-        package, _, name = kind.partition("/msg/")
-        try:
-            message_type = getattr(importlib.import_module(f"{package}.msg"), name)
-        except (ImportError, AttributeError):
+        message_type = message_class(kind)
+        if message_type is None:
             self.unreadable[topic] = kind
             self._node.get_logger().warning(f"{topic} is not recorded: its type {kind} is not installed here")
             return
@@ -151,16 +145,12 @@ class Recorder:
         def untimed(message: bytes) -> None:
             self._put(topic, kind, self._now(), message)
 
-        def missed(info: Any) -> None:
+        def missed(count: int) -> None:
             with self._lock:
-                self.lost[topic] += info.total_count_change
+                self.lost[topic] += count
 
-        arguments = (message_type, topic, timed if TELLS_ARRIVAL else untimed, quality)
-        try:
-            events = SubscriptionEventCallbacks(message_lost=missed)
-            self._subscriptions[topic] = self._node.create_subscription(*arguments, raw=True, event_callbacks=events)
-        except UnsupportedEventTypeError:  # this middleware does not count
-            self._subscriptions[topic] = self._node.create_subscription(*arguments, raw=True)
+        self._subscriptions[topic] = subscribe(
+            self._node, message_type, topic, timed if TELLS_ARRIVAL else untimed, quality, raw=True, on_lost=missed)
 
     def _offer(self, topic: str) -> Offer | None:
         """What every publisher of the topic can serve; None while there is none."""

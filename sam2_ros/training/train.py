@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam2_ros import checkpoint
-from sam2_ros.errors import CheckpointError, InvalidInput
+from sam2_ros.errors import CheckpointError
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import SIZES, Size
 from sam2_ros.training.clips import Clip, ClipSource, ClipStock
@@ -47,7 +47,7 @@ class Training:
     """The state of one run: weights, their average, the optimiser, and the next step."""
 
     def __init__(self, settings: TrainSettings) -> None:
-        self.device = _device(settings.device)
+        self.device = checkpoint.available(settings.device)
         torch.manual_seed(settings.seed)
         self.model = _fresh(settings).to(self.device)
         self.settings = settings = settings.of_side(self.model.size.image_size)
@@ -250,16 +250,6 @@ def _groups(model: nn.Module, decay: float, encoder_apart: bool) -> list[dict[st
         (matrices if value.ndim > 1 and "embed" not in name else others).append(value)
     return [{"params": values, "weight_decay": weight} for part in parts[:1 + encoder_apart]
             for values, weight in zip(part, (decay, 0.0))]
-
-
-def _device(name: str) -> torch.device:
-    """The device of that name, proven by putting something on it; InvalidInput for one that is not here."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        return torch.zeros(1, device=name).device
-    except (RuntimeError, AssertionError) as error:  # torch answers a missing CUDA with an assertion
-        raise InvalidInput(f"device {name!r} cannot be used: {str(error).splitlines()[0]}; use auto or cpu") from error
 
 
 def _state_in(folder: Path) -> Path:

@@ -332,7 +332,7 @@ def test_latched_topics_are_known_and_copied_as_such(tmp_path, storage, damaged)
     assert source.latched == {"/tf_static"}
     with BagWriter(tmp_path / "copy", kept_free=0) as writer:
         for event in recordings.open(bag, more_topics=("*",)).events():
-            writer.copy(event)
+            writer.copy(event.stored)
     with Reader(tmp_path / "copy") as reader:
         kinds = {found.topic: found.ext.offered_qos_profiles[0].durability for found in reader.connections}
     assert kinds == {"/image": QosDurability.VOLATILE, "/tf_static": QosDurability.TRANSIENT_LOCAL}
@@ -358,7 +358,7 @@ def test_events_are_copied_as_they_are(tmp_path):
     bag = write_bag(tmp_path / "bag")
     with BagWriter(tmp_path / "copy", kept_free=0) as writer:
         for event in recordings.open(bag).events():
-            writer.copy(event)
+            writer.copy(event.stored)
     with Reader(bag) as before, Reader(tmp_path / "copy") as after:
         def content(reader):
             return [(connection.topic, connection.msgtype, connection.msgdef, time, raw)

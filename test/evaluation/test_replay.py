@@ -225,7 +225,7 @@ def test_a_correction_in_a_bag_is_replayed(tmp_path):
     bag = write_bag(tmp_path / "bag", count=12)
     with BagWriter(tmp_path / "corrected", kept_free=0) as writer:
         for event in recordings.open(bag).events():
-            writer.copy(event)
+            writer.copy(event.stored)
         writer.write("/sam2_ros/prompt", PROMPT, stamp(6) + 50, prompt_message("square", (2, 2), stamp(5), label=0))
     steps = list(replay(recordings.open(tmp_path / "corrected"), tracker()))
     assert [step.prompted for step in steps].count(("square",)) == 2

@@ -121,7 +121,7 @@ def test_prompts_that_are_refused_or_missing_are_said(tmp_path, weights, capsys)
     bag = write_bag(tmp_path / "bag", count=3)
     with recordings.BagWriter(tmp_path / "odd", kept_free=0) as writer:
         for event in recordings.open(bag).events():
-            writer.copy(event)
+            writer.copy(event.stored)
         writer.write("/sam2_ros/prompt", PROMPT, stamp(2) + 50, prompt_message("far", (900, 2), stamp(2)))
     run(tmp_path / "odd", tmp_path / "out", weights)
     output = capsys.readouterr().out

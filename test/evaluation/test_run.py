@@ -100,7 +100,7 @@ def test_a_bag_is_evaluated_with_the_prompts_and_corrections_in_it(tmp_path, wei
     original = write_bag(tmp_path / "original", count=8)
     with BagWriter(tmp_path / "bag", kept_free=0) as writer:
         for event in recordings.open(original).events():
-            writer.copy(event)
+            writer.copy(event.stored)
         writer.write("/sam2_ros/prompt", PROMPT, stamp(4) + 50, prompt_message("square", (2, 2), stamp(4), label=0))
     result, folder, _ = evaluate(tmp_path, tmp_path / "bag", "--model", weights)
     (entry,) = result["sequences"]

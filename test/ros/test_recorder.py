@@ -12,7 +12,7 @@ import rclpy.event_handler  # noqa: E402
 import rclpy.subscription  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
 
-from sam2_ros.ros import recorder  # noqa: E402
+from sam2_ros.ros import recorder, topics  # noqa: E402
 
 STRING = "std_msgs/msg/String"
 RELIABLE = QoSProfile(depth=1)
@@ -121,6 +121,7 @@ def humble(monkeypatch):
     monkeypatch.setitem(sys.modules, "rclpy.qos_event", rclpy.event_handler)
     for name in ("rclpy.event_handler", "rclpy.parameter_client"):
         monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, topics.__name__)  # is imported anew, too
     monkeypatch.delattr(rclpy.subscription.Subscription, "CallbackType")
     spec = importlib.util.spec_from_file_location("recorder_of_humble", recorder.__file__)
     module = importlib.util.module_from_spec(spec)

@@ -1,0 +1,32 @@
+"""What the node, the recorder and the player ask of topics alike, with the rclpy of any distribution."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.node import Node as RosNode
+
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
+except ImportError:  # ROS 2 Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
+
+
+def message_class(kind: str) -> type | None:
+    """The class of a message type such as "sensor_msgs/msg/Image"; None when it is not installed here."""
+    package, _, name = kind.partition("/msg/")
+    try:
+        return getattr(importlib.import_module(f"{package}.msg"), name)
+    except (ImportError, AttributeError):
+        return None
+
+
+def subscribe(node: RosNode, *arguments: Any, on_lost: Callable[[int], None], **options: Any) -> Any:
+    """``node.create_subscription``; on_lost is told how many more messages the middleware knows it did not get."""
+    try:
+        events = SubscriptionEventCallbacks(message_lost=lambda event: on_lost(event.total_count_change))
+        return node.create_subscription(*arguments, event_callbacks=events, **options)
+    except UnsupportedEventTypeError:  # this middleware does not count
+        return node.create_subscription(*arguments, **options)
