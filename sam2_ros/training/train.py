@@ -185,7 +185,8 @@ def draw_prompting(random: np.random.Generator, settings: TrainSettings, stage: 
         count = min(int(random.integers(1, stage.corrections + 1)), len(candidates))
         corrected = tuple(sorted(int(frame) for frame in random.choice(candidates, count, replace=False)))
     clicks = int(random.integers(1, stage.clicks + 1)) if corrected else 0
-    return Prompting(first, corrected, clicks, bool(random.random() < FROM_TRUTH_SHARE))
+    from_truth, exact = bool(random.random() < FROM_TRUTH_SHARE), bool(random.random() < settings.exact_share)
+    return Prompting(first, corrected, clicks, from_truth, exact)
 
 
 def validation_clips(settings: TrainSettings) -> list[Clip]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sam2_ros.memory import MemoryBank
+from sam2_ros.memory import RECENT_MEMORIES, MemoryBank
 from sam2_ros.model.pixels import DEVIATION, MEAN
 from sam2_ros.model.sam2 import SAM2, Candidates, Found, ImageFeatures, Memories, PromptInputs
 from sam2_ros.training.clips import Clip
@@ -59,12 +59,14 @@ class Prompting:
 
     first: mask, click or box, on frame 0.  corrected: frames that get correction clicks.
     clicks: how many each.  from_truth: clicks fall on the object instead of the error.
+    exact: clicks meet the middle of the object or error and boxes fit, else at random (paper, appendix D.2.2).
     """
 
     first: str
     corrected: tuple[int, ...] = ()
     clicks: int = 0
     from_truth: bool = False
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +91,10 @@ class Unrolled:
 
 
 class Unroller:
-    """One pass of one batch; ``centre``: simulated people click on centres, else at random."""
+    """One pass of one batch."""
 
-    def __init__(self, model: SAM2, batch: ClipBatch, prompting: Prompting, generator: torch.Generator, *,
-                 centre: bool = False) -> None:
-        self.model, self.batch, self.prompting = model, batch, prompting
-        self.generator, self.centre = generator, centre
+    def __init__(self, model: SAM2, batch: ClipBatch, prompting: Prompting, generator: torch.Generator) -> None:
+        self.model, self.batch, self.prompting, self.generator = model, batch, prompting, generator
         self.bank: MemoryBank[Tensor, Tensor] = MemoryBank()
         self.answers: list[Answer] = []
 
@@ -112,6 +112,8 @@ class Unroller:
             if number + 1 < frames:
                 memory = self.model.encode_memory(features, found[-1].logits, found[-1].object_score, binarize=prompted)
                 self.bank.keep(number, memory, found[-1].pointer, prompted=prompted)
+                if prompted:  # as the tracker does after a correction
+                    self.bank.forget_unprompted(number - RECENT_MEMORIES - 1)
                 loudness.append(_excess(memory))
         return Unrolled(self.answers, found, torch.stack(loudness).mean())
 
@@ -121,9 +123,9 @@ class Unroller:
             return self.model.decode_mask(features, truth[:, None].float())
         view = self.model.attend(features, None)
         if self.prompting.first == "box":
-            points, labels = box_prompt(truth, self.generator, noisy=not self.centre)
+            points, labels = box_prompt(truth, self.generator, noisy=not self.prompting.exact)
         else:
-            points, labels = click_in(truth, None, self.generator, centre=self.centre)
+            points, labels = click_in(truth, None, self.generator, centre=self.prompting.exact)
         prompt = PromptInputs(points, labels)
         found = self._decode(0, view, features, prompt)
         return self._corrected(0, view, features, found, prompt)
@@ -149,7 +151,7 @@ class Unroller:
             seen = None
             if not self.prompting.from_truth:
                 seen = F.interpolate(logits, size=truth.shape[-2:], mode="bilinear", align_corners=False)[:, 0] > 0
-            points, labels = click_in(truth, seen, self.generator, centre=self.centre)
+            points, labels = click_in(truth, seen, self.generator, centre=self.prompting.exact and seen is not None)
             if prompt is not None and prompt.points is not None and prompt.labels is not None:
                 points, labels = torch.cat((prompt.points, points), 1), torch.cat((prompt.labels, labels), 1)
             prompt = PromptInputs(points, labels, logits.clamp(-MOST_LOGIT, MOST_LOGIT))

@@ -48,7 +48,7 @@ def _score(model: SAM2, clips: list[Clip], prompt: str, device: torch.device) ->
     for start in range(0, len(clips), TOGETHER):
         batch = collate(clips[start:start + TOGETHER]).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            found = Unroller(model, batch, Prompting(prompt), generator, centre=True).run().found
+            found = Unroller(model, batch, Prompting(prompt, exact=True), generator).run().found
         for number, answer in enumerate(found):
             truth = batch.masks[number]
             mask = F.interpolate(answer.logits.float(), size=truth.shape[-2:], mode="bilinear", align_corners=False)[:, 0] > 0

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 
 import pytest
@@ -97,6 +98,9 @@ def test_first_prompts_have_the_shares_of_the_paper_and_images_are_never_given_t
     assert shares == pytest.approx({"mask": 0.5, "box": 0.25, "click": 0.25}, abs=0.04)
     assert max(len(one.corrected) for one in clips) == 2 and max(one.clicks for one in clips) == 7
     assert not any(0 in one.corrected for one in clips if one.first == "mask")
+    assert not any(one.exact for one in clips)
+    half = dataclasses.replace(run, exact_share=0.5)
+    assert np.mean([draw_prompting(random, half, Stage(1, 8, 1, 64, 0, 0)).exact for _ in range(2000)]) == pytest.approx(0.5, abs=0.04)
     images = [draw_prompting(random, run, Stage(1, 1, 1, 64, 0, 0)) for _ in range(200)]
     assert {one.first for one in images} == {"box", "click"}
 

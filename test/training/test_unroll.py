@@ -1,9 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from sam2_ros.evaluation.protocols import click, give_first
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import TEST
+from sam2_ros.tracker import Tracker, TrackerSettings
+from sam2_ros.types import Frame
 from sam2_ros.training.clips import Clip
 from sam2_ros.training.start import initialise
 from sam2_ros.training.unroll import Prompting, Unroller, collate
@@ -27,7 +32,7 @@ def model():
 
 def run(model, clips, prompting):
     with torch.no_grad():
-        return Unroller(model, collate(clips), prompting, torch.Generator().manual_seed(0), centre=True).run()
+        return Unroller(model, collate(clips), replace(prompting, exact=True), torch.Generator().manual_seed(0)).run()
 
 
 def test_every_object_of_every_clip_gets_an_answer_on_every_frame(model):
@@ -63,6 +68,23 @@ def test_a_correction_changes_the_frames_after_it_and_none_before(model):
     plain, corrected = run(model, [clip(0, 1)], Prompting("box")), run(model, [clip(0, 1)], Prompting("box", (2,), 1))
     same = [torch.equal(one.pointer, other.pointer) for one, other in zip(plain.found, corrected.found)]
     assert same == [True, True, False, False]
+
+
+@pytest.mark.parametrize("first", ["click", "box"])
+def test_the_tracker_answers_alike_also_after_a_correction(model, first):
+    """What is learned is what is done: the same rules for memories, prompts and what a correction drops."""
+    one = clip(0, 1, frames=12)
+    unrolled = run(model, [one], Prompting(first, (6,), 2))
+    tracker = Tracker(model, TrackerSettings(hole_area=0, stability_fallback=False))
+    for number, image in enumerate(one.frames):
+        tracks = tracker.track(Frame(image, number + 1))
+        if number == 0:
+            give_first("object", one.masks[0, 0], {"click": "1-click"}.get(first, first), tracker.prompt)
+        elif number == 6:
+            click("object", one.masks[6, 0], tracks[0].mask, 2, tracker.prompt)
+        track, found = tracker.current()[0], unrolled.found[number]
+        assert track.object_score == pytest.approx(float(found.object_score), abs=1e-4), number
+        np.testing.assert_allclose(track.object_pointer, found.pointer[0], atol=1e-4, err_msg=str(number))
 
 
 def test_gradients_reach_every_part_of_the_model():
