@@ -100,7 +100,7 @@ class TrainSettings:
     average: float = setting(0.999, "decay per step of the averaged weights, which are the result", low=0.0, high=1.0)
     mask_share: float = setting(0.5, "share of batches whose first prompt is a mask", low=0.0, high=1.0)
     box_share: float = setting(0.25, "share of batches whose first prompt is a box; the rest is clicked", low=0.0, high=1.0)
-    correct_share: float = setting(0.5, "share of batches with correction clicks", low=0.0, high=1.0)
+    correct_share: float = setting(0.5, "share of the batches of clips with correction clicks; images always have some", low=0.0, high=1.0)
     exact_share: float = setting(0.0, "share of batches whose clicks meet the middle of object or error and whose boxes fit; "
                                       "the others are off at random", low=0.0, high=1.0)
     loss_stride: int = setting(2, "masks are compared at the image side divided by this", low=1, high=4)

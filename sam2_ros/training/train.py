@@ -173,17 +173,22 @@ def saved_settings(folder: Path) -> dict[str, Any]:
 
 
 def draw_prompting(random: np.random.Generator, settings: TrainSettings, stage: Stage) -> Prompting:
-    """How the clips of one step are prompted.  Single images are never given by their mask: nothing would be left to find."""
+    """How the clips of one step are prompted.
+
+    Single images are never given by their mask, since nothing would be left to find, and always corrected.
+    """
     shares = np.array([settings.mask_share if stage.frames > 1 else 0.0, settings.box_share])
     if stage.frames == 1 and settings.mask_share < 1.0:
         shares[1] = settings.box_share / (1 - settings.mask_share)
     lot = random.random()
     first = "mask" if lot < shares[0] else "box" if lot < shares.sum() else "click"
     corrected: tuple[int, ...] = ()
-    if stage.clicks and stage.corrections and random.random() < settings.correct_share:
-        candidates = list(range(1 if first == "mask" else 0, stage.frames))
-        count = min(int(random.integers(1, stage.corrections + 1)), len(candidates))
-        corrected = tuple(sorted(int(frame) for frame in random.choice(candidates, count, replace=False)))
+    corrects = stage.frames == 1 or random.random() < settings.correct_share
+    if stage.clicks and stage.corrections and corrects:
+        start = [] if first == "mask" else [0]  # what is clicked or boxed is refined at once, as in the paper
+        rest = np.arange(1, stage.frames)
+        count = min(int(random.integers(1, stage.corrections + 1)) - len(start), len(rest))
+        corrected = (*start, *sorted(random.choice(rest, count, replace=False).tolist()))
     clicks = int(random.integers(1, stage.clicks + 1)) if corrected else 0
     from_truth, exact = bool(random.random() < FROM_TRUTH_SHARE), bool(random.random() < settings.exact_share)
     return Prompting(first, corrected, clicks, from_truth, exact)

@@ -99,10 +99,13 @@ def test_first_prompts_have_the_shares_of_the_paper_and_images_are_never_given_t
     assert max(len(one.corrected) for one in clips) == 2 and max(one.clicks for one in clips) == 7
     assert not any(0 in one.corrected for one in clips if one.first == "mask")
     assert not any(one.exact for one in clips)
+    refined = [0 in one.corrected for one in clips if one.first != "mask"]
+    assert np.mean(refined) == pytest.approx(0.5, abs=0.04)
     half = dataclasses.replace(run, exact_share=0.5)
     assert np.mean([draw_prompting(random, half, Stage(1, 8, 1, 64, 0, 0)).exact for _ in range(2000)]) == pytest.approx(0.5, abs=0.04)
     images = [draw_prompting(random, run, Stage(1, 1, 1, 64, 0, 0)) for _ in range(200)]
     assert {one.first for one in images} == {"box", "click"}
+    assert all(one.corrected == (0,) for one in images)
 
 
 @pytest.mark.parametrize("name", ["footage", "robots", "pictures", "validation_footage"])
