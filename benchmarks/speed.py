@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from sam2_ros.model import pixels
+from sam2_ros.model.precision import autocast
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import SIZES
 from sam2_ros.tracker import Tracker, TrackerSettings
@@ -33,9 +34,8 @@ WARM_UP = 16
 IMAGE = (480, 640)
 
 
-def picture(number: int) -> np.ndarray:
-    """A (480, 640, 3) image; another one for every number."""
-    return np.random.default_rng(number).integers(0, 256, (*IMAGE, 3), np.uint8)
+#: Eight (480, 640, 3) images, shown in turn.
+PICTURES = np.random.default_rng(0).integers(0, 256, (8, *IMAGE, 3), np.uint8)
 
 
 def boxes(count: int) -> list[tuple[float, float, float, float]]:
@@ -53,7 +53,7 @@ def ours(model: SAM2, count: int) -> Callable[[int], None]:
     device = next(model.parameters()).device
 
     def step(number: int) -> None:
-        tracker.track(Frame(picture(number % 8), number + 1))
+        tracker.track(Frame(PICTURES[number % 8], number + 1))
         if number == 0:
             for n, box in enumerate(boxes(count)):
                 tracker.prompt(Prompt(f"object {n}", box=box))
@@ -62,8 +62,11 @@ def ours(model: SAM2, count: int) -> Callable[[int], None]:
     return step
 
 
-def official(model: SAM2, count: int) -> Callable[[int], None]:
-    """The same of the official video predictor, with its masks brought to camera size as it does."""
+def official(model: SAM2, count: int, frames: int) -> Callable[[int], None]:
+    """The same of the official video predictor in the same precision, with its masks brought to camera size as it does.
+
+    frames: how many it will be asked for; its video has an end.
+    """
     import sys
     from pathlib import Path
 
@@ -74,20 +77,25 @@ def official(model: SAM2, count: int) -> Callable[[int], None]:
     device = next(model.parameters()).device
     predictor = official_model(model.size, video=True).to(device)
     predictor.load_state_dict(model.state_dict())
-    images = torch.cat([pixels.normalise(picture(n), model.size.image_size, device) for n in range(8)])
-    images = images.repeat(50, 1, 1, 1) if model.size.image_size <= 512 else images.repeat(6, 1, 1, 1)
+    images = torch.cat([pixels.normalise(image, model.size.image_size, device) for image in PICTURES])
+    images = images.repeat(-(-frames // len(images)), 1, 1, 1)
     module.load_video_frames = lambda **_: (images, *IMAGE)
     module.tqdm = lambda steps, **_: steps
     state = predictor.init_state("frames")
 
+    @torch.inference_mode()
     def step(number: int) -> None:
+        with autocast(device):
+            follow(number)
+        synchronise(device)
+
+    def follow(number: int) -> None:
         if number == 0:
             for n, box in enumerate(boxes(count)):
                 predictor.add_new_points_or_box(state, 0, n, box=box)
-        pixels.normalise(picture(number % 8), model.size.image_size, device)  # a stream has to do this
+        pixels.normalise(PICTURES[number % 8], model.size.image_size, device)  # a stream has to do this
         for _, _, logits in predictor.propagate_in_video(state, number, 0):
             (logits > 0).cpu()
-        synchronise(device)
 
     return step
 
@@ -121,7 +129,7 @@ def main() -> None:
     print(f"{size.name} at {size.image_size} pixels, {chosen.device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     print("objects  median ms  (p10, p90)  frames/s" + ("  official ms  ratio" if chosen.peer else ""))
     for count in chosen.objects:
-        steps = [ours(model, count), *([official(model, count)] if chosen.peer else [])]
+        steps = [ours(model, count), *([official(model, count, WARM_UP + chosen.frames)] if chosen.peer else [])]
         mine, *peers = timed(steps, chosen.frames)
         deciles = statistics.quantiles([1000 * value for value in mine], n=10)
         median = 1000 * statistics.median(mine)

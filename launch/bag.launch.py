@@ -7,6 +7,7 @@ from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, IncludeLaunchDescription, TimerAction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, ThisLaunchFileDir
+from launch_ros.substitutions import ExecutableInPackage
 
 #: Arguments of track.launch.py that are handed on.
 PASSED_ON = {"image": "image", "camera_info": "camera_info", "image_transport": "", "model": "", "device": ""}
@@ -19,7 +20,7 @@ def generate_launch_description():
     )
     # Unlike ros2 bag play it leaves recorded results out, and plays recorded prompts.
     play = ExecuteProcess(
-        cmd=["ros2", "run", "sam2_ros", "sam2_ros", "play", LaunchConfiguration("bag"), "--rate", LaunchConfiguration("rate")],
+        cmd=[ExecutableInPackage("sam2_ros", "sam2_ros"), "play", LaunchConfiguration("bag"), "--rate", LaunchConfiguration("rate")],
         output="screen",
     )
     return LaunchDescription([

@@ -1,4 +1,4 @@
-"""A USB camera, the node and RViz.
+"""A USB camera, the node, and a window to click in: tick its mouse button, then click on an object.
 
     ros2 launch sam2_ros camera_demo.launch.py video_device:=/dev/video0
 """
@@ -27,18 +27,15 @@ def camera():
                        "and use track.launch.py")
 
 
-def included(file, **arguments):
-    source = PythonLaunchDescriptionSource([ThisLaunchFileDir(), f"/{file}"])
-    return IncludeLaunchDescription(source, launch_arguments=arguments.items())
-
-
 def generate_launch_description():
     make_room()  # for the driver, whose images are too large for Fast DDS's default transports
     return LaunchDescription([
         DeclareLaunchArgument("video_device", default_value="/dev/video0", description="device file of the camera"),
         DeclareLaunchArgument("model", default_value="", description="name or path of the weights"),
         camera(),
-        included("track.launch.py", image="/camera/image_raw", camera_info="/camera/camera_info",
-                 model=LaunchConfiguration("model")),
-        included("rviz.launch.py"),
+        IncludeLaunchDescription(
+            PythonLaunchDescriptionSource([ThisLaunchFileDir(), "/track.launch.py"]),
+            launch_arguments={"image": "/camera/image_raw", "camera_info": "/camera/camera_info",
+                              "model": LaunchConfiguration("model")}.items()),
+        Node(package="rqt_image_view", executable="rqt_image_view", arguments=["/sam2_ros/overlay"], output="screen"),
     ])

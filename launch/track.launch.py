@@ -9,7 +9,7 @@ from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
-from launch_ros.substitutions import FindPackageShare
+from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
 
 DEFAULT_PARAMETERS = PathJoinSubstitution([FindPackageShare("sam2_ros"), "config", "track.yaml"])
 
@@ -25,6 +25,7 @@ ARGUMENTS = [
     DeclareLaunchArgument("image", default_value="image", description="image topic, without /compressed"),
     DeclareLaunchArgument("camera_info", default_value="camera_info", description="its camera_info topic; by default the sibling of image"),
     DeclareLaunchArgument("clicked_point", default_value="/clicked_point", description="where RViz publishes clicks"),
+    DeclareLaunchArgument("detections", default_value="detections", description="boxes of a detector"),
     DeclareLaunchArgument("namespace", default_value="", description="namespace of the node"),
     DeclareLaunchArgument("name", default_value="sam2_ros", description="name of the node"),
     DeclareLaunchArgument("params_file", default_value=DEFAULT_PARAMETERS, description="YAML file of parameters"),
@@ -50,6 +51,7 @@ def tracking_node(context):
             ("image", LaunchConfiguration("image")),
             ("camera_info", LaunchConfiguration("camera_info")),
             ("clicked_point", LaunchConfiguration("clicked_point")),
+            ("detections", LaunchConfiguration("detections")),
         ],
         output="screen",
         emulate_tty=True,
@@ -57,18 +59,12 @@ def tracking_node(context):
 
 
 def recorder(context):
-    """ros2 bag record for everything that a replay needs, when a bag was asked for."""
-    value = {name: LaunchConfiguration(name).perform(context)
-             for name in ("record", "image", "camera_info", "namespace", "name")}
-    if not value["record"]:
+    """Our recorder, when a bag was asked for: all that the node hears and says, its parameters and its model."""
+    bag, namespace, name = (LaunchConfiguration(key).perform(context) for key in ("record", "namespace", "name"))
+    if not bag:
         return []
-    if value["camera_info"] == "camera_info":
-        value["camera_info"] = "/".join([*value["image"].split("/")[:-1], "camera_info"])
-    namespace = "/".join(["", *filter(None, value["namespace"].split("/"))])
-    topics = [value["image"], value["image"] + "/compressed", value["camera_info"],
-              *(f"{value['name']}/{topic}" for topic in ("prompt/applied", "masks", "objects"))]
-    topics = [topic if topic.startswith("/") else f"{namespace}/{topic}" for topic in topics]
-    return [ExecuteProcess(cmd=["ros2", "bag", "record", "--storage", "mcap", "--output", value["record"], *topics],
+    node = "/".join(["", *filter(None, namespace.split("/")), name])
+    return [ExecuteProcess(cmd=[ExecutableInPackage("sam2_ros", "sam2_ros"), "record", "--out", bag, "--node", node],
                            output="screen")]
 
 

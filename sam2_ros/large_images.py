@@ -11,11 +11,13 @@ import sys
 from pathlib import Path
 
 PROFILE = "fastdds_large_images.xml"
-#: What Fast DDS 3 reads, and what Fast DDS 2 reads; 3 complains when it is given the latter.
-_VARIABLE, _OLD_VARIABLE = "FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"
 _WITH_FAST_DDS_2 = ("humble", "iron", "jazzy")
-#: Where one of these is set the user has decided; the last replaces the transports that the profile would set.
-_DECISIONS = (_VARIABLE, _OLD_VARIABLE, "FASTDDS_BUILTIN_TRANSPORTS")
+
+
+def variable() -> str:
+    """The environment variable in which Fast DDS is given a profile; version 3 complains about that of version 2."""
+    old = os.environ.get("ROS_DISTRO") in _WITH_FAST_DDS_2
+    return "FASTRTPS_DEFAULT_PROFILES_FILE" if old else "FASTDDS_DEFAULT_PROFILES_FILE"
 
 
 def profile_path() -> Path | None:
@@ -36,8 +38,9 @@ def make_room() -> Path | None:
     or where there is no profile.  Other middlewares do not read the variable.
     """
     path = profile_path()
-    if path is None or any(os.environ.get(variable) for variable in _DECISIONS):
+    # The latter replaces the transports that the profile would set.
+    decided = os.environ.get(variable()) or os.environ.get("FASTDDS_BUILTIN_TRANSPORTS")
+    if path is None or decided:
         return None
-    old = os.environ.get("ROS_DISTRO") in _WITH_FAST_DDS_2
-    os.environ[_OLD_VARIABLE if old else _VARIABLE] = str(path)
+    os.environ[variable()] = str(path)
     return path

@@ -32,6 +32,8 @@ STRING = "std_msgs/msg/String"
 ABOUT, SUMMARY = "/sam2_ros_recorder/about", "/sam2_ros_recorder/summary"
 #: Results, which a running node publishes itself.
 _RESULTS = ("/masks", "/masks/compressed", "/objects", "/overlay", "/overlay/compressed")
+#: Types that become prompts; so do the clicks of image viewers, which are known by their topic's name.
+_ASKED = ("geometry_msgs/msg/PointStamped", "vision_msgs/msg/Detection2DArray")
 
 
 def record(out: Path, topics: Sequence[str] = (), of_node: str = NODE, seconds: float | None = None) -> dict[str, Any]:
@@ -97,7 +99,7 @@ def play(bag: Path, topics: Sequence[str] = (), rate: float = 1.0, clock: bool =
     first = next(rounds)  # nothing to play is said before anything is waited for
     published, _ = player.run(itertools.chain([first], rounds),
                               [(target, kinds[name], name in source.latched) for name, target in targets.items()],
-                              rate, clock, wait_for=next(iter(images), ""))
+                              rate, clock, wait_for=images)
     return published
 
 
@@ -135,8 +137,8 @@ def targets_of(source: BagSource, topics: Sequence[str]) -> dict[str, str]:
     applied = {name.removesuffix(APPLIED) for name in names if name.endswith(APPLIED)}
     nodes = {name.removesuffix("/prompt") for name in applied}
     results = {node + part for node in nodes | {NODE} for part in _RESULTS} | {ABOUT, SUMMARY, "/clock", *applied}
-    if applied:  # clicks are among the prompts that were applied
-        results |= {name for name, topic in names.items() if topic.type == "geometry_msgs/msg/PointStamped"}
+    if applied:  # what clicks and detections led to is among the prompts that were applied
+        results |= {name for name, topic in names.items() if topic.type in _ASKED or name.endswith("_mouse_left")}
     return {name: name.removesuffix(APPLIED) if topic.type == PROMPT else name
             for name, topic in names.items() if name not in results}
 
@@ -150,9 +152,12 @@ def main_record(arguments: Sequence[str]) -> int:
     parser.add_argument("--seconds", type=float, help="end by itself after so long")
     parsed = parser.parse_args(arguments)
     summary = record(parsed.out, parsed.topics, parsed.node, parsed.seconds)
-    for topic in sorted({*summary["written"], *summary["lost"]}):
+    for topic in sorted({*parsed.topics, *summary["written"], *summary["lost"]}):
         lost = summary["lost"].get(topic, 0)
         print(f"{summary['written'].get(topic, 0):8} {topic}" + (f"   LOST {lost}" if lost else ""))
+    if not summary["written"]:
+        print(f"nothing was recorded: is {parsed.node or 'what the topics name'} running, in this ROS_DOMAIN_ID?")
+        return 1
     print(f"recorded into {parsed.out}")
     return 0
 

@@ -9,7 +9,7 @@ The stream has no end, so everything kept has a bound: the last ``remembered_fra
 with their features and answers (the ring, so that a prompt may come late), and per object
 the memories that ``memory.MemoryBank`` says can still be seen.
 
-A Tracker belongs to one thread.  A call that raises has changed nothing.
+A Tracker belongs to one thread.  A call that raises a Sam2RosError has changed nothing.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from sam2_ros import settings as declared
 from sam2_ros.errors import InvalidPrompt, UnknownObject
 from sam2_ros.memory import RECENT_MEMORIES, MemoryBank, View
 from sam2_ros.model import pixels
+from sam2_ros.model.precision import autocast
 from sam2_ros.model.sam2 import SAM2, Found, ImageFeatures, Memories, PromptInputs
 from sam2_ros.ring import Ring
 from sam2_ros.settings import setting
@@ -137,7 +138,6 @@ class Tracker:
         self.settings = settings
         self._model = model
         self._device = next(model.parameters()).device
-        self._precision = _precision(settings.precision, self._device)
         self._objects: dict[str, _Object] = {}
         self._ring: Ring[_Moment] = Ring(settings.remembered_frames)
         self._next_index = 0
@@ -169,9 +169,9 @@ class Tracker:
             return self.current()
         with self._inference():
             moment = self._remember(frame)
+            for followed in self._objects.values():
+                followed.bank.prune(self._ring.oldest.index)  # first: the bound holds also where the model fails
             self._follow(self._objects.values(), moment)
-        for followed in self._objects.values():
-            followed.bank.prune(self._ring.oldest.index)
         return self.current()
 
     def prompt(self, prompt: Prompt, stamp: int = 0) -> Prompted:
@@ -186,7 +186,8 @@ class Tracker:
         """
         moment = self._ring.at(stamp)
         known = None if prompt.replace else self._objects.get(prompt.name)
-        prompt = prompt.checked_on(moment.size, known=known is not None)
+        found = known is not None and (known.id in moment.answers or known.bank.has_past(moment.index))
+        prompt = prompt.checked_on(moment.size, known=found)
         followed = known or self._new_object(prompt.name)
         with self._inference():
             self._answer(followed, moment, prompt)
@@ -222,14 +223,20 @@ class Tracker:
             followed.bank.rewind()
             followed.visibility = Visibility()
 
+    def warm_up(self) -> None:
+        """Go through every part of the model once: a GPU's first pass takes seconds, better before the first image."""
+        other = Tracker(self._model, self.settings)
+        for stamp in (1, 2):
+            other.track(Frame(np.zeros((64, 64, 3), np.uint8), stamp))
+            other.prompt(Prompt("anything", points=[(32, 32)], labels=[1]))
+
     def at(self, stamp: int) -> list[Track]:
         """Every object on the remembered frame of ``stamp`` (nanoseconds; 0 = newest), in id order.  Raises UnknownStamp."""
         return self._report(self._ring.at(stamp), self._objects.values())
 
     def current(self) -> list[Track]:
         """Every object on the newest frame, in id order."""
-        newest = self._ring.newest
-        return self._report(newest, self._objects.values()) if newest else []
+        return self.at(0) if self._ring.newest else []
 
     # -- one step ------------------------------------------------------------------------------
 
@@ -381,7 +388,7 @@ class Tracker:
     @contextmanager
     def _inference(self) -> Iterator[None]:
         """No gradients, in the precision that was asked for."""
-        with torch.inference_mode(), torch.autocast(self._device.type, self._precision, self._precision != torch.float32):
+        with torch.inference_mode(), autocast(self._device, self.settings.precision):
             yield
 
 
@@ -390,10 +397,3 @@ def _track(followed: _Object, answer: _Answer, mask: np.ndarray) -> Track:
         id=followed.id, name=followed.name, state=answer.visibility.state, occluded=answer.score <= 0, mask=mask,
         object_score=answer.score, predicted_iou=answer.iou, object_pointer=answer.pointer.float().cpu().numpy(),
         frames_since_seen=answer.visibility.frames_since_seen, prompted_frames=len(followed.bank.prompted))
-
-
-def _precision(wanted: str, device: torch.device) -> torch.dtype:
-    if wanted != "auto":
-        return getattr(torch, wanted)
-    return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
-

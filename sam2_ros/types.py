@@ -87,8 +87,8 @@ class Prompt:
     def checked_on(self, size: tuple[int, int], known: bool) -> Prompt:
         """This prompt as it applies to an image of ``size`` (height, width), box clipped.
 
-        known: whether an object of this name is being tracked already (then negative
-        clicks alone are a correction; for a new object they say nothing).
+        known: whether something is known already of the object on that image (then negative
+        clicks alone are a correction; else they say nothing).
         Raises InvalidPrompt when it cannot mean anything on that image.
         """
         height, width = size
@@ -100,7 +100,7 @@ class Prompt:
             rows, columns = self.mask.shape
             raise InvalidPrompt(f"the mask is {columns}x{rows} but its image is {width}x{height}; give one of equal size")
         if not known and self.box is None and self.mask is None and not self.labels.any():
-            raise InvalidPrompt("only negative points for a new object; give a positive point, a box or a mask")
+            raise InvalidPrompt("only negative points for a new object, or before its first prompt; give a positive point, a box or a mask")
         if not known and self.mask is not None and not self.mask.any() and not self.labels.any() and self.box is None:
             raise InvalidPrompt("the mask of a new object is empty; give one with at least one pixel")
         if self.box is None:

@@ -33,11 +33,19 @@ def test_the_profile_is_set_where_this_fast_dds_reads_it(environment, distributi
     assert sum(name in os.environ for name in VARIABLES[:2]) == 1
 
 
-@pytest.mark.parametrize("variable", VARIABLES[:3])
-def test_what_the_user_has_chosen_stays(environment, variable):
+@pytest.mark.parametrize("distribution, variable", [
+    ("kilted", VARIABLES[0]), ("jazzy", VARIABLES[1]), ("kilted", VARIABLES[2]), ("jazzy", VARIABLES[2])])
+def test_what_the_user_has_chosen_stays(environment, distribution, variable):
+    environment.setenv("ROS_DISTRO", distribution)
     environment.setenv(variable, "the user's own")
     assert make_room() is None
-    assert [name for name in VARIABLES if os.environ.get(name)] == [variable]
+    assert [name for name in VARIABLES[:3] if os.environ.get(name)] == [variable]
+
+
+def test_a_variable_that_this_fast_dds_does_not_read_decides_nothing(environment):
+    environment.setenv("ROS_DISTRO", "jazzy")
+    environment.setenv(VARIABLES[0], "meant well")
+    assert make_room() == profile_path() and os.environ[VARIABLES[1]] == str(profile_path())
 
 
 def test_a_sourced_workspace_is_searched(environment, tmp_path):

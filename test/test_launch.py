@@ -24,7 +24,7 @@ MODULES = {
     "launch_ros": [],
     "launch_ros.actions": ["Node"],
     "launch_ros.parameter_descriptions": ["ParameterValue"],
-    "launch_ros.substitutions": ["FindPackageShare"],
+    "launch_ros.substitutions": ["ExecutableInPackage", "FindPackageShare"],
     "ament_index_python": [],
     "ament_index_python.packages": [],
 }
@@ -120,7 +120,7 @@ def test_track_starts_our_executable_with_its_topics_remapped(installed_drivers:
     node = only(entities("track.launch.py"), "Node").keywords
     assert (node["package"], node["executable"], node["arguments"]) == ("sam2_ros", "sam2_ros", ["node"])
     assert os.access(ROOT / "scripts" / "sam2_ros", os.X_OK)
-    assert [topic for topic, _ in node["remappings"]] == ["image", "camera_info", "clicked_point"]
+    assert [topic for topic, _ in node["remappings"]] == ["image", "camera_info", "clicked_point", "detections"]
 
 
 def test_track_overrides_only_the_parameters_that_are_given(installed_drivers: dict[str, str]) -> None:
@@ -144,13 +144,14 @@ def test_included_files_get_arguments_that_they_declare(installed_drivers: dict[
 def test_the_camera_demo_uses_the_driver_that_is_installed(installed_drivers: dict[str, str]) -> None:
     assert "v4l2_camera" in only(entities("camera_demo.launch.py"), "LogInfo").keywords["msg"]
     installed_drivers["usb_cam"] = "/opt"
-    assert only(entities("camera_demo.launch.py"), "Node").keywords["executable"] == "usb_cam_node_exe"
+    assert "usb_cam_node_exe" in [one.keywords["executable"] for one in entities("camera_demo.launch.py") if one.kind == "Node"]
 
 
 def test_a_bag_is_played_by_our_player_on_its_own_clock(installed_drivers: dict[str, str]) -> None:
     found = entities("bag.launch.py")
     (player,) = only(found, "TimerAction").keywords["actions"]
-    assert player.keywords["cmd"][:5] == ["ros2", "run", "sam2_ros", "sam2_ros", "play"]
+    ours, command, *_ = player.keywords["cmd"]
+    assert (ours.arguments, command) == (("sam2_ros", "sam2_ros"), "play")
     assert dict(only(found, "IncludeLaunchDescription").keywords["launch_arguments"])["use_sim_time"] == "true"
 
 
@@ -163,11 +164,6 @@ def test_the_parameters_that_have_an_argument_exist(installed_drivers: dict[str,
     assert set(given) - {"use_sim_time"} == set(every) <= set(parameters)
 
 
-def test_camera_info_is_recorded_beside_the_image_unless_it_is_named(installed_drivers: dict[str, str]) -> None:
-    given = {"record": "kitchen", "image": "/camera/color/image_raw"}
-    assert "/camera/color/camera_info" in only(entities("track.launch.py", given), "ExecuteProcess").keywords["cmd"]
-
-
 @pytest.mark.parametrize("given, info", [
     ({"depth": "/camera/depth/image_rect"}, "/camera/depth/camera_info"), ({"depth_info": "/info"}, "/info")])
 def test_the_depth_cloud_of_rviz_finds_its_calibration(installed_drivers: dict[str, str], given, info) -> None:
@@ -177,8 +173,7 @@ def test_the_depth_cloud_of_rviz_finds_its_calibration(installed_drivers: dict[s
 
 def test_a_bag_is_recorded_when_asked_for(installed_drivers: dict[str, str]) -> None:
     assert not [action for action in entities("track.launch.py") if action.kind == "ExecuteProcess"]
-    given = {"record": "kitchen", "namespace": "arm", "camera_info": "/camera/camera_info"}
-    command = only(entities("track.launch.py", given), "ExecuteProcess").keywords["cmd"]
-    assert command[:7] == ["ros2", "bag", "record", "--storage", "mcap", "--output", "kitchen"]
-    assert command[7:] == ["/arm/image", "/arm/image/compressed", "/camera/camera_info",
-                           "/arm/sam2_ros/prompt/applied", "/arm/sam2_ros/masks", "/arm/sam2_ros/objects"]
+    given = {"record": "kitchen", "namespace": "arm", "name": "left"}
+    ours, *command = only(entities("track.launch.py", given), "ExecuteProcess").keywords["cmd"]
+    assert ours.arguments == ("sam2_ros", "sam2_ros")
+    assert command == ["record", "--out", "kitchen", "--node", "/arm/left"]

@@ -98,6 +98,13 @@ def test_a_recorder_writes_what_it_hears_until_it_is_interrupted(tmp_path, node)
     assert (frames[3].image == picture(3)).all()
 
 
+def test_a_recorder_that_hears_nothing_says_why_and_fails(tmp_path, node):
+    child = start("record", "--out", tmp_path / "bag", "--node", "/nobody", "--seconds", "7")
+    output, _ = child.communicate(timeout=PATIENCE)
+    assert child.returncode == 1, output
+    assert output.count("there is no node /nobody yet") == 1 and "nothing was recorded: is /nobody running" in output
+
+
 def test_a_running_node_is_recorded_with_its_parameters_and_its_model(tmp_path, node):
     tracking = start(program=(HERE / "ros" / "colour_node.py",))
     child = start("record", "--out", tmp_path / "bag")
@@ -296,11 +303,22 @@ def test_results_are_not_played_and_applied_prompts_take_the_place_of_others(tmp
         for topic in ("/sam2_ros/prompt", "/sam2_ros/prompt/applied"):
             writer.write(topic, PROMPT, 2, prompt_message("cup", (1, 2)))
         writer.write("/clicked_point", "geometry_msgs/msg/PointStamped", 2, object())
+        for topic in ("/camera/image_mouse_left", "/sam2_ros/overlay/compressed_mouse_left"):
+            writer.write(topic, "geometry_msgs/msg/Point", 2, object())
         writer.write("/joint_states", "sensor_msgs/msg/JointState", 2, object())
     source = BagSource(tmp_path / "bag")
     assert targets_of(source, ()) == {"/camera/image": "/camera/image", "/joint_states": "/joint_states",
                                       "/sam2_ros/prompt/applied": "/sam2_ros/prompt"}
     assert targets_of(source, ("/sam2_ros/masks", "/nothing")) == {"/sam2_ros/masks": "/sam2_ros/masks"}
+
+
+def test_detections_are_played_only_where_it_is_not_known_what_they_led_to():
+    def holding(*topics):
+        return SimpleNamespace(topics=[SimpleNamespace(name=name, type=kind, count=1) for name, kind in topics])
+
+    boxes, applied = ("/yolo", "vision_msgs/msg/Detection2DArray"), ("/sam2_ros/prompt/applied", PROMPT)
+    assert targets_of(holding(boxes), ()) == {"/yolo": "/yolo"}
+    assert targets_of(holding(boxes, applied), ()) == {"/sam2_ros/prompt/applied": "/sam2_ros/prompt"}
 
 
 def test_what_is_no_bag_is_not_played(tmp_path):

@@ -338,3 +338,20 @@ def test_what_the_tracker_holds_does_not_grow_with_the_stream():
         held.append(sum(len(o.bank) for o in tracker._objects.values()) + len(tracker._ring))
     assert max(held[200:]) == max(held[100:200]) < 60
     assert torch.is_inference_mode_enabled() is False
+
+
+def test_a_negative_click_before_anything_is_known_of_the_object_is_refused(tracker):
+    for stamp in (1, 2, 3):
+        tracker.track(frame(stamp, {RED: (0, 8)}))
+    tracker.prompt(click("cup", 8, 16), stamp=2)
+    with pytest.raises(InvalidPrompt, match="before its first prompt"):
+        tracker.prompt(click("cup", 8, 16, label=0), stamp=1)
+    assert tracker.prompt(click("cup", 30, 30, label=0), stamp=3).track.area > 0
+
+
+def test_warming_up_leaves_no_trace(tracker):
+    tracker.warm_up()
+    assert {kind for kind, _ in tracker._model.calls} == {"encode_image", "attend", "decode", "encode_memory"}
+    assert tracker.objects == {} and tracker.stamps == []
+    tracker.track(frame(1, {RED: (0, 8)}))
+    assert tracker.prompt(click("cup", 8, 16)).track.id == 1

@@ -2,8 +2,8 @@
 
 The first run is what the others are compared with.  Objects are paired by id and sequence, whose
 path counts where a run has several of one name; what only one run has is left out and said.  The
-interval is a percentile bootstrap over the objects: it says how much of a difference could be luck
-in the choice of objects.
+interval is a percentile bootstrap over the sequences: it says how much of a difference could be luck
+in their choice.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def compare(first: Scores, others: Mapping[str, Scores]) -> list[Comparison]:
         before, after = (np.array([run[key] for key in shared]) for run in (first, scores))
         sequences = {sequence: float(np.mean([scores[key] - first[key] for key in shared if key[0] == sequence]))
                      for sequence in dict.fromkeys(key[0] for key in shared)}
-        found.append(Comparison(name, float(after.mean()), paired_difference(before, after), sequences, len(shared),
+        found.append(Comparison(name, float(after.mean()), paired_difference(before, after, [key[0] for key in shared]), sequences, len(shared),
                                 len(set(first) ^ set(scores))))
     return found
 
@@ -120,8 +120,8 @@ def _differences_in_kind(results: Sequence[tuple[str, Mapping[str, Any]]]) -> li
     """Sentences about settings that make runs incomparable."""
     (first_name, first), notes = results[0], []
     for name, result in results[1:]:
-        for key in ("rules", "prompt", "on_clock"):
-            mine, others = first["configuration"][key], result["configuration"][key]
+        for key in ("rules", "prompt", "on_clock", "device", "precision"):
+            mine, others = first["configuration"].get(key), result["configuration"].get(key)
             if mine != others:
                 mine, others = (one["name"] if isinstance(one, dict) else one for one in (mine, others))
                 notes.append(f"note: {first_name} has {key} {mine}, {name} has {others}")

@@ -8,7 +8,7 @@ Scores are between 0 and 1; ``nan`` means "there was nothing to measure".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -333,16 +333,25 @@ class Difference:
     confidence: float
 
 
-def paired_difference(first: np.ndarray, second: np.ndarray, confidence: float = 0.95, draws: int = 10_000,
-                      seed: int = 0) -> Difference:
-    """Mean of ``second - first`` (N,) paired by object; percentile bootstrap over the objects, seeded."""
+def paired_difference(first: np.ndarray, second: np.ndarray, groups: Sequence[Hashable], confidence: float = 0.95,
+                      draws: int = 10_000, seed: int = 0) -> Difference:
+    """Mean of ``second - first`` (N,) paired by object; percentile bootstrap, seeded.
+
+    groups: (N,) what each object belongs to, its sequence say.  Objects of one group share a camera and
+    a scene, so whole groups are drawn; to draw single objects would make the interval too narrow.
+    """
     differences = np.asarray(second, np.float64) - np.asarray(first, np.float64)
-    differences = differences[~np.isnan(differences)]
+    known = ~np.isnan(differences)
+    differences = differences[known]
     if not len(differences):
         return Difference(np.nan, np.nan, np.nan, confidence)
-    chosen = np.random.default_rng(seed).integers(0, len(differences), (draws, len(differences)))
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    group = np.array([numbers[one] for one in groups])[known]
+    sums, counts = np.bincount(group, differences, len(numbers)), np.bincount(group, minlength=len(numbers))
+    sums, counts = sums[counts > 0], counts[counts > 0]
+    chosen = np.random.default_rng(seed).integers(0, len(sums), (draws, len(sums)))
     tail = 50 * (1 - confidence)
-    low, high = np.percentile(differences[chosen].mean(axis=1), (tail, 100 - tail))
+    low, high = np.percentile(sums[chosen].sum(axis=1) / counts[chosen].sum(axis=1), (tail, 100 - tail))
     return Difference(float(differences.mean()), float(low), float(high), confidence)
 
 

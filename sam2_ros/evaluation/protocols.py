@@ -38,27 +38,32 @@ CLICKS = 3
 Give = Callable[[Prompt], Prompted]
 
 
-def give_first(name: str, mask: np.ndarray, kind: str, give: Give) -> Prompted:
-    """Prompt a new object by its true ``mask`` (H, W), not empty, in one of the ways of ``FIRST_PROMPTS``."""
+def give_first(name: str, mask: np.ndarray, kind: str, give: Give, ignore: np.ndarray | None = None) -> Prompted:
+    """Prompt a new object by its true ``mask`` (H, W), not empty, in one of the ways of ``FIRST_PROMPTS``.
+
+    ignore: as for ``click``.
+    """
     if kind == "mask":
         return give(Prompt(name, mask=mask))
     if kind == "box":
         x0, y0, x1, y1 = box_around(mask)
         thin = 0.5 * (x0 == x1 or y0 == y1)  # a box needs an extent
         return give(Prompt(name, box=(x0 - thin, y0 - thin, x1 + thin, y1 + thin)))
-    return click(name, mask, None, int(kind.partition("-")[0]), give)
+    return click(name, mask, None, int(kind.partition("-")[0]), give, ignore=ignore)
 
 
 def click(name: str, truth: np.ndarray, found: np.ndarray | None, count: int, give: Give,
-          fresh: bool = False) -> Prompted | None:
+          fresh: bool = False, ignore: np.ndarray | None = None) -> Prompted | None:
     """Up to ``count`` clicks, each at the centre of the largest error that the one before left.
 
     found: the mask so far; None for an object without one, whose first click is its centre.
-    fresh: whether the first click starts the object anew.  None when there was nothing to correct.
+    fresh: whether the first click starts the object anew.  ignore: (H, W) pixels of which nothing is known and
+    which are never clicked on.  None when there was nothing to correct.
     """
     result = None
     for number in range(count):
-        where: Click | None = first_click(truth) if found is None else next_click(truth, found)
+        known = found if found is None or ignore is None else found & ~ignore
+        where: Click | None = first_click(truth) if known is None else next_click(truth, known)
         if where is None:
             break
         result = give(Prompt(name, points=where[0][None], labels=np.array([where[1]]), replace=fresh and number == 0))
@@ -81,7 +86,7 @@ class FirstFrame:
         for number, mask in sorted(moment.truth.masks.items()) if moment.truth else ():
             if number not in self.given and mask.any():
                 self.given.add(number)
-                give_first(str(number), mask, self.kind, give)
+                give_first(str(number), mask, self.kind, give, moment.truth.ignore)
 
 
 @dataclass
@@ -130,13 +135,13 @@ class Online:
         if self.method == "sam" and self.first.endswith("click"):
             self._by_sam(name, truth, moment, give, int(self.first.partition("-")[0]))
         else:
-            give_first(name, truth, self.first, give)
+            give_first(name, truth, self.first, give, moment.truth.ignore)
 
     def _correct(self, name: str, truth: np.ndarray, found: np.ndarray, moment: Moment, give: Give) -> None:
         if self.method == "click" or not truth.any():
-            click(name, truth, found, self.clicks, give)
+            click(name, truth, found, self.clicks, give, ignore=moment.truth.ignore)
         elif self.method == "restart":
-            click(name, truth, None, self.clicks, give, fresh=True)
+            click(name, truth, None, self.clicks, give, fresh=True, ignore=moment.truth.ignore)
         else:
             self._by_sam(name, truth, moment, give, self.clicks)
 
@@ -150,7 +155,7 @@ def segment(segmenter: Tracker, moment: Moment, truth: np.ndarray, clicks: int) 
     """The (H, W) mask of ``truth``'s object after some clicks on one image, without any memory."""
     segmenter.reset()
     segmenter.track(moment.frame)
-    return click("object", truth, None, clicks, segmenter.prompt).track.mask
+    return click("object", truth, None, clicks, segmenter.prompt, ignore=moment.truth.ignore).track.mask
 
 
 @dataclass
@@ -178,7 +183,7 @@ class Offline:
             if truth is None or (mask is None and moment.index not in indices):
                 continue
             if moment.index in indices:
-                prompted = self._click(number, moment.index, truth, mask, give)
+                prompted = self._click(number, moment, truth, mask, give)
                 mask = prompted.track.mask if prompted else mask
             self.iou.setdefault(number, {})[moment.index] = region_similarity(mask, truth, moment.truth.ignore)
 
@@ -194,21 +199,21 @@ class Offline:
             tracker.rewind()
         return Offline(self.clicks, plan, self.given)
 
-    def _click(self, number: int, index: int, truth: np.ndarray, found: np.ndarray | None, give: Give
+    def _click(self, number: int, moment: Moment, truth: np.ndarray, found: np.ndarray | None, give: Give
                ) -> Prompted | None:
         """Give the clicks of an earlier pass on this image again, or new ones and note them."""
-        if (number, index) in self.given:
+        if (number, moment.index) in self.given:
             prompted = None
-            for prompt in self.given[number, index]:
+            for prompt in self.given[number, moment.index]:
                 prompted = give(prompt)
             return prompted
-        noted = self.given[number, index] = []
+        noted = self.given[number, moment.index] = []
 
         def give_and_note(prompt: Prompt) -> Prompted:
             noted.append(prompt)
             return give(prompt)
 
-        return click(str(number), truth, found, self.clicks, give_and_note)
+        return click(str(number), truth, found, self.clicks, give_and_note, ignore=moment.truth.ignore)
 
     def _with_worst(self) -> dict[int, list[int]]:
         """The plan, with the worst frame of each object among those that were not clicked on."""
@@ -252,7 +257,7 @@ def _iou_by_clicks(name: str, truth: np.ndarray, moment: Moment, segmenter: Trac
                    clicks: tuple[int, ...]) -> list[float]:
     found, scores = None, {}
     for count in range(1, max(clicks) + 1):
-        prompted = click(name, truth, found, 1, segmenter.prompt)
+        prompted = click(name, truth, found, 1, segmenter.prompt, ignore=moment.truth.ignore)
         found = prompted.track.mask if prompted else found
         scores[count] = region_similarity(found, truth, moment.truth.ignore)
     segmenter.forget(name)

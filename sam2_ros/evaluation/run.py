@@ -182,7 +182,7 @@ def total(results: Sequence[SequenceResult]) -> Summary | None:
 def configuration(template: Job, jobs: int, engine: str) -> dict:
     """Everything that was chosen, defaults included."""
     return {
-        "model": template.choice.model, "device": template.choice.device, "prompt": template.protocol,
+        "model": template.choice.model, **template.choice.arithmetic(), "prompt": template.protocol,
         "rules": {"name": template.rules, **dataclasses.asdict(RULES[template.rules])}, "on_clock": template.on_clock,
         "clicks": template.clicks, "budgets": template.budgets, "every": template.every, "threads": template.threads,
         "topics": dict(template.topics), "tracker": template.choice.all_settings(), "jobs": jobs, "engine": engine}

@@ -11,6 +11,7 @@ from typing import Any
 from sam2_ros import checkpoint
 from sam2_ros.errors import InvalidInput
 from sam2_ros.evaluation import opencv_baseline
+from sam2_ros.model.precision import precision
 from sam2_ros.tracker import Tracker, TrackerSettings
 
 #: Names that are no checkpoint but something to compare with.
@@ -34,7 +35,18 @@ class Choice:
         """A new tracker; the model is loaded once in each process.  Raises CheckpointError and InvalidInput."""
         if self.model in BASELINES:
             return BASELINES[self.model]()
-        return Tracker(_load(self.model, self.device), TrackerSettings(**dict(self.settings)))
+        tracker = Tracker(_load(self.model, self.device), TrackerSettings(**dict(self.settings)))
+        if self.arithmetic()["device"] != "cpu":
+            tracker.warm_up()  # else the first images of a recording on the clock are dropped for it
+        return tracker
+
+    def arithmetic(self) -> dict[str, str]:
+        """Where and in which precision the model computes: what "auto" stands for on this machine."""
+        if self.model in BASELINES:
+            return {"device": "cpu", "precision": "float32"}
+        device = checkpoint.available(self.device)
+        wanted = TrackerSettings(**dict(self.settings)).precision
+        return {"device": str(device), "precision": str(precision(wanted, device)).removeprefix("torch.")}
 
     def identity(self) -> dict[str, Any]:
         """Name, version and checksum of the weights."""

@@ -142,7 +142,8 @@ class Hiera(nn.Module):
 
     def _positions(self) -> Tensor:
         """A coarse embedding of the whole image plus one repeated in each window (https://arxiv.org/abs/2311.05613)."""
-        whole = self.enlargement @ self.pos_embed @ self.enlargement.T  # (1, C, H, W)
+        with torch.autocast(self.pos_embed.device.type, enabled=False):  # half precision would blur it
+            whole = self.enlargement @ self.pos_embed @ self.enlargement.T  # (1, C, H, W)
         repeats = whole.shape[-1] // self.pos_embed_window.shape[-1]
         return (whole + self.pos_embed_window.tile(1, 1, repeats, repeats)).permute(0, 2, 3, 1)
 

@@ -234,7 +234,7 @@ class SAM2(nn.Module):
         if not self.size.version_2_1:
             return memory
         absent = (object_score <= 0).to(memory.dtype)
-        return memory + absent[:, None, None, None] * self.no_obj_embed_spatial[..., None, None]
+        return memory + absent[:, None, None, None] * self.no_obj_embed_spatial[..., None, None].to(memory.dtype)
 
 
 def _small_parameter(*shape: int) -> nn.Parameter:

@@ -22,7 +22,7 @@ from sam2_ros.ros.topics import subscribe
 
 #: The callback only hands images on; a short queue spans the moments when it is not scheduled.
 DEPTH = 5
-_TYPES = {"raw": Image, "compressed": CompressedImage}
+_TYPES = {"raw": ("sensor_msgs/msg/Image", Image), "compressed": ("sensor_msgs/msg/CompressedImage", CompressedImage)}
 
 
 class Camera:
@@ -47,8 +47,8 @@ class Camera:
 
     @property
     def topic(self) -> str:
-        """The topic that is subscribed to, or the raw one while there is none."""
-        return self.topics[self._chosen[0] if self._chosen else "raw"]
+        """The topic that is subscribed to, or that would be first."""
+        return self.topics[self._transport]
 
     @property
     def reliable(self) -> bool | None:
@@ -57,8 +57,13 @@ class Camera:
             self._subscription.qos_profile.reliability == ReliabilityPolicy.RELIABLE)
 
     def publishers(self) -> list[Any]:
-        """The publishers of ``topic``, each with its ``qos_profile``."""
-        return self._node.get_publishers_info_by_topic(self.topic)
+        """The publishers of images on ``topic``, each with its ``qos_profile``."""
+        return self._publishers_of(self._transport)
+
+    def other_type(self) -> str:
+        """The type of what is published on ``topic`` and cannot be heard as images; empty when there is no such thing."""
+        types = {info.topic_type for info in self._node.get_publishers_info_by_topic(self.topic)}
+        return min(types - {_TYPES[self._transport][0]}, default="")
 
     def look(self) -> None:
         """Subscribe, or subscribe anew, if what is published asks for it; called now and then."""
@@ -69,13 +74,20 @@ class Camera:
             self._chosen, (transport, reliable) = wanted, wanted
             self._subscription = self._subscribe(transport, reliable)
 
+    @property
+    def _transport(self) -> str:
+        return self._chosen[0] if self._chosen else "compressed" if self._settings.image_transport == "compressed" else "raw"
+
+    def _publishers_of(self, transport: str) -> list[Any]:
+        kind = _TYPES[transport][0]
+        return [info for info in self._node.get_publishers_info_by_topic(self.topics[transport]) if info.topic_type == kind]
+
     def _wanted(self) -> tuple[str, bool] | None:
         """Transport and reliability for what is published now; None to leave things as they are."""
         wish, reliability = self._settings.image_transport, self._settings.image_reliability
-        publishers = {transport: self._node.get_publishers_info_by_topic(topic)
-                      for transport, topic in self.topics.items() if wish in ("auto", transport)}
-        current = self._chosen[0] if self._chosen else "raw"
-        transport = max(publishers, key=lambda name: (bool(publishers[name]), name == current))
+        publishers = {transport: self._publishers_of(transport)
+                      for transport in self.topics if wish in ("auto", transport)}
+        transport = max(publishers, key=lambda name: (bool(publishers[name]), name == self._transport))
         if not publishers[transport] and "auto" in (wish, reliability):
             return None
         if transport == "compressed" and wish == "auto" and not (self._chosen or self._hesitated):
@@ -96,7 +108,7 @@ class Camera:
         name = f"qos_overrides.{self.topics[transport]}.subscription.reliability"
         if not self._node.has_parameter(name):
             kinds.append(QoSPolicyKind.RELIABILITY)
-        return subscribe(self._node, _TYPES[transport], self.topics[transport], self._receive, qos,
+        return subscribe(self._node, _TYPES[transport][1], self.topics[transport], self._receive, qos,
                          on_lost=self._count_lost, callback_group=self._group,
                          qos_overriding_options=QoSOverridingOptions(kinds))
 

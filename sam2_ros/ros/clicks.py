@@ -1,8 +1,8 @@
 """Clicks of the operator's tools as pixels.
 
 ``clicked_point`` (geometry_msgs/PointStamped) is what RViz and Foxglove publish in 3-D and
-some image viewers in pixels; ``<image>_mouse_left`` (geometry_msgs/Point) is rqt_image_view,
-on the camera's image or on the overlay.
+some image viewers in pixels; ``<topic>_mouse_left`` (geometry_msgs/Point) is rqt_image_view,
+on the camera's image or on the overlay, raw or compressed.
 A point without a frame, or with z = 0 in the image's own frame, is a pixel.  A point in front
 of the camera is projected through camera_info; one in another frame is first brought to the
 camera through tf2, where that is installed.
@@ -25,6 +25,7 @@ from sam2_ros.errors import InvalidPrompt, MissingDependency, Sam2RosError
 from sam2_ros.messages import nanoseconds
 from sam2_ros.ros.camera import Camera
 from sam2_ros.ros.parameters import Parameters
+from sam2_ros.ros.worker import QUIET
 
 try:
     import tf2_ros
@@ -51,8 +52,8 @@ class Clicks:
         image_topic = camera.topics["raw"]
         node.create_subscription(CameraInfo, info_topic(node, image_topic), self._on_info, qos_profile_sensor_data)
         node.create_subscription(PointStamped, "clicked_point", self._on_point, QoSProfile(depth=10))
-        for clicked in (f"{image_topic}_mouse_left", "~/overlay_mouse_left"):
-            node.create_subscription(Point, clicked, self._on_pixel, QoSProfile(depth=10))
+        for watched in (*camera.topics.values(), "~/overlay", "~/overlay/compressed"):
+            node.create_subscription(Point, f"{watched}_mouse_left", self._on_pixel, QoSProfile(depth=10))
 
     def pixel(self, message: PointStamped) -> tuple[float, float]:
         """The pixel of a stamped point.  Raises InvalidPrompt or MissingDependency when it cannot be found."""
@@ -88,7 +89,7 @@ class Clicks:
         try:
             x, y = self.pixel(message)
         except Sam2RosError as error:
-            self._logger.warning(f"click refused: {error}")
+            self._logger.warning(f"click refused: {error}", throttle_duration_sec=QUIET)
             return
         self._on_click(x, y, nanoseconds(message.header.stamp))
 

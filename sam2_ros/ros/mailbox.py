@@ -26,14 +26,14 @@ class Request:
     """Something to do with the tracker, on the worker's thread.
 
     act: does it; what it returns or raises becomes the ``answer``.
-    stamp: the image that it waits for, nanoseconds; 0 = none.
+    stamp: the image that it waits for, nanoseconds; 0 = the newest, whichever that is; None = it needs no image.
     deadline: until when it waits for that image, in seconds of ``time.monotonic``.
     name: of the object that it starts or corrects; empty = another, or several.
     revokes: says which requests that still wait for their images are refused in its favour.
     """
 
     act: Callable[[], Any]
-    stamp: int = 0
+    stamp: int | None = None
     deadline: float = 0.0
     name: str = ""
     revokes: Callable[[Request], bool] = lambda waiting: False
@@ -41,8 +41,8 @@ class Request:
 
     def is_due(self, newest: int | None) -> bool:
         """Whether it can be done now that the image of stamp ``newest`` has been processed."""
-        arrived = newest is not None and self.stamp <= newest
-        return not self.stamp or arrived or time.monotonic() >= self.deadline
+        arrived = self.stamp is None or (newest is not None and self.stamp <= newest)
+        return arrived or time.monotonic() >= self.deadline
 
 
 @dataclass(frozen=True, slots=True, eq=False)

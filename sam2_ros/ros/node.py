@@ -13,7 +13,6 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import rclpy
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
@@ -24,7 +23,6 @@ from rclpy.utilities import remove_ros_args
 from sam2_ros import checkpoint
 from sam2_ros.errors import Sam2RosError
 from sam2_ros.large_images import make_room
-from sam2_ros.model.sam2 import SAM2
 from sam2_ros.ros import clicks, detections
 from sam2_ros.ros.camera import Camera
 from sam2_ros.ros.parameters import Parameters
@@ -52,17 +50,10 @@ def make_tracker(parameters: Parameters) -> tuple[Tracker, str]:
     model = checkpoint.load(settings.model, settings.device)
     size, device = model.size, next(model.parameters()).device
     version = "2.1" if size.version_2_1 else "2.0"
+    tracker = Tracker(model, parameters.tracker)
     if device.type != "cpu":
-        warm_up(model)
-    return Tracker(model, parameters.tracker), f"SAM {version} {size.name} at {size.image_size} pixels on {device}"
-
-
-def warm_up(model: SAM2) -> None:
-    """Go through every part of ``model`` once: a GPU's first pass takes seconds, better before the first image."""
-    tracker = Tracker(model)
-    for stamp in (1, 2):
-        tracker.track(Frame(np.zeros((64, 64, 3), np.uint8), stamp))
-        tracker.prompt(Prompt("anything", points=np.array([[32, 32]]), labels=np.array([1])))
+        tracker.warm_up()
+    return tracker, f"SAM {version} {size.name} at {size.image_size} pixels on {device}"
 
 
 class Node(RosNode):

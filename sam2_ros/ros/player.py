@@ -67,11 +67,12 @@ class Player:
             self._publishers[topic] = self.node.create_publisher(
                 message_type, topic, QoSProfile(depth=DEPTH, durability=durability))
 
-    def wait(self, topic: str, seconds: float) -> bool:
-        """Wait until somebody hears ``topic`` and each topic that somebody asks for; whether it came to that."""
+    def wait(self, topics: Sequence[str], seconds: float) -> bool:
+        """Wait until somebody hears one of ``topics`` and each topic that somebody asks for; whether it came to that."""
         deadline, ready = time.monotonic() + seconds, 0
+        wanted = [self._publishers[topic] for topic in topics if topic in self._publishers]
         while time.monotonic() < deadline and ready < SETTLED:
-            heard = topic not in self._publishers or self._publishers[topic].get_subscription_count()
+            heard = not wanted or any(publisher.get_subscription_count() for publisher in wanted)
             ready = ready + 1 if heard and all(map(self._is_connected, self._publishers.values())) else 0
             time.sleep(0.05)
         return ready == SETTLED
@@ -105,11 +106,11 @@ class Player:
 
 
 def run(rounds: Iterable[Iterable[Recorded]], topics: Sequence[tuple[str, str, bool]], rate: float = 1.0,
-        clock: bool = True, wait_for: str = "", patience: float = 10.0) -> tuple[int, set[str]]:
+        clock: bool = True, wait_for: Sequence[str] = (), patience: float = 10.0) -> tuple[int, set[str]]:
     """Play into ROS until the rounds end or SIGINT comes; the number published, and the topics that could not be.
 
-    rounds: messages to play one after the other.  topics: see ``Player.announce``.  wait_for: a topic somebody
-    must have subscribed to before the first message, for at most ``patience`` seconds.
+    rounds: messages to play one after the other.  topics: see ``Player.announce``.  wait_for: topics,
+    one of which somebody must have subscribed to before the first message, for at most ``patience`` seconds.
     """
     make_room()
     rclpy.init(args=[])
@@ -118,7 +119,7 @@ def run(rounds: Iterable[Iterable[Recorded]], topics: Sequence[tuple[str, str, b
     try:
         player.announce(topics)
         if wait_for and not player.wait(wait_for, patience):
-            node.get_logger().warning(f"nobody subscribes to {wait_for}; playing all the same")
+            node.get_logger().warning(f"nobody subscribes to {' or '.join(wait_for)}; playing all the same")
         for messages in rounds:
             player.play(messages, rclpy.ok)
             if not rclpy.ok():

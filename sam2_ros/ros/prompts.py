@@ -7,6 +7,7 @@ of the executor's own, so it holds nothing up: see ``THREADS``.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -28,7 +29,6 @@ from sam2_ros.ros.worker import QUIET, Worker
 from sam2_ros.srv import List, Remove
 from sam2_ros.srv import Prompt as PromptService
 
-DETECTIONS = "detections"
 #: Service calls that may wait for the tracker at the same time; more are refused.
 WAITING_CALLS = 12
 #: Threads of the executor: those that wait, and some for everything else.
@@ -45,6 +45,7 @@ class Prompts:
         self._worker = worker
         self._logger = node.get_logger()
         self._waiting = threading.BoundedSemaphore(WAITING_CALLS)
+        self._refused: dict[str, float] = {}  # when the last refusal of each kind was logged
         group = ReentrantCallbackGroup()
         subscription = node.create_subscription(PromptMessage, "~/prompt", self._on_prompt, BURST)
         #: Fully qualified, for sentences.
@@ -58,40 +59,44 @@ class Prompts:
 
     def click(self, x: float, y: float, stamp: int) -> None:
         """A click of an operator's tool, in pixels."""
-        self._send("click", lambda: self._worker.session.click(x, y, stamp))
+        self._send("click", lambda: self._worker.session.click(x, y, stamp), stamp=0)  # its own stamp is only a hint
 
     def detections(self, found: list[Detection], stamp: int) -> None:
         """Boxes that a detector found on the image of ``stamp``."""
-        self._send(DETECTIONS, lambda: self._worker.session.detections(found, stamp), stamp)
+        self._send("detections", lambda: self._worker.session.detections(found, stamp), stamp)
 
     def _on_prompt(self, message: PromptMessage) -> None:
         try:
             prompt, stamp = prompt_from(message)
         except Sam2RosError as error:
-            self._logger.warning(f"prompt refused: {error}")
+            self._refuse("prompt", error)
             return
         self._send("prompt", lambda: self._worker.session.prompt(prompt, stamp), stamp, prompt.name)
 
-    def _send(self, kind: str, act: Callable[[], Any], stamp: int = 0, name: str = "") -> None:
+    def _send(self, kind: str, act: Callable[[], Any], stamp: int, name: str = "") -> None:
         """Have it done without waiting; the outcome goes to the log."""
         try:
             answer = self._worker.ask(act, stamp, self._parameters.node.prompt_timeout, name=name)
         except Unanswered as error:
-            self._logger.warning(f"{kind} refused: {error}")
+            self._refuse(kind, error)
             return
         answer.add_done_callback(lambda done: self._log(kind, done))
 
     def _log(self, kind: str, done: Future) -> None:
         error = done.exception()
-        if error is not None and kind == DETECTIONS:  # these come many times a second
-            self._logger.warning(f"{kind} refused: {error}", throttle_duration_sec=QUIET)
-            return
         if error is not None:
-            self._logger.warning(f"{kind} refused: {error}")
+            self._refuse(kind, error)
             return
         applied = done.result()
         for one in applied if isinstance(applied, list) else [applied]:
             self._logger.info(f"{kind}: {one.sentence}")
+
+    def _refuse(self, kind: str, error: BaseException) -> None:
+        """Say why, at most every ``QUIET`` seconds of each kind: a program may repeat itself many times a second."""
+        now = time.monotonic()
+        if now - self._refused.get(kind, -QUIET) >= QUIET:
+            self._refused[kind] = now
+            self._logger.warning(f"{kind} refused: {error}")
 
     # -- services ------------------------------------------------------------------------------
 
@@ -147,7 +152,7 @@ class Prompts:
             response.objects = [tracked_object(track, view.header) for track in view.tracks]
         return response
 
-    def _wait(self, act: Callable[[], Any], stamp: int = 0, **more: Any) -> Any:
+    def _wait(self, act: Callable[[], Any], stamp: int | None = None, **more: Any) -> Any:
         """Have it done and wait for it; ``more`` is for the worker.  Raises what it raises, or Unanswered."""
         if not self._waiting.acquire(blocking=False):
             raise Unanswered(f"{WAITING_CALLS} calls wait for the tracker already; call again later")

@@ -41,6 +41,8 @@ MOST_WAITING = 256 * 2**20
 DEPTH = 100
 #: Seconds between looks at the graph for topics that are new.
 LOOK = 0.25
+#: Seconds after which a node that is not there is worth a word.
+PATIENCE = 5.0
 #: What a node says about itself rather than about the camera.
 _CHATTER = ("/rosout", "/parameter_events")
 #: Ends the queue.
@@ -76,6 +78,7 @@ class Recorder:
         self._latched: dict[str, bool] = {}  # by topic; a bag keeps one answer, that of the first message
         self._queue: queue.Queue = queue.Queue()
         self._waiting_bytes = 0
+        self._missed_since: float | None = time.monotonic()  # None once the node was there, or said not to be
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._drain, name="recorder")
         self._thread.start()
@@ -117,7 +120,11 @@ class Recorder:
             heard = self._node.get_subscriber_names_and_types_by_node(name, namespace or "/")
             said = self._node.get_publisher_names_and_types_by_node(name, namespace or "/")
         except RuntimeError:  # rclpy's word for a node that is not there yet
+            if self._missed_since is not None and time.monotonic() - self._missed_since > PATIENCE:
+                self._node.get_logger().warning(f"there is no node {self._of_node} yet; name the one to record with --node")
+                self._missed_since = None
             return set()
+        self._missed_since = None
         topics = {topic for topic, _ in heard + said if not topic.endswith(_CHATTER)}
         return {topic for topic in topics if not topic.removesuffix("/compressed").endswith("/overlay")
                 and not topic.endswith("/masks/compressed")}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -102,8 +102,9 @@ class Session:
 
         stamp: when it was clicked, which is only a hint at the image that was looked at.
         """
+        clicked = Prompt("", points=np.array([(x, y)]), labels=np.array([1]))
         name = self._parameters.node.click_object or self._name_at(x, y, self._remembered(stamp, hint=True))
-        return self.prompt(Prompt(name, points=np.array([(x, y)]), labels=np.array([1])), stamp, hint=True)
+        return self.prompt(replace(clicked, name=name), stamp, hint=True)
 
     def detections(self, detections: Iterable[Detection], stamp: int) -> list[Applied]:
         """Start objects for those detections that are none yet, and find again those that were out of sight.
@@ -124,11 +125,14 @@ class Session:
             known = found.name in states
             if owner or (known and states[found.name] == State.VISIBLE):
                 continue
-            if not known and (self._repeats(found.box, started) or not self._has_room()):
+            if not known and self._repeats(found.box, started):
                 continue
             with suppress(InvalidPrompt):  # outside the image
                 name = found.name or self._free_name(found.label)
-                one = self.prompt(Prompt(name, box=found.box), stamp)
+                prompt = Prompt(name, box=found.box).checked_on(self.view.frame.size, known=known)
+                if not known and not self._has_room():
+                    continue
+                one = self.prompt(prompt, stamp)
                 applied.append(one)
                 started.append(found.box)
                 self._detected.add(one.track.name)

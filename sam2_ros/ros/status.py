@@ -8,7 +8,7 @@ from typing import Any
 
 from rclpy.qos import ReliabilityPolicy
 
-from sam2_ros.large_images import PROFILE
+from sam2_ros import large_images
 from sam2_ros.ros.camera import Camera
 from sam2_ros.ros.parameters import NodeSettings, Parameters
 from sam2_ros.ros.worker import Worker
@@ -33,6 +33,7 @@ class Facts:
     refused: int
     objects: int
     prompt_topic: str
+    other_type: str = ""  # what is published on the topic instead of images
 
 
 def describe(facts: Facts, settings: NodeSettings) -> tuple[str, bool, str] | None:
@@ -41,6 +42,10 @@ def describe(facts: Facts, settings: NodeSettings) -> tuple[str, bool, str] | No
     None when it is too early to say anything.
     """
     deaf = facts.reliable and facts.publishers == facts.best_effort_publishers > 0
+    if not facts.publishers and facts.other_type:
+        return "no images", True, (
+            f"{facts.topic} carries {facts.other_type}: remap 'image' to a topic of sensor_msgs/msg/Image, or to the name "
+            "of a compressed one without its /compressed")
     if not facts.publishers and facts.silence > settings.silence_after:
         return "no camera", True, f"nobody publishes {facts.topic}: remap 'image' or start the camera"
     if deaf:
@@ -51,7 +56,7 @@ def describe(facts: Facts, settings: NodeSettings) -> tuple[str, bool, str] | No
     if sent >= ENOUGH and facts.lost > LOSS * sent:
         advice = "" if facts.reliable else (
             "large best-effort images are lost between processes; make the camera reliable, give its process "
-            f"FASTDDS_DEFAULT_PROFILES_FILE=.../{PROFILE}, or use image_transport compressed")
+            f"{large_images.variable()}=.../{large_images.PROFILE}, or use image_transport compressed")
         return "losing", True, (
             f"only {facts.received} of {sent} images of {facts.topic} arrived in "
             f"{facts.seconds:.0f} s: {advice or 'the network or this machine is too slow for them'}")
@@ -108,4 +113,5 @@ class Status:
             topic=self._camera.topic, publishers=len(publishers), best_effort_publishers=best_effort,
             reliable=self._camera.reliable, silence=time.monotonic() - self._camera.last_time, seconds=seconds,
             received=received, lost=lost, processed=processed, refused=refused,
-            objects=len(self._worker.session.view.tracks), prompt_topic=self._prompt_topic)
+            objects=len(self._worker.session.view.tracks), prompt_topic=self._prompt_topic,
+            other_type=self._camera.other_type())

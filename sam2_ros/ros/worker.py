@@ -76,10 +76,10 @@ class Worker:
         """Hand over an Image or CompressedImage; a waiting one is dropped and counted."""
         self._mailbox.put_image(message)
 
-    def ask(self, act: Callable[[], Any], stamp: int = 0, patience: float = 0.0, **more: Any) -> Future:
+    def ask(self, act: Callable[[], Any], stamp: int | None = None, patience: float = 0.0, **more: Any) -> Future:
         """Have ``act`` done on the tracker's thread; the future brings its result or a Sam2RosError.
 
-        stamp: wait for this image (nanoseconds, 0 = do not wait), at most ``patience`` seconds.
+        stamp: wait for this image (nanoseconds, 0 = any, None = do not wait), at most ``patience`` seconds.
         more: ``name`` and ``revokes`` of the Request.  Raises Unanswered when too many requests wait.
         """
         request = Request(act, stamp, time.monotonic() + patience, **more)
@@ -110,8 +110,9 @@ class Worker:
         return max(min(request.deadline for request in self._waiting) - time.monotonic(), 0.0)
 
     def _accept(self, requests: tuple[Request, ...]) -> None:
+        newest = self.session.newest
         for request in requests:
-            self._revoke([waiting for waiting in self._waiting if request.revokes(waiting)])
+            self._revoke([waiting for waiting in self._waiting if not waiting.is_due(newest) and request.revokes(waiting)])
             if len(self._waiting) < MAX_REQUESTS:
                 self._waiting.append(request)
             else:

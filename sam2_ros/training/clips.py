@@ -23,7 +23,7 @@ from sam2_ros.training.textures import TextureBank, make_bank
 #: An object must cover this share of the first frame to be asked for, and at most the other.
 SMALLEST, LARGEST = 0.0012, 0.7
 #: So often is a new scene drawn when the first frame shows nothing to ask for.
-ATTEMPTS = 20
+ATTEMPTS = 100
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,9 +86,9 @@ class ClipSource:
         kind = random.random()
         if self.footage is not None and kind < self.footage_share:
             backdrop, masks = self.footage.clip(random, frames, side)
-            plain = random.random() < self.plain_share
-            layers = [] if plain else self._layers(random, frames, side, int(random.integers(1, 4)))
-            return _composed(backdrop, masks[:, None], layers)
+            if random.random() < self.plain_share:
+                return backdrop, masks
+            return _composed(backdrop, masks, self._layers(random, frames, side, int(random.integers(1, 4))))
         if self.robots is not None and kind > 1 - self.robots.share:
             return self.robots.clip(random, frames, side)
         backdrop = self._backdrop(random, frames, side)

@@ -19,64 +19,75 @@ from sam2_ros.png import stored_values
 #: An object must cover this share of the picture to be cut out.
 SMALLEST_SHARE = 0.004
 UNKNOWN_LABEL = 255
+#: So many starts of a stretch are looked at for one on which an object is seen.
+STARTS = 50
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sequence:
-    """One video: the bytes of its pictures and label images, frame by frame."""
+    """One video: the files of its pictures and label images, frame by frame."""
 
     name: str
-    pictures: list[bytes]
-    labels: list[bytes]
+    pictures: list[Path]
+    labels: list[Path]
 
     def picture(self, number: int) -> np.ndarray:
-        """(H, W, 3) uint8, RGB."""
-        image = cv2.imdecode(np.frombuffer(self.pictures[number], np.uint8), cv2.IMREAD_COLOR)
+        """(H, W, 3) uint8, RGB; RecordingError when the file holds no picture."""
+        image = cv2.imdecode(np.frombuffer(self.pictures[number].read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+        if image is None:
+            raise RecordingError(f"{self.pictures[number]} is not a readable picture")
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
     def label(self, number: int) -> np.ndarray:
         """(H, W) uint8 or uint16, one value per object; RecordingError when the file holds no such picture."""
-        return stored_values(self.labels[number], f"label image {number} of {self.name}")
+        return stored_values(self.labels[number].read_bytes(), str(self.labels[number]))
 
 
 class Footage:
     """All sequences of one folder."""
 
     def __init__(self, folder: str | Path) -> None:
-        """Read the folder; RecordingError when it is not in DAVIS layout or holds no sequence."""
-        self.sequences = [
-            Sequence(name, [picture.read_bytes() for picture, _ in files], [label.read_bytes() for _, label in files])
-            for name, files in _videos(Path(folder))]
+        """List the folder; RecordingError when it is not in DAVIS layout or holds no sequence."""
+        self.sequences = [Sequence(name, [picture for picture, _ in files], [label for _, label in files])
+                          for name, files in _videos(Path(folder))]
 
     def moments(self, random: np.random.Generator, frames: int) -> tuple[Sequence, list[int]]:
-        """A random sequence and the numbers of ``frames`` frames of it: forwards or backwards, at 1 to 4 times the speed."""
-        sequence = self.sequences[random.integers(len(self.sequences))]
-        count = len(sequence.pictures)
-        speed = int(min(random.integers(1, 5), max((count - 1) // max(frames - 1, 1), 1)))
-        start = int(random.integers(max(count - speed * (frames - 1), 1)))
-        numbers = [min(start + speed * step, count - 1) for step in range(frames)]
-        return sequence, numbers[::-1] if random.random() < 0.5 else numbers
+        """A random sequence and the numbers of ``frames`` frames of it: forwards or backwards, at 1 to 4 times the speed.
+
+        The first of them shows an object, unless that is hard to find.
+        """
+        for _ in range(STARTS):
+            sequence = self.sequences[random.integers(len(self.sequences))]
+            count = len(sequence.pictures)
+            speed = int(min(random.integers(1, 5), max((count - 1) // max(frames - 1, 1), 1)))
+            start = int(random.integers(max(count - speed * (frames - 1), 1)))
+            numbers = [min(start + speed * step, count - 1) for step in range(frames)]
+            numbers = numbers[::-1] if random.random() < 0.5 else numbers
+            if sequence.label(numbers[0]).any():
+                break
+        return sequence, numbers
 
     def clip(self, random: np.random.Generator, frames: int, side: int) -> tuple[np.ndarray, np.ndarray]:
-        """A random stretch through a random, steady window.
+        """A random stretch through a random, steady window around one of the objects.
 
-        Returns frames (T, side, side, 3) RGB and coverage of one object (T, side, side) uint8,
-        empty where the sequence has none inside the window.
+        Returns frames (T, side, side, 3) RGB and the coverage of each object in the window on the
+        first frame, (T, K, side, side) uint8.
         """
         sequence, numbers = self.moments(random, frames)
         labels = [sequence.label(number) for number in numbers]
-        wanted = _an_object(random, labels[0])
-        x0, y0, x1, y1 = _a_window(random, labels[0] == wanted)
-        mirrored = random.random() < 0.5
-        size = (side, side)
+        middle = labels[0] == _an_object(random, labels[0])
+        x0, y0, x1, y1 = _a_window(random, middle)
+        step = -1 if random.random() < 0.5 else 1
+        values = _objects(labels[0][y0:y1, x0:x1])
         images = np.empty((frames, side, side, 3), np.uint8)
-        masks = np.empty((frames, side, side), np.uint8)
-        for step, number in enumerate(numbers):
-            image = cv2.resize(sequence.picture(number)[y0:y1, x0:x1], size, interpolation=cv2.INTER_AREA)
-            mask = np.where(labels[step][y0:y1, x0:x1] == wanted, 255, 0).astype(np.uint8)
-            mask = cv2.resize(mask, size, interpolation=cv2.INTER_AREA)
-            images[step] = image[:, ::-1] if mirrored else image
-            masks[step] = mask[:, ::-1] if mirrored else mask
+        masks = np.empty((frames, len(values), side, side), np.uint8)
+        for place, number in enumerate(numbers):
+            image = np.ascontiguousarray(sequence.picture(number)[y0:y1, x0:x1][:, ::step])
+            images[place] = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+            label = labels[place][y0:y1, x0:x1][:, ::step]
+            for row, value in enumerate(values):
+                cover = np.where(label == value, 255, 0).astype(np.uint8)
+                masks[place, row] = cv2.resize(cover, (side, side), interpolation=cv2.INTER_AREA)
         return images, masks
 
     def cutouts(self, random: np.random.Generator, frames: int, side: int) -> np.ndarray | None:
@@ -117,10 +128,16 @@ def _videos(root: Path) -> list[tuple[str, list[tuple[Path, Path]]]]:
     return videos
 
 
-def _an_object(random: np.random.Generator, label: np.ndarray) -> int:
+def _objects(label: np.ndarray) -> list[int]:
+    """The values of a label image that are objects: 255 means unknown beside others (in 8 bits), and an object alone."""
     values = [value for value, count in enumerate(np.bincount(label.ravel())) if value and count]
     if len(values) > 1 and UNKNOWN_LABEL in values and label.dtype == np.uint8:
         values.remove(UNKNOWN_LABEL)
+    return values
+
+
+def _an_object(random: np.random.Generator, label: np.ndarray) -> int:
+    values = _objects(label)
     return values[random.integers(len(values))] if values else 1
 
 

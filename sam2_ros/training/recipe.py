@@ -94,6 +94,9 @@ class TrainSettings:
     vanishing: float = setting(0.5, "share of clips that ask first for objects which go out of sight", low=0.0, high=1.0)
     encoder_rate: float = setting(1.0, "learning rate of the image encoder, as a share of the rate; 0 = it stays as it is",
                                   low=0.0, high=1.0)
+    dropout: float = setting(0.0, "share of activations that the memory attention drops; 0.1 in the paper", low=0.0, high=0.9)
+    drop_path: float = setting(0.0, "chance that the trunk's last block is skipped, earlier ones less; 0.1 to 0.3 in the paper",
+                               low=0.0, high=0.9)
     warm_up: int = setting(200, "steps over which the learning rate rises from 0", low=0)
     weight_decay: float = setting(0.05, "AdamW weight decay, of matrices only", low=0.0, high=1.0)
     clip_norm: float = setting(0.1, "gradients are scaled down to this L2 norm", low=0.0)

@@ -24,8 +24,9 @@ from torch.nn import functional as F
 
 from sam2_ros import checkpoint
 from sam2_ros.errors import CheckpointError
+from sam2_ros.model.precision import autocast
 from sam2_ros.model.sam2 import SAM2
-from sam2_ros.model.sizes import SIZES, Size
+from sam2_ros.model.sizes import SIZES
 from sam2_ros.training.clips import Clip, ClipSource, ClipStock
 from sam2_ros.training.feeding import check_folders, feed
 from sam2_ros.training.journal import Journal
@@ -52,6 +53,8 @@ class Training:
         self.model = _fresh(settings).to(self.device)
         self.settings = settings = settings.of_side(self.model.size.image_size)
         self.average = {name: value.detach().clone().float() for name, value in self.model.state_dict().items()}
+        if settings.encoder_rate == 0:
+            self.model.image_encoder.requires_grad_(False)  # nothing of it is kept for a backward pass
         groups = _groups(self.model, settings.weight_decay, encoder_apart=settings.encoder_rate != 1.0)
         self.optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.999), fused=True)
         self.step = 0
@@ -65,7 +68,7 @@ class Training:
         generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
         prompting = draw_prompting(np.random.default_rng((settings.seed, step, 3)), settings, stage)
         batch = batch.to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        with autocast(self.device):
             unrolled = Unroller(model, batch, prompting, generator).run()
         losses = _losses(unrolled.answers, batch, settings.loss_stride)
         loss = losses.total(stage.dice_weight) + settings.quiet * unrolled.loudness
@@ -228,12 +231,12 @@ def _losses(answers: list[Any], batch: ClipBatch, stride: int) -> Losses:
 
 
 def _fresh(settings: TrainSettings) -> SAM2:
-    if settings.initial:
-        return checkpoint.load(settings.initial)
-    if settings.size not in SIZES:
+    if not settings.initial and settings.size not in SIZES:
         raise CheckpointError(f"unknown size {settings.size!r}; known are {', '.join(SIZES)}")
-    size: Size = SIZES[settings.size]
-    return initialise(SAM2(size))
+    initial = checkpoint.load(settings.initial) if settings.initial else initialise(SAM2(SIZES[settings.size]))
+    model = SAM2(dataclasses.replace(initial.size, dropout=settings.dropout, drop_path=settings.drop_path))
+    model.load_state_dict(initial.state_dict())
+    return model
 
 
 def _share(source: nn.Module, target: nn.Module) -> None:
@@ -246,7 +249,7 @@ def _share(source: nn.Module, target: nn.Module) -> None:
 
 
 def _groups(model: nn.Module, decay: float, encoder_apart: bool) -> list[dict[str, Any]]:
-    """Weight decay acts on matrices and kernels, not on biases, norms and embeddings.
+    """Weight decay acts on matrices, kernels and tokens, not on biases, norms and what is called an embedding.
 
     encoder_apart: the parameters of the image encoder are the third and fourth group.
     """

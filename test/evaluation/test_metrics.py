@@ -253,10 +253,17 @@ def test_the_bootstrap_is_seeded_and_contains_the_mean():
     random = np.random.default_rng(1)
     first = random.normal(0.7, 0.1, 40)
     second = first + random.normal(0.05, 0.02, 40)
-    result = metrics.paired_difference(first, second)
-    assert result == metrics.paired_difference(first, second)
+    result = metrics.paired_difference(first, second, range(40))
+    assert result == metrics.paired_difference(first, second, range(40))
     assert result.low < result.mean < result.high
     assert 0.03 < result.low and result.high < 0.07
     # The percentile interval of a mean is close to the normal one.
     half = 1.96 * (second - first).std() / math.sqrt(40)
     assert result.high - result.mean == pytest.approx(half, rel=0.1)
+
+
+def test_objects_of_one_sequence_are_drawn_together():
+    first, second, group = np.zeros(40), np.repeat(np.random.default_rng(2).normal(0.05, 0.02, 10), 4), np.repeat(range(10), 4)
+    alone, together = (metrics.paired_difference(first, second, groups) for groups in (range(40), group))
+    assert together.mean == alone.mean
+    assert together.high - together.low == pytest.approx(2 * (alone.high - alone.low), rel=0.15)

@@ -16,5 +16,6 @@ def bench(shared):
     from ros_bench import MILLISECOND
     from std_srvs.srv import Trigger
     shared.call(Trigger, "reset")
+    shared.node.prompts._refused.clear()  # so that each test finds its own refusal in the log
     shared.clock += 10_000 * MILLISECOND
     return shared

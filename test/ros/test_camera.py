@@ -17,12 +17,14 @@ class Graph:
 
     def __init__(self) -> None:
         self.offers: dict[str, list[ReliabilityPolicy]] = {}
+        self.types: dict[str, str] = {}
 
     def resolve_topic_name(self, name):
         return f"/{name.lstrip('/')}"
 
     def get_publishers_info_by_topic(self, topic):
-        return [Shape(qos_profile=Shape(reliability=offer)) for offer in self.offers.get(topic, [])]
+        kind = self.types.get(topic) or f"sensor_msgs/msg/{'CompressedImage' if topic == COMPRESSED else 'Image'}"
+        return [Shape(qos_profile=Shape(reliability=offer), topic_type=kind) for offer in self.offers.get(topic, [])]
 
     def has_parameter(self, name):
         return True
@@ -61,6 +63,21 @@ def test_a_camera_that_only_compresses_is_heard_at_the_second_look():
 def test_what_the_settings_fix_is_subscribed_to_before_anybody_publishes():
     _, camera = made(image_transport="compressed", image_reliability="best_effort")
     assert camera.topic == COMPRESSED and camera.reliable is False
+
+
+def test_a_topic_of_something_else_is_not_subscribed_to_and_its_type_is_known():
+    graph, camera = made()
+    graph.offers[RAW], graph.types[RAW] = [ReliabilityPolicy.RELIABLE], "sensor_msgs/msg/CompressedImage"
+    camera.look()
+    assert camera.reliable is None and camera.publishers() == []
+    assert camera.other_type() == "sensor_msgs/msg/CompressedImage"
+
+
+def test_a_camera_is_looked_for_on_the_topic_that_is_wished_for():
+    graph, camera = made(image_transport="compressed")
+    graph.offers[RAW] = [ReliabilityPolicy.RELIABLE]
+    camera.look()
+    assert camera.topic == COMPRESSED and camera.publishers() == [] and camera.other_type() == ""
 
 
 def test_one_best_effort_publisher_makes_the_subscription_best_effort():

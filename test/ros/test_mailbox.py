@@ -77,6 +77,8 @@ def test_closing_wakes_the_taker_and_returns_what_is_left():
 def test_a_request_is_due_when_its_image_has_been_seen_or_its_time_is_up():
     far = 1e12
     assert Request(lambda: None).is_due(None)
+    assert not Request(lambda: None, stamp=0, deadline=far).is_due(None)
+    assert Request(lambda: None, stamp=0, deadline=far).is_due(5)
     assert not Request(lambda: None, stamp=5, deadline=far).is_due(None)
     assert not Request(lambda: None, stamp=5, deadline=far).is_due(4)
     assert Request(lambda: None, stamp=5, deadline=far).is_due(5)

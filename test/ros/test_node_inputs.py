@@ -130,7 +130,8 @@ def test_a_clicked_pixel_starts_an_object(bench):
     assert found.area > 0 and abs(found.centroid.x - 15.5) < 3
 
 
-@pytest.mark.parametrize("topic", ["/image_mouse_left", "/sam2_ros/overlay_mouse_left"])
+@pytest.mark.parametrize("topic", ["/image_mouse_left", "/image/compressed_mouse_left", "/sam2_ros/overlay_mouse_left",
+                                   "/sam2_ros/overlay/compressed_mouse_left"])
 def test_a_click_in_an_image_viewer_starts_an_object(bench, topic):
     bench.show_next()
     publish_once(bench, Point, topic, Point(x=float(ON_BLUE[0]), y=float(ON_BLUE[1])))

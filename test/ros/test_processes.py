@@ -22,7 +22,7 @@ from ros_bench import PATIENCE, Operator, labels_in, prompt_message, stamp_of, w
 from sam2_ros.checkpoint import save  # noqa: E402
 from sam2_ros.model.sam2 import SAM2  # noqa: E402
 from sam2_ros.model.sizes import TEST  # noqa: E402
-from sam2_ros.ros.node import main, warm_up  # noqa: E402
+from sam2_ros.ros.node import main  # noqa: E402
 from sam2_ros.srv import List, Prompt, Remove  # noqa: E402
 
 HERE = Path(__file__).parent
@@ -213,14 +213,6 @@ def test_a_model_from_a_file_is_loaded_and_tracks(start, tmp_path):
         assert answer.success and len(answer.object.object_pointer) == TEST.hidden_dim
         wait_until(lambda: someone.results[-1].objects, "the object")
     assert node.end() == 0
-
-
-def test_warming_up_leaves_the_model_as_it_was():
-    torch.manual_seed(0)
-    model = SAM2(TEST).eval()
-    before = [tensor.clone() for tensor in model.state_dict().values()]
-    warm_up(model)
-    assert all(torch.equal(now, then) for now, then in zip(model.state_dict().values(), before))
 
 
 def test_a_node_that_still_loads_its_model_can_be_terminated(start):

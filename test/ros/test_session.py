@@ -9,7 +9,7 @@ from std_msgs.msg import Header  # noqa: E402
 
 from fakes import BLUE, GREEN, RED, ColourModel, picture  # noqa: E402
 from ros_bench import MILLISECOND, image_message, set_stamp, stamp_of  # noqa: E402
-from sam2_ros.errors import UnknownObject, UnknownStamp  # noqa: E402
+from sam2_ros.errors import InvalidPrompt, UnknownObject, UnknownStamp  # noqa: E402
 from sam2_ros.messages import fill_compressed  # noqa: E402
 from sam2_ros.ros.parameters import NodeSettings  # noqa: E402
 from sam2_ros.ros.session import Detection, Session  # noqa: E402
@@ -159,6 +159,22 @@ def test_a_detection_takes_the_place_of_a_lost_one_but_never_of_an_object_that_a
     (applied,) = session.detections([Detection((20, 20, 35, 35), label="can")], 2)
     assert names(session) == ["mine", "can_1"] and applied.track.id == 3
     assert session.detections([Detection((50, 0, 60, 10), label="can")], 2) == []
+
+
+def test_a_detection_outside_the_image_takes_nobodys_place():
+    session = made(NodeSettings(max_detected_objects=1), lost_after_frames=1)
+    show(session, 1, {BLUE: (40, 40)})
+    session.detections([Detection((40, 40, 55, 55), label="box")], 1)
+    show(session, 2, {})
+    assert session.detections([Detection((400, 400, 420, 420), label="can")], 2) == []
+    assert names(session) == ["box_1"]
+
+
+@pytest.mark.parametrize("x", [np.nan, np.inf])
+def test_a_click_that_is_not_finite_is_refused(session, x):
+    show(session, 1, {BLUE: (40, 40)})
+    with pytest.raises(InvalidPrompt, match="finite"):
+        session.click(x, 3, 0)
 
 
 def test_a_detector_with_names_brings_back_an_object_that_is_out_of_sight(session):

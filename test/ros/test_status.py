@@ -13,6 +13,8 @@ GOOD = Facts(topic="/image", publishers=1, best_effort_publishers=0, reliable=Tr
 
 @pytest.mark.parametrize("changes, state, words", [
     (dict(publishers=0, silence=9.0, received=0), "no camera", ["nobody publishes /image", "remap"]),
+    (dict(publishers=0, received=0, topic="/image/compressed", other_type="sensor_msgs/msg/CompressedImage"), "no images",
+     ["/image/compressed carries sensor_msgs/msg/CompressedImage", "without its /compressed"]),
     (dict(best_effort_publishers=1, received=0), "incompatible", ["image_reliability"]),
     (dict(lost=200, received=100, reliable=False), "losing", ["100 of 300", "FASTDDS_DEFAULT_PROFILES_FILE"]),
     (dict(lost=200, received=100), "losing", ["100 of 300", "too slow"]),

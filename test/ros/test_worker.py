@@ -116,6 +116,27 @@ def test_who_revokes_requests_has_those_refused_that_wait_for_their_images(worke
     assert can.result(LONG).track.area > 0
 
 
+def test_a_reset_revokes_nothing_that_is_merely_in_its_queue(worker):
+    worker.put_image(image(1))
+    cup = worker.ask(prompting(worker), 0, LONG, name="cup")
+    other = worker.ask(worker.session.reset)
+    reset = worker.ask(worker.session.reset, revokes=lambda waiting: True)
+    worker.start()
+    assert [answer.result(LONG) for answer in (other, reset)] == [0, 0]
+    with pytest.raises(Unanswered, match="removed before"):
+        cup.result(LONG)
+
+
+def test_a_prompt_after_a_reset_waits_for_the_next_image(worker):
+    worker.put_image(image(1))
+    worker.start()
+    wait_for(worker, 1)
+    worker.ask(worker.session.reset).result(LONG)
+    cup = worker.ask(prompting(worker), 0, LONG)
+    worker.put_image(image(2))
+    assert stamp_of(cup.result(LONG)) == 2
+
+
 def test_a_correction_is_published_although_no_new_image_comes(worker):
     worker.start()
     worker.put_image(image(5))

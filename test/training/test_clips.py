@@ -69,6 +69,7 @@ def test_footage_gives_its_object_with_the_mask_on_its_pixels(tmp_path, value):
     from sam2_ros.training.footage import Footage
     footage = Footage(davis_folder(tmp_path, value))
     images, masks = footage.clip(np.random.default_rng(0), 3, 64)
+    masks = masks[:, 0]
     inside, outside = images[masks > 200].mean(axis=0), images[masks < 50].mean(axis=0)
     assert inside[0] > 220 and inside[2] < 70 and abs(outside - 90).max() < 25
 
@@ -87,6 +88,27 @@ def test_objects_are_told_apart_by_what_the_file_stores(tmp_path, value, beside,
     wanted = {_an_object(np.random.default_rng(seed), label) for seed in range(20)}
     assert wanted == ({value} if beside == UNKNOWN_LABEL else {value, beside})
     assert (label == value).sum() == 30 * 30
+
+
+def test_all_objects_of_footage_can_be_asked_for_at_once(tmp_path):
+    source = ClipSource(ClipStock(seed=1, footage=davis_folder(tmp_path, 1, 2), footage_share=1.0, plain_share=1.0))
+    assert max(source.draw(index, 2, 64).masks.shape[1] for index in range(8)) == 2
+
+
+def test_footage_that_rarely_shows_an_object_is_drawn_from_where_it_does(tmp_path):
+    folder = davis_folder(tmp_path, 1)
+    for path in sorted((folder / "Annotations").rglob("*.png"))[1:]:
+        cv2.imwrite(str(path), np.zeros((60, 90), np.uint8))
+    source = ClipSource(ClipStock(seed=1, footage=folder, footage_share=1.0, plain_share=1.0))
+    assert all(source.draw(index, 1, 64).masks[0, 0].any() for index in range(30))
+
+
+def test_a_picture_that_cannot_be_read_is_named(tmp_path):
+    folder = davis_folder(tmp_path, 1)
+    for path in (folder / "JPEGImages").rglob("*.jpg"):
+        path.write_bytes(b"no picture")
+    with pytest.raises(RecordingError, match="0000..jpg is not a readable picture"):
+        ClipSource(ClipStock(seed=1, footage=folder, footage_share=1.0)).draw(0, 2, 64)
 
 
 def test_labels_that_are_colours_are_refused_before_any_clip_is_drawn(tmp_path):

@@ -90,6 +90,20 @@ def test_a_state_of_another_size_is_refused(whole, tmp_path):
         train(settings(tmp_path, size="embedded"), resume=True)
 
 
+def test_what_is_dropped_in_training_is_not_in_the_result(tmp_path):
+    training = Training(settings(tmp_path, dropout=0.1, drop_path=0.2))
+    assert (training.model.size.dropout, training.model.size.drop_path) == (0.1, 0.2)
+    image = torch.zeros(1, 3, training.model.size.image_size, training.model.size.image_size)
+    with torch.no_grad():
+        assert torch.equal(training.averaged().encode_image(image).stride16, training.averaged().encode_image(image).stride16)
+
+
+def test_an_image_encoder_that_stays_as_it_is_gets_no_gradient(tmp_path):
+    training = Training(settings(tmp_path, encoder_rate=0.0))
+    assert not any(value.requires_grad for value in training.model.image_encoder.parameters())
+    assert any(value.requires_grad for value in training.model.parameters())
+
+
 def test_first_prompts_have_the_shares_of_the_paper_and_images_are_never_given_their_mask():
     import numpy as np
     random, run = np.random.default_rng(0), TrainSettings()
