@@ -313,7 +313,7 @@ class Tracker:
         """Decode ``moment`` with all that was said about the object there, and keep it as a prompted frame."""
         interaction = self._interaction(followed, moment).gather(prompt)
         previous = moment.answers.get(followed.id)
-        logits = previous.logits if previous else None
+        logits = previous.logits if previous and prompt.box is None else None
         found = None
         if prompt.mask is not None:
             mask = pixels.masks_to_model(prompt.mask, self._model.size.image_size).to(self._device)

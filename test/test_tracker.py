@@ -126,6 +126,7 @@ def test_a_box_starts_over_and_clicks_add_to_it(tracker):
     tracker.prompt(Prompt("cup", box=(0, 8, 15, 23)))
     tracker.prompt(click("cup", 4, 12))
     assert [prompt.labels.tolist() for prompt in tracker._model.prompts] == [[[1]], [[2, 3]], [[2, 3, 1]]]
+    assert [prompt.mask_logits is None for prompt in tracker._model.prompts] == [True, True, False]
 
 
 def test_one_click_is_ambiguous_and_a_second_settles_it(tracker):
