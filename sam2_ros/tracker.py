@@ -24,7 +24,7 @@ from torch import Tensor
 
 from sam2_ros import settings as declared
 from sam2_ros.errors import InvalidPrompt, UnknownObject
-from sam2_ros.memory import RECENT_MEMORIES, MemoryBank, View
+from sam2_ros.memory import FORGOTTEN_BEFORE_CORRECTION, MemoryBank, View
 from sam2_ros.model import pixels
 from sam2_ros.model.precision import autocast
 from sam2_ros.model.sam2 import SAM2, Found, ImageFeatures, Memories, PromptInputs
@@ -350,7 +350,7 @@ class Tracker:
 
     def _forget_stale(self, followed: _Object, moment: _Moment, corrected: bool) -> None:
         """Drop what was remembered since the prompted frame and, after a correction, shortly before it."""
-        around = RECENT_MEMORIES + 1 if corrected and self.settings.forget_around_corrections else 0
+        around = FORGOTTEN_BEFORE_CORRECTION if corrected and self.settings.forget_around_corrections else 0
         followed.bank.forget_unprompted(moment.index - around)
 
     def _bring_up_to_date(self, followed: _Object, moment: _Moment) -> None:

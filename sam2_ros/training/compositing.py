@@ -6,6 +6,7 @@ nearer layer covers is taken from the masks of those behind it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -152,6 +153,20 @@ class Lens:
             _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, self.quality])
             image = cv2.imdecode(data, cv2.IMREAD_COLOR)
         return image
+
+
+def shrunk(pictures: Iterable[np.ndarray], labels: Sequence[np.ndarray], values: Sequence[int], side: int
+           ) -> tuple[np.ndarray, np.ndarray]:
+    """T pictures (h, w, 3) and label images (h, w) as a clip: (T, side, side, 3), and the coverage of each of K values,
+    (T, K, side, side) uint8."""
+    size = (side, side)
+    images = np.stack([cv2.resize(np.ascontiguousarray(picture), size, interpolation=cv2.INTER_AREA) for picture in pictures])
+    covers = np.empty((len(labels), len(values), *size), np.uint8)
+    for place, label in enumerate(labels):
+        for row, value in enumerate(values):
+            cover = np.where(label == value, 255, 0).astype(np.uint8)
+            covers[place, row] = cv2.resize(cover, size, interpolation=cv2.INTER_AREA)
+    return images, covers
 
 
 def _line_kernel(smear: np.ndarray) -> np.ndarray:

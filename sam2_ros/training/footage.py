@@ -15,6 +15,7 @@ import numpy as np
 
 from sam2_ros.errors import RecordingError
 from sam2_ros.png import stored_values
+from sam2_ros.training.compositing import shrunk
 
 #: An object must cover this share of the picture to be cut out.
 SMALLEST_SHARE = 0.004
@@ -79,16 +80,8 @@ class Footage:
         x0, y0, x1, y1 = _a_window(random, middle)
         step = -1 if random.random() < 0.5 else 1
         values = _objects(labels[0][y0:y1, x0:x1])
-        images = np.empty((frames, side, side, 3), np.uint8)
-        masks = np.empty((frames, len(values), side, side), np.uint8)
-        for place, number in enumerate(numbers):
-            image = np.ascontiguousarray(sequence.picture(number)[y0:y1, x0:x1][:, ::step])
-            images[place] = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
-            label = labels[place][y0:y1, x0:x1][:, ::step]
-            for row, value in enumerate(values):
-                cover = np.where(label == value, 255, 0).astype(np.uint8)
-                masks[place, row] = cv2.resize(cover, (side, side), interpolation=cv2.INTER_AREA)
-        return images, masks
+        pictures = (sequence.picture(number)[y0:y1, x0:x1][:, ::step] for number in numbers)
+        return shrunk(pictures, [label[y0:y1, x0:x1][:, ::step] for label in labels], values, side)
 
     def cutouts(self, random: np.random.Generator, frames: int, side: int) -> np.ndarray | None:
         """An object cut out of each frame, (T, side, side, 4) RGB and coverage, centred; None where it is too small."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from sam2_ros.errors import RecordingError
+from sam2_ros.training.compositing import shrunk
 
 #: Decompressed scenes kept at hand, of 7 MB each.
 KEPT = 250
@@ -49,16 +49,8 @@ class RobotClips:
         y, x = int(random.integers(height - tall + 1)), int(random.integers(width - wide + 1))
         values = [value for value in np.unique(labels[numbers[0], y:y + tall, x:x + wide]) if value]
         step = -1 if random.random() < 0.5 else 1
-        images = np.empty((frames, side, side, 3), np.uint8)
-        masks = np.empty((frames, len(values), side, side), np.uint8)
-        for place, number in enumerate(numbers):
-            image = np.ascontiguousarray(pictures[number, y:y + tall, x:x + wide][:, ::step])
-            images[place] = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
-            label = labels[number, y:y + tall, x:x + wide][:, ::step]
-            for row, value in enumerate(values):
-                cover = np.where(label == value, 255, 0).astype(np.uint8)
-                masks[place, row] = cv2.resize(cover, (side, side), interpolation=cv2.INTER_AREA)
-        return images, masks
+        seen = [part[numbers, y:y + tall, x:x + wide][:, :, ::step] for part in (pictures, labels)]
+        return shrunk(*seen, values, side)
 
     def _scene(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         if number not in self._kept:

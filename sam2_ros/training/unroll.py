@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sam2_ros.memory import RECENT_MEMORIES, MemoryBank
+from sam2_ros.memory import FORGOTTEN_BEFORE_CORRECTION, MemoryBank
 from sam2_ros.model.pixels import DEVIATION, MEAN
 from sam2_ros.model.sam2 import SAM2, Candidates, Found, ImageFeatures, Memories, PromptInputs
 from sam2_ros.training.clips import Clip
@@ -113,7 +113,7 @@ class Unroller:
                 memory = self.model.encode_memory(features, found[-1].logits, found[-1].object_score, binarize=prompted)
                 self.bank.keep(number, memory, found[-1].pointer, prompted=prompted)
                 if prompted:  # as the tracker does after a correction
-                    self.bank.forget_unprompted(number - RECENT_MEMORIES - 1)
+                    self.bank.forget_unprompted(number - FORGOTTEN_BEFORE_CORRECTION)
                 loudness.append(_excess(memory))
         return Unrolled(self.answers, found, torch.stack(loudness).mean())
 
