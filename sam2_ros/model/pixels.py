@@ -37,11 +37,15 @@ def to_model(points: np.ndarray, size: tuple[int, int], side: int) -> np.ndarray
 
 
 def masks_to_model(mask: np.ndarray, side: int) -> Tensor:
-    """An (H, W) bool mask as the (1, 1, side, side) float32 mask, 0 or 1, of decode_mask."""
+    """An (H, W) bool mask as the (1, 1, side, side) float32 mask, 0 or 1, of decode_mask.
+
+    A mask of thin lines alone, of which nothing would be left, is widened to whole pixels.
+    """
     values = torch.from_numpy(np.ascontiguousarray(mask, dtype=np.float32))[None, None]
-    if mask.shape != (side, side):
-        values = F.interpolate(values, size=(side, side), mode="bilinear", align_corners=False, antialias=True)
-    return (values >= 0.5).float()
+    if mask.shape == (side, side):
+        return values
+    fitted = F.interpolate(values, size=(side, side), mode="bilinear", align_corners=False, antialias=True) >= 0.5
+    return fitted.float() if fitted.any() else F.adaptive_max_pool2d(values, side)
 
 
 def to_camera(logits: Tensor, size: tuple[int, int]) -> Tensor:

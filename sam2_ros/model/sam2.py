@@ -209,10 +209,14 @@ class SAM2(nn.Module):
     def decode_mask(self, features: ImageFeatures, masks: Tensor) -> Found:
         """A mask prompt is the answer itself: masks (N, 1, S, S), 0 or 1; only the pointer is decoded.
 
-        The object is visible when its mask has a pixel; the score is then 10, else -10.
+        The object is visible when its mask has a pixel; the score is then 10, else -10.  A mask so
+        thin that the smaller grid would hold less than half of it is widened there: the released
+        predictor remembers next to nothing of it.
         """
         small = (self.size.image_size // 4, self.size.image_size // 4)
         logits = F.interpolate(masks * MASK_SCALE + MASK_BIAS, size=small, mode="bilinear", antialias=True)
+        lost = (logits > 0).float().mean(dim=(1, 2, 3)) < masks.mean(dim=(1, 2, 3)) / 2
+        logits = torch.where(lost[:, None, None, None], F.max_pool2d(masks, 4) * MASK_SCALE + MASK_BIAS, logits)
         prompt = PromptInputs(mask_logits=self.mask_downsample(masks))
         found = self.decode(features.stride16, features, prompt, multimask=False, stability_fallback=False)
         visible = masks.flatten(1).any(dim=1)

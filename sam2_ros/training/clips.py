@@ -15,10 +15,11 @@ import numpy as np
 from sam2_ros.errors import RecordingError
 from sam2_ros.training.compositing import HALF, Bend, Layer, Lens, paint
 from sam2_ros.training.footage import Footage
-from sam2_ros.training.motion import camera_path, meeting, object_places, shift, smooth, sprite_matrices
+from sam2_ros.training.motion import (camera_path, elsewhere, lingering, meeting, object_places, shift, smooth,
+                                      sprite_matrices, turn_and_scale)
 from sam2_ros.training.robot_clips import RobotClips
 from sam2_ros.training.shapes import MARGIN, Shape, draw_part, make_shapes, reshape
-from sam2_ros.training.textures import TextureBank, make_bank
+from sam2_ros.training.textures import TextureBank, make_bank, recoloured
 
 #: An object must cover this share of the first frame to be asked for, and at most the other.
 SMALLEST, LARGEST = 0.0012, 0.7
@@ -41,7 +42,8 @@ class ClipStock:
     seed: of the drawn textures and shapes.  footage, pictures, robots: folders of videos in
     DAVIS layout, of pictures, and of cached robot clips; None = without.  held_out: take the
     photographs that training never uses.  footage_share: so many clips show the footage, if
-    there is any.  plain_share: so many of these have nothing drawn on top.
+    there is any.  plain_share: so many of these have nothing drawn on top.  lingering_share: so many drawn
+    things hide another for a while, or stay away and come back elsewhere.
     """
 
     seed: int = 0
@@ -51,6 +53,7 @@ class ClipStock:
     held_out: bool = False
     footage_share: float = 0.35
     plain_share: float = 0.4
+    lingering_share: float = 0.0
 
 
 class ClipSource:
@@ -58,6 +61,7 @@ class ClipSource:
 
     def __init__(self, stock: ClipStock) -> None:
         self.seed, self.footage_share, self.plain_share = stock.seed, stock.footage_share, stock.plain_share
+        self.lingering_share, self.held_out = stock.lingering_share, stock.held_out
         self.textures: TextureBank = make_bank(stock.seed, pictures=stock.pictures, held_out=stock.held_out)
         self.shapes: list[Shape] = make_shapes(stock.seed)
         self.footage = Footage(stock.footage) if stock.footage else None
@@ -86,6 +90,8 @@ class ClipSource:
         kind = random.random()
         if self.footage is not None and kind < self.footage_share:
             backdrop, masks = self.footage.clip(random, frames, side)
+            if not self.held_out:
+                backdrop, masks = _varied(random, backdrop, masks)
             if random.random() < self.plain_share:
                 return backdrop, masks
             return _composed(backdrop, masks, self._layers(random, frames, side, int(random.integers(1, 4))))
@@ -113,25 +119,31 @@ class ClipSource:
         """Far to near; some are copies of one another, some pass in front of others."""
         layers: list[Layer] = []
         places: list[np.ndarray] = []
+        sizes: list[float] = []
         for _ in range(count):
             wanted = object_places(random, frames)
             if places and random.random() < 0.3:
                 wanted = meeting(random, places[random.integers(len(places))])
             size = float(np.exp(random.uniform(np.log(0.07), np.log(0.65))))
+            if self.lingering_share and random.random() < self.lingering_share:
+                wanted, size = _hiding(random, frames, places, sizes, size)
             sprites = self._sprites(random, frames, int(np.clip(size * side * 1.15, 20, 200)))
             layers.append(_layer(random, sprites, wanted, size, side))
             places.append(wanted)
+            sizes.append(size)
             if random.random() < 0.2:  # a look-alike somewhere else
                 elsewhere = object_places(random, frames)
                 layers.append(_layer(random, sprites, elsewhere, size * random.uniform(0.8, 1.2), side, with_part=False))
         return layers
 
     def _sprites(self, random: np.random.Generator, frames: int, side: int) -> np.ndarray:
-        """(1 or T, side, side, 4): a drawn shape in a texture, or an object cut out of the footage."""
+        """(1 or T, side, side, 4): a drawn shape in a texture, or an object cut out of a picture or of the footage."""
         if self.footage is not None and random.random() < 0.15:
             cut = self.footage.cutouts(random, frames, side)
             if cut is not None:
                 return cut
+        if self.textures.cutouts and random.random() < 0.5:
+            return self.textures.cutout(random, side)[None]
         coverage, shading = reshape(self.shapes[random.integers(len(self.shapes))], random, side)
         texture = self.textures.texture(random, side)
         if random.random() < 0.25:  # two materials
@@ -159,6 +171,33 @@ def _composed(backdrop: np.ndarray, masks: np.ndarray, layers: list[Layer]) -> t
         covers.append(paint(backdrop[number], layers, number, behind)[1])
     side = backdrop.shape[1]
     return backdrop, np.array(covers, np.uint8).reshape(len(backdrop), -1, side, side)
+
+
+def _hiding(random: np.random.Generator, frames: int, places: list[np.ndarray], sizes: list[float], size: float
+            ) -> tuple[np.ndarray, float]:
+    """Places and size of something that hides an earlier one for a while, or goes away itself."""
+    if not places or random.random() < 0.4:
+        return elsewhere(random, frames), size
+    target = int(random.integers(len(places)))
+    return lingering(random, places[target]), max(size, min(sizes[target] * random.uniform(1.0, 1.6), 0.8))
+
+
+def _varied(random: np.random.Generator, images: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Footage (T, S, S, 3) and coverages (T, K, S, S) seen by another camera, which leans and sways, in other colours."""
+    frames, side = images.shape[:2]
+    if random.random() < 0.5:
+        images = recoloured(images.reshape(frames * side, side, 3), random).reshape(images.shape)
+    if random.random() < 0.5:
+        return images, masks
+    lean = turn_and_scale(random.normal(0, 0.15), *np.exp(random.normal(0.08, 0.12, 2)))
+    lean[0, 1] += random.normal(0, 0.12)
+    middle = shift(side / 2, side / 2) @ lean @ shift(-side / 2, -side / 2)
+    path = [camera @ middle for camera in camera_path(random, frames, side)]
+    size = (side, side)
+    images = np.stack([cv2.warpPerspective(image, matrix, size, borderMode=cv2.BORDER_REPLICATE)
+                       for image, matrix in zip(images, path)])
+    masks = np.stack([[cv2.warpPerspective(mask, matrix, size) for mask in frame] for frame, matrix in zip(masks, path)])
+    return images, masks.reshape(frames, -1, side, side).astype(np.uint8)
 
 
 def _seen_by(camera: np.ndarray, backdrop: np.ndarray, side: int) -> np.ndarray:

@@ -49,7 +49,8 @@ class Batches(Dataset[ClipBatch]):
 def stock_of(settings: TrainSettings) -> ClipStock:
     """What the clips of a training are made of."""
     return ClipStock(settings.seed, settings.footage or None, settings.pictures or None, settings.robots or None,
-                     footage_share=settings.footage_share, plain_share=settings.plain_share)
+                     footage_share=settings.footage_share, plain_share=settings.plain_share,
+                     lingering_share=settings.lingering_share)
 
 
 def check_folders(settings: TrainSettings) -> None:

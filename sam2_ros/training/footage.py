@@ -16,10 +16,13 @@ import numpy as np
 from sam2_ros.errors import RecordingError
 from sam2_ros.png import stored_values
 from sam2_ros.training.compositing import shrunk
+from sam2_ros.training.textures import squared
 
 #: An object must cover this share of the picture to be cut out.
 SMALLEST_SHARE = 0.004
 UNKNOWN_LABEL = 255
+#: So many clips show the whole picture; the others a window of it, where things are larger.
+WHOLE_SHARE = 0.5
 #: So many starts of a stretch are looked at for one on which an object is seen.
 STARTS = 50
 
@@ -135,8 +138,10 @@ def _an_object(random: np.random.Generator, label: np.ndarray) -> int:
 
 
 def _a_window(random: np.random.Generator, mask: np.ndarray) -> tuple[int, int, int, int]:
-    """x0, y0, x1, y1 of a window that is between the whole picture and twice the object."""
+    """x0, y0, x1, y1 of a window: the whole picture, as a robot sees it, or a part around the object."""
     height, width = mask.shape
+    if random.random() < WHOLE_SHARE:
+        return 0, 0, width, height
     tall = int(height * random.uniform(0.55, 1.0))
     wide = int(np.clip(tall * np.exp(random.uniform(-0.15, 0.6)), 32, width))
     moments = cv2.moments(mask.astype(np.uint8), binaryImage=True)
@@ -148,14 +153,6 @@ def _a_window(random: np.random.Generator, mask: np.ndarray) -> tuple[int, int, 
 
 
 def _sprite(picture: np.ndarray, mask: np.ndarray, side: int) -> np.ndarray:
-    """The object in the middle of a square, with a margin of a few per cent."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    y0, y1, x0, x1 = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    whole = np.zeros((y1 - y0, x1 - x0, 4), np.uint8)
-    whole[..., :3] = picture[y0:y1, x0:x1]
-    whole[..., 3] = cv2.blur(np.where(mask[y0:y1, x0:x1], 255, 0).astype(np.uint8), (2, 2))
-    reach = int(max(y1 - y0, x1 - x0) * 1.08) + 3
-    down, across = reach - (y1 - y0), reach - (x1 - x0)
-    whole = cv2.copyMakeBorder(whole, down // 2, down - down // 2, across // 2, across - across // 2,
-                               cv2.BORDER_CONSTANT, value=(0, 0, 0, 0))
-    return cv2.resize(whole, (side, side), interpolation=cv2.INTER_AREA)
+    """The object that ``mask`` shows, in the middle of a square."""
+    coverage = cv2.blur(np.where(mask, 255, 0).astype(np.uint8), (2, 2))
+    return squared(np.dstack([picture, coverage]), side)

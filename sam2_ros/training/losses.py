@@ -27,10 +27,10 @@ class Losses:
     iou: Tensor
     visibility: Tensor
 
-    def total(self, dice_weight: float = DICE_WEIGHT) -> Tensor:
+    def total(self, dice_weight: float = DICE_WEIGHT, visibility_weight: float = VISIBILITY_WEIGHT) -> Tensor:
         """What is minimised; a model that starts from nothing finds objects sooner with more weight on dice."""
         return (FOCAL_WEIGHT * self.focal + dice_weight * self.dice
-                + IOU_WEIGHT * self.iou + VISIBILITY_WEIGHT * self.visibility)
+                + IOU_WEIGHT * self.iou + visibility_weight * self.visibility)
 
 
 def mean(losses: list[Losses]) -> Losses:

@@ -80,6 +80,28 @@ def meeting(random: np.random.Generator, target: np.ndarray) -> np.ndarray:
     return target[middle] + random.normal(0, 0.02, 2) + time * speed
 
 
+def lingering(random: np.random.Generator, target: np.ndarray) -> np.ndarray:
+    """Places of something that comes over ``target`` (frames, 2), stays in front of it for a while and goes on."""
+    frames = len(target)
+    first = random.uniform(0.15, 0.6)
+    last = first + random.uniform(0.25, 0.6)
+    time = np.linspace(0, 1, frames)
+    angle = random.uniform(0, 2 * np.pi)
+    far = np.array([np.cos(angle), np.sin(angle)]) * random.uniform(0.5, 1.2)
+    before, after = np.clip(first - time, 0, None) / first, np.clip(time - last, 0, None) / max(1 - first, 0.2)
+    return target + random.normal(0, 0.02, 2) + (before - random.choice([-1.0, 1.0]) * after)[:, None] * far
+
+
+def elsewhere(random: np.random.Generator, frames: int) -> np.ndarray:
+    """Places of something that leaves the picture, stays away for a while and returns at another place, (frames, 2)."""
+    start, end = random.uniform(0.15, 0.85, (2, 2))
+    angle = random.uniform(0, 2 * np.pi)
+    away = np.array([np.cos(angle), np.sin(angle)]) * random.uniform(0.9, 1.4)
+    time = np.linspace(0, 1, frames)
+    gone = np.interp(time, [0, random.uniform(0.1, 0.4), random.uniform(0.5, 0.9), 1], [0, 1, 1, 0])[:, None]
+    return start + (end - start) * time[:, None] + gone * away
+
+
 def sprite_matrices(random: np.random.Generator, places: np.ndarray, sprite: int, size: float, side: int) -> np.ndarray:
     """Sprite to image on each frame, (frames, 3, 3), for a sprite of ``sprite`` pixels shown ``size`` of the side large."""
     frames = len(places)

@@ -29,7 +29,7 @@ class Stage:
     side: image side in pixels, 0 = the model's own; a model trained small goes on large, with the same weights.
     rate, end_rate: learning rate at the start and end of the stage; cosine between them.
     smallest: share of the first frame that an object must cover to be asked for.
-    dice_weight: of the dice loss; 1 in the paper.
+    dice_weight, visibility_weight: of these losses; 1 in the paper.
     clicks: most correction clicks on a corrected frame.  corrections: most frames corrected.
     images: share of the steps that see as many single images as they would see frames; prompts are
     learned from many objects there, memory from the clips (the paper alternates, too: appendix D.2.2).
@@ -45,6 +45,7 @@ class Stage:
     corrections: int = 1
     smallest: float = 0.0012
     dice_weight: float = 1.0
+    visibility_weight: float = 1.0
     images: float = 0.0
 
     def __post_init__(self) -> None:
@@ -83,7 +84,7 @@ class TrainSettings:
     footage_share: float = setting(0.35, "share of clips that show the footage, where there is any; 1 = no others",
                                    low=0.0, high=1.0)
     plain_share: float = setting(0.4, "share of these clips without drawn objects on top", low=0.0, high=1.0)
-    pictures: str = setting("", "folder of pictures to cut textures from; empty = none")
+    pictures: str = setting("", "folder of photographs, and of things cut out on a transparent background; empty = none")
     robots: str = setting("", "folder of rendered robot scenes (.npz); empty = none")
     seed: int = setting(0, "seed of weights, clips and prompts", low=0)
     device: str = setting("auto", "torch device; auto = cuda where there is one, else cpu")
@@ -106,6 +107,12 @@ class TrainSettings:
     correct_share: float = setting(0.5, "share of the batches of clips with correction clicks; images always have some", low=0.0, high=1.0)
     exact_share: float = setting(0.0, "share of batches whose clicks meet the middle of object or error and whose boxes fit; "
                                       "the others are off at random", low=0.0, high=1.0)
+    oldest_prompt: int = setting(0, "in half of the batches the first prompt counts as up to so many frames older than it is",
+                                 low=0, high=1000)
+    spoiled_share: float = setting(0.0, "share of the batches of clips in which a stretch of frames is remembered wrongly",
+                                   low=0.0, high=1.0)
+    lingering_share: float = setting(0.0, "share of drawn things that stay in front of another, or come back elsewhere",
+                                     low=0.0, high=1.0)
     loss_stride: int = setting(2, "masks are compared at the image side divided by this", low=1, high=4)
     quiet: float = setting(0.0, "weight of the penalty on loud image features and memories; for a start from nothing", low=0.0)
     validate_every: int = setting(300, "steps between validations on held-out clips; 0 = never", low=0)

@@ -1,14 +1,15 @@
-"""Textures to cut objects and backgrounds from: drawn ones, and photographs.
+"""Textures to cut objects and backgrounds from: drawn ones, and photographs; and whole things cut out by others.
 
-All are (H, W, 3) uint8, RGB.  Nothing is downloaded: photographs are those that ship inside
-scikit-image and scikit-learn (public domain, CC0 and CC BY 2.0), where these are installed,
-and any folder of pictures that the user names.
+Textures are (H, W, 3) uint8, RGB; cut-outs (H, W, 4), RGB and coverage.  Nothing is downloaded:
+photographs are those that ship inside scikit-image and scikit-learn (public domain, CC0 and
+CC BY 2.0), where these are installed, and any folder of pictures that the user names.  A picture
+of that folder with a transparent background is a cut-out, any other a photograph.
 """
 
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -20,6 +21,14 @@ from sam2_ros.errors import RecordingError
 SIDE = 288
 #: Photographs are kept at most this long, in pixels.
 LONGEST_PHOTOGRAPH = 720
+#: Cut-outs are kept at most this long, in pixels.
+LONGEST_CUTOUT = 256
+#: A picture is a cut-out when this share of it, or more, is transparent.
+TRANSPARENT_SHARE = 0.02
+#: Smaller pictures, in pixels, are passed over.
+SMALLEST_PICTURE = 64
+#: So many pictures of a folder are kept at most; each worker holds them.
+MOST_PICTURES = 1500
 #: Reserved for held-out clips: training never sees them.
 HELD_OUT_PHOTOGRAPHS = ("coffee.png", "rocket.jpg", "flower.jpg", "gravel.png")
 TRAINING_PHOTOGRAPHS = ("astronaut.png", "brick.png", "chelsea.png", "grass.png", "hubble_deep_field.jpg",
@@ -33,10 +42,12 @@ class TextureBank:
 
     drawn: list[np.ndarray]
     photographs: list[np.ndarray]
+    cutouts: list[np.ndarray] = field(default_factory=list)
+    photograph_share: float = 0.45  # so many textures are photographs, where there are any
 
     def texture(self, random: np.random.Generator, side: int) -> np.ndarray:
         """A random crop of a random texture, (side, side, 3), zoomed and turned at random; a copy."""
-        photograph = bool(self.photographs) and random.random() < 0.45
+        photograph = bool(self.photographs) and random.random() < self.photograph_share
         stock = self.photographs if photograph else self.drawn
         source = stock[random.integers(len(stock))]
         longest = min(source.shape[:2])
@@ -50,7 +61,17 @@ class TextureBank:
             crop = crop.transpose(1, 0, 2)
         method = cv2.INTER_AREA if wanted > side else cv2.INTER_LINEAR
         crop = cv2.resize(np.ascontiguousarray(crop), (side, side), interpolation=method)
-        return _recoloured(crop, random)
+        return recoloured(crop, random)
+
+    def cutout(self, random: np.random.Generator, side: int) -> np.ndarray:
+        """A random cut-out in the middle of a square, (side, side, 4), mirrored and recoloured at random; a copy."""
+        whole = self.cutouts[random.integers(len(self.cutouts))]
+        if random.random() < 0.5:
+            whole = whole[:, ::-1]
+        fitted = squared(whole, side)
+        if random.random() < 0.5:
+            fitted[..., :3] = recoloured(np.ascontiguousarray(fitted[..., :3]), random)
+        return fitted
 
 
 def make_bank(seed: int, drawn: int = 96, pictures: str | Path | None = None, held_out: bool = False) -> TextureBank:
@@ -62,10 +83,13 @@ def make_bank(seed: int, drawn: int = 96, pictures: str | Path | None = None, he
     painters = (_clouds, _stripes, _checker, _cells, _plain, _clutter, _text, _wood)
     textures = [painters[number % len(painters)](random) for number in range(drawn)]
     names = HELD_OUT_PHOTOGRAPHS if held_out else TRAINING_PHOTOGRAPHS
-    photographs = [_limited(cv2.imread(str(path))) for path in _shipped(names)]
-    if pictures:
-        photographs += [_limited(cv2.imread(str(path))) for path in pictures_in(Path(pictures))]
-    return TextureBank(textures, [picture for picture in photographs if picture is not None])
+    photographs = [_as_kept(cv2.imread(str(path))) for path in _shipped(names)]
+    if not pictures:
+        return TextureBank(textures, [picture for picture in photographs if picture is not None])
+    photographs += [_as_kept(cv2.imread(str(path), cv2.IMREAD_UNCHANGED)) for path in pictures_in(Path(pictures))]
+    kept = [picture for picture in photographs if picture is not None]
+    return TextureBank(textures, [picture for picture in kept if picture.shape[2] == 3],
+                       [picture for picture in kept if picture.shape[2] == 4], photograph_share=0.75)
 
 
 def _shipped(names: tuple[str, ...]) -> list[Path]:
@@ -80,26 +104,62 @@ def _shipped(names: tuple[str, ...]) -> list[Path]:
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """The pictures that textures are cut from, 400 at most; RecordingError where there are none."""
+    """The pictures of a folder, MOST_PICTURES at most, from all parts of it; RecordingError where there are none."""
     if not folder.is_dir():
         raise RecordingError(f"the folder of pictures {folder} does not exist; name an existing one or none")
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
     if not found:
         raise RecordingError(f"the folder {folder} holds no pictures ({', '.join(sorted(PICTURES))})")
-    return found[:400]
+    return found[::-(-len(found) // MOST_PICTURES)]
 
 
-def _limited(picture: np.ndarray | None) -> np.ndarray | None:
-    """BGR as read to RGB, at most LONGEST_PHOTOGRAPH long; None where it could not be read or is too small."""
-    if picture is None or min(picture.shape[:2]) < 64:
+def _as_kept(picture: np.ndarray | None) -> np.ndarray | None:
+    """A picture as read, BGR with or without coverage, as a photograph (H, W, 3) or a cut-out (H, W, 4), both RGB.
+
+    None where it could not be read, has more than 8 bits, or is too small.
+    """
+    if picture is None or picture.dtype != np.uint8 or min(picture.shape[:2]) < SMALLEST_PICTURE:
         return None
-    scale = LONGEST_PHOTOGRAPH / max(picture.shape[:2])
-    if scale < 1.0:
-        picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+    if picture.ndim == 2:
+        picture = cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR)
+    if picture.shape[2] == 4 and (picture[..., 3] < 128).mean() >= TRANSPARENT_SHARE:
+        return _continued(_limited(cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA), LONGEST_CUTOUT))
+    return _limited(cv2.cvtColor(np.ascontiguousarray(picture[..., :3]), cv2.COLOR_BGR2RGB), LONGEST_PHOTOGRAPH)
 
 
-def _recoloured(crop: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def _limited(picture: np.ndarray, longest: int) -> np.ndarray:
+    scale = longest / max(picture.shape[:2])
+    return picture if scale >= 1.0 else cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+
+
+def _continued(cutout: np.ndarray) -> np.ndarray | None:
+    """A cut-out whose colours go on under its transparent border, so that no rim of another colour betrays it.
+
+    None where nothing of it is opaque.
+    """
+    coverage = cutout[..., 3:].astype(np.float32) / 255
+    if not (coverage > 0.5).any():
+        return None
+    weights = cv2.blur(coverage, (9, 9))[..., None]
+    around = cv2.blur(cutout[..., :3] * coverage, (9, 9)) / np.maximum(weights, 1e-3)
+    colours = cutout[..., :3] * coverage + np.clip(around, 0, 255) * (1 - coverage)
+    return np.dstack([colours.astype(np.uint8), cutout[..., 3]])
+
+
+def squared(picture: np.ndarray, side: int) -> np.ndarray:
+    """What a picture (H, W, 4) shows, RGB and coverage, in the middle of a square of ``side`` with a margin of a few
+    per cent; what is not covered around it does not count."""
+    rows, columns = (np.flatnonzero(picture[..., 3].any(axis=axis)) for axis in (1, 0))
+    whole = picture[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
+    reach = int(max(whole.shape[:2]) * 1.08) + 3
+    down, across = reach - whole.shape[0], reach - whole.shape[1]
+    border = (down // 2, down - down // 2, across // 2, across - across // 2)
+    colours = cv2.copyMakeBorder(whole[..., :3], *border, cv2.BORDER_REPLICATE)
+    coverage = cv2.copyMakeBorder(whole[..., 3], *border, cv2.BORDER_CONSTANT, value=0)
+    return cv2.resize(np.dstack([colours, coverage]), (side, side), interpolation=cv2.INTER_AREA)
+
+
+def recoloured(crop: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Another gain, contrast and hue, through one look-up table per channel."""
     if random.random() < 0.15:
         crop = np.repeat(crop.mean(axis=2, keepdims=True).astype(np.uint8), 3, axis=2)

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 
 from sam2_ros import checkpoint
 from sam2_ros.errors import CheckpointError
+from sam2_ros.memory import RECENT_MEMORIES
 from sam2_ros.model.precision import autocast
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import SIZES
@@ -33,7 +34,7 @@ from sam2_ros.training.journal import Journal
 from sam2_ros.training.losses import Losses, answer_loss, mean
 from sam2_ros.training.recipe import Stage, TrainSettings, changes, read_settings
 from sam2_ros.training.start import initialise
-from sam2_ros.training.unroll import ClipBatch, Prompting, Unroller
+from sam2_ros.training.unroll import SPOILED, ClipBatch, Prompting, Unroller
 from sam2_ros.training.validation import PROMPTS, validate
 
 logger = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ class Training:
         with autocast(self.device):
             unrolled = Unroller(model, batch, prompting, generator).run()
         losses = _losses(unrolled.answers, batch, settings.loss_stride)
-        loss = losses.total(stage.dice_weight) + settings.quiet * unrolled.loudness
+        loss = losses.total(stage.dice_weight, stage.visibility_weight) + settings.quiet * unrolled.loudness
         loss.backward()
         for number, group in enumerate(self.optimiser.param_groups):
             group["lr"] = settings.rate_at(step) * (settings.encoder_rate if number >= 2 else 1.0)
@@ -194,7 +195,15 @@ def draw_prompting(random: np.random.Generator, settings: TrainSettings, stage: 
         corrected = (*start, *sorted(random.choice(rest, count, replace=False).tolist()))
     clicks = int(random.integers(1, stage.clicks + 1)) if corrected else 0
     from_truth, exact = bool(random.random() < FROM_TRUTH_SHARE), bool(random.random() < settings.exact_share)
-    return Prompting(first, corrected, clicks, from_truth, exact)
+    age, spoiled, wrong = 0, (), "absent"
+    if stage.frames > 2:
+        if settings.oldest_prompt and random.random() < 0.5:
+            age = int(random.integers(settings.oldest_prompt + 1))
+        if settings.spoiled_share and random.random() < settings.spoiled_share:
+            start = int(random.integers(1, stage.frames - 1))
+            spoiled = tuple(range(start, min(start + int(random.integers(1, RECENT_MEMORIES + 1)), stage.frames - 1)))
+            wrong = str(random.choice(SPOILED))
+    return Prompting(first, corrected, clicks, from_truth, exact, age, spoiled, wrong)
 
 
 def validation_clips(settings: TrainSettings) -> list[Clip]:

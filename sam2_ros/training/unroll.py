@@ -15,12 +15,16 @@ from torch.nn import functional as F
 
 from sam2_ros.memory import FORGOTTEN_BEFORE_CORRECTION, MemoryBank
 from sam2_ros.model.pixels import DEVIATION, MEAN
-from sam2_ros.model.sam2 import SAM2, Candidates, Found, ImageFeatures, Memories, PromptInputs
+from sam2_ros.model.sam2 import ABSENT_LOGIT, SAM2, Candidates, Found, ImageFeatures, Memories, PromptInputs
 from sam2_ros.training.clips import Clip
 from sam2_ros.training.prompts import box_prompt, click_in
 
 #: Previous answers enter as mask prompts within these bounds.
 MOST_LOGIT = 32.0
+#: What a spoiled memory holds: the object elsewhere, another object of the clip, or nothing.
+SPOILED = ("elsewhere", "other", "absent")
+#: The object score of a memory that holds nothing.
+ABSENT_SCORE = -10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,8 @@ class Prompting:
     first: mask, click or box, on frame 0.  corrected: frames that get correction clicks.
     clicks: how many each.  from_truth: clicks fall on the object instead of the error.
     exact: clicks meet the middle of the object or error and boxes fit, else at random (paper, appendix D.2.2).
+    age: so many frames are taken to lie between frame 0 and the next, so that prompts get older than clips are long.
+    spoiled: frames of which half of the objects remember something wrong, one of SPOILED.
     """
 
     first: str
@@ -67,6 +73,9 @@ class Prompting:
     clicks: int = 0
     from_truth: bool = False
     exact: bool = False
+    age: int = 0
+    spoiled: tuple[int, ...] = ()
+    wrong: str = "absent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +119,44 @@ class Unroller:
             prompted = number == 0 or number in self.prompting.corrected
             found.append(self._first(features) if number == 0 else self._next(features, number))
             if number + 1 < frames:
-                memory = self.model.encode_memory(features, found[-1].logits, found[-1].object_score, binarize=prompted)
-                self.bank.keep(number, memory, found[-1].pointer, prompted=prompted)
+                kept = self._spoilt(found[-1]) if number in self.prompting.spoiled and not prompted else found[-1]
+                memory = self.model.encode_memory(features, kept.logits, kept.object_score, binarize=prompted)
+                index = self._index(number)
+                self.bank.keep(index, memory, kept.pointer, prompted=prompted)
                 if prompted:  # as the tracker does after a correction
-                    self.bank.forget_unprompted(number - FORGOTTEN_BEFORE_CORRECTION)
+                    self.bank.forget_unprompted(index - FORGOTTEN_BEFORE_CORRECTION)
                 loudness.append(_excess(memory))
         return Unrolled(self.answers, found, torch.stack(loudness).mean())
+
+    def _index(self, number: int) -> int:
+        """The order of arrival of a frame in the bank."""
+        return number + self.prompting.age if number else 0
+
+    def _spoilt(self, found: Found) -> Found:
+        """What is remembered of a spoiled frame: as found, but for half of the objects wrong.
+
+        Clips are short, so the model's own mistakes seldom fill its memory, as they do in the long run;
+        from these it learns to go by the prompt.
+        """
+        rows = len(self.batch.video)
+        if self.prompting.wrong == "absent":
+            wrong = Found(torch.full_like(found.logits, ABSENT_LOGIT), found.iou,
+                          torch.full_like(found.object_score, ABSENT_SCORE), self.model.no_obj_ptr.expand(rows, -1))
+        elif self.prompting.wrong == "other":
+            last = torch.arange(rows).roll(1)
+            same = self.batch.video[last] == self.batch.video
+            neighbour = torch.where(same, last.to(same.device), torch.arange(rows, device=same.device))
+            wrong = Found(*(part[neighbour].detach() for part in (found.logits, found.iou, found.object_score, found.pointer)))
+        else:
+            side = found.logits.shape[-1]
+            down, across = (int(torch.randint(side // 4, 3 * side // 4, (1,), generator=self.generator)) for _ in range(2))
+            wrong = Found(found.logits.detach().roll((down, across), (2, 3)), found.iou, found.object_score, found.pointer)
+        spoilt = (torch.rand(rows, generator=self.generator) < 0.5).to(found.iou.device)
+
+        def mixed(right: Tensor, other: Tensor) -> Tensor:
+            return torch.where(spoilt.view(-1, *[1] * (right.ndim - 1)), other.to(right.dtype), right)
+        return Found(*(mixed(getattr(found, part), getattr(wrong, part))
+                       for part in ("logits", "iou", "object_score", "pointer")))
 
     def _first(self, features: ImageFeatures) -> Found:
         truth = self.batch.masks[0]
@@ -159,7 +200,7 @@ class Unroller:
         return found
 
     def _memories(self, number: int) -> Memories:
-        seen = self.bank.view(number)
+        seen = self.bank.view(self._index(number))
         rows, device = len(self.batch.video), self.batch.video.device
         codes = torch.tensor([code for _, code in seen.spatial], device=device)
         distances = torch.tensor([float(distance) for _, distance in seen.pointers], device=device)

@@ -66,6 +66,14 @@ def test_a_mask_of_the_models_size_is_not_touched():
     assert np.array_equal(pixels.masks_to_model(mask, 64)[0, 0].numpy() > 0, mask)
 
 
+def test_a_mask_of_thin_lines_is_not_lost_at_the_models_size():
+    mask = np.zeros((480, 640), bool)
+    mask[100, 50:300] = True
+    square = pixels.masks_to_model(mask, 128)[0, 0].numpy()
+    assert square[26].sum() >= 50 and square.sum() == square[26].sum()
+    assert not pixels.masks_to_model(np.zeros_like(mask), 128).any()
+
+
 def test_masks_come_back_at_the_cameras_size():
     mask = np.zeros((90, 160), bool)
     mask[30:60, 40:100] = True

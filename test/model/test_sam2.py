@@ -134,6 +134,17 @@ def test_a_mask_prompt_is_its_own_answer(model):
     assert torch.equal(found.pointer[1:], model.no_obj_ptr) and not torch.equal(found.pointer[:1], model.no_obj_ptr)
 
 
+def test_a_mask_prompt_thinner_than_the_grid_is_widened_not_lost(model):
+    features = model.encode_image(torch.randn(1, 3, 128, 128))
+    masks = torch.zeros(2, 1, 128, 128)
+    masks[0, :, 64, 10:100] = 1  # a line of one pixel
+    masks[1, :, 32:96, 40:80] = 1
+    masks[1, :, 64, 80:120] = 1  # beside a body that is kept, lines are lost as in the released predictor
+    found = model.decode_mask(features, masks).logits > 0
+    assert found[0, 0, 16, 2:25].all() and found[0].sum() == 23
+    assert not found[1, 0, :, 21:].any()
+
+
 def test_an_accepted_mask_enters_memory_with_a_hard_edge(model):
     features, score = model.encode_image(torch.randn(1, 3, 128, 128)), torch.ones(1)
     logits = torch.randn(1, 1, 32, 32)

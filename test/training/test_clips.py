@@ -4,6 +4,7 @@ import pytest
 
 from sam2_ros.errors import RecordingError
 from sam2_ros.training.clips import ClipSource, ClipStock
+from sam2_ros.training.motion import elsewhere, lingering
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +36,36 @@ def test_things_move_and_some_disappear(source):
     moved = [(clip.masks[0] != clip.masks[-1]).any() for clip in clips]
     gone = [not clip.masks[number, one].any() for clip in clips for number in range(6) for one in range(clip.masks.shape[1])]
     assert np.mean(moved) > 0.5 and any(gone)
+
+
+def test_things_linger_in_front_of_others_and_come_back_elsewhere():
+    random = np.random.default_rng(0)
+    target = np.cumsum(random.normal(0, 0.02, (40, 2)), axis=0) + 0.5
+    apart = np.abs(lingering(random, target) - target).max(axis=1)
+    assert (apart < 0.1).sum() >= 10 and apart[0] > 0.2
+    away = elsewhere(random, 40)
+    outside = ((away < 0) | (away > 1)).any(axis=1)
+    assert not outside[0] and not outside[-1] and outside.sum() >= 4
+    assert np.abs(away[0] - away[-1]).max() > 0.1
+
+
+def test_more_goes_out_of_sight_where_things_linger():
+    absent = []
+    for share in (0.0, 1.0):
+        drawn = ClipSource(ClipStock(seed=3, lingering_share=share))
+        absent.append(np.mean([(~drawn.draw(index, 8, 64).masks[1:].any(axis=(2, 3))).mean() for index in range(12)]))
+    assert absent[1] > 2 * absent[0]
+
+
+def test_footage_is_seen_by_another_camera_with_its_masks_on_the_same_pixels(tmp_path):
+    folder = davis_folder(tmp_path, 1)
+    source, still = (ClipSource(ClipStock(seed=1, footage=folder, footage_share=1.0, plain_share=1.0, held_out=held_out))
+                     for held_out in (False, True))
+    clips, plain = ([one.draw(index, 3, 64) for index in range(8)] for one in (source, still))
+    assert any((one.masks != other.masks).any() for one, other in zip(clips, plain))
+    for one in clips:
+        inside, outside = (one.frames[:, :, :, 0][one.masks[:, 0] == value].mean() for value in (True, False))
+        assert abs(inside - outside) > 10
 
 
 def test_objects_that_cover_too_little_are_not_asked_for(source):

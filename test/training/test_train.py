@@ -122,6 +122,19 @@ def test_first_prompts_have_the_shares_of_the_paper_and_images_are_never_given_t
     assert all(one.corrected == (0,) for one in images)
 
 
+def test_clips_get_old_prompts_and_spoiled_memories_as_often_as_asked_for():
+    import numpy as np
+    random = np.random.default_rng(0)
+    run = TrainSettings(oldest_prompt=60, spoiled_share=0.3)
+    clips = [draw_prompting(random, run, Stage(1, 8, 1, 64, 0, 0)) for _ in range(2000)]
+    assert np.mean([bool(one.spoiled) for one in clips]) == pytest.approx(0.3, abs=0.04)
+    assert {one.wrong for one in clips} == {"absent", "elsewhere", "other"}
+    assert all(0 < min(one.spoiled) and max(one.spoiled) < 7 for one in clips if one.spoiled)
+    assert max(one.age for one in clips) == 60 and np.mean([one.age > 0 for one in clips]) == pytest.approx(0.5, abs=0.04)
+    images = draw_prompting(random, run, Stage(1, 1, 1, 64, 0, 0))
+    assert images.spoiled == () and images.age == 0
+
+
 @pytest.mark.parametrize("name", ["footage", "robots", "pictures", "validation_footage"])
 def test_a_wrong_folder_is_refused_before_anything_is_made(tmp_path, name):
     out = tmp_path / "run"

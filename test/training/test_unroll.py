@@ -11,7 +11,7 @@ from sam2_ros.tracker import Tracker, TrackerSettings
 from sam2_ros.types import Frame
 from sam2_ros.training.clips import Clip
 from sam2_ros.training.start import initialise
-from sam2_ros.training.unroll import Prompting, Unroller, collate
+from sam2_ros.training.unroll import SPOILED, Prompting, Unroller, collate
 
 SIDE = TEST.image_size
 
@@ -85,6 +85,32 @@ def test_the_tracker_answers_alike_also_after_a_correction(model, first):
         track, found = tracker.current()[0], unrolled.found[number]
         assert track.object_score == pytest.approx(float(found.object_score), abs=1e-4), number
         np.testing.assert_allclose(track.object_pointer, found.pointer[0], atol=1e-4, err_msg=str(number))
+
+
+@pytest.mark.parametrize("wrong", SPOILED)
+def test_a_spoiled_memory_changes_what_follows_for_some_objects_and_not_the_answer_itself(model, wrong):
+    clips = [clip(0, 2, frames=5), clip(1, 2, frames=5)]
+    plain = run(model, clips, Prompting("mask"))
+    spoiled = run(model, clips, Prompting("mask", spoiled=(1, 2), wrong=wrong))
+    before, after = ([(one - other).abs().amax(1) for one, other in zip(
+        (found.pointer for found in plain.found), (found.pointer for found in spoiled.found))][part] for part in (1, 2))
+    assert torch.equal(before, torch.zeros(4))
+    assert (after > 1e-4).any() and (after < 1e-4).any()
+
+
+def test_a_prompted_frame_is_never_remembered_wrongly(model):
+    prompting = Prompting("mask", (1,), 1)
+    plain, spoiled = (run(model, [clip(0, 2)], replace(prompting, spoiled=frames)) for frames in ((), (0, 1)))
+    assert torch.equal(plain.found[3].pointer, spoiled.found[3].pointer)
+
+
+def test_an_older_prompt_is_seen_from_farther_away_and_nothing_else_changes(model):
+    young, old = (Unroller(model, collate([clip(0, 1)]), Prompting("mask", age=age), torch.Generator()) for age in (0, 30))
+    with torch.no_grad():
+        young.run(), old.run()
+    assert young._memories(3).pointer_distance.tolist() == [[3, 1, 2]]
+    assert old._memories(3).pointer_distance.tolist() == [[33, 1, 2]]
+    assert torch.equal(young._memories(3).time_code, old._memories(3).time_code)
 
 
 def test_gradients_reach_every_part_of_the_model():
