@@ -7,9 +7,9 @@ PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --co
 
 # The environment stands alone: nothing of a sourced ROS or of another environment may leak in.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
-unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH
+unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH RMW_IMPLEMENTATION
 ifneq ($(ROS_DISTRO)$(_ROS_WHEELS_BOOTSTRAP_COMPLETE),)
-unexport LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
+unexport LD_LIBRARY_PATH ROS_DISTRO ROS_VERSION ROS_PYTHON_VERSION _ROS_WHEELS_BOOTSTRAP_COMPLETE
 endif
 
 # Python code is installed in place: only a change of these asks for a new installation.

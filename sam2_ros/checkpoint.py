@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import http.client
 import json
+import logging
 import os
 import pickle
 import urllib.error
@@ -31,6 +32,8 @@ from tqdm import tqdm
 from sam2_ros.errors import CheckpointError, InvalidInput
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import SIZES, Size
+
+logger = logging.getLogger(__name__)
 
 #: The weights that ship with this package.
 EMBEDDED = Path(__file__).parent / "weights" / "embedded.safetensors"
@@ -120,11 +123,20 @@ def use_threads(count: int) -> None:
 
 
 def available(device: torch.device | str) -> torch.device:
-    """The device of that name ("auto" = a GPU if there is one), proven by putting something on it; else InvalidInput."""
+    """The device of that name, proven by computing something on it; else InvalidInput.
+
+    "auto" is a GPU if there is one that computes, else the CPU.
+    """
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        try:
+            return available("cuda")
+        except InvalidInput as error:  # too old for this torch, or its memory is full
+            logger.warning("%s: the CPU is used", error)
+            return torch.device("cpu")
     try:
-        return torch.zeros(1, device=device).device
+        return (torch.zeros(1, device=device) + 1).device
     except (RuntimeError, AssertionError) as error:  # torch answers a missing CUDA with an assertion
         raise InvalidInput(f"device {str(device)!r} cannot be used: {_line(error)}; use auto or cpu") from error
 

@@ -51,6 +51,10 @@ class RecordingError(Sam2RosError):
     """A bag, video or folder of images cannot be read or written."""
 
 
+class UnknownType(RecordingError):
+    """The definition of a message type is not installed here."""
+
+
 class MissingDependency(Sam2RosError, ImportError):
     """A request needs an optional library that is not importable here."""
 

@@ -8,16 +8,25 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 PROFILE = "fastdds_large_images.xml"
-_WITH_FAST_DDS_2 = ("humble", "iron", "jazzy")
+#: Major versions of rclpy in Humble and in Jazzy; ROS_DISTRO may speak of another installation than the one in use.
+_OF_HUMBLE, _OF_JAZZY = 3, 7
 
 
 def variable() -> str:
     """The environment variable in which Fast DDS is given a profile; version 3 complains about that of version 2."""
-    old = os.environ.get("ROS_DISTRO") in _WITH_FAST_DDS_2
-    return "FASTRTPS_DEFAULT_PROFILES_FILE" if old else "FASTDDS_DEFAULT_PROFILES_FILE"
+    return "FASTRTPS_DEFAULT_PROFILES_FILE" if _rclpy() <= _OF_JAZZY else "FASTDDS_DEFAULT_PROFILES_FILE"
+
+
+def _rclpy() -> int:
+    """The major version of the rclpy that is imported here."""
+    try:
+        return int(version("rclpy").partition(".")[0])
+    except (PackageNotFoundError, ValueError):
+        return _OF_JAZZY + 1
 
 
 def profile_path() -> Path | None:
@@ -34,13 +43,15 @@ def make_room() -> Path | None:
     """Let this process publish large images; call it before ``rclpy.init``.
 
     Sets the variable that Fast DDS reads, for this process and its children, and returns the
-    profile.  Does nothing, and returns None, where the user has chosen a profile or transports
-    or where there is no profile.  Other middlewares do not read the variable.
+    profile.  Does nothing, and returns None, where the user has chosen a profile or transports,
+    where there is no profile, and where Humble is told to stay on this machine, since the profile's
+    transports would leave it.  Other middlewares do not read the variable.
     """
     path = profile_path()
     # The latter replaces the transports that the profile would set.
     decided = os.environ.get(variable()) or os.environ.get("FASTDDS_BUILTIN_TRANSPORTS")
-    if path is None or decided:
+    stays = os.environ.get("ROS_LOCALHOST_ONLY") == "1" and _rclpy() <= _OF_HUMBLE
+    if path is None or decided or stays:
         return None
     os.environ[variable()] = str(path)
     return path

@@ -30,6 +30,7 @@ NODE = "/sam2_ros"
 STRING = "std_msgs/msg/String"
 #: What the recorder itself says, in JSON: about the node, and at the end about what it lost.
 ABOUT, SUMMARY = "/sam2_ros_recorder/about", "/sam2_ros_recorder/summary"
+CLOCK = "/clock"
 #: Results, which a running node publishes itself.
 _RESULTS = ("/masks", "/masks/compressed", "/objects", "/overlay", "/overlay/compressed")
 #: Types that become prompts; so do the clicks of image viewers, which are known by their topic's name.
@@ -57,13 +58,13 @@ def record(out: Path, topics: Sequence[str] = (), of_node: str = NODE, seconds: 
 
 def _about(of_node: str, parameters: dict[str, Any]) -> dict[str, Any]:
     """What is known of a node: its parameters, and its model as far as this machine has it too."""
-    from sam2_ros import checkpoint  # brings torch, which a recorder on a small machine can do without at first
-
     model = str(parameters.get("model", ""))
     try:
+        from sam2_ros import checkpoint  # brings torch, which a recorder on a small machine can do without
+
         known = checkpoint.identify(model, download=False)
         identity = {"name": known.name, "version": known.version, "sha256": known.sha256}
-    except Sam2RosError as error:
+    except (Sam2RosError, ImportError) as error:
         identity = {"name": model, "unknown": str(error)}
     return {"node": of_node, "model": identity, "parameters": parameters}
 
@@ -79,7 +80,8 @@ def play(bag: Path, topics: Sequence[str] = (), rate: float = 1.0, clock: bool =
     topics: those to play; by default all but results, which the node publishes itself.  Prompts
     are played as the node applied them (clicks and service calls among them) where that was
     recorded, in place of the ones that it was asked for.  Removals, which are service calls only,
-    are not.  start: seconds of the recording that are left out at its beginning, prompts included,
+    are not.  clock: whether /clock goes out: the recorded one, if there is one, else the times of the
+    recording.  start: seconds of the recording that are left out at its beginning, prompts included,
     but not what is latched, such as static transforms.
     loop: begin again at the end, until interrupted.  Raises RecordingError and InvalidInput.
     """
@@ -91,15 +93,19 @@ def play(bag: Path, topics: Sequence[str] = (), rate: float = 1.0, clock: bool =
         raise RecordingError(f"{bag} is no bag; give the folder or the file of one")
     source = BagSource(bag)
     targets = targets_of(source, topics)
-    if not targets:
-        raise RecordingError(f"{bag} has none of these topics; it holds: {', '.join(map(str, source.topics))}")
+    missing = sorted(set(topics) - set(targets))
+    if missing or not targets:
+        raise RecordingError(f"{bag} has nothing on {', '.join(missing) or 'any topic'}; "
+                             f"it holds: {', '.join(map(str, source.topics))}")
+    if not clock:
+        targets.pop(CLOCK, None)
     kinds = {topic.name: topic.type for topic in source.topics}
     images = [target for name, target in targets.items() if kinds[name] in (IMAGE, COMPRESSED)]
     rounds = _rounds(source, targets, round(start * 1e9), loop)
     first = next(rounds)  # nothing to play is said before anything is waited for
     published, _ = player.run(itertools.chain([first], rounds),
                               [(target, kinds[name], name in source.latched) for name, target in targets.items()],
-                              rate, clock, wait_for=images)
+                              rate, clock and CLOCK not in targets, wait_for=images)
     return published
 
 
@@ -136,7 +142,7 @@ def targets_of(source: BagSource, topics: Sequence[str]) -> dict[str, str]:
         return {name: name for name in topics if name in names}
     applied = {name.removesuffix(APPLIED) for name in names if name.endswith(APPLIED)}
     nodes = {name.removesuffix("/prompt") for name in applied}
-    results = {node + part for node in nodes | {NODE} for part in _RESULTS} | {ABOUT, SUMMARY, "/clock", *applied}
+    results = {node + part for node in nodes | {NODE} for part in _RESULTS} | {ABOUT, SUMMARY, *applied}
     if applied:  # what clicks and detections led to is among the prompts that were applied
         results |= {name for name, topic in names.items() if topic.type in _ASKED or name.endswith("_mouse_left")}
     return {name: name.removesuffix(APPLIED) if topic.type == PROMPT else name

@@ -51,13 +51,13 @@ def segment(image: Path, prompts: Sequence[tuple[int, Prompt]], tracker: Tracker
     return tracks
 
 
-def follow(source: Path, prompts: Sequence[tuple[int, Prompt]], tracker: Tracker, out: Path) -> int:
+def follow(source: Path, prompts: Sequence[tuple[int, Prompt]], tracker: Tracker, out: Path, image_topic: str = "") -> int:
     """Follow the prompted objects through a video, folder or bag; returns the number of images.
 
     Writes masks/*.png (labels), overlay.mp4, sheet.png and states.jsonl (one line for each
     image) into ``out``.  Raises RecordingError and InvalidPrompt.
     """
-    recording = recordings.open(source)
+    recording = recordings.open(source, image_topic=image_topic)
     waiting = sorted(prompts, key=lambda item: item[0])
     labels, tiles = LabelWriter(out / "masks"), _Tiles(recording.frames)
     count = 0
@@ -186,6 +186,7 @@ def _parser(command: str, source: str, description: str) -> argparse.ArgumentPar
     if command == "track":
         parser.add_argument("--frame", action=_Said, type=int, metavar="N",
                             help="on which image, from 0, the prompts that follow are")
+        parser.add_argument("--image-topic", default="", metavar="TOPIC", help="the camera's topic in a bag")
     parser.add_argument("--model", default="embedded", help="a known name or the path of a checkpoint (%(default)s)")
     parser.add_argument("--device", default="auto", help="cpu, cuda, ...; auto = a GPU if there is one")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where results are written")
@@ -206,7 +207,7 @@ def main_track(arguments: Sequence[str]) -> int:
     """``sam2_ros track``."""
     parsed = _parser("track", "VIDEO|FOLDER|BAG", "Follow objects through a recording.").parse_args(arguments)
     prompts, tracker = _prepared(parsed)
-    print(f"{follow(parsed.source, prompts, tracker, parsed.out)} images; results in {parsed.out}")
+    print(f"{follow(parsed.source, prompts, tracker, parsed.out, parsed.image_topic)} images; results in {parsed.out}")
     return 0
 
 

@@ -295,7 +295,7 @@ class Tracker:
     def _new_object(self, name: str) -> _Object:
         """An object with an empty memory, not followed yet; named after its id when it has no name."""
         if self._next_id > MAX_OBJECT_ID:
-            raise InvalidPrompt(f"all {MAX_OBJECT_ID} object ids are used up; start the tracker anew")
+            raise InvalidPrompt(f"all {MAX_OBJECT_ID} object ids are used up; start the tracker, or the node, anew")
         number = self._next_id
         while not name:
             name = f"object_{number}" if f"object_{number}" not in self._objects else ""

@@ -378,3 +378,18 @@ def test_published_names_point_to_files_of_their_own():
     assert all(published.file_name == f"{name}.pt" and len(published.sha256) == 64 for name, published in full.items())
     assert all(PUBLISHED[name] is full[f"sam2.1_hiera_{name}"] for name in SHORT)
     assert TINY.name in checkpoint.known_names()
+
+
+@pytest.mark.parametrize("computes", [True, False])
+def test_auto_is_a_gpu_only_where_it_computes(monkeypatch, caplog, computes):
+    zeros = torch.zeros
+
+    def stand_in(count, device):
+        if str(device) == "cuda" and not computes:
+            raise RuntimeError("no kernel image is available for execution on the device")
+        return zeros(count, device="meta" if str(device) == "cuda" else device)
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "zeros", stand_in)
+    assert str(checkpoint.available("auto")) == ("meta" if computes else "cpu")
+    assert ("no kernel image" in caplog.text) != computes

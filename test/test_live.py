@@ -34,7 +34,7 @@ from sam2_ros.live import ABOUT, SUMMARY, _about, _rounds, play, targets_of  # n
 from sam2_ros.messages import fill_image  # noqa: E402
 from sam2_ros.model.sam2 import SAM2  # noqa: E402
 from sam2_ros.model.sizes import TEST  # noqa: E402
-from sam2_ros.ros import recorder  # noqa: E402
+from sam2_ros.ros import player, recorder  # noqa: E402
 from sam2_ros.ros.player import Player  # noqa: E402
 
 HERE = Path(__file__).parent
@@ -199,6 +199,13 @@ def test_a_writer_that_fails_ends_recording_and_says_why(node):
     assert isinstance(one.failure, Sam2RosError)
 
 
+def test_a_recorder_without_torch_notes_the_name_of_the_model(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sam2_ros.checkpoint", None)
+    monkeypatch.delattr("sam2_ros.checkpoint", raising=False)
+    model = _about("/sam2_ros", {"model": "large"})["model"]
+    assert model["name"] == "large" and "sam2_ros.checkpoint" in model["unknown"]
+
+
 def test_a_recorder_downloads_no_model(tmp_path, monkeypatch):
     monkeypatch.setenv("SAM2_ROS_CACHE", str(tmp_path))
     monkeypatch.setattr(checkpoint.urllib.request, "urlopen", None)
@@ -310,7 +317,7 @@ def test_results_are_not_played_and_applied_prompts_take_the_place_of_others(tmp
     source = BagSource(tmp_path / "bag")
     assert targets_of(source, ()) == {"/camera/image": "/camera/image", "/joint_states": "/joint_states",
                                       "/sam2_ros/prompt/applied": "/sam2_ros/prompt"}
-    assert targets_of(source, ("/sam2_ros/masks", "/nothing")) == {"/sam2_ros/masks": "/sam2_ros/masks"}
+    assert targets_of(source, ("/sam2_ros/masks",)) == {"/sam2_ros/masks": "/sam2_ros/masks"}
 
 
 def test_detections_are_played_only_where_it_is_not_known_what_they_led_to():
@@ -326,8 +333,23 @@ def test_what_is_no_bag_is_not_played(tmp_path):
     with pytest.raises(RecordingError, match="is no bag"):
         play(tmp_path / "nothing")
     write_bag(tmp_path / "bag", count=1)
-    with pytest.raises(RecordingError, match=r"it holds: .*/camera/image"):
-        play(tmp_path / "bag", topics=("/other",))
+    with pytest.raises(RecordingError, match=r"has nothing on /other; it holds: .*/camera/image"):
+        play(tmp_path / "bag", topics=("/camera/image", "/other"))
+
+
+@pytest.mark.parametrize("recorded, wanted, topics, own", [
+    (True, True, {"/clock", "/camera/image"}, False), (True, False, {"/camera/image"}, False),
+    (False, True, {"/camera/image"}, True), (False, False, {"/camera/image"}, False)])
+def test_a_recorded_clock_is_played_in_place_of_one_of_our_own(tmp_path, monkeypatch, recorded, wanted, topics, own):
+    with BagWriter(tmp_path / "bag", kept_free=0) as writer:
+        writer.write("/camera/image", IMAGE, 1, image_message(picture(0), 1))
+        if recorded:
+            writer.write("/clock", "rosgraph_msgs/msg/Clock", 2, object())
+    played = []
+    monkeypatch.setattr(player, "run", lambda rounds, names, rate, clock, wait_for: played.append((
+        {name for name, _, _ in names}, clock)) or (0, set()))
+    play(tmp_path / "bag", clock=wanted)
+    assert played == [(topics, own)]
 
 
 # -- the three ways --------------------------------------------------------------------------------

@@ -73,6 +73,18 @@ def test_the_video_of_a_bag_is_as_fast_as_its_camera(tmp_path):
     assert cv2.VideoCapture(str(tmp_path / "out" / "overlay.mp4")).get(cv2.CAP_PROP_FPS) == pytest.approx(20)
 
 
+def test_of_several_cameras_in_a_bag_one_is_named_and_depth_is_none(tmp_path, capsys):
+    with BagWriter(tmp_path / "bag", kept_free=0) as writer:
+        for topic in ("/camera/color/image_raw", "/camera/aligned_depth_to_color/image_raw", "/wrist/image_raw"):
+            header = SimpleNamespace(stamp=SimpleNamespace(sec=1, nanosec=0), frame_id="camera")
+            message = fill_image(SimpleNamespace(header=header), picture({RED: (4, 8)}))
+            writer.write(topic, "sensor_msgs/msg/Image", 1, message)
+    arguments = ("track", tmp_path / "bag", "--point", "10,16", "--out", tmp_path / "out")
+    assert run(*arguments) == 1
+    assert "name the image topic (--image-topic): /camera/aligned" in capsys.readouterr().err
+    assert run(*arguments, "--image-topic", "/wrist/image_raw") == 0
+
+
 def test_one_picture_is_segmented(folder, tmp_path, capsys):
     out = tmp_path / "out"
     assert run("segment", folder / "00003.png", "--name", "a", "--point", "18,16", "--point", "60,2,0",

@@ -34,7 +34,7 @@ RATE_IMAGES = 30
 #: Topics that an error lists at most.
 MOST_LISTED = 20
 #: Parts of topic names that are not a camera's: results, truth and depth.
-_NO_CAMERA = {"masks", "overlay", "truth", "ground_truth", "labels", "depth", "compressedDepth", "theora"}
+_NO_CAMERA = {"masks", "overlay", "truth", "ground_truth", "labels", "theora"}
 _TRUTH = {"truth", "ground_truth"}
 
 
@@ -217,14 +217,14 @@ class Bag(Recording):
             raise RecordingError(f"{self.path} holds no images; its topics: {_listed(topics)}")
         if len(cameras) != 1:
             what = "several image topics" if cameras else "no topic that is clearly a camera's"
-            raise RecordingError(f"{self.path} has {what}; name the image topic: {_listed(known)}")
+            raise RecordingError(f"{self.path} has {what}; name the image topic (--image-topic): {_listed(known)}")
         return cameras[0]
 
 
 def _cameras(topics: list[Topic]) -> set[str]:
     """Topics whose images are a camera's, by their names."""
     return {topic.name for topic in topics if topic.type in (IMAGE, COMPRESSED) and topic.count
-            and not _NO_CAMERA & set(topic.name.split("/"))}
+            and not _NO_CAMERA & set(topic.name.split("/")) and "depth" not in topic.name.lower()}
 
 
 def _truth_namespace(topic: str) -> str:

@@ -24,7 +24,7 @@ from rosbags.rosbag2 import Reader, StoragePlugin, Writer, WriterError
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
-from sam2_ros.errors import RecordingError
+from sam2_ros.errors import RecordingError, UnknownType
 from sam2_ros.evaluation import rescue
 from sam2_ros.evaluation.bags import Bag, Topic
 from sam2_ros.evaluation.events import Event, PromptEvent, Recording, StoredMessage, Truth
@@ -207,7 +207,7 @@ def _sentence(error: Exception) -> str:
 # -- writing -------------------------------------------------------------------------------------
 
 class BagWriter:
-    """Writes one MCAP bag that rosbag2 reads: a folder of the name of ``path`` with metadata.yaml.
+    """Writes one MCAP bag that rosbag2 reads, from Humble on: a folder of the name of ``path`` with metadata.yaml.
 
     Leaving the ``with`` block closes the bag properly, whatever the reason.  Before the disk is
     full ``write`` raises RecordingError, while there is still room to close the bag; should the
@@ -219,12 +219,12 @@ class BagWriter:
         self.path = Path(path)
         self.kept_free = kept_free
         self.written: Counter[str] = Counter()
-        self._types = known_types()
+        self._types = known_types(_distribution(os.environ.get("ROS_DISTRO")))
         self._connections: dict[tuple[str, str], Any] = {}
         self._unchecked = 0
         self._lock = threading.RLock()
         try:
-            self._writer: Writer | None = Writer(self.path, version=9, storage_plugin=StoragePlugin.MCAP)
+            self._writer: Writer | None = Writer(self.path, version=8, storage_plugin=StoragePlugin.MCAP)
             self._writer.open()
         except (WriterError, OSError) as error:
             raise RecordingError(f"cannot create the bag {self.path}: {error}") from error
@@ -292,7 +292,10 @@ class BagWriter:
         self._unchecked += size
         if 0 < self._unchecked < 2**22:
             return
-        free = shutil.disk_usage(self.path).free
+        try:
+            free = shutil.disk_usage(self.path).free
+        except OSError as error:
+            raise RecordingError(f"cannot write {self.path}: {error.strerror}") from error
         if free < self.kept_free + self._unchecked:
             self.close()
             raise RecordingError(f"the disk of {self.path} is nearly full ({free // 2**20} MB left); the bag was "
@@ -300,8 +303,12 @@ class BagWriter:
         self._unchecked = 0
 
     def _mend(self, writer: Writer, error: OSError) -> None:
-        writer.abort()
-        cut = rescue.mend_mcap(self.file)
+        try:
+            writer.abort()
+            cut = rescue.mend_mcap(self.file)
+        except OSError as worse:  # the medium itself is gone
+            raise RecordingError(f"cannot write {self.file} ({error.strerror}), nor end it ({worse.strerror}); what is "
+                                 "whole in it can still be read by sam2_ros") from error
         raise RecordingError(f"cannot write {self.file} ({error.strerror}); the file was ended after its last whole "
                              f"part ({cut} bytes cut off) and can be read, the folder lacks metadata.yaml") from error
 
@@ -310,10 +317,10 @@ class BagWriter:
         if kind in self._types.types:
             return
         package, _, name = kind.partition("/msg/")
-        file = _share(package, "msg") / f"{name}.msg"
-        if not file.is_file():
-            raise RecordingError(f"the message type {kind} is not known here; install or source the package {package}")
-        found = get_types_from_msg(file.read_text(), kind)
+        file, idl = (_share(package, "msg") / f"{name}.{suffix}" for suffix in ("msg", "idl"))
+        if not file.is_file() and not idl.is_file():
+            raise UnknownType(f"the message type {kind} is not known here; install or source the package {package}")
+        found = get_types_from_msg(file.read_text(), kind) if file.is_file() else _idl_types(idl.read_text())
         for part in _parts(found[kind]):
             self._know(part)
         self._types.register(found)

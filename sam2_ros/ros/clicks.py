@@ -32,6 +32,8 @@ try:
 except ImportError:  # no wheel brings it
     tf2_ros = None
 
+#: So many nanoseconds backwards are a bag that begins again, not messages out of order.
+JUMP = 10**9
 #: Lens models of camera_info that OpenCV computes as a fisheye; every other one as its standard model.
 FISHEYE = ("equidistant", "fisheye")
 
@@ -47,7 +49,7 @@ class Clicks:
         self._on_click = on_click
         self._logger = node.get_logger()
         self._info: CameraInfo | None = None
-        self._buffer = tf2_ros.Buffer() if tf2_ros else None
+        self._buffer = tf2_ros.Buffer(node=node) if tf2_ros else None
         self._listener = tf2_ros.TransformListener(self._buffer, node) if tf2_ros else None
         image_topic = camera.topics["raw"]
         node.create_subscription(CameraInfo, info_topic(node, image_topic), self._on_info, qos_profile_sensor_data)
@@ -83,7 +85,9 @@ class Clicks:
             raise InvalidPrompt(f"a click in frame {header.frame_id!r} has no way to the camera: {error}") from error
 
     def _on_info(self, message: CameraInfo) -> None:
-        self._info = message
+        before, self._info = self._info, message
+        if self._buffer is not None and before is not None and _went_back(before.header, message.header):
+            self._buffer.clear()  # transforms of a later time would be taken for the newest; static ones stay
 
     def _on_point(self, message: PointStamped) -> None:
         try:
@@ -95,6 +99,10 @@ class Clicks:
 
     def _on_pixel(self, message: Point) -> None:
         self._on_click(message.x, message.y, 0)
+
+
+def _went_back(before: Any, after: Any) -> bool:
+    return nanoseconds(before.stamp) - nanoseconds(after.stamp) > JUMP
 
 
 def info_topic(node: RosNode, image_topic: str) -> str:

@@ -22,7 +22,7 @@ from rclpy.node import Node as RosNode
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 
-from sam2_ros.errors import Sam2RosError
+from sam2_ros.errors import RecordingError, Sam2RosError, UnknownType
 from sam2_ros.ros.topics import message_class, subscribe
 
 try:
@@ -81,10 +81,10 @@ class Recorder:
         self._missed_since: float | None = time.monotonic()  # None once the node was there, or said not to be
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._drain, name="recorder")
-        self._thread.start()
         # Real time: with use_sim_time and no /clock the topics are there all the same.
         self._timer = node.create_timer(LOOK, self.look, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.look()
+        self._thread.start()  # last: an exception above leaves no thread that would keep the process alive
 
     @property
     def topics(self) -> list[str]:
@@ -189,9 +189,17 @@ class Recorder:
             try:
                 self._write(*item)
                 self.written[topic] += 1
+            except UnknownType as error:  # concerns this topic only
+                self.lost[topic] += 1
+                if topic not in self.unreadable:
+                    self.unreadable[topic] = item[1]
+                    self._node.get_logger().warning(f"{topic} is not recorded: {error}")
             except Sam2RosError as error:
                 self.lost[topic] += 1
                 self.failure = error
+            except Exception as error:  # a defect, too, must end recording aloud
+                self.lost[topic] += 1
+                self.failure = RecordingError(f"recording {topic} failed unexpectedly: {error!r}")
 
 
 @dataclass(frozen=True, slots=True)

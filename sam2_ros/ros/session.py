@@ -8,8 +8,8 @@ detector repeats itself.  Nothing here waits or publishes, and all of it runs on
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -112,30 +112,34 @@ class Session:
         A tracked object that is seen needs no help and is left alone.  One that is not is
         corrected only by a detection that carries its name.  When there are as many objects as
         allowed, a new one takes the place of a lost one that a detection started, or is left out.
-        Raises UnknownStamp.
+        Raises UnknownStamp, and InvalidPrompt when no object can be started any more.
         """
         detections = list(detections)
         stamp = self._remembered(stamp, hint=False)
         around = {track.name: track.box for track in self._tracker.at(stamp) if track.box is not None}
         owners = associate([found.box for found in detections], around, self._parameters.node.detection_overlap)
         states = {track.name: track.state for track in self.view.tracks}
+        named = Counter(found.name for found in detections)
         applied: list[Applied] = []
         started: list[Box] = []
         for found, owner in zip(detections, owners):
-            known = found.name in states
-            if owner or (known and states[found.name] == State.VISIBLE):
+            name = found.name if named[found.name] == 1 else ""  # what two share, such as their class, is no name
+            known = name in states
+            if owner or (known and states[name] == State.VISIBLE):
                 continue
             if not known and self._repeats(found.box, started):
                 continue
-            with suppress(InvalidPrompt):  # outside the image
-                name = found.name or self._free_name(found.label)
+            name = name or self._free_name(found.label or found.name)
+            try:
                 prompt = Prompt(name, box=found.box).checked_on(self.view.frame.size, known=known)
-                if not known and not self._has_room():
-                    continue
-                one = self.prompt(prompt, stamp)
-                applied.append(one)
-                started.append(found.box)
-                self._detected.add(one.track.name)
+            except InvalidPrompt:  # outside the image
+                continue
+            if not known and not self._has_room():
+                continue
+            one = self.prompt(prompt, stamp)
+            applied.append(one)
+            started.append(found.box)
+            self._detected.add(one.track.name)
         return applied
 
     def forget(self, name: str) -> None:

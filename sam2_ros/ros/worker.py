@@ -155,7 +155,7 @@ class Worker:
         self.counts.processed += 1
         if went_back:
             self._logger.info(f"image stamps went back by {went_back / 1e9:.3f} s (a looped bag?): older images "
-                              "cannot be prompted any more, the objects live on")
+                              "cannot be prompted any more, the objects live on", throttle_duration_sec=QUIET)
 
     def _report(self, started: float) -> None:
         result = Result(self.session.view, time.perf_counter() - started, self._dropped)

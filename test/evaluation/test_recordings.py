@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import yaml
 from evaluation.bags import (
     CAMERA_INFO, COMPRESSED, IMAGE, PROMPT, header, image_message, labels, picture, prompt_message, stamp, write_bag)
 from rosbags.interfaces import MessageDefinition, QosDurability
@@ -376,6 +377,37 @@ def test_an_unknown_type_is_refused_with_its_package(tmp_path):
     with BagWriter(tmp_path / "bag", kept_free=0) as writer:
         with pytest.raises(RecordingError, match="package nowhere_msgs"):
             writer.write("/x", "nowhere_msgs/msg/Thing", 1, SimpleNamespace())
+
+
+def test_a_bag_describes_its_qualities_as_humble_reads_them(tmp_path):
+    bag = write_bag(tmp_path / "bag", count=1)
+    described = yaml.safe_load((bag / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
+    assert described["version"] == 8
+    assert all(isinstance(topic["topic_metadata"]["offered_qos_profiles"], str)
+               for topic in described["topics_with_message_count"])
+
+
+def test_a_type_that_is_defined_in_idl_alone_is_written(tmp_path, monkeypatch):
+    folder = tmp_path / "share" / "drive_msgs" / "msg"
+    folder.mkdir(parents=True)
+    (folder / "Speed.idl").write_text(
+        "module drive_msgs { module msg { struct Speed { double metres_per_second; }; }; };")
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    with BagWriter(tmp_path / "bag", kept_free=0) as writer:
+        writer.write("/speed", "drive_msgs/msg/Speed", 1, SimpleNamespace(metres_per_second=2.5))
+    (stored,) = recordings.BagSource(tmp_path / "bag").messages({"/speed"}, [])
+    assert stored.decode().metres_per_second == 2.5
+
+
+def test_a_disk_that_is_gone_is_a_sentence(tmp_path, monkeypatch):
+    def gone(*_):
+        raise OSError(5, "Input/output error")
+    with BagWriter(tmp_path / "bag", kept_free=0) as writer:
+        writer.write("/image", IMAGE, 1, image_message(picture(0), 1))
+        monkeypatch.setattr(writer._writer, "write", gone)
+        monkeypatch.setattr(writer._writer, "abort", gone)
+        with pytest.raises(RecordingError, match="Input/output error.*nor end it"):
+            writer.write("/image", IMAGE, 2, image_message(picture(0), 2))
 
 
 def test_an_exception_inside_the_block_leaves_a_whole_bag(tmp_path):

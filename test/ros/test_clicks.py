@@ -150,3 +150,13 @@ def test_a_point_in_another_frame_goes_through_tf2(monkeypatch):
     one._buffer = Transforms(None)
     with pytest.raises(InvalidPrompt, match="no path from map"):
         one.pixel(point(0.2, -0.1, 1.0, frame="map"))
+
+
+def test_when_the_camera_starts_again_transforms_of_the_former_round_are_forgotten(monkeypatch):
+    one, cleared = made(info()), []
+    one._buffer = Shape(clear=lambda: cleared.append(True))
+    for seconds, count in ((100, 0), (101, 0), (100, 0), (90, 1), (91, 1)):  # one second back: out of order
+        message = info()
+        message.header.stamp.sec = seconds
+        one._on_info(message)
+        assert len(cleared) == count, seconds

@@ -12,6 +12,7 @@ import rclpy.event_handler  # noqa: E402
 import rclpy.subscription  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
 
+from sam2_ros.errors import RecordingError, UnknownType  # noqa: E402
 from sam2_ros.ros import recorder, topics  # noqa: E402
 
 STRING = "std_msgs/msg/String"
@@ -143,3 +144,30 @@ def test_humble_says_once_that_it_records_no_parameters(humble):
     assert humble._asking(graph, "/sam2_ros") is None and humble._asking(graph, "") is None
     (sentence,) = graph.said
     assert "the parameters of /sam2_ros are not recorded" in sentence
+
+
+def failing(graph, error):
+    def write(topic, *_):
+        if topic == "/odd":
+            raise error
+        written.append(topic)
+    written = []
+    one = recorder.Recorder(graph, write, list(graph.offers))
+    for topic in ("/odd", "/other", "/odd"):
+        one._put(topic, STRING, 1, b"")
+    one.close()
+    return one, written
+
+
+def test_a_topic_whose_type_has_no_definition_here_is_left_out_and_the_others_go_on():
+    graph = Graph(odd=[RELIABLE], other=[RELIABLE])
+    one, written = failing(graph, UnknownType("the message type odd/msg/Odd is not known here"))
+    assert written == ["/other"] and one.failure is None
+    assert one.unreadable == {"/odd": STRING} and len(graph.said) == 1 and "/odd is not recorded" in graph.said[0]
+
+
+def test_a_writer_that_fails_in_any_way_ends_recording_and_says_so():
+    one, written = failing(Graph(odd=[RELIABLE], other=[RELIABLE]), OSError("input/output error"))
+    assert written == [] and isinstance(one.failure, RecordingError)
+    assert "recording /odd failed unexpectedly: OSError('input/output error')" in str(one.failure)
+    assert one.lost == {"/odd": 2, "/other": 1}

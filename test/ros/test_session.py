@@ -138,6 +138,22 @@ def test_two_boxes_on_one_new_object_start_it_once(session):
     assert len(session.detections([Detection((7, 7, 24, 24)), Detection((8, 8, 24, 24))], 1)) == 1
 
 
+def test_detections_that_share_an_id_are_objects_of_their_own(session):
+    show(session, 1, {RED: (0, 0), BLUE: (40, 40)})
+    boxes = [Detection((0, 0, 15, 15), name="person"), Detection((40, 40, 55, 55), name="person")]
+    assert len(session.detections(boxes, 1)) == 2
+    assert names(session) == ["person_1", "person_2"]
+    show(session, 2, {RED: (0, 0), BLUE: (40, 40)})
+    assert session.detections(boxes, 2) == [] and len(names(session)) == 2
+
+
+def test_that_no_object_can_be_started_any_more_is_said(session):
+    show(session, 1, {RED: (8, 8)})
+    session._tracker._next_id = 65536
+    with pytest.raises(InvalidPrompt, match="ids are used up; start the tracker, or the node, anew"):
+        session.detections([Detection((8, 8, 23, 23))], 1)
+
+
 def test_a_detection_outside_the_image_is_left_out_and_the_others_count(session):
     show(session, 1, {RED: (8, 8)})
     assert len(session.detections([Detection((100, 100, 120, 120)), Detection((8, 8, 24, 24))], 1)) == 1
