@@ -6,7 +6,7 @@ go through the model together.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -65,7 +65,7 @@ class Prompting:
     clicks: how many each.  from_truth: clicks fall on the object instead of the error.
     exact: clicks meet the middle of the object or error and boxes fit, else at random (paper, appendix D.2.2).
     age: so many frames are taken to lie between frame 0 and the next, so that prompts get older than clips are long.
-    spoiled: frames of which half of the objects remember something wrong, one of SPOILED.
+    spoiled: frames that half of the objects remember wrongly.  wrong: how, one of SPOILED.
     """
 
     first: str
@@ -138,25 +138,27 @@ class Unroller:
         Clips are short, so the model's own mistakes seldom fill its memory, as they do in the long run;
         from these it learns to go by the prompt.
         """
-        rows = len(self.batch.video)
-        if self.prompting.wrong == "absent":
-            wrong = Found(torch.full_like(found.logits, ABSENT_LOGIT), found.iou,
-                          torch.full_like(found.object_score, ABSENT_SCORE), self.model.no_obj_ptr.expand(rows, -1))
-        elif self.prompting.wrong == "other":
-            last = torch.arange(rows).roll(1)
-            same = self.batch.video[last] == self.batch.video
-            neighbour = torch.where(same, last.to(same.device), torch.arange(rows, device=same.device))
-            wrong = Found(*(part[neighbour].detach() for part in (found.logits, found.iou, found.object_score, found.pointer)))
-        else:
-            side = found.logits.shape[-1]
-            down, across = (int(torch.randint(side // 4, 3 * side // 4, (1,), generator=self.generator)) for _ in range(2))
-            wrong = Found(found.logits.detach().roll((down, across), (2, 3)), found.iou, found.object_score, found.pointer)
-        spoilt = (torch.rand(rows, generator=self.generator) < 0.5).to(found.iou.device)
+        wrong = self._wrong(found)
+        spoilt = (torch.rand(len(self.batch.video), generator=self.generator) < 0.5).to(found.logits.device)
+        return Found(torch.where(spoilt[:, None, None, None], wrong.logits, found.logits), found.iou,
+                     torch.where(spoilt, wrong.object_score, found.object_score),
+                     torch.where(spoilt[:, None], wrong.pointer.to(found.pointer.dtype), found.pointer))
 
-        def mixed(right: Tensor, other: Tensor) -> Tensor:
-            return torch.where(spoilt.view(-1, *[1] * (right.ndim - 1)), other.to(right.dtype), right)
-        return Found(*(mixed(getattr(found, part), getattr(wrong, part))
-                       for part in ("logits", "iou", "object_score", "pointer")))
+    def _wrong(self, found: Found) -> Found:
+        """All objects remembered wrongly, in the way that the prompting says."""
+        if self.prompting.wrong == "absent":
+            return replace(found, logits=torch.full_like(found.logits, ABSENT_LOGIT),
+                           object_score=torch.full_like(found.object_score, ABSENT_SCORE),
+                           pointer=self.model.no_obj_ptr.expand_as(found.pointer))
+        if self.prompting.wrong == "elsewhere":
+            side = found.logits.shape[-1]
+            shift = torch.randint(side // 4, 3 * side // 4, (2,), generator=self.generator).tolist()
+            return replace(found, logits=found.logits.detach().roll(shift, dims=(2, 3)))
+        video, own = self.batch.video, torch.arange(len(self.batch.video), device=self.batch.video.device)
+        other = own
+        for neighbour in (own.roll(1), own.roll(-1)):  # an object alone in its clip has none
+            other = torch.where((other == own) & (video[neighbour] == video), neighbour, other)
+        return Found(*(part[other].detach() for part in (found.logits, found.iou, found.object_score, found.pointer)))
 
     def _first(self, features: ImageFeatures) -> Found:
         truth = self.batch.masks[0]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sam2_ros.evaluation.protocols import click, give_first
-from sam2_ros.model.sam2 import SAM2
+from sam2_ros.model.sam2 import SAM2, Found
 from sam2_ros.model.sizes import TEST
 from sam2_ros.tracker import Tracker, TrackerSettings
 from sam2_ros.types import Frame
@@ -96,6 +96,13 @@ def test_a_spoiled_memory_changes_what_follows_for_some_objects_and_not_the_answ
         (found.pointer for found in plain.found), (found.pointer for found in spoiled.found))][part] for part in (1, 2))
     assert torch.equal(before, torch.zeros(4))
     assert (after > 1e-4).any() and (after < 1e-4).any()
+
+
+def test_another_object_is_one_of_the_same_clip(model):
+    batch = collate([clip(0, 2), clip(1, 1), clip(2, 3)])
+    found = Found(*(torch.arange(6.0).view(6, *shape) for shape in ((1, 1, 1), (), (), (1,))))
+    other = Unroller(model, batch, Prompting("mask", wrong="other"), torch.Generator())._wrong(found)
+    assert other.object_score.tolist() == [1, 0, 2, 4, 3, 4]
 
 
 def test_a_prompted_frame_is_never_remembered_wrongly(model):
