@@ -33,7 +33,7 @@ APPLIED = "/applied"
 RATE_IMAGES = 30
 #: Topics that an error lists at most.
 MOST_LISTED = 20
-#: Parts of topic names that are not a camera's: results, truth and depth.
+#: Parts of topic names that are not a camera's: results, truth and a transport; nor are names with "depth" in them.
 _NO_CAMERA = {"masks", "overlay", "truth", "ground_truth", "labels", "theora"}
 _TRUTH = {"truth", "ground_truth"}
 

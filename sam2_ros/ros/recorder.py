@@ -183,7 +183,7 @@ class Recorder:
             topic, _, _, message, _ = item
             with self._lock:
                 self._waiting_bytes -= len(message)
-            if self.failure is not None:
+            if self.failure is not None or topic in self.unreadable:
                 self.lost[topic] += 1
                 continue
             try:
@@ -191,9 +191,8 @@ class Recorder:
                 self.written[topic] += 1
             except UnknownType as error:  # concerns this topic only
                 self.lost[topic] += 1
-                if topic not in self.unreadable:
-                    self.unreadable[topic] = item[1]
-                    self._node.get_logger().warning(f"{topic} is not recorded: {error}")
+                self.unreadable[topic] = item[1]
+                self._node.get_logger().warning(f"{topic} is not recorded: {error}")
             except Sam2RosError as error:
                 self.lost[topic] += 1
                 self.failure = error

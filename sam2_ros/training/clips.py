@@ -60,8 +60,7 @@ class ClipSource:
     """Draws clips; made once in each worker, which takes two seconds."""
 
     def __init__(self, stock: ClipStock) -> None:
-        self.seed, self.footage_share, self.plain_share = stock.seed, stock.footage_share, stock.plain_share
-        self.lingering_share, self.held_out = stock.lingering_share, stock.held_out
+        self.stock = stock
         self.textures: TextureBank = make_bank(stock.seed, pictures=stock.pictures, held_out=stock.held_out)
         self.shapes: list[Shape] = make_shapes(stock.seed)
         self.footage = Footage(stock.footage) if stock.footage else None
@@ -75,7 +74,7 @@ class ClipSource:
         smallest: share of the first frame that an object must cover to be asked for.
         vanishing: in this share of the clips, objects that go out of sight are asked for before others.
         """
-        random = np.random.default_rng((self.seed, index))
+        random = np.random.default_rng((self.stock.seed, index))
         for _ in range(ATTEMPTS):
             images, masks = self._scene(random, frames, side)
             chosen = _targets(random, masks, objects, smallest, vanishing)
@@ -88,11 +87,11 @@ class ClipSource:
     def _scene(self, random: np.random.Generator, frames: int, side: int) -> tuple[np.ndarray, np.ndarray]:
         """Pictures (T, S, S, 3) and coverages (T, K, S, S) before the lens."""
         kind = random.random()
-        if self.footage is not None and kind < self.footage_share:
+        if self.footage is not None and kind < self.stock.footage_share:
             backdrop, masks = self.footage.clip(random, frames, side)
-            if not self.held_out:
+            if not self.stock.held_out:
                 backdrop, masks = _varied(random, backdrop, masks)
-            if random.random() < self.plain_share:
+            if random.random() < self.stock.plain_share:
                 return backdrop, masks
             return _composed(backdrop, masks, self._layers(random, frames, side, int(random.integers(1, 4))))
         if self.robots is not None and kind > 1 - self.robots.share:
@@ -118,22 +117,20 @@ class ClipSource:
     def _layers(self, random: np.random.Generator, frames: int, side: int, count: int) -> list[Layer]:
         """Far to near; some are copies of one another, some pass in front of others."""
         layers: list[Layer] = []
-        places: list[np.ndarray] = []
-        sizes: list[float] = []
+        placed: list[tuple[np.ndarray, float]] = []  # places and size of those so far
         for _ in range(count):
             wanted = object_places(random, frames)
-            if places and random.random() < 0.3:
-                wanted = meeting(random, places[random.integers(len(places))])
+            if placed and random.random() < 0.3:
+                wanted = meeting(random, placed[random.integers(len(placed))][0])
             size = float(np.exp(random.uniform(np.log(0.07), np.log(0.65))))
-            if self.lingering_share and random.random() < self.lingering_share:
-                wanted, size = _hiding(random, frames, places, sizes, size)
+            if self.stock.lingering_share and random.random() < self.stock.lingering_share:
+                wanted, size = _hiding(random, frames, placed, size)
             sprites = self._sprites(random, frames, int(np.clip(size * side * 1.15, 20, 200)))
             layers.append(_layer(random, sprites, wanted, size, side))
-            places.append(wanted)
-            sizes.append(size)
+            placed.append((wanted, size))
             if random.random() < 0.2:  # a look-alike somewhere else
-                elsewhere = object_places(random, frames)
-                layers.append(_layer(random, sprites, elsewhere, size * random.uniform(0.8, 1.2), side, with_part=False))
+                apart = object_places(random, frames)
+                layers.append(_layer(random, sprites, apart, size * random.uniform(0.8, 1.2), side, with_part=False))
         return layers
 
     def _sprites(self, random: np.random.Generator, frames: int, side: int) -> np.ndarray:
@@ -173,13 +170,13 @@ def _composed(backdrop: np.ndarray, masks: np.ndarray, layers: list[Layer]) -> t
     return backdrop, np.array(covers, np.uint8).reshape(len(backdrop), -1, side, side)
 
 
-def _hiding(random: np.random.Generator, frames: int, places: list[np.ndarray], sizes: list[float], size: float
+def _hiding(random: np.random.Generator, frames: int, placed: list[tuple[np.ndarray, float]], size: float
             ) -> tuple[np.ndarray, float]:
     """Places and size of something that hides an earlier one for a while, or goes away itself."""
-    if not places or random.random() < 0.4:
+    if not placed or random.random() < 0.4:
         return elsewhere(random, frames), size
-    target = int(random.integers(len(places)))
-    return lingering(random, places[target]), max(size, min(sizes[target] * random.uniform(1.0, 1.6), 0.8))
+    target, target_size = placed[random.integers(len(placed))]
+    return lingering(random, target), max(size, min(target_size * random.uniform(1.0, 1.6), 0.8))
 
 
 def _varied(random: np.random.Generator, images: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

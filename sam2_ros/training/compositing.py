@@ -14,6 +14,8 @@ import numpy as np
 
 #: Coverage from which a pixel belongs to an object.
 HALF = 128
+#: So many clips of a video show the whole picture, as a robot sees it; the others a window of it, where things are larger.
+WHOLE_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,6 +155,19 @@ class Lens:
             _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, self.quality])
             image = cv2.imdecode(data, cv2.IMREAD_COLOR)
         return image
+
+
+def squared(picture: np.ndarray, side: int) -> np.ndarray:
+    """What a picture (H, W, 4) shows, RGB and coverage, in the middle of a square of ``side`` with a margin of a few
+    per cent; what is not covered around it does not count."""
+    rows, columns = (np.flatnonzero(picture[..., 3].any(axis=axis)) for axis in (1, 0))
+    whole = picture[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
+    reach = int(max(whole.shape[:2]) * 1.08) + 3
+    down, across = reach - whole.shape[0], reach - whole.shape[1]
+    border = (down // 2, down - down // 2, across // 2, across - across // 2)
+    colours = cv2.copyMakeBorder(whole[..., :3], *border, cv2.BORDER_REPLICATE)
+    coverage = cv2.copyMakeBorder(whole[..., 3], *border, cv2.BORDER_CONSTANT, value=0)
+    return cv2.resize(np.dstack([colours, coverage]), (side, side), interpolation=cv2.INTER_AREA)
 
 
 def shrunk(pictures: Iterable[np.ndarray], labels: Sequence[np.ndarray], values: Sequence[int], side: int

@@ -15,14 +15,11 @@ import numpy as np
 
 from sam2_ros.errors import RecordingError
 from sam2_ros.png import stored_values
-from sam2_ros.training.compositing import shrunk
-from sam2_ros.training.textures import squared
+from sam2_ros.training.compositing import WHOLE_SHARE, shrunk, squared
 
 #: An object must cover this share of the picture to be cut out.
 SMALLEST_SHARE = 0.004
 UNKNOWN_LABEL = 255
-#: So many clips show the whole picture; the others a window of it, where things are larger.
-WHOLE_SHARE = 0.5
 #: So many starts of a stretch are looked at for one on which an object is seen.
 STARTS = 50
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from sam2_ros.errors import RecordingError
-from sam2_ros.training.compositing import shrunk
+from sam2_ros.training.compositing import WHOLE_SHARE, shrunk
 
 #: Decompressed scenes kept at hand, of 7 MB each.
 KEPT = 250
@@ -20,8 +20,6 @@ KEPT = 250
 SHARE, ENOUGH = 0.4, 100
 #: So many of them skip every second picture; scenes have two pictures a second, so that is fast.
 FAST_SHARE = 0.25
-#: So many clips show the whole picture, as a robot sees it; the others a window of it, where things are larger.
-WHOLE_SHARE = 0.5
 
 
 class RobotClips:

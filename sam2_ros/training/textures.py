@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from sam2_ros.errors import RecordingError
+from sam2_ros.training.compositing import squared
 
 #: Side of a drawn texture in pixels.
 SIDE = 288
@@ -144,19 +145,6 @@ def _continued(cutout: np.ndarray) -> np.ndarray | None:
     around = cv2.blur(cutout[..., :3] * coverage, (9, 9)) / np.maximum(weights, 1e-3)
     colours = cutout[..., :3] * coverage + np.clip(around, 0, 255) * (1 - coverage)
     return np.dstack([colours.astype(np.uint8), cutout[..., 3]])
-
-
-def squared(picture: np.ndarray, side: int) -> np.ndarray:
-    """What a picture (H, W, 4) shows, RGB and coverage, in the middle of a square of ``side`` with a margin of a few
-    per cent; what is not covered around it does not count."""
-    rows, columns = (np.flatnonzero(picture[..., 3].any(axis=axis)) for axis in (1, 0))
-    whole = picture[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
-    reach = int(max(whole.shape[:2]) * 1.08) + 3
-    down, across = reach - whole.shape[0], reach - whole.shape[1]
-    border = (down // 2, down - down // 2, across // 2, across - across // 2)
-    colours = cv2.copyMakeBorder(whole[..., :3], *border, cv2.BORDER_REPLICATE)
-    coverage = cv2.copyMakeBorder(whole[..., 3], *border, cv2.BORDER_CONSTANT, value=0)
-    return cv2.resize(np.dstack([colours, coverage]), (side, side), interpolation=cv2.INTER_AREA)
 
 
 def recoloured(crop: np.ndarray, random: np.random.Generator) -> np.ndarray:

@@ -9,7 +9,8 @@ import pytest
 pytest.importorskip("torch")
 from sam2_ros.training import textures  # noqa: E402
 from sam2_ros.training.clips import ClipSource, ClipStock  # noqa: E402
-from sam2_ros.training.textures import make_bank, squared  # noqa: E402
+from sam2_ros.training.compositing import squared  # noqa: E402
+from sam2_ros.training.textures import make_bank  # noqa: E402
 
 RED, GREEN = (0, 0, 255), (0, 255, 0)  # BGR, as OpenCV writes
 
