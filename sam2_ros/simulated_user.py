@@ -3,7 +3,7 @@
 A click is ``(point, label)``: point (2,) float32 is x, y in pixels of the mask, label is 1 on
 the object and 0 off it.  The centre rules are those of the interactive benchmarks (paper
 section 6.1 and appendix F): the pixel of the largest error region that lies deepest inside
-it.  The random rules are those of training (appendix D.2.2).
+it.
 """
 
 from __future__ import annotations
@@ -12,10 +12,6 @@ import cv2
 import numpy as np
 
 from sam2_ros.errors import InvalidInput
-
-#: Box noise in training: this share of the box's side, at most so many pixels.
-BOX_NOISE = 0.1
-MOST_BOX_NOISE = 20.0
 
 Click = tuple[np.ndarray, int]
 
@@ -26,17 +22,6 @@ def box_around(mask: np.ndarray) -> tuple[float, float, float, float]:
     if not len(rows):
         raise InvalidInput("an empty mask has no box; choose a frame on which the object is visible")
     return float(columns[0]), float(rows[0]), float(columns[-1]), float(rows[-1])
-
-
-def noisy_box(mask: np.ndarray, random: np.random.Generator) -> tuple[float, float, float, float]:
-    """The box around ``mask`` as a hasty person draws it: each corner up to 10 % of the side off."""
-    x0, y0, x1, y1 = box_around(mask)
-    reach = np.minimum(np.array([x1 - x0, y1 - y0] * 2) * BOX_NOISE, MOST_BOX_NOISE)
-    box = np.array([x0, y0, x1, y1]) + random.uniform(-1.0, 1.0, 4) * reach
-    limit = np.array([mask.shape[1] - 1, mask.shape[0] - 1], np.float64)
-    box[:2] = np.clip(box[:2], 0.0, limit - 1.0)
-    box[2:] = np.clip(box[2:], box[:2] + 1.0, limit)
-    return float(box[0]), float(box[1]), float(box[2]), float(box[3])
 
 
 def first_click(mask: np.ndarray) -> Click:
@@ -57,20 +42,6 @@ def next_click(truth: np.ndarray, found: np.ndarray) -> Click | None:
     if max(depth_missed, depth_wrong) == 0.0:
         return None
     return (missed, 1) if depth_missed >= depth_wrong else (wrong, 0)
-
-
-def random_click(truth: np.ndarray, found: np.ndarray | None, random: np.random.Generator) -> Click:
-    """A click uniform in the error region, as in training.
-
-    Without a mask to correct it lies on the object.  Where the mask is perfect it lies on
-    the object too, or, when there is no object, anywhere as a negative click.
-    """
-    region = truth if found is None else truth ^ found
-    if not region.any():
-        region = truth if truth.any() else np.ones_like(truth)
-    chosen = np.flatnonzero(region)
-    y, x = divmod(int(chosen[random.integers(len(chosen))]), truth.shape[1])
-    return np.array([x, y], np.float32), int(truth[y, x])
 
 
 def _deepest(region: np.ndarray) -> tuple[np.ndarray, float]:

@@ -27,14 +27,11 @@ from sam2_ros.errors import InvalidPrompt, UnknownObject
 from sam2_ros.memory import FORGOTTEN_BEFORE_CORRECTION, MemoryBank, View
 from sam2_ros.model import pixels
 from sam2_ros.model.precision import autocast
-from sam2_ros.model.sam2 import SAM2, Found, ImageFeatures, Memories, PromptInputs
+from sam2_ros.model.sam2 import PROMPT_LOGIT_BOUND, SAM2, Found, ImageFeatures, Memories, PromptInputs
 from sam2_ros.ring import Ring
 from sam2_ros.settings import setting
 from sam2_ros.types import MAX_OBJECT_ID, Frame, Prompt, Track
 from sam2_ros.visibility import Visibility
-
-#: Previous logits are given back to the model as a prompt within these bounds, as in training.
-LOGIT_BOUND = 32.0
 
 
 @dataclass(frozen=True)
@@ -343,7 +340,7 @@ class Tracker:
         inputs = PromptInputs(
             points=torch.from_numpy(points[None]).to(self._device),
             labels=torch.from_numpy(interaction.labels[None]).to(self._device),
-            mask_logits=None if previous is None else previous.clamp(-LOGIT_BOUND, LOGIT_BOUND))
+            mask_logits=None if previous is None else previous.clamp(-PROMPT_LOGIT_BOUND, PROMPT_LOGIT_BOUND))
         return self._model.decode(
             interaction.view, moment.features, inputs, multimask=len(interaction.points) <= 1,
             stability_fallback=self.settings.stability_fallback).best()
@@ -395,5 +392,5 @@ class Tracker:
 def _track(followed: _Object, answer: _Answer, mask: np.ndarray) -> Track:
     return Track(
         id=followed.id, name=followed.name, state=answer.visibility.state, occluded=answer.score <= 0, mask=mask,
-        object_score=answer.score, predicted_iou=answer.iou, object_pointer=answer.pointer.float().cpu().numpy(),
+        object_score=answer.score, predicted_iou=answer.iou, object_pointer=answer.pointer.float().cpu().numpy().copy(),
         frames_since_seen=answer.visibility.frames_since_seen, prompted_frames=len(followed.bank.prompted))

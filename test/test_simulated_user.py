@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sam2_ros.errors import InvalidInput
-from sam2_ros.simulated_user import box_around, first_click, next_click, noisy_box, random_click
+from sam2_ros.simulated_user import box_around, first_click, next_click
 
 
 def rectangle(x0, y0, x1, y1, size=(40, 60)):
@@ -41,47 +41,6 @@ def test_the_larger_of_two_errors_is_corrected_first():
 
 def test_a_perfect_mask_needs_no_click():
     assert next_click(rectangle(3, 3, 9, 9), rectangle(3, 3, 9, 9)) is None
-
-
-def test_random_clicks_fall_on_the_error_and_cover_it():
-    truth, found = rectangle(0, 0, 20, 20), rectangle(10, 0, 30, 20)
-    random = np.random.default_rng(0)
-    clicks = [random_click(truth, found, random) for _ in range(200)]
-    assert {label for _, label in clicks} == {0, 1}
-    for (x, y), label in clicks:
-        assert (truth ^ found)[int(y), int(x)] and truth[int(y), int(x)] == bool(label)
-    assert np.ptp([point[0] for point, _ in clicks]) > 25
-
-
-def test_a_random_click_without_a_mask_is_on_the_object():
-    truth = rectangle(4, 4, 6, 6)
-    (x, y), label = random_click(truth, None, np.random.default_rng(1))
-    assert truth[int(y), int(x)] and label == 1
-
-
-def test_a_random_click_where_nothing_is_wrong_and_nothing_is_there_is_negative():
-    empty = np.zeros((8, 8), bool)
-    assert random_click(empty, empty, np.random.default_rng(1))[1] == 0
-
-
-def test_a_noisy_box_stays_within_a_tenth_of_its_side_and_inside_the_image():
-    mask = rectangle(0, 10, 50, 30)
-    random = np.random.default_rng(2)
-    for _ in range(50):
-        x0, y0, x1, y1 = noisy_box(mask, random)
-        assert 0 <= x0 <= 5 and 8 <= y0 <= 12 and 45 <= x1 <= 55 and 28 <= y1 <= 32
-
-
-def test_the_noise_of_a_large_box_is_bounded_in_pixels():
-    mask = np.ones((1000, 1000), bool)
-    corners = [noisy_box(mask, np.random.default_rng(seed))[0] for seed in range(50)]
-    assert max(corners) <= 20
-
-
-def test_a_box_around_one_pixel_still_has_an_area():
-    for x, y in ((7, 7), (59, 39)):
-        x0, y0, x1, y1 = noisy_box(rectangle(x, y, x, y), np.random.default_rng(0))
-        assert x0 < x1 <= 59 and y0 < y1 <= 39
 
 
 @pytest.mark.parametrize("ask", [box_around, first_click])

@@ -356,3 +356,10 @@ def test_warming_up_leaves_no_trace(tracker):
     assert tracker.objects == {} and tracker.stamps == []
     tracker.track(frame(1, {RED: (0, 8)}))
     assert tracker.prompt(click("cup", 8, 16)).track.id == 1
+
+
+def test_what_a_caller_does_with_an_object_pointer_does_not_reach_the_memory(tracker):
+    tracker.track(frame(1, {RED: (0, 8)}))
+    tracker.prompt(click("cup", 8, 16)).track.object_pointer[:] = 0
+    (track,) = tracker.track(frame(2, {RED: (0, 8)}))
+    assert track.mask.any() and track.object_pointer.any()

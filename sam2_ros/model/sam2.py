@@ -29,6 +29,8 @@ TIME_CODES = 7
 POINTER_HORIZON = 15
 #: Mask logit wherever the object is not visible.
 ABSENT_LOGIT = -1024.0
+#: Logits of a previous answer enter as a prompt within these bounds.
+PROMPT_LOGIT_BOUND = 32.0
 #: Masks enter the memory encoder, and mask prompts leave as answers, in -10..10.
 MASK_SCALE, MASK_BIAS = 20.0, -10.0
 

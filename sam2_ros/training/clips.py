@@ -154,11 +154,17 @@ class ClipSource:
     def _through_lens(self, random: np.random.Generator, images: np.ndarray) -> np.ndarray:
         lens, side = _lens(random, len(images)), images.shape[1]
         for number in range(len(images)):
-            y, x = random.integers(0, len(self.grain) - side, 2) if side < len(self.grain) else (0, 0)
-            noise = np.ascontiguousarray(self.grain[y:y + side, x:x + side])
-            noise = noise if noise.shape[0] == side else cv2.resize(noise, (side, side))
-            images[number] = lens.take(images[number], number, noise)
+            images[number] = lens.take(images[number], number, self._grain(random, side))
         return images
+
+    def _grain(self, random: np.random.Generator, side: int) -> np.ndarray:
+        """A window of the noise, which repeats itself in larger pictures than it is."""
+        reach = len(self.grain)
+        if side < reach:
+            y, x = random.integers(0, reach - side, 2)
+            return np.ascontiguousarray(self.grain[y:y + side, x:x + side])
+        rows, columns = (np.arange(start, start + side) % reach for start in random.integers(0, reach, 2))
+        return self.grain[np.ix_(rows, columns)]
 
 
 def _composed(backdrop: np.ndarray, masks: np.ndarray, layers: list[Layer]) -> tuple[np.ndarray, np.ndarray]:

@@ -157,6 +157,13 @@ class Lens:
         return image
 
 
+def resized(picture: np.ndarray, side: int) -> np.ndarray:
+    """A picture (H, W) or (H, W, C) as a square of ``side``: made smaller by area, made larger bilinearly."""
+    height, width = picture.shape[:2]
+    small = cv2.resize(picture, (min(width, side), min(height, side)), interpolation=cv2.INTER_AREA)
+    return cv2.resize(small, (side, side), interpolation=cv2.INTER_LINEAR)
+
+
 def squared(picture: np.ndarray, side: int) -> np.ndarray:
     """What a picture (H, W, 4) shows, RGB and coverage, in the middle of a square of ``side`` with a margin of a few
     per cent; what is not covered around it does not count."""
@@ -167,20 +174,18 @@ def squared(picture: np.ndarray, side: int) -> np.ndarray:
     border = (down // 2, down - down // 2, across // 2, across - across // 2)
     colours = cv2.copyMakeBorder(whole[..., :3], *border, cv2.BORDER_REPLICATE)
     coverage = cv2.copyMakeBorder(whole[..., 3], *border, cv2.BORDER_CONSTANT, value=0)
-    return cv2.resize(np.dstack([colours, coverage]), (side, side), interpolation=cv2.INTER_AREA)
+    return resized(np.dstack([colours, coverage]), side)
 
 
-def shrunk(pictures: Iterable[np.ndarray], labels: Sequence[np.ndarray], values: Sequence[int], side: int
-           ) -> tuple[np.ndarray, np.ndarray]:
+def as_clip(pictures: Iterable[np.ndarray], labels: Sequence[np.ndarray], values: Sequence[int], side: int
+            ) -> tuple[np.ndarray, np.ndarray]:
     """T pictures (h, w, 3) and label images (h, w) as a clip: (T, side, side, 3), and the coverage of each of K values,
     (T, K, side, side) uint8."""
-    size = (side, side)
-    images = np.stack([cv2.resize(np.ascontiguousarray(picture), size, interpolation=cv2.INTER_AREA) for picture in pictures])
-    covers = np.empty((len(labels), len(values), *size), np.uint8)
+    images = np.stack([resized(np.ascontiguousarray(picture), side) for picture in pictures])
+    covers = np.empty((len(labels), len(values), side, side), np.uint8)
     for place, label in enumerate(labels):
         for row, value in enumerate(values):
-            cover = np.where(label == value, 255, 0).astype(np.uint8)
-            covers[place, row] = cv2.resize(cover, size, interpolation=cv2.INTER_AREA)
+            covers[place, row] = resized(np.where(label == value, 255, 0).astype(np.uint8), side)
     return images, covers
 
 

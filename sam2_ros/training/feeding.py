@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -21,7 +22,7 @@ from sam2_ros.training.robot_clips import RobotClips
 from sam2_ros.training.textures import pictures_in
 from sam2_ros.training.unroll import ClipBatch, collate
 
-#: Clip numbers of one step start at the step times this; held-out clips have negative seeds of their own.
+#: Clip numbers of one step start at the step times this.
 CLIPS_PER_STEP = 4096
 #: Batches that each worker draws ahead.
 AHEAD = 3
@@ -69,12 +70,13 @@ def feed(settings: TrainSettings, start: int) -> Iterator[ClipBatch]:
     batches = Batches(settings)
     if settings.workers == 0:
         return (batches[step] for step in steps)
-
-    def prepare(_: int) -> None:
-        os.nice(settings.worker_niceness)
-        cv2.setNumThreads(0)
-        torch.set_num_threads(1)
-
     loader = DataLoader(batches, batch_size=None, sampler=steps, num_workers=settings.workers,
-                        prefetch_factor=AHEAD, worker_init_fn=prepare, persistent_workers=False)
+                        prefetch_factor=AHEAD, worker_init_fn=partial(_prepare, settings.worker_niceness))
     return iter(loader)
+
+
+def _prepare(niceness: int, _: int) -> None:
+    """What a worker does first; at the top of the module, since workers that are not forked look it up by name."""
+    os.nice(niceness)
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)

@@ -15,7 +15,7 @@ import numpy as np
 
 from sam2_ros.errors import RecordingError
 from sam2_ros.png import stored_values
-from sam2_ros.training.compositing import WHOLE_SHARE, shrunk, squared
+from sam2_ros.training.compositing import WHOLE_SHARE, as_clip, squared
 
 #: An object must cover this share of the picture to be cut out.
 SMALLEST_SHARE = 0.004
@@ -81,7 +81,7 @@ class Footage:
         step = -1 if random.random() < 0.5 else 1
         values = _objects(labels[0][y0:y1, x0:x1])
         pictures = (sequence.picture(number)[y0:y1, x0:x1][:, ::step] for number in numbers)
-        return shrunk(pictures, [label[y0:y1, x0:x1][:, ::step] for label in labels], values, side)
+        return as_clip(pictures, [label[y0:y1, x0:x1][:, ::step] for label in labels], values, side)
 
     def cutouts(self, random: np.random.Generator, frames: int, side: int) -> np.ndarray | None:
         """An object cut out of each frame, (T, side, side, 4) RGB and coverage, centred; None where it is too small."""

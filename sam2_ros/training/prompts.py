@@ -1,7 +1,7 @@
 """Simulated prompts for a batch of masks, on the device where the masks are.
 
-The same rules as ``simulated_user``, as tensors: points (N, K, 2) float32 in pixels x, y and
-labels (N, K) int32, as the model's PromptInputs.
+Points (N, K, 2) float32 in pixels x, y and labels (N, K) int32, as the model's PromptInputs.  The
+random rules are those of the paper's appendix D.2.2, the others those of ``simulated_user``.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sam2_ros.simulated_user import BOX_NOISE, MOST_BOX_NOISE, first_click, next_click
+from sam2_ros.simulated_user import first_click, next_click
 
 TOP_LEFT, BOTTOM_RIGHT = 2, 3
-#: MOST_BOX_NOISE is meant for images of this side.
-PAPER_SIDE = 1024
+#: A hasty person's corners are off by this share of the box's side, by so many pixels at most in images of the paper's side.
+BOX_NOISE, MOST_BOX_NOISE, PAPER_SIDE = 0.1, 20.0, 1024
 
 
 def click_in(truth: Tensor, found: Tensor | None, generator: torch.Generator, *, centre: bool) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from sam2_ros.errors import RecordingError
-from sam2_ros.training.compositing import WHOLE_SHARE, shrunk
+from sam2_ros.training.compositing import WHOLE_SHARE, as_clip
 
 #: Decompressed scenes kept at hand, of 7 MB each.
 KEPT = 250
@@ -48,7 +48,7 @@ class RobotClips:
         values = [value for value in np.unique(labels[numbers[0], y:y + tall, x:x + wide]) if value]
         step = -1 if random.random() < 0.5 else 1
         seen = [part[numbers, y:y + tall, x:x + wide][:, :, ::step] for part in (pictures, labels)]
-        return shrunk(*seen, values, side)
+        return as_clip(*seen, values, side)
 
     def _scene(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         if number not in self._kept:

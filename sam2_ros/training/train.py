@@ -46,12 +46,15 @@ FROM_TRUTH_SHARE = 0.1
 
 
 class Training:
-    """The state of one run: weights, their average, the optimiser, and the next step."""
+    """The state of one run: weights, their average, the optimiser, and the next step.
 
-    def __init__(self, settings: TrainSettings) -> None:
+    initial: weights to begin with instead of those that the settings name.
+    """
+
+    def __init__(self, settings: TrainSettings, initial: str = "") -> None:
         self.device = checkpoint.available(settings.device)
         torch.manual_seed(settings.seed)
-        self.model = _fresh(settings).to(self.device)
+        self.model = _fresh(settings, initial or settings.initial).to(self.device)
         self.settings = settings = settings.of_side(self.model.size.image_size)
         self.average = {name: value.detach().clone().float() for name, value in self.model.state_dict().items()}
         if settings.encoder_rate == 0:
@@ -120,11 +123,17 @@ class Training:
         """Go on from a saved state; CheckpointError when there is none or it is of another size."""
         path = _state_in(folder)
         state = torch.load(path, map_location=self.device, weights_only=True)
+        decays = [group["weight_decay"] for group in self.optimiser.param_groups]
+        if len(decays) != len(state["optimiser"]["param_groups"]):
+            raise CheckpointError(f"{path} is of a run with another encoder_rate; "
+                                  "it cannot change between 1 and another value while a run goes on")
         try:
             self.model.load_state_dict(state["model"])
             self.optimiser.load_state_dict(state["optimiser"])
         except (RuntimeError, ValueError, KeyError) as error:
             raise CheckpointError(f"{path} is of another model or another version of the training: {error}") from error
+        for group, decay in zip(self.optimiser.param_groups, decays):
+            group["weight_decay"] = decay  # of now, not of the state
         self.average, self.step = state["average"], state["step"]
 
 
@@ -137,7 +146,9 @@ def train(settings: TrainSettings, resume: bool = False, tell: Callable[[str], N
         torch.set_num_threads(settings.threads)
     folder = Path(settings.out)
     check_folders(settings)
-    training = Training(settings)
+    if not resume and (folder / "state.pt").exists():
+        raise CheckpointError(f"{folder} holds a run already; go on with it by --resume, or name another folder by --out")
+    training = Training(settings, _last_weights(folder) if resume and settings.initial else "")
     settings = training.settings
     if resume:
         for change in changes(saved_settings(folder), settings):
@@ -239,12 +250,18 @@ def _losses(answers: list[Any], batch: ClipBatch, stride: int) -> Losses:
     return mean(parts)
 
 
-def _fresh(settings: TrainSettings) -> SAM2:
-    if not settings.initial and settings.size not in SIZES:
+def _last_weights(folder: Path) -> str:
+    """The run's own weights, since those that it began with may be gone; "" before the first were saved."""
+    path = folder / "model.safetensors"
+    return str(path) if path.is_file() else ""
+
+
+def _fresh(settings: TrainSettings, initial: str) -> SAM2:
+    if not initial and settings.size not in SIZES:
         raise CheckpointError(f"unknown size {settings.size!r}; known are {', '.join(SIZES)}")
-    initial = checkpoint.load(settings.initial) if settings.initial else initialise(SAM2(SIZES[settings.size]))
-    model = SAM2(dataclasses.replace(initial.size, dropout=settings.dropout, drop_path=settings.drop_path))
-    model.load_state_dict(initial.state_dict())
+    first = checkpoint.load(initial) if initial else initialise(SAM2(SIZES[settings.size]))
+    model = SAM2(dataclasses.replace(first.size, dropout=settings.dropout, drop_path=settings.drop_path))
+    model.load_state_dict(first.state_dict())
     return model
 
 

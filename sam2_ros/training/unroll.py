@@ -15,12 +15,11 @@ from torch.nn import functional as F
 
 from sam2_ros.memory import FORGOTTEN_BEFORE_CORRECTION, MemoryBank
 from sam2_ros.model.pixels import DEVIATION, MEAN
-from sam2_ros.model.sam2 import ABSENT_LOGIT, SAM2, Candidates, Found, ImageFeatures, Memories, PromptInputs
+from sam2_ros.model.sam2 import (ABSENT_LOGIT, PROMPT_LOGIT_BOUND, SAM2, Candidates, Found, ImageFeatures, Memories,
+                                 PromptInputs)
 from sam2_ros.training.clips import Clip
 from sam2_ros.training.prompts import box_prompt, click_in
 
-#: Previous answers enter as mask prompts within these bounds.
-MOST_LOGIT = 32.0
 #: What a spoiled memory holds: the object elsewhere, another object of the clip, or nothing.
 SPOILED = ("elsewhere", "other", "absent")
 #: The object score of a memory that holds nothing.
@@ -197,7 +196,7 @@ class Unroller:
             points, labels = click_in(truth, seen, self.generator, centre=self.prompting.exact and seen is not None)
             if prompt is not None and prompt.points is not None and prompt.labels is not None:
                 points, labels = torch.cat((prompt.points, points), 1), torch.cat((prompt.labels, labels), 1)
-            prompt = PromptInputs(points, labels, logits.clamp(-MOST_LOGIT, MOST_LOGIT))
+            prompt = PromptInputs(points, labels, logits.clamp(-PROMPT_LOGIT_BOUND, PROMPT_LOGIT_BOUND))
             found = self._decode(number, view, features, prompt)
         return found
 

@@ -31,6 +31,15 @@ def test_the_same_number_is_the_same_clip_and_another_is_another(source):
     assert (clip.frames != other.frames).any()
 
 
+def test_a_clip_may_be_larger_than_the_noise_that_is_laid_over_it(source):
+    side = len(source.grain) + 32
+    clip = source.draw(1, frames=1, side=side)
+    assert clip.frames.shape == (1, side, side, 3) and clip.masks.any()
+    random = np.random.default_rng(0)
+    first, second = (source._grain(random, side) for _ in range(2))
+    assert first.shape == (side, side, 3) and (first != second).any()
+
+
 def test_things_move_and_some_disappear(source):
     clips = [source.draw(index, 6, 64) for index in range(30)]
     moved = [(clip.masks[0] != clip.masks[-1]).any() for clip in clips]

@@ -1,6 +1,6 @@
 import numpy as np
 
-from sam2_ros.training.compositing import Bend, Layer, Lens, paint
+from sam2_ros.training.compositing import Bend, Layer, Lens, as_clip, paint
 from sam2_ros.training.motion import shift
 
 
@@ -73,3 +73,13 @@ def test_a_neutral_lens_changes_nothing_and_a_dark_one_darkens():
     dark = Lens(np.full((1, 3), 0.5), np.ones(1), np.zeros(1), np.zeros((1, 2)), 0.0, 0)
     assert abs(plain.take(image, 0, still).astype(int) - 100).max() <= 1
     assert abs(dark.take(image, 0, still).astype(int) - 50).max() <= 1
+
+
+def test_a_picture_that_is_made_larger_has_no_blocks_and_its_mask_stays_on_it():
+    label = np.zeros((24, 32), np.uint8)
+    label[6:12, 8:20] = 7
+    picture = np.where(label[..., None] == 7, 240, 0).repeat(3, axis=2).astype(np.uint8)
+    images, covers = as_clip([picture], [label], [7], 96)
+    assert images.shape == (1, 96, 96, 3) and covers.shape == (1, 1, 96, 96)
+    assert len(np.unique(images[0, 20:40, 40, 0])) > 3  # an edge is a slope now, not a step
+    assert (images[0, covers[0, 0] > 250] > 230).all() and (images[0, covers[0, 0] == 0] == 0).all()

@@ -1,12 +1,15 @@
 import csv
 import dataclasses
 import json
+import multiprocessing
+import shutil
 
 import pytest
 import torch
 
 from sam2_ros import checkpoint
 from sam2_ros.errors import CheckpointError, InvalidInput, RecordingError
+from sam2_ros.training.feeding import feed
 from sam2_ros.training.recipe import Stage, TrainSettings
 from sam2_ros.training.train import Training, draw_prompting, main, train, validation_clips
 
@@ -57,7 +60,6 @@ def test_a_resumed_run_ends_with_the_very_same_weights(whole, tmp_path):
 
 
 def test_a_resumed_run_logs_no_step_twice(whole, tmp_path):
-    import shutil
     shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
     longer = (*STAGES, Stage(1, 1, 1, 64, 1e-3, 1e-3))
     with (tmp_path / "steps.csv").open("a") as file:  # a step that was done and not saved
@@ -82,6 +84,34 @@ def test_fine_tuning_starts_from_the_weights_that_were_named(whole, tmp_path):
 def test_there_is_nothing_to_resume_in_an_empty_folder(tmp_path):
     with pytest.raises(CheckpointError, match="does not exist"):
         train(settings(tmp_path), resume=True)
+
+
+def test_a_run_is_not_overwritten_by_another(whole):
+    before = (whole / "state.pt").read_bytes()
+    with pytest.raises(CheckpointError, match="holds a run already; go on with it by --resume"):
+        train(settings(whole))
+    assert (whole / "state.pt").read_bytes() == before
+
+
+def test_a_run_goes_on_without_the_weights_that_it_began_with(whole, tmp_path):
+    start = tmp_path / "start.safetensors"
+    shutil.copy(whole / "model.safetensors", start)
+    run = settings(tmp_path, initial=str(start), validate_every=0)
+    train(dataclasses.replace(run, stages=STAGES[:1]))
+    start.unlink()
+    train(run, resume=True)
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 4
+
+
+def test_a_run_that_goes_on_takes_the_weight_decay_that_is_asked_for_now(whole, tmp_path):
+    training = Training(settings(tmp_path, weight_decay=0.3))
+    training.restore(whole)
+    assert [group["weight_decay"] for group in training.optimiser.param_groups] == [0.3, 0.0]
+
+
+def test_a_run_cannot_go_on_with_other_groups_of_parameters(whole, tmp_path):
+    with pytest.raises(CheckpointError, match="encoder_rate"):
+        Training(settings(tmp_path, encoder_rate=0.5)).restore(whole)
 
 
 def test_a_state_of_another_size_is_refused(whole, tmp_path):
@@ -152,7 +182,6 @@ def test_a_device_that_is_not_here_is_refused(tmp_path, device):
 
 
 def test_a_run_that_goes_on_keeps_what_is_not_given_and_tells_what_is_another(whole, tmp_path, caplog):
-    import shutil
     shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
     with caplog.at_level("INFO"):
         main(["--resume", "--out", str(tmp_path), "--seed", "8", "--time-limit-minutes", "1e-6"])
@@ -164,7 +193,6 @@ def test_a_run_that_goes_on_keeps_what_is_not_given_and_tells_what_is_another(wh
 
 
 def test_the_image_encoder_can_learn_more_slowly_than_the_rest(tmp_path):
-    from sam2_ros.training.feeding import feed
     run = settings(tmp_path, encoder_rate=0.0, weight_decay=0.0, stages=STAGES[:1])
     training = Training(run)
     before = {name: value.clone() for name, value in training.model.named_parameters()}
@@ -172,6 +200,18 @@ def test_the_image_encoder_can_learn_more_slowly_than_the_rest(tmp_path):
     moved = {name.split(".")[0] for name, value in training.model.named_parameters() if not torch.equal(value, before[name])}
     assert moved and "image_encoder" not in moved
     assert len(Training(settings(tmp_path)).optimiser.param_groups) == 2  # states of earlier versions hold two
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver"])
+def test_clips_are_drawn_by_workers_however_these_are_started(tmp_path, method):
+    here = next(feed(settings(tmp_path), 0))
+    usual = multiprocessing.get_start_method()
+    multiprocessing.set_start_method(method, force=True)
+    try:
+        there = next(feed(settings(tmp_path, workers=1), 0))
+    finally:
+        multiprocessing.set_start_method(usual, force=True)
+    assert torch.equal(here.images, there.images) and torch.equal(here.masks, there.masks)
 
 
 def test_a_stage_without_a_side_has_that_of_the_model(tmp_path):
