@@ -63,7 +63,8 @@ def recorder(context):
     bag, namespace, name = (LaunchConfiguration(key).perform(context) for key in ("record", "namespace", "name"))
     if not bag:
         return []
-    node = "/".join(["", *filter(None, namespace.split("/")), name])
+    pushed = "" if namespace.startswith("/") else LaunchConfiguration("ros_namespace", default="").perform(context)
+    node = "/".join(["", *filter(None, f"{pushed}/{namespace}".split("/")), name])
     return [ExecuteProcess(cmd=[ExecutableInPackage("sam2_ros", "sam2_ros"), "record", "--out", bag, "--node", node],
                            output="screen")]
 

@@ -38,6 +38,8 @@ class Recorded:
 
     def perform(self, context: dict[str, str]) -> str:
         """What a LaunchConfiguration does: look its argument up."""
+        if "default" in self.keywords:
+            return context.get(self.arguments[0], self.keywords["default"])
         return context[self.arguments[0]]
 
 
@@ -177,3 +179,9 @@ def test_a_bag_is_recorded_when_asked_for(installed_drivers: dict[str, str]) -> 
     ours, *command = only(entities("track.launch.py", given), "ExecuteProcess").keywords["cmd"]
     assert ours.arguments == ("sam2_ros", "sam2_ros")
     assert command == ["record", "--out", "kitchen", "--node", "/arm/left"]
+
+
+@pytest.mark.parametrize("namespace, node", [("", "/robot/sam2_ros"), ("arm", "/robot/arm/sam2_ros"), ("/arm", "/arm/sam2_ros")])
+def test_a_node_that_is_launched_within_a_namespace_is_recorded_there(installed_drivers, namespace, node) -> None:
+    given = {"record": "kitchen", "namespace": namespace, "ros_namespace": "/robot"}
+    assert only(entities("track.launch.py", given), "ExecuteProcess").keywords["cmd"][-1] == node

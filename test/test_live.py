@@ -253,6 +253,16 @@ def test_what_was_latched_before_the_start_is_played_at_it(tmp_path):
     assert [(one.topic, one.time) for one in played] == [("/there", 10), ("/text", 10), ("/text", 20)]
 
 
+def test_a_player_waits_for_those_who_can_hear_it_and_says_for_whom_it_waited(node):
+    player = Player(node, clock=False)
+    player.announce([("/test_where", "std_msgs/msg/String", False), ("/test_image", "std_msgs/msg/String", False)])
+    assert player.wait(["/test_image"], 0.2) == "nobody subscribes to /test_image"
+    node.create_subscription(String, "/test_image", print, 10)
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    node.create_subscription(String, "/test_where", print, latched)  # hears only who offers as much
+    assert player.wait(["/test_image"], PATIENCE) == ""
+
+
 def test_a_bag_is_played_with_its_headers_at_its_own_pace(tmp_path, node):
     write_bag(tmp_path / "bag", count=12)
     heard, clocks, times = [], [], []

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from sam2_ros import messages
-from sam2_ros.errors import InvalidImage, RecordingError, Sam2RosError
+from sam2_ros.errors import InvalidImage, InvalidInput, RecordingError, Sam2RosError
 from sam2_ros.evaluation.depth import depth_from
 from sam2_ros.evaluation.events import (
     CameraEvent, DepthEvent, Event, PromptEvent, Recording, RemovalEvent, StoredMessage, Truth)
@@ -66,7 +66,9 @@ class Bag(Recording):
     image_topic: the camera's, sensor_msgs/Image or CompressedImage; chosen when empty and only one
         topic can be meant.  truth_topic: label images (mono8, mono16 or PNG); one whose name ends
         in "truth" or "ground_truth" when empty, that of the camera's own namespace before others.
-        more_topics: others that are wanted as well; "*" means all of them.
+    node: whose prompts and removals are the recording's, such as "/sam2_ros"; needed when several nodes were prompted.
+    more_topics: others that are wanted as well, camera_info and depth among them; "*" means all.
+    unclear_nodes: those of several prompted nodes when none was named; then no prompt is read.
     unclear_truths: those of several truth topics that may equally well be the camera's; then none is read.
     rate: images per second of the first images.
     Raises RecordingError when there is no such topic, and lists those that there are.
@@ -75,7 +77,9 @@ class Bag(Recording):
     source: Source | None = None
     image_topic: str = ""
     truth_topic: str = ""
+    node: str = ""
     more_topics: Iterable[str] = ()
+    unclear_nodes: tuple[str, ...] = field(default=(), init=False)
     unclear_truths: tuple[str, ...] = field(default=(), init=False)
     _rate: float | None = field(default=None, init=False, repr=False)
     _holds_ids: bool | None = field(default=None, init=False, repr=False)
@@ -87,6 +91,12 @@ class Bag(Recording):
         self.image_topic = self._checked(self.image_topic) or self._only_camera(topics)
         truths = [self._checked(self.truth_topic)] if self.truth_topic else self._truths_of_camera(topics)
         self.truth_topic, self.unclear_truths = (truths[0], ()) if len(truths) == 1 else ("", tuple(truths))
+        nodes = sorted({_node_of(name) for name in self._prompts_in_bag() if name.endswith(APPLIED)})
+        if self.node and f"/{self.node.strip('/')}" not in nodes:
+            raise RecordingError(f"{self.path} holds no prompts that a node {self.node} applied; "
+                                 f"nodes that did: {', '.join(nodes) or 'none'}")
+        self.node = f"/{self.node.strip('/')}" if self.node else ""
+        self.unclear_nodes = tuple(nodes) if len(nodes) > 1 and not self.node else ()
         self.frames = next(topic.count for topic in topics if topic.name == self.image_topic)
 
     @property
@@ -109,13 +119,13 @@ class Bag(Recording):
 
     @property
     def has_prompts(self) -> bool:
-        return bool(self._prompt_topics())
+        return bool(self._prompts_in_bag())
 
     def events(self) -> Iterator[Event]:
         self.lost.clear()
         self._skipped.clear()
         self._listed = {topic: set() for topic in self._listings()}
-        ours = {topic.name for topic in self.source.topics if topic.type in (PROMPT, OBJECTS, CAMERA_INFO)}
+        ours = {topic.name for topic in self.source.topics if topic.type in (PROMPT, OBJECTS)}
         prompts = self._prompt_topics()
         all_topics = {topic.name for topic in self.source.topics}
         more = all_topics if "*" in self.more_topics else set(self.more_topics)
@@ -168,12 +178,18 @@ class Bag(Recording):
 
     def _prompt_topics(self) -> set[str]:
         """Where prompts are read: those that a node applied where they were recorded, else those it was asked for."""
-        prompts = {topic.name for topic in self.source.topics if topic.type == PROMPT and topic.count}
-        return {name for name in prompts if name.endswith(APPLIED)} or prompts
+        prompts = self._prompts_in_bag()
+        applied = {name for name in prompts if name.endswith(APPLIED)}
+        if self.unclear_nodes:
+            return set()
+        return {name for name in applied if self.node in ("", _node_of(name))} or prompts
+
+    def _prompts_in_bag(self) -> set[str]:
+        return {topic.name for topic in self.source.topics if topic.type == PROMPT and topic.count}
 
     def _listings(self) -> set[str]:
         """Where the nodes that were prompted list all their objects."""
-        nodes = {name.removesuffix(APPLIED).removesuffix("/prompt") for name in self._prompt_topics()}
+        nodes = {_node_of(name) for name in self._prompt_topics()}
         return {topic.name for topic in self.source.topics
                 if topic.type == OBJECTS and topic.name.removesuffix("/objects") in nodes}
 
@@ -221,6 +237,11 @@ class Bag(Recording):
         return cameras[0]
 
 
+def _node_of(prompts: str) -> str:
+    """The node whose topic of prompts, asked for or applied, this is."""
+    return prompts.removesuffix(APPLIED).removesuffix("/prompt")
+
+
 def _cameras(topics: list[Topic]) -> set[str]:
     """Topics whose images are a camera's, by their names."""
     return {topic.name for topic in topics if topic.type in (IMAGE, COMPRESSED) and topic.count
@@ -239,6 +260,13 @@ def _holds_ids(stored: StoredMessage) -> bool:
         return holds_ids(labels_from(stored.decode(), lambda: True))
     except (Sam2RosError, AttributeError, ValueError):  # whoever wants this very image will say so
         return False
+
+
+def refuse_unclear_nodes(recording: Recording) -> None:
+    """InvalidInput where several nodes were prompted and none was named: two nodes count their objects from one."""
+    nodes = recording.unclear_nodes if isinstance(recording, Bag) else ()
+    if nodes:
+        raise InvalidInput(f"{recording.path} holds prompts of several nodes: {', '.join(nodes)}; choose with --node")
 
 
 def labels_from(message: Any, among_ids: Callable[[], bool] = lambda: False) -> np.ndarray:

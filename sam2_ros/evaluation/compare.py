@@ -119,10 +119,21 @@ def _unique(path: Path, paths: Sequence[Path]) -> str:
 def _differences_in_kind(results: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
     """Sentences about settings that make runs incomparable."""
     (first_name, first), notes = results[0], []
+    mine = _kind(first["configuration"])
     for name, result in results[1:]:
-        for key in ("rules", "prompt", "on_clock", "device", "precision"):
-            mine, others = first["configuration"].get(key), result["configuration"].get(key)
-            if mine != others:
-                mine, others = (one["name"] if isinstance(one, dict) else one for one in (mine, others))
-                notes.append(f"note: {first_name} has {key} {mine}, {name} has {others}")
+        others = _kind(result["configuration"])
+        notes += [f"note: {first_name} has {key} {mine[key]}, {name} has {others[key]}"
+                  for key in mine if key in others and mine[key] != others[key]]
     return notes
+
+
+def _kind(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """What must be equal for scores to be comparable, in words of the command line."""
+    kept = ["prompt", "on_clock", "device", "precision"]
+    if str(configuration.get("prompt")).startswith(("online", "offline")):
+        kept += ["clicks", "budgets"]
+    if configuration.get("prompt") == "images":
+        kept += ["every"]
+    rules, tracker = configuration.get("rules") or {}, configuration.get("tracker") or {}
+    return {"rules": rules.get("name"), **{key: configuration.get(key) for key in kept},
+            **{f"--set {name}": value for name, value in tracker.items()}}

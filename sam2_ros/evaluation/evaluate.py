@@ -14,7 +14,7 @@ import numpy as np
 from sam2_ros import checkpoint
 from sam2_ros.errors import InvalidInput, Sam2RosError
 from sam2_ros.evaluation import recordings
-from sam2_ros.evaluation.bags import Bag
+from sam2_ros.evaluation.bags import Bag, refuse_unclear_nodes
 from sam2_ros.evaluation.events import Recording
 from sam2_ros.evaluation.gallery import Gallery, jpeg
 from sam2_ros.evaluation.metrics import DAVIS, EVERY_FRAME, SA_V, YOUTUBE_VOS, summary
@@ -38,8 +38,8 @@ class Job:
     """One recording and how it is evaluated; small, and made of plain values, so that it can travel.
 
     folder: where its files go.  budgets: numbers of frames to click on in the interactive protocols;
-    clicks: on each of them.  every: in "images", take each so many-th image.  topics: image_topic
-    and truth_topic of bags.  threads: of the model on a CPU; the last bits of a result depend on
+    clicks: on each of them.  every: in "images", take each so many-th image.  topics: image_topic,
+    truth_topic and node of bags.  threads: of the model on a CPU; the last bits of a result depend on
     them, so they do not depend on how many jobs are done at a time.
     """
 
@@ -222,7 +222,7 @@ def _evaluate_images(job: Job, recording: Recording, tick: Callable[[], object])
     moments = _ticking(tick, prefetched(moments_of(recording)))
     found = segment_images(moments, job.choice.tracker(), every=job.every)
     return SequenceResult(recording.name, job.folder.name, str(job.path), protocol="images",
-                          frames=recording.frames or 0, tracked=recording.frames or 0, annotated=len(found.iou),
+                          frames=recording.frames or 0, tracked=recording.frames or 0, annotated=found.images,
                           image_iou=found.mean, lost=tuple(recording.lost))
 
 
@@ -233,6 +233,8 @@ def _settled(protocol: str, recording: Recording) -> str:
                            f"{recording.image_topic}: {', '.join(recording.unclear_truths)}; choose with --truth-topic")
     if protocol == "auto":
         protocol = "recorded" if recording.has_prompts else "mask"
+    if protocol == "recorded":
+        refuse_unclear_nodes(recording)
     if protocol == "recorded" and not recording.has_prompts:
         raise InvalidInput(f"{recording.path} holds no prompts; choose how its objects are prompted")
     if protocol != "recorded" and not recording.has_truth and recording.has_prompts:

@@ -169,6 +169,15 @@ def sequences_in(folder: Path, rate: float | None = None) -> list[PictureFolder]
                          f"nor a bag; it holds: {', '.join(children) or 'nothing'}")
 
 
+def splits(folder: Path) -> dict[str, list[str]]:
+    """The lists of sequences that a data set in DAVIS layout brings, by their names: train, val, ..."""
+    for part in ("2017", "2016", ""):
+        lists = {path.stem: path.read_text().split() for path in sorted((folder / "ImageSets" / part).glob("*.txt"))}
+        if lists:
+            return lists
+    return {}
+
+
 def _sequences(images: Path, annotations: Path, rate: float | None) -> list[PictureFolder]:
     folders = sorted((path for path in images.iterdir() if path.is_dir() and pictures_in(path)), key=_natural)
     if not folders:

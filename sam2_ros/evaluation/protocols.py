@@ -228,10 +228,11 @@ class Offline:
 
 @dataclass(frozen=True, slots=True)
 class ImageSegmentation:
-    """Mean IoU of single images after each number of clicks; iou: (N, len(clicks)) over images and objects."""
+    """Mean IoU of single images after each number of clicks; iou: (N, len(clicks)) over objects of ``images`` images."""
 
     clicks: tuple[int, ...]
     iou: np.ndarray
+    images: int
 
     @property
     def mean(self) -> dict[int, float]:
@@ -241,16 +242,17 @@ class ImageSegmentation:
 def segment_images(moments: Iterable[Moment], segmenter: Tracker, clicks: tuple[int, ...] = (1, 3, 5),
                    every: int = 1) -> ImageSegmentation:
     """Click on every object of each ``every``-th image with truth, each image by itself."""
-    rows = []
+    rows, images = [], 0
     for moment in moments:
         if moment.truth is None or moment.index % every:
             continue
         segmenter.reset()
         segmenter.track(moment.frame)
+        images += 1
         for number, truth in sorted(moment.truth.masks.items()):
             if truth.any():
                 rows.append(_iou_by_clicks(str(number), truth, moment, segmenter, clicks))
-    return ImageSegmentation(clicks, np.array(rows).reshape(-1, len(clicks)))
+    return ImageSegmentation(clicks, np.array(rows).reshape(-1, len(clicks)), images)
 
 
 def _iou_by_clicks(name: str, truth: np.ndarray, moment: Moment, segmenter: Tracker,

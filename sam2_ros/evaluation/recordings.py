@@ -11,7 +11,7 @@ import shutil
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,13 +41,13 @@ KEPT_FREE = 64 * 2**20
 # -- reading -------------------------------------------------------------------------------------
 
 def open(path: str | Path, *, rate: float | None = None, image_topic: str = "", truth_topic: str = "",
-         more_topics: tuple[str, ...] = ()) -> Recording:  # noqa: A001 - recordings.open reads well
+         node: str = "", more_topics: tuple[str, ...] = ()) -> Recording:  # noqa: A001 - recordings.open reads well
     """The one recording at ``path``: a bag, a video, a folder of pictures or one sequence of a data set.
 
-    rate: images per second of pictures that carry no times.  The topics: see ``bags.Bag``.
+    rate: images per second of pictures that carry no times.  The topics and the node: see ``bags.Bag``.
     Raises RecordingError when there is none, or several.
     """
-    found = find(path, rate=rate, image_topic=image_topic, truth_topic=truth_topic, more_topics=more_topics)
+    found = find(path, rate=rate, image_topic=image_topic, truth_topic=truth_topic, node=node, more_topics=more_topics)
     if len(found) > 1:
         names = ", ".join(recording.name for recording in found[:12])
         raise RecordingError(f"{path} holds {len(found)} sequences ({names}); name one of them, "
@@ -255,12 +255,22 @@ class BagWriter:
             self._know(kind)
             if not isinstance(message, bytes):
                 message = bytes(self._types.serialize_cdr(_built(self._types, kind, message), kind))
-            self._write(topic, kind, time, message, self._types, latched)
+            self._write(topic, kind, time, message, partial(_described, self._types, kind), latched)
 
     def copy(self, stored: StoredMessage) -> None:
-        """Write a message of another bag as it lies there, with the definition of its type."""
+        """Write a message of another bag as it lies there, with the definition of its type where there is one."""
         with self._lock:
-            self._write(stored.topic, stored.type, stored.time, stored.raw, stored.types(), stored.latched)
+            self._write(stored.topic, stored.type, stored.time, stored.raw, partial(self._definition, stored),
+                        stored.latched)
+
+    def _definition(self, stored: StoredMessage) -> tuple[str, str]:
+        """Of the type of a message of another bag: the bag's own, else that of here, else none, as bags of Humble are."""
+        for types in (stored.types, partial(self._types_for, stored.type)):
+            try:
+                return _described(types(), stored.type)
+            except Exception:  # rosbags answers bad definitions with errors of many kinds
+                continue
+        return "", f"RIHS01_{'0' * 64}"
 
     def close(self) -> None:
         """End the bag properly.  Closing twice is allowed."""
@@ -273,14 +283,16 @@ class BagWriter:
             except OSError as error:
                 self._mend(writer, error)
 
-    def _write(self, topic: str, kind: str, time: int, raw: bytes, types: Typestore, latched: bool) -> None:
+    def _write(self, topic: str, kind: str, time: int, raw: bytes, definition: Callable[[], tuple[str, str]],
+               latched: bool) -> None:
         if self._writer is None:
             raise RecordingError(f"the bag {self.path} is closed already")
         self._check_room(len(raw))
         try:
             if (topic, kind) not in self._connections:
+                text, checksum = definition()
                 self._connections[topic, kind] = self._writer.add_connection(
-                    topic, kind, typestore=types, offered_qos_profiles=[_quality(latched)])
+                    topic, kind, msgdef=text, rihs01=checksum, offered_qos_profiles=[_quality(latched)])
             self._writer.write(self._connections[topic, kind], time, raw)
         except OSError as error:
             writer, self._writer = self._writer, None
@@ -312,6 +324,10 @@ class BagWriter:
         raise RecordingError(f"cannot write {self.file} ({error.strerror}); the file was ended after its last whole "
                              f"part ({cut} bytes cut off) and can be read, the folder lacks metadata.yaml") from error
 
+    def _types_for(self, kind: str) -> Typestore:
+        self._know(kind)
+        return self._types
+
     def _know(self, kind: str) -> None:
         """Learn a type that rosbags does not bring along from the installed ROS packages."""
         if kind in self._types.types:
@@ -324,6 +340,11 @@ class BagWriter:
         for part in _parts(found[kind]):
             self._know(part)
         self._types.register(found)
+
+
+def _described(types: Typestore, kind: str) -> tuple[str, str]:
+    """The definition of a type and its checksum, as bags keep them."""
+    return types.generate_msgdef(kind, ros_version=2)[0], types.hash_rihs01(kind)
 
 
 def _parts(definition: Any) -> Iterator[str]:

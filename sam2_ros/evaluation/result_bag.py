@@ -25,14 +25,14 @@ from tqdm import tqdm
 
 from sam2_ros import checkpoint
 from sam2_ros.evaluation import recordings
-from sam2_ros.evaluation.bags import IMAGE, OBJECTS, Bag, Source
+from sam2_ros.evaluation.bags import IMAGE, OBJECTS, Bag, Source, refuse_unclear_nodes
 from sam2_ros.evaluation.recordings import BagWriter, LabelWriter, Recording
 from sam2_ros.evaluation.replay import Step, prefetched, replay
 from sam2_ros.evaluation.trackers import Choice, positive, setting
 from sam2_ros.messages import fill_image, seconds_and_rest
 from sam2_ros.types import Track, label_image
 
-#: Where the node publishes, and where results go when the recording holds the node's own.
+#: Where results go: where the node publishes, or beside its own results and those of former replays.
 NODE, BESIDE = "/sam2_ros", "/sam2_ros_replay"
 
 
@@ -57,8 +57,7 @@ def write_results(steps: Iterable[Step], recording: Recording, writer: BagWriter
     On the clock a result is stamped when it was ready; offline when its image came, so that two
     replays write the same bytes.
     """
-    topics = {topic.name for topic in recording.source.topics} if isinstance(recording, Bag) else set()
-    prefix = BESIDE if f"{NODE}/objects" in topics or f"{NODE}/masks" in topics else NODE
+    prefix = _free_prefix(recording)
     camera = recording.image_topic if isinstance(recording, Bag) else "/camera/image"
     frame_id, lately, written = "camera", 0, Written()
     original = _Original(recording.source, writer, written.lost) if isinstance(recording, Bag) else None
@@ -81,6 +80,13 @@ def write_results(steps: Iterable[Step], recording: Recording, writer: BagWriter
     if original is not None:
         original.copy(math.inf)
     return written
+
+
+def _free_prefix(recording: Recording) -> str:
+    """Under which results go that shall not mix with others."""
+    topics = {topic.name for topic in recording.source.topics} if isinstance(recording, Bag) else set()
+    prefixes = itertools.chain((NODE, BESIDE), (f"{BESIDE}_{number}" for number in itertools.count(2)))
+    return next(prefix for prefix in prefixes if not topics & {f"{prefix}/objects", f"{prefix}/masks"})
 
 
 class _Original:
@@ -159,8 +165,10 @@ def main(arguments: Sequence[str]) -> int:
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the tracker; repeatable")
     add("--threads", type=positive, default=os.cpu_count() or 1, metavar="N", help="of the model on a CPU (%(default)s)")
     add("--image-topic", default="", metavar="TOPIC", help="the camera's topic in a bag")
+    add("--node", default="", metavar="NAME", help="whose prompts in a bag are given, where several nodes were prompted")
     parsed = parser.parse_args(arguments)
-    recording = recordings.open(parsed.recording, image_topic=parsed.image_topic)
+    recording = recordings.open(parsed.recording, image_topic=parsed.image_topic, node=parsed.node)
+    refuse_unclear_nodes(recording)
     checkpoint.use_threads(parsed.threads)
     choice = Choice(parsed.model, parsed.device, tuple(setting(text) for text in parsed.set))
     steps = replay(recording, choice.tracker(), on_clock=parsed.on_clock)

@@ -29,6 +29,7 @@ from tqdm import tqdm
 from sam2_ros.errors import InvalidInput, MissingDependency, RecordingError, Sam2RosError
 from sam2_ros.evaluation import recordings
 from sam2_ros.evaluation.evaluate import PROTOCOLS, RULES, Job, evaluate_one, failed
+from sam2_ros.evaluation.folders import splits
 from sam2_ros.evaluation.metrics import Summary, summary
 from sam2_ros.evaluation.report import write_report
 from sam2_ros.evaluation.results import SequenceResult, headline, latencies, new_run, write_result
@@ -38,14 +39,15 @@ ENGINES = ("processes", "ray")
 
 
 def evaluate(paths: Sequence[Path], template: Job, run: Path, *, jobs: int = 1, engine: str = "processes",
-             sequences: Sequence[str] = ()) -> list[SequenceResult]:
+             sequences: Sequence[str] = (), split: str = "") -> list[SequenceResult]:
     """Evaluate every recording at ``paths`` as ``template`` says and write ``run``/result.json and report.html.
 
-    run: an existing folder.  sequences: names of those that are wanted, all when empty.
+    run: an existing folder.  sequences: names of those that are wanted, all when empty.  split: of a data
+    set the sequences of its list of that name.
     Raises RecordingError when there is nothing to evaluate; what goes wrong with one recording
     is in its result.  When the run is interrupted, what was done until then is written.
     """
-    work = work_list(paths, template, run, sequences)
+    work = work_list(paths, template, run, sequences, split)
     started = time.monotonic()
     results: list[SequenceResult] = []
     try:
@@ -73,7 +75,8 @@ def _facts(results: Sequence[SequenceResult], work: Sequence[Job]) -> dict:
         "failed": [result.name for result in results if result.error]}
 
 
-def work_list(paths: Sequence[Path], template: Job, run: Path, sequences: Sequence[str] = ()) -> list[Job]:
+def work_list(paths: Sequence[Path], template: Job, run: Path, sequences: Sequence[str] = (), split: str = ""
+              ) -> list[Job]:
     """One job for each wanted recording, each with a folder of its own.
 
     What cannot be read has a job as well, which will say so, as long as there is anything else.
@@ -88,6 +91,8 @@ def work_list(paths: Sequence[Path], template: Job, run: Path, sequences: Sequen
             unreadable.append(str(error))
             wanted.append((path.stem, path))
             continue
+        listed = _split(path, split) if split else [name for name, _ in found]
+        found = [(name, place) for name, place in found if name in listed]
         names += [name for name, _ in found]
         wanted += [(name, place) for name, place in found if not sequences or name in sequences]
     if not names:
@@ -104,6 +109,13 @@ def work_list(paths: Sequence[Path], template: Job, run: Path, sequences: Sequen
         taken.add(folder)
         work.append(dataclasses.replace(template, path=place, folder=run.resolve() / "sequences" / folder))
     return work
+
+
+def _split(path: Path, name: str) -> list[str]:
+    known = splits(path)
+    if name not in known:
+        raise RecordingError(f"{path} brings no list ImageSets/{name}.txt; its lists: {', '.join(known) or 'none'}")
+    return known[name]
 
 
 def do(work: Sequence[Job], jobs: int = 1, engine: str = "processes") -> Iterator[SequenceResult]:
@@ -199,8 +211,10 @@ def main(arguments: Sequence[str]) -> int:
     name = parsed.name or f"{time.strftime('%Y%m%d-%H%M%S')}-{Path(parsed.model).stem}-{parsed.prompt}"
     run = new_run(parsed.out, name)
     results = evaluate(parsed.recordings, template, run, jobs=parsed.jobs, engine=parsed.engine,
-                       sequences=parsed.sequences)
+                       sequences=parsed.sequences, split=parsed.split)
     _say(results, run)
+    if not parsed.split and not parsed.sequences:
+        _say_splits(parsed.recordings, {result.name for result in results})
     return int(any(result.error for result in results))
 
 
@@ -221,6 +235,14 @@ def _say(results: Sequence[SequenceResult], run: Path) -> None:
     print(f"results in {run}")
 
 
+def _say_splits(paths: Sequence[Path], done: set[str]) -> None:
+    for path in paths:
+        parts = [name for name, listed in splits(path).items() if not done <= set(listed)]
+        if parts:
+            print(f"note: these are all sequences of {path}; published numbers are of one of its lists: "
+                  f"{', '.join(f'--split {name}' for name in parts)}")
+
+
 def template_from(parsed: argparse.Namespace) -> Job:
     """The job that the options describe, still without a recording.  Raises InvalidInput."""
     settings = (PAPER if parsed.paper else {}) | OF_RULES.get(parsed.rules, {}) | dict(map(setting, parsed.set))
@@ -229,7 +251,7 @@ def template_from(parsed: argparse.Namespace) -> Job:
         raise InvalidInput("--on-clock measures how fast this machine is; use it with one job at a time")
     if parsed.on_clock and parsed.prompt in ("offline", "images"):
         raise InvalidInput(f"--prompt {parsed.prompt} looks at every image; leave out --on-clock")
-    topics = {"image_topic": parsed.image_topic, "truth_topic": parsed.truth_topic}
+    topics = {"image_topic": parsed.image_topic, "truth_topic": parsed.truth_topic, "node": parsed.node}
     return Job(Path(), Path(), Choice(parsed.model, parsed.device, tuple(sorted(settings.items()))), parsed.prompt,
                parsed.rules, parsed.on_clock, parsed.clicks, parsed.budgets, parsed.every,
                tuple((name, topic) for name, topic in topics.items() if topic), threads)
@@ -261,9 +283,11 @@ def parser() -> argparse.ArgumentParser:
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the tracker; repeatable")
     add("--paper", action="store_true", help="settings of published numbers: no post-processing, no forgetting")
     add("--sequences", type=lambda text: text.split(","), default=[], metavar="A,B", help="only these of a data set")
+    add("--split", default="", metavar="NAME", help="only those that a data set's ImageSets/NAME.txt lists, such as val")
     add("--every", type=positive, default=1, metavar="N", help="--prompt images: take every N-th image (%(default)s)")
     add("--image-topic", default="", metavar="TOPIC", help="the camera's topic in a bag")
     add("--truth-topic", default="", metavar="TOPIC", help="the topic of the label images in a bag")
+    add("--node", default="", metavar="NAME", help="whose prompts in a bag are given, where several nodes were prompted")
     add("--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs are kept (%(default)s)")
     add("--name", default="", help="of the run's folder; default: the time, the model and the prompt")
     add("--jobs", type=positive, default=1, metavar="N", help="recordings at a time (%(default)s)")

@@ -36,6 +36,8 @@ except ImportError:  # no wheel brings it
 JUMP = 10**9
 #: Lens models of camera_info that OpenCV computes as a fisheye; every other one as its standard model.
 FISHEYE = ("equidistant", "fisheye")
+#: Points between the optical axis and a click at which its lens is asked whether it still sees farther out.
+STEPS = 64
 
 
 class Clicks:
@@ -118,7 +120,7 @@ def project(position: np.ndarray, info: Any, rectified: bool) -> tuple[float, fl
 
     rectified: the image is undistorted, so P applies instead of K and D.  Binning and the
     region of interest are those of the image, as in REP 104.
-    Raises InvalidPrompt behind the camera or without a calibration.
+    Raises InvalidPrompt behind the camera, beyond what the lens model describes, or without a calibration.
     """
     if not np.isfinite(position).all() or position[2] <= 0:
         raise InvalidPrompt(f"the point {np.round(position, 3).tolist()} is not in front of the camera")
@@ -135,12 +137,18 @@ def project(position: np.ndarray, info: Any, rectified: bool) -> tuple[float, fl
 
 
 def _distorted(position: np.ndarray, camera: np.ndarray, lens: np.ndarray, model: str) -> tuple[float, float]:
+    """Lens polynomials fold back far off the axis, where they would put into the image what it does not show."""
     function = cv2.fisheye.projectPoints if model in FISHEYE else cv2.projectPoints
     nothing = np.zeros(3)
     try:
         if lens.any():
-            pixel, _ = function(position.reshape(1, 1, 3), nothing, nothing, camera, lens)
-            return tuple(pixel.reshape(2))
+            ray = np.linspace(0.0, 1.0, STEPS)[:, None] * position  # from the optical axis out to the position
+            ray[:, 2] = position[2]
+            pixels, _ = function(ray[:, None], nothing, nothing, camera, lens)
+            outwards = np.diff(np.linalg.norm((pixels[:, 0] - pixels[0, 0]) / camera[[0, 1], [0, 1]], axis=1))
+            if (outwards < -1e-9).any():
+                raise InvalidPrompt(f"the point {np.round(position, 3).tolist()} is farther to the side than the lens sees")
+            return tuple(pixels[-1, 0])
     except cv2.error as error:
         raise InvalidPrompt(f"{len(lens)} lens coefficients of {model!r} cannot be used: {error.err}") from error
     u, v, w = camera @ position

@@ -21,7 +21,7 @@ from rclpy.node import Node as RosNode
 from rclpy.utilities import remove_ros_args
 
 from sam2_ros import checkpoint
-from sam2_ros.errors import Sam2RosError
+from sam2_ros.errors import InvalidInput, Sam2RosError
 from sam2_ros.large_images import make_room
 from sam2_ros.ros import clicks, detections
 from sam2_ros.ros.camera import Camera
@@ -43,7 +43,7 @@ MakeTracker = Callable[[Parameters], tuple[Tracker, str]]
 def make_tracker(parameters: Parameters) -> tuple[Tracker, str]:
     """The tracker that the parameters ask for, and what it is in a few words.
 
-    Raises CheckpointError, and InvalidInput for a device that is not here.
+    Raises CheckpointError, and InvalidInput for a device that is not here or has no room for the model.
     """
     settings = parameters.node
     checkpoint.use_threads(settings.threads)
@@ -52,7 +52,10 @@ def make_tracker(parameters: Parameters) -> tuple[Tracker, str]:
     version = "2.1" if size.version_2_1 else "2.0"
     tracker = Tracker(model, parameters.tracker)
     if device.type != "cpu":
-        tracker.warm_up()
+        try:
+            tracker.warm_up()
+        except RuntimeError as error:  # what the model holds fits, what it computes does not
+            raise InvalidInput(checkpoint.too_large(size.name, device, error)) from error
     return tracker, f"SAM {version} {size.name} at {size.image_size} pixels on {device}"
 
 

@@ -67,19 +67,27 @@ class Player:
             self._publishers[topic] = self.node.create_publisher(
                 message_type, topic, QoSProfile(depth=DEPTH, durability=durability))
 
-    def wait(self, topics: Sequence[str], seconds: float) -> bool:
-        """Wait until somebody hears one of ``topics`` and each topic that somebody asks for; whether it came to that."""
+    def wait(self, topics: Sequence[str], seconds: float) -> str:
+        """Wait until somebody hears one of ``topics`` and each topic that somebody asks for; what is missing then, or ""."""
         deadline, ready = time.monotonic() + seconds, 0
         wanted = [self._publishers[topic] for topic in topics if topic in self._publishers]
         while time.monotonic() < deadline and ready < SETTLED:
             heard = not wanted or any(publisher.get_subscription_count() for publisher in wanted)
-            ready = ready + 1 if heard and all(map(self._is_connected, self._publishers.values())) else 0
+            ready = ready + 1 if heard and not any(map(self._is_waited_for, self._publishers)) else 0
             time.sleep(0.05)
-        return ready == SETTLED
+        if ready == SETTLED:
+            return ""
+        if not any(publisher.get_subscription_count() for publisher in wanted):
+            return f"nobody subscribes to {' or '.join(topics)}"
+        return f"a subscriber of {' or '.join(sorted(filter(self._is_waited_for, self._publishers)))} is not connected"
 
-    def _is_connected(self, publisher: Any) -> bool:
-        """Whether the subscribers that the graph knows are connected already."""
-        return publisher.get_subscription_count() >= self.node.count_subscribers(publisher.topic_name)
+    def _is_waited_for(self, topic: str) -> bool:
+        """Whether the graph knows of subscribers that will hear the publisher, and do not yet."""
+        publisher = self._publishers[topic]
+        latched = publisher.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
+        asking = [one for one in self.node.get_subscriptions_info_by_topic(publisher.topic_name)
+                  if latched or one.qos_profile.durability != DurabilityPolicy.TRANSIENT_LOCAL]
+        return publisher.get_subscription_count() < len(asking)
 
     def play(self, messages: Iterable[Recorded], running: Callable[[], bool] = lambda: True) -> int:
         """Publish messages at their times until they or ``running`` end; returns how many."""
@@ -118,8 +126,8 @@ def run(rounds: Iterable[Iterable[Recorded]], topics: Sequence[tuple[str, str, b
     player = Player(node, rate, clock)
     try:
         player.announce(topics)
-        if wait_for and not player.wait(wait_for, patience):
-            node.get_logger().warning(f"nobody subscribes to {' or '.join(wait_for)}; playing all the same")
+        if wait_for and (missing := player.wait(wait_for, patience)):
+            node.get_logger().warning(f"{missing}; playing all the same")
         for messages in rounds:
             player.play(messages, rclpy.ok)
             if not rclpy.ok():

@@ -5,9 +5,10 @@ import pytest
 from evaluation.bags import (
     IMAGE, PROMPT, SIZE, header, image_message, labels, picture, prompt_message, stamp, write_bag)
 
+from sam2_ros.errors import InvalidInput, RecordingError
 from sam2_ros.evaluation import recordings
-from sam2_ros.evaluation.bags import OBJECTS
-from sam2_ros.evaluation.events import RemovalEvent, Truth
+from sam2_ros.evaluation.bags import OBJECTS, refuse_unclear_nodes
+from sam2_ros.evaluation.events import PromptEvent, RemovalEvent, Truth
 from sam2_ros.evaluation.recordings import BagWriter
 
 
@@ -44,6 +45,38 @@ def test_a_replaced_object_was_not_removed(tmp_path):
 
 def test_what_another_node_lists_says_nothing_about_the_one_that_was_prompted(tmp_path):
     assert removals(write(tmp_path / "bag", [{"cup": 1}, {}], node="/sam2_ros_replay")) == []
+
+
+def prompted_twice(path):
+    """Two cameras and two nodes, whose objects have the same name."""
+    with BagWriter(path, kept_free=0) as writer:
+        for index in range(2):
+            for side in ("left", "right"):
+                now = stamp(index)
+                writer.write(f"/{side}/image", IMAGE, now, image_message(picture(index), now))
+                prompt = prompt_message("object_1", (10 if side == "left" else 50, 20), now)
+                writer.write(f"/{side}/prompt/applied", PROMPT, now + 1, prompt)
+                objects = [SimpleNamespace(name="object_1", id=1)] if index == 0 or side == "left" else []
+                writer.write(f"/{side}/objects", OBJECTS, now + 9, SimpleNamespace(header=header(now), objects=objects))
+    return path
+
+
+def test_prompts_of_several_nodes_are_read_only_when_one_is_named(tmp_path):
+    bag = prompted_twice(tmp_path / "bag")
+
+    def given(**named):
+        events = [one.content for one in recordings.open(bag, image_topic="/left/image", **named).events()]
+        points = {one.prompt.points[0, 0] for one in events if isinstance(one, PromptEvent)}
+        return points, [one for one in events if isinstance(one, RemovalEvent)]
+
+    assert given(node="left") == given(node="/left") == ({10.0}, [])
+    points, (gone,) = given(node="/right")
+    assert points == {50.0} and gone.names == ("object_1",)
+    assert given() == (set(), [])
+    with pytest.raises(InvalidInput, match="prompts of several nodes: /left, /right; choose with --node"):
+        refuse_unclear_nodes(recordings.open(bag, image_topic="/left/image"))
+    with pytest.raises(RecordingError, match="no prompts that a node /up applied; nodes that did: /left, /right"):
+        recordings.open(bag, image_topic="/left/image", node="/up")
 
 
 def test_reading_a_bag_twice_finds_the_same_removals(tmp_path):

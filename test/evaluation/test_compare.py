@@ -9,18 +9,20 @@ from sam2_ros.evaluation import compare, run
 @pytest.fixture
 def runs(tmp_path):
     """Two runs over the same objects, the second two points better, and one of other rules."""
-    def write(name, scores, rules="davis"):
+    def write(name, scores, rules="davis", **more):
         sequences = [{"name": sequence, "objects": [{"id": number, "j_and_f": value} for number, value in objects]}
                      for sequence, objects in scores.items()]
         (tmp_path / name).mkdir()
-        configuration = {"rules": {"name": rules}, "prompt": "mask", "on_clock": False}
+        configuration = {"rules": {"name": rules}, "prompt": "mask", "on_clock": False} | more
         result = {"sequences": sequences, "configuration": configuration}
         (tmp_path / name / "result.json").write_text(json.dumps(result))
         return str(tmp_path / name)
 
     return [write("old", {"a": [(1, 50.0), (2, 60.0)], "b": [(1, 70.0)]}),
             write("new", {"a": [(1, 53.0), (2, 61.0)], "b": [(1, 72.0), (2, 9.0)]}),
-            write("other", {"b": [(1, 70.0)]}, rules="sa-v")]
+            write("other", {"b": [(1, 70.0)]}, rules="sa-v"),
+            write("few", {"b": [(1, 70.0)]}, prompt="online", clicks=3, budgets=[2], tracker={"hole_area": 8}),
+            write("many", {"b": [(1, 71.0)]}, prompt="online", clicks=3, budgets=[8], tracker={"hole_area": 0})]
 
 
 def test_objects_are_paired_and_means_are_over_the_shared_ones(runs):
@@ -34,11 +36,18 @@ def test_objects_are_paired_and_means_are_over_the_shared_ones(runs):
 
 
 def test_the_command_prints_a_table_and_what_makes_runs_incomparable(runs, capsys):
-    assert compare.main(runs) == 0
+    assert compare.main(runs[:3]) == 0
     out = capsys.readouterr().out
     assert "| **all objects** | 60.0 | 62.0 (+2.0) | 70.0 (+0.0) |" in " ".join(out.split())
     assert "note: old has rules davis, other has sa-v" in out
     assert "note: 1 objects are only in old or only in new" in out
+
+
+def test_more_clicks_are_no_better_model(runs, capsys):
+    compare.main(runs[3:])
+    out = capsys.readouterr().out
+    assert "note: few has budgets [2], many has [8]" in out and "note: few has --set hole_area 8, many has 0" in out
+    assert "clicks" not in out
 
 
 def test_one_run_is_nothing_to_compare(runs):

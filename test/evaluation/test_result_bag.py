@@ -94,6 +94,37 @@ def test_the_results_of_a_live_run_are_kept_apart_from_new_ones(tmp_path, weight
     assert {"/sam2_ros/masks", "/sam2_ros_replay/masks"} <= topics
 
 
+def test_a_replay_of_a_replay_has_a_place_of_its_own(tmp_path, weights):
+    run(write_bag(tmp_path / "0", count=2), tmp_path / "1", weights)
+    for number in (1, 2):
+        run(tmp_path / str(number), tmp_path / str(number + 1), weights, "--image-topic", "/camera/image")
+    found = [topic for topic, *_ in messages(tmp_path / "3") if topic.endswith("/masks")]
+    assert {topic: found.count(topic) for topic in found} == {
+        "/sam2_ros/masks": 2, "/sam2_ros_replay/masks": 2, "/sam2_ros_replay_2/masks": 2}
+
+
+def test_types_that_nobody_defines_are_copied_all_the_same(tmp_path, weights, monkeypatch):
+    bag = write_bag(tmp_path / "bag", count=2)
+    known = recordings._described
+    with recordings.BagWriter(tmp_path / "humble", kept_free=0) as writer:  # bags of Humble hold no definitions
+        monkeypatch.setattr(recordings, "_described", lambda *_: ("", f"RIHS01_{'0' * 64}"))
+        for topic, time, raw, _ in messages(bag):
+            kind = {"/camera/image": IMAGE, "/sam2_ros/prompt": PROMPT}.get(topic, "maker_msgs/msg/Extrinsics")
+            stored = recordings.StoredMessage(time, topic, kind, raw, lambda: None)
+            writer.copy(stored)
+    monkeypatch.setattr(recordings, "_described", known)
+    run(tmp_path / "humble", tmp_path / "out", weights)
+
+    def rows(bag):
+        source = recordings.BagSource(bag)
+        return [(one.topic, one.type, one.time, one.raw)
+                for one in source.messages({topic.name for topic in source.topics}, [])]
+
+    before, after = rows(tmp_path / "humble"), rows(tmp_path / "out")
+    assert any(kind == "maker_msgs/msg/Extrinsics" for _, kind, _, _ in before)
+    assert before == [row for row in after if not row[0].endswith(("/masks", "/objects"))]
+
+
 def test_on_the_clock_results_are_stamped_when_they_were_ready(tmp_path, weights):
     run(write_bag(tmp_path / "bag", count=5), tmp_path / "out", weights, "--on-clock")
     arrivals = {stamp(index): stamp(index) + 1 for index in range(5)}

@@ -126,6 +126,7 @@ def test_interactive_protocols_give_a_curve(tmp_path, data_set, weights, prompt)
 def test_single_images_are_scored_by_clicks(tmp_path, data_set, weights):
     result, _, _ = evaluate(tmp_path, data_set, "--model", weights, "--prompt", "images", "--every", 4)
     assert set(result["sequences"][0]["image_iou"]) == {"1", "3", "5"}
+    assert [one["annotated"] for one in result["sequences"]] == [3, 2]
 
 
 def test_a_recording_that_cannot_be_evaluated_does_not_stop_the_others(tmp_path, data_set):
@@ -266,6 +267,20 @@ def test_the_clock_drops_frames_and_counts_them(tmp_path, weights):
 def test_an_unknown_sequence_is_refused_with_those_that_there_are(tmp_path, data_set):
     with pytest.raises(RecordingError, match="no sequence is called medium; there are: long, short"):
         evaluate(tmp_path, data_set, "--model", "first-mask", "--sequences", "medium")
+
+
+def test_a_list_of_a_data_set_chooses_its_sequences(tmp_path, data_set, capsys):
+    lists = data_set / "ImageSets" / "2017"
+    lists.mkdir(parents=True)
+    (lists / "val.txt").write_text("short\n")
+    every, _, _ = evaluate(tmp_path, data_set, "--model", "first-mask")
+    assert [one["name"] for one in every["sequences"]] == ["long", "short"]
+    assert "published numbers are of one of its lists: --split val" in capsys.readouterr().out
+    listed, _, _ = evaluate(tmp_path, data_set, "--model", "first-mask", "--split", "val")
+    assert [one["name"] for one in listed["sequences"]] == ["short"]
+    assert "published numbers" not in capsys.readouterr().out
+    with pytest.raises(RecordingError, match=r"no list ImageSets/test.txt; its lists: val"):
+        evaluate(tmp_path, data_set, "--model", "first-mask", "--split", "test")
 
 
 def test_an_unknown_model_is_refused_before_anything_is_written(tmp_path, data_set):

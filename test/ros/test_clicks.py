@@ -58,6 +58,15 @@ def test_the_lens_bends_the_ray_as_opencv_says():
     assert pixel != pytest.approx((370.0, 210.0), abs=0.1)
 
 
+@pytest.mark.parametrize(("lens", "degrees"), [([0.1, -0.25, 0, 0, 0], 55), ([-0.41, 0.19, 0, 0, -0.05], 60)])
+def test_what_a_lens_polynomial_folds_back_into_the_image_is_refused(lens, degrees):
+    aside = np.array([np.tan(np.deg2rad(degrees)), 0.0, 1.0])
+    with pytest.raises(InvalidPrompt, match="farther to the side than the lens sees"):
+        project(aside, info(d=[float(one) for one in lens]), rectified=False)
+    for inside in (5, 25):
+        project(np.array([np.tan(np.deg2rad(inside)), 0.0, 1.0]), info(d=[float(one) for one in lens]), rectified=False)
+
+
 def test_a_fisheye_bends_it_by_its_angle():
     lens = [0.1, 0.01, 0.0, 0.0]
     radius = np.hypot(0.1, 0.05)
