@@ -4,6 +4,8 @@
     ros2 launch sam2_ros track.launch.py image:=/camera/color/image_raw record:=kitchen
 """
 
+from pathlib import Path
+
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
@@ -63,9 +65,12 @@ def recorder(context):
     bag, namespace, name = (LaunchConfiguration(key).perform(context) for key in ("record", "namespace", "name"))
     if not bag:
         return []
+    bag = Path(bag).expanduser()  # no shell expands the ~ of record:=~/trial
+    if bag.exists():  # said before a trial goes unrecorded
+        raise RuntimeError(f"{bag} exists already; give record:= the name of a new bag")
     pushed = "" if namespace.startswith("/") else LaunchConfiguration("ros_namespace", default="").perform(context)
     node = "/".join(["", *filter(None, f"{pushed}/{namespace}".split("/")), name])
-    return [ExecuteProcess(cmd=[ExecutableInPackage("sam2_ros", "sam2_ros"), "record", "--out", bag, "--node", node],
+    return [ExecuteProcess(cmd=[ExecutableInPackage("sam2_ros", "sam2_ros"), "record", "--out", str(bag), "--node", node],
                            output="screen")]
 
 

@@ -23,8 +23,9 @@ from tqdm import tqdm
 from sam2_ros import checkpoint, drawing
 from sam2_ros.errors import InvalidPrompt, RecordingError, Sam2RosError
 from sam2_ros.evaluation import recordings
-from sam2_ros.evaluation.folders import read_picture
+from sam2_ros.evaluation.folders import PictureFolder
 from sam2_ros.evaluation.labels import LabelWriter, read_labels
+from sam2_ros.pictures import read_picture
 from sam2_ros.tracker import Tracker, TrackerSettings
 from sam2_ros.types import Frame, Prompt, Track, label_image
 from sam2_ros.video import VideoWriter
@@ -36,7 +37,7 @@ SHEET = 12
 def segment(image: Path, prompts: Sequence[tuple[int, Prompt]], tracker: Tracker, out: Path) -> list[Track]:
     """Segment one picture; writes masks.png (labels), overlay.png and result.json into ``out``.
 
-    Raises RecordingError and InvalidPrompt.
+    Files of these names are replaced.  Raises RecordingError and InvalidPrompt.
     """
     picture = read_picture(image)
     if picture is None:
@@ -51,28 +52,48 @@ def segment(image: Path, prompts: Sequence[tuple[int, Prompt]], tracker: Tracker
     return tracks
 
 
-def follow(source: Path, prompts: Sequence[tuple[int, Prompt]], tracker: Tracker, out: Path, image_topic: str = "") -> int:
-    """Follow the prompted objects through a video, folder or bag; returns the number of images.
+def follow(source: Path, prompts: Sequence[tuple[int, Prompt]], tracker: Tracker, out: Path, image_topic: str = ""
+           ) -> tuple[int, list[str]]:
+    """Follow the prompted objects through a video, folder or bag; the number of images, and sentences on what was lost.
 
     Writes masks/*.png (labels), overlay.mp4, sheet.png and states.jsonl (one line for each
-    image) into ``out``.  Raises RecordingError and InvalidPrompt.
+    image) into ``out``, which holds none of them yet.  Raises RecordingError and InvalidPrompt.
     """
     recording = recordings.open(source, image_topic=image_topic)
     waiting = sorted(prompts, key=lambda item: item[0])
+    _refuse_unreachable(waiting, recording)
+    _refuse_former_results(out, source)
     labels, tiles = LabelWriter(out / "masks"), _Tiles(recording.frames)
     count = 0
     with VideoWriter(out / "overlay.mp4", recording.rate or 10.0) as video, open(out / "states.jsonl", "w") as states:
         for count, (frame, tracks) in enumerate(_steps(recording, waiting, tracker), start=1):
-            labels.write(label_image(tracks, frame.size), recording.stem(count - 1))
+            stem = recording.stem(count - 1)
+            labels.write(label_image(tracks, frame.size), stem)
             picture = drawing.overlay(frame.image, tracks)
             video.write(picture)
             tiles.offer(count - 1, picture)
-            line = {"frame": count - 1, "stamp": frame.stamp, "objects": [describe(track) for track in tracks]}
+            line = {"frame": count - 1, "image": stem, "stamp": frame.stamp, "objects": [describe(track) for track in tracks]}
             states.write(json.dumps(line) + "\n")
     if waiting:
         raise InvalidPrompt(f"--frame {waiting[0][0]} was never reached: {source} has {count} images, counted from 0")
     _write_picture(out / "sheet.png", drawing.contact_sheet(tiles.pictures, 4, tiles.captions))
-    return count
+    return count, recording.lost
+
+
+def _refuse_unreachable(waiting: Sequence[tuple[int, Prompt]], recording: recordings.Recording) -> None:
+    """Before the model has gone through all of it; videos and bags may hold more or less than they say."""
+    if isinstance(recording, PictureFolder) and waiting and waiting[-1][0] >= recording.frames:
+        raise InvalidPrompt(f"--frame {waiting[-1][0]} is not in {recording.path}, "
+                            f"which has {recording.frames} images, counted from 0")
+
+
+def _refuse_former_results(out: Path, source: Path) -> None:
+    """Two runs in one folder would be a mixture of both."""
+    if out.resolve() == source.resolve():
+        raise RecordingError(f"{out} is the recording itself; name another folder with --out")
+    found = [name for name in ("masks", "overlay.mp4", "states.jsonl", "sheet.png") if (out / name).exists()]
+    if found:
+        raise RecordingError(f"{out} holds results already ({', '.join(found)}); name another folder with --out")
 
 
 def describe(track: Track) -> dict[str, Any]:
@@ -159,6 +180,12 @@ def _numbers(text: str, counts: tuple[int, ...], form: str) -> list[float]:
     return numbers
 
 
+def _index(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of an image; they are counted from 0")
+    return int(text)
+
+
 def _point(text: str) -> tuple[float, float, int]:
     x, y, *label = _numbers(text, (2, 3), "x,y or x,y,0")
     return x, y, int(label[0]) if label else 1
@@ -184,7 +211,7 @@ def _parser(command: str, source: str, description: str) -> argparse.ArgumentPar
     parser.add_argument("--mask", action=_Said, type=_mask, metavar="PNG", help="the object's mask; 0 = not on it")
     parser.add_argument("--name", action=_Said, metavar="NAME", help="whose the prompts that follow are")
     if command == "track":
-        parser.add_argument("--frame", action=_Said, type=int, metavar="N",
+        parser.add_argument("--frame", action=_Said, type=_index, metavar="N",
                             help="on which image, from 0, the prompts that follow are")
         parser.add_argument("--image-topic", default="", metavar="TOPIC", help="the camera's topic in a bag")
     parser.add_argument("--model", default="embedded", help="a known name or the path of a checkpoint (%(default)s)")
@@ -196,6 +223,8 @@ def _parser(command: str, source: str, description: str) -> argparse.ArgumentPar
 def main_segment(arguments: Sequence[str]) -> int:
     """``sam2_ros segment``."""
     parsed = _parser("segment", "IMAGE", "Segment objects in one picture.").parse_args(arguments)
+    if not parsed.source.is_file():  # said before a model is loaded
+        raise RecordingError(f"there is no picture {parsed.source}")
     prompts, tracker = _prepared(parsed)
     for track in segment(parsed.source, prompts, tracker, parsed.out):
         print(f"{track.name}: {track.area} pixels, predicted IoU {track.predicted_iou:.2f}")
@@ -207,7 +236,10 @@ def main_track(arguments: Sequence[str]) -> int:
     """``sam2_ros track``."""
     parsed = _parser("track", "VIDEO|FOLDER|BAG", "Follow objects through a recording.").parse_args(arguments)
     prompts, tracker = _prepared(parsed)
-    print(f"{follow(parsed.source, prompts, tracker, parsed.out, parsed.image_topic)} images; results in {parsed.out}")
+    count, lost = follow(parsed.source, prompts, tracker, parsed.out, parsed.image_topic)
+    for sentence in lost:
+        print(sentence)
+    print(f"{count} images; results in {parsed.out}")
     return 0
 
 

@@ -181,6 +181,15 @@ def test_a_bag_is_recorded_when_asked_for(installed_drivers: dict[str, str]) -> 
     assert command == ["record", "--out", "kitchen", "--node", "/arm/left"]
 
 
+def test_a_bag_that_exists_stops_the_launch_and_a_tilde_is_ones_home(installed_drivers, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    given = {"record": "~/trial"}
+    assert str(tmp_path / "trial") in only(entities("track.launch.py", given), "ExecuteProcess").keywords["cmd"]
+    (tmp_path / "trial").mkdir()
+    with pytest.raises(RuntimeError, match="trial exists already; give record:= the name of a new bag"):
+        entities("track.launch.py", given)
+
+
 @pytest.mark.parametrize("namespace, node", [("", "/robot/sam2_ros"), ("arm", "/robot/arm/sam2_ros"), ("/arm", "/arm/sam2_ros")])
 def test_a_node_that_is_launched_within_a_namespace_is_recorded_there(installed_drivers, namespace, node) -> None:
     given = {"record": "kitchen", "namespace": namespace, "ros_namespace": "/robot"}

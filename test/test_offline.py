@@ -49,6 +49,25 @@ def test_a_folder_is_followed_into_labels_video_sheet_and_states(folder, tmp_pat
     assert cv2.imread(str(out / "sheet.png")) is not None
 
 
+def test_results_of_two_runs_are_not_mixed(folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    run("track", folder, "--point", "6,16", "--out", out)
+    before = states(out)
+    assert run("track", folder, "--point", "6,16", "--out", out) == 1
+    assert "holds results already (masks, overlay.mp4, states.jsonl, sheet.png)" in capsys.readouterr().err
+    assert states(out) == before
+    assert run("track", folder, "--point", "6,16", "--out", folder) == 1
+    assert "is the recording itself" in capsys.readouterr().err
+
+
+def test_an_image_that_cannot_be_read_is_said_and_the_others_keep_their_names(folder, tmp_path, capsys):
+    (folder / "00002.png").write_bytes(b"no picture")
+    assert run("track", folder, "--point", "6,16", "--out", tmp_path / "out") == 0
+    assert "00002.png is not a readable picture\n5 images" in capsys.readouterr().out
+    assert [(line["frame"], line["image"]) for line in states(tmp_path / "out")] == [
+        (0, "00000"), (1, "00001"), (2, "00003"), (3, "00004"), (4, "00005")]
+
+
 def test_a_second_object_may_start_on_a_later_image(folder, tmp_path):
     out = tmp_path / "out"
     assert run("track", folder, "--name", "red", "--point", "6,16", "--name", "blue", "--frame", 3,
@@ -94,6 +113,12 @@ def test_one_picture_is_segmented(folder, tmp_path, capsys):
     assert "a: " in capsys.readouterr().out
 
 
+def test_a_picture_that_is_not_there_is_said_before_a_model_is_loaded(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(offline.checkpoint, "load", None)
+    assert run("segment", tmp_path / "cup.jpg", "--point", "1,1", "--out", tmp_path / "out") == 1
+    assert "there is no picture" in capsys.readouterr().err
+
+
 def test_a_mask_from_a_file_is_a_prompt(folder, tmp_path):
     mask = tmp_path / "mask.png"
     cv2.imwrite(str(mask), picture({RED: (0, 8)})[..., 0])
@@ -103,7 +128,7 @@ def test_a_mask_from_a_file_is_a_prompt(folder, tmp_path):
 
 @pytest.mark.parametrize("arguments, sentence", [
     ([], "say what to look for"),
-    (["--point", "6,16", "--frame", "99", "--point", "1,1"], "--frame 99 was never reached"),
+    (["--point", "6,16", "--frame", "99", "--point", "1,1"], "--frame 99 is not in"),
     (["--point", "600,16"], "outside the 64x64 image"),
     (["--box", "0,0,9,9", "--box", "1,1,8,8"], "put --name before the second"),
 ])
@@ -112,7 +137,8 @@ def test_prompts_that_mean_nothing_are_one_sentence_and_exit_code_one(folder, tm
     assert sentence in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["--point", "6"], ["--box", "1,2,3"], ["--point", "a,b"], ["--mask", "nowhere.png"]])
+@pytest.mark.parametrize("arguments", [["--point", "6"], ["--box", "1,2,3"], ["--point", "a,b"], ["--mask", "nowhere.png"],
+                                       ["--frame", "-1", "--point", "1,1"]])
 def test_options_of_the_wrong_form_are_explained(folder, tmp_path, capsys, arguments):
     with pytest.raises(SystemExit):
         run("track", folder, *arguments, "--out", tmp_path / "out")

@@ -23,10 +23,12 @@ import numpy as np
 
 from sam2_ros.errors import RecordingError
 from sam2_ros.evaluation import coco_rle, recordings
-from sam2_ros.evaluation.folders import PictureFolder, pictures_in
+from sam2_ros.evaluation.folders import PictureFolder
 from sam2_ros.evaluation.gallery import jpeg
 from sam2_ros.evaluation.labels import LabelWriter, read_labels
 from sam2_ros.evaluation.results import read_result
+from sam2_ros.evaluation.trackers import positive
+from sam2_ros.pictures import pictures_in
 from sam2_ros.simulated_user import box_around
 
 FORMATS = ("davis", "youtube-vos", "sa-v", "coco-rle")
@@ -69,10 +71,14 @@ def masklets_of(run: Path) -> list[Masklets]:
 def export(run: Path, kind: str, out: Path, every: int = 1) -> int:
     """Write the data set; returns the number of its sequences.
 
-    every: mask of each so many-th image only.  Raises RecordingError.
+    out: a new folder, since masks there may have been corrected by hand.  every: mask of each so
+    many-th image only.  Raises RecordingError.
     """
     if kind not in FORMATS:
         raise RecordingError(f"the format is one of {', '.join(FORMATS)}; got {kind!r}")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RecordingError(f"{out} exists and is not an empty folder; name a new one (recordings that were evaluated "
+                             "in one run are exported together)")
     sequences = masklets_of(run)
     images = out / ("JPEGImages_24fps" if kind == "sa-v" else "JPEGImages")
     try:
@@ -80,7 +86,7 @@ def export(run: Path, kind: str, out: Path, every: int = 1) -> int:
             _write_pictures(sequence, images / sequence.name)
         WRITERS[kind](sequences, out, every)
     except OSError as error:
-        raise RecordingError(f"cannot write the data set {out}: {error.strerror}") from error
+        raise RecordingError(f"cannot write the data set {out}: {error.strerror or error}") from error
     return len(sequences)
 
 
@@ -188,7 +194,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a sam2_ros evaluate")
     parser.add_argument("--format", choices=FORMATS, required=True)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the data set is written")
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="masks of every N-th image (%(default)s)")
+    parser.add_argument("--every", type=positive, default=1, metavar="N", help="masks of every N-th image (%(default)s)")
     parsed = parser.parse_args(arguments)
     count = export(parsed.run, parsed.format, parsed.out, parsed.every)
     print(f"{count} sequences in {parsed.out}")

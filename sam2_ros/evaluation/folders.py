@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,9 +25,9 @@ from sam2_ros.errors import RecordingError
 from sam2_ros.evaluation import coco_rle
 from sam2_ros.evaluation.events import DEFAULT_RATE, Event, Recording, Truth, stamp_of
 from sam2_ros.evaluation.labels import holds_ids, read_labels
+from sam2_ros.pictures import PICTURE_SUFFIXES, natural, pictures_in, read_picture
 from sam2_ros.types import Frame
 
-PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"}
 VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"}
 _LAYOUTS = (("JPEGImages", "Annotations"), ("JPEGImages_24fps", "Annotations_6fps"))
 _COCO_FILE = "annotations.json"
@@ -138,21 +137,6 @@ class Video(Recording):
             self.lost.append(f"the file announces {self.frames} images but only {index} could be decoded")
 
 
-def read_picture(path: Path) -> np.ndarray | None:
-    """(H, W, 3) uint8 RGB, or None when the file is no readable picture."""
-    try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError:
-        return None
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-    return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
-def pictures_in(folder: Path) -> list[Path]:
-    """The pictures of a folder, numbers in their names counted as numbers."""
-    return sorted((path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES), key=_natural)
-
-
 def sequences_in(folder: Path, rate: float | None = None) -> list[PictureFolder]:
     """Every sequence of a folder: of a data set in a known layout, or the folder's own pictures.
 
@@ -172,14 +156,15 @@ def sequences_in(folder: Path, rate: float | None = None) -> list[PictureFolder]
 def splits(folder: Path) -> dict[str, list[str]]:
     """The lists of sequences that a data set in DAVIS layout brings, by their names: train, val, ..."""
     for part in ("2017", "2016", ""):
-        lists = {path.stem: path.read_text().split() for path in sorted((folder / "ImageSets" / part).glob("*.txt"))}
+        files = sorted((folder / "ImageSets" / part).glob("*.txt"))
+        lists = {path.stem: [line.strip() for line in path.read_text().splitlines() if line.strip()] for path in files}
         if lists:
             return lists
     return {}
 
 
 def _sequences(images: Path, annotations: Path, rate: float | None) -> list[PictureFolder]:
-    folders = sorted((path for path in images.iterdir() if path.is_dir() and pictures_in(path)), key=_natural)
+    folders = sorted((path for path in images.iterdir() if path.is_dir() and pictures_in(path)), key=natural)
     if not folders:
         raise RecordingError(f"{images} holds no sequences (folders of pictures)")
     return [PictureFolder(path.name, path, rate=rate, annotations=_annotations_of(path.name, annotations))
@@ -286,10 +271,6 @@ def _sa_v_reader(file: Path | None) -> Callable[[int, int], Truth | None]:
         return Truth(stamp, masks, complete=False)
 
     return truth_of
-
-
-def _natural(path: Path) -> list[tuple[int, int | str]]:
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", path.name) if part]
 
 
 def _plausible_rate(rate: float) -> float:

@@ -216,7 +216,7 @@ class BagWriter:
     """
 
     def __init__(self, path: str | Path, kept_free: int = KEPT_FREE) -> None:
-        self.path = Path(path)
+        self.path = Path(path).expanduser()
         self.kept_free = kept_free
         self.written: Counter[str] = Counter()
         self._types = known_types(_distribution(os.environ.get("ROS_DISTRO")))

@@ -96,7 +96,7 @@ def work_list(paths: Sequence[Path], template: Job, run: Path, sequences: Sequen
         names += [name for name, _ in found]
         wanted += [(name, place) for name, place in found if not sequences or name in sequences]
     if not names:
-        raise RecordingError("; ".join(unreadable))
+        raise RecordingError("; ".join(unreadable) or f"none of the sequences of --split {split} is there")
     missing = set(sequences) - set(names)
     if missing:
         raise RecordingError(f"no sequence is called {', '.join(sorted(missing))}; there are: {', '.join(names)}")

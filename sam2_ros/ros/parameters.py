@@ -48,6 +48,8 @@ class NodeSettings:
         low=0.1, high=600.0)
     click_object: str = setting(
         "", "name of the object that clicks belong to; empty = the object under the click, else a new one")
+    click_negative: bool = setting(
+        False, "clicks say what does not belong to the object that they are on: for a mask that takes in too much")
     detection_score: float = setting(0.5, "detections below this score are ignored [0 to 1]", low=0.0, high=1.0)
     detection_overlap: float = setting(
         0.5, "a detection that overlaps a tracked object this much is that object [intersection over union]",

@@ -63,6 +63,8 @@ class Session:
         self.on_applied: Callable[[Prompt, Applied], None] = lambda prompt, applied: None
         #: Names of objects that a detection started.
         self._detected: set[str] = set()
+        #: Images with the stamp of the one before, which are taken for the same image.
+        self.repeated = 0
         #: Replaced as a whole, so that other threads may read it.
         self.view = View()
 
@@ -76,11 +78,11 @@ class Session:
 
         Returns by how much the camera's time went back since the last image, in nanoseconds, usually 0.
         """
-        if self._tracker.settings is not self._parameters.tracker:
-            self._tracker.settings = self._parameters.tracker
+        self._take_settings()
         before = self.newest
         frame = frame_from_compressed(message) if hasattr(message, "format") else frame_from(message)
         tracks = self._tracker.track(frame)
+        self.repeated += frame.stamp != 0 and frame.stamp == before
         self.view = View(message.header, frame, tuple(tracks))
         return max(before - frame.stamp, 0) if before is not None and frame.stamp else 0
 
@@ -91,19 +93,26 @@ class Session:
         back on the newest image, and another stamp is refused.
         Raises InvalidPrompt and UnknownStamp.
         """
+        self._take_settings()
+        corrects = not prompt.replace and prompt.name in self._tracker.objects
         prompted = self._tracker.prompt(prompt, self._remembered(stamp, hint))
         self.view = View(self.view.header, self.view.frame, tuple(prompted.newest))
-        applied = Applied(prompted.track, self._header_at(prompted.stamp), _sentence(prompted, stamp))
+        applied = Applied(prompted.track, self._header_at(prompted.stamp), _sentence(prompted, stamp, corrects))
         self.on_applied(prompt, applied)
         return applied
 
     def click(self, x: float, y: float, stamp: int) -> Applied:
-        """A positive click at a pixel, for the object of the parameter click_object or the one under the click.
+        """A click at a pixel, for the object of the parameter click_object or the one under the click, else for a new one.
 
+        It is positive unless the parameter click_negative says otherwise.
         stamp: when it was clicked, which is only a hint at the image that was looked at.
         """
-        clicked = Prompt("", points=np.array([(x, y)]), labels=np.array([1]))
-        name = self._parameters.node.click_object or self._name_at(x, y, self._remembered(stamp, hint=True))
+        settings = self._parameters.node
+        clicked = Prompt("", points=np.array([(x, y)]), labels=np.array([int(not settings.click_negative)]))
+        name = settings.click_object or self._name_at(x, y, self._remembered(stamp, hint=True))
+        if settings.click_negative and not name:
+            raise InvalidPrompt("a negative click (parameter click_negative) is for the object whose mask it is on, and "
+                                "there is none; click on a mask, or name the object in click_object")
         return self.prompt(replace(clicked, name=name), stamp, hint=True)
 
     def detections(self, detections: Iterable[Detection], stamp: int) -> list[Applied]:
@@ -158,6 +167,11 @@ class Session:
 
     # -- helpers -------------------------------------------------------------------------------
 
+    def _take_settings(self) -> None:
+        """Parameters that were changed meanwhile take effect."""
+        if self._tracker.settings is not self._parameters.tracker:
+            self._tracker.settings = self._parameters.tracker
+
     def _remembered(self, stamp: int, hint: bool) -> int:
         """The stamp to give to the tracker: a remembered one if one is near, 0 for the newest image."""
         stamps = self._tracker.stamps
@@ -207,10 +221,10 @@ class Session:
         return f"{label}_{number}" if label else ""
 
 
-def _sentence(prompted: Prompted, asked: int) -> str:
+def _sentence(prompted: Prompted, asked: int, corrects: bool) -> str:
     """What was done, and on which image when it is not the one that was asked for."""
     track = prompted.track
-    done = f"{track.name} is object {track.id}"
+    done = f"{track.name}, object {track.id}, is corrected" if corrects else f"{track.name} is object {track.id}"
     if not asked or asked == prompted.stamp:
         return done
     away = (prompted.stamp - asked) / 1e9

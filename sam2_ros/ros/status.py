@@ -31,6 +31,7 @@ class Facts:
     lost: int
     processed: int
     refused: int
+    repeated: int  # with the stamp of the image before
     objects: int
     prompt_topic: str
     other_type: str = ""  # what is published on the topic instead of images
@@ -67,6 +68,10 @@ def describe(facts: Facts, settings: NodeSettings) -> tuple[str, bool, str] | No
         return None
     if not facts.processed and facts.refused:
         return "unreadable", True, f"none of the last {facts.refused} images of {facts.topic} could be read"
+    if facts.processed >= ENOUGH and facts.repeated > LOSS * facts.processed:
+        return "repeating", True, (
+            f"{facts.repeated} of {facts.processed} images of {facts.topic} carry the stamp of the image before and are taken "
+            "for it, so their masks are those of before: the camera must stamp every image by itself")
     if not facts.objects:
         return "idle", False, f"images arrive, nothing is tracked yet: send a prompt to {facts.prompt_topic}"
     rate = facts.processed / facts.seconds if facts.seconds else 0.0
@@ -100,18 +105,19 @@ class Status:
         if periodic:
             self._counted = self._now()
 
-    def _now(self) -> tuple[float, int, int, int, int]:
+    def _now(self) -> tuple[float, int, int, int, int, int]:
         counts = self._worker.counts
-        return time.monotonic(), self._camera.received, self._camera.lost, counts.processed, counts.refused
+        return (time.monotonic(), self._camera.received, self._camera.lost, counts.processed, counts.refused,
+                self._worker.session.repeated)
 
     def _facts(self) -> Facts:
-        seconds, received, lost, processed, refused = (
+        seconds, received, lost, processed, refused, repeated = (
             now - before for now, before in zip(self._now(), self._counted))
         publishers = self._camera.publishers()
         best_effort = sum(info.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT for info in publishers)
         return Facts(
             topic=self._camera.topic, publishers=len(publishers), best_effort_publishers=best_effort,
             reliable=self._camera.reliable, silence=time.monotonic() - self._camera.last_time, seconds=seconds,
-            received=received, lost=lost, processed=processed, refused=refused,
+            received=received, lost=lost, processed=processed, refused=refused, repeated=repeated,
             objects=len(self._worker.session.view.tracks), prompt_topic=self._prompt_topic,
             other_type=self._camera.other_type())

@@ -7,7 +7,7 @@ that it would have seen.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from sam2_ros.errors import InvalidInput
 from sam2_ros.training.clips import ClipSource, ClipStock
 from sam2_ros.training.footage import check_footage
 from sam2_ros.training.recipe import TrainSettings
@@ -54,10 +55,17 @@ def stock_of(settings: TrainSettings) -> ClipStock:
                      lingering_share=settings.lingering_share)
 
 
-def check_folders(settings: TrainSettings) -> None:
-    """Raise RecordingError for a folder that a worker could not use: from there it would come as a traceback."""
+def check_folders(settings: TrainSettings, tell: Callable[[str], None]) -> None:
+    """Say what is used of the folders.
+
+    Raises RecordingError for one that a worker could not use: from there it would come as a traceback.
+    InvalidInput where nothing but footage is wanted and none is named.
+    """
+    if settings.footage_share == 1.0 and not settings.footage:
+        raise InvalidInput("footage_share is 1, so nothing but footage is to be learned, and none is named; "
+                           "give --footage FOLDER, or a smaller footage_share")
     for footage in filter(None, (settings.footage, settings.validation_footage)):
-        check_footage(footage)
+        tell(check_footage(footage))
     if settings.robots:
         RobotClips(settings.robots)
     if settings.pictures:

@@ -1,8 +1,8 @@
 """Real videos with masks, in the layout of DAVIS, as they are and as stock to cut objects from.
 
-The folder holds ``JPEGImages/NAME/*.jpg`` and ``Annotations/NAME/*.png`` (label images, one
-value or palette index per object; beside other values the byte 255 means unknown), or both one
-level deeper (``480p``).  Pictures stay compressed in memory until they are drawn.
+The folder holds ``JPEGImages/NAME/*.jpg`` (or other pictures) and ``Annotations/NAME/*.png``
+(label images of the same names and sizes, one value or palette index per object; beside other
+values the byte 255 means unknown), or both one level deeper (``480p``).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from sam2_ros.errors import RecordingError
+from sam2_ros.pictures import is_picture, pictures_in, read_picture
 from sam2_ros.png import stored_values
 from sam2_ros.training.compositing import WHOLE_SHARE, as_clip, squared
 
@@ -32,12 +33,16 @@ class Sequence:
     pictures: list[Path]
     labels: list[Path]
 
-    def picture(self, number: int) -> np.ndarray:
-        """(H, W, 3) uint8, RGB; RecordingError when the file holds no picture."""
-        image = cv2.imdecode(np.frombuffer(self.pictures[number].read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    def picture(self, number: int, size: tuple[int, int]) -> np.ndarray:
+        """(H, W, 3) uint8, RGB; RecordingError when the file holds no picture, or one of another size than its labels."""
+        path = self.pictures[number]
+        image = read_picture(path)
         if image is None:
-            raise RecordingError(f"{self.pictures[number]} is not a readable picture")
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+            raise RecordingError(f"{path} is not a readable picture")
+        if image.shape[:2] != size:
+            raise RecordingError(f"{path} has {image.shape[1]}x{image.shape[0]} pixels and its masks, {self.labels[number]}, "
+                                 f"{size[1]}x{size[0]}; bring them to one size (the picture turned as its EXIF data say)")
+        return image
 
     def label(self, number: int) -> np.ndarray:
         """(H, W) uint8 or uint16, one value per object; RecordingError when the file holds no such picture."""
@@ -50,7 +55,7 @@ class Footage:
     def __init__(self, folder: str | Path) -> None:
         """List the folder; RecordingError when it is not in DAVIS layout or holds no sequence."""
         self.sequences = [Sequence(name, [picture for picture, _ in files], [label for _, label in files])
-                          for name, files in _videos(Path(folder))]
+                          for name, files in _videos(Path(folder))[0]]
 
     def moments(self, random: np.random.Generator, frames: int) -> tuple[Sequence, list[int]]:
         """A random sequence and the numbers of ``frames`` frames of it: forwards or backwards, at 1 to 4 times the speed.
@@ -80,7 +85,7 @@ class Footage:
         x0, y0, x1, y1 = _a_window(random, middle)
         step = -1 if random.random() < 0.5 else 1
         values = _objects(labels[0][y0:y1, x0:x1])
-        pictures = (sequence.picture(number)[y0:y1, x0:x1][:, ::step] for number in numbers)
+        pictures = (sequence.picture(number, label.shape)[y0:y1, x0:x1][:, ::step] for number, label in zip(numbers, labels))
         return as_clip(pictures, [label[y0:y1, x0:x1][:, ::step] for label in labels], values, side)
 
     def cutouts(self, random: np.random.Generator, frames: int, side: int) -> np.ndarray | None:
@@ -93,32 +98,44 @@ class Footage:
             mask = labels[step] == wanted
             if mask.mean() < SMALLEST_SHARE:
                 return None
-            sprites[step] = _sprite(sequence.picture(number), mask, side)
+            sprites[step] = _sprite(sequence.picture(number, mask.shape), mask, side)
         return sprites[:, :, ::-1].copy() if random.random() < 0.5 else sprites
 
 
-def check_footage(folder: str | Path) -> None:
-    """Raise the RecordingError that ``Footage`` or its first labels would raise, without reading all of the folder."""
-    for _, files in _videos(Path(folder)):
-        label = files[0][1]
-        stored_values(label.read_bytes(), str(label))
+def check_footage(folder: str | Path) -> str:
+    """What is used of a folder, in a sentence, and what is left out and why.
+
+    Raises the RecordingError that ``Footage`` or its first pictures and labels would raise, without reading all of it.
+    """
+    videos, left_out = _videos(Path(folder))
+    for name, files in videos:
+        first = Sequence(name, *([path] for path in files[0]))
+        first.picture(0, first.label(0).shape)
+    used = f"{folder}: {len(videos)} videos, {sum(len(files) for _, files in videos)} pictures with masks"
+    return f"{used}; left out, with fewer than two masks of their pictures' names: {', '.join(left_out)}" if left_out else used
 
 
-def _videos(root: Path) -> list[tuple[str, list[tuple[Path, Path]]]]:
-    """The name of each sequence and its pictures with their label images; RecordingError where there are none."""
+def _videos(root: Path) -> tuple[list[tuple[str, list[tuple[Path, Path]]]], list[str]]:
+    """The name of each sequence and its pictures with their label images, and the names of those without masks.
+
+    RecordingError where there are none.
+    """
     pictures = root / "JPEGImages"
     if not pictures.is_dir():
         raise RecordingError(f"{root} has no folder JPEGImages; footage is expected in the layout of DAVIS")
-    videos = []
-    for folder in sorted({path.parent.relative_to(pictures) for path in pictures.rglob("*.jpg")}):
+    videos, left_out = [], []
+    for folder in sorted({path.parent.relative_to(pictures) for path in pictures.rglob("*") if is_picture(path)}):
         labels = root / "Annotations" / folder
-        files = [(path, labels / f"{path.stem}.png") for path in sorted((pictures / folder).glob("*.jpg"))]
+        files = [(path, labels / f"{path.stem}.png") for path in pictures_in(pictures / folder)]
         files = [(path, label) for path, label in files if label.is_file()]
         if len(files) > 1:
             videos.append((folder.name, files))
+        else:
+            left_out.append(str(folder))
     if not videos:
-        raise RecordingError(f"{root} holds no sequences; give a folder with JPEGImages/NAME and Annotations/NAME")
-    return videos
+        raise RecordingError(f"{root} holds no video with masks; give a folder with pictures in JPEGImages/NAME and PNGs of "
+                             f"the same names in Annotations/NAME (looked at: {', '.join(left_out) or 'nothing'})")
+    return videos, left_out
 
 
 def _objects(label: np.ndarray) -> list[int]:

@@ -145,7 +145,7 @@ def train(settings: TrainSettings, resume: bool = False, tell: Callable[[str], N
     if settings.threads:
         torch.set_num_threads(settings.threads)
     folder = Path(settings.out)
-    check_folders(settings)
+    check_folders(settings, tell)
     if not resume and (folder / "state.pt").exists():
         raise CheckpointError(f"{folder} holds a run already; go on with it by --resume, or name another folder by --out")
     training = Training(settings, _last_weights(folder) if resume and settings.initial else "")
@@ -155,8 +155,9 @@ def train(settings: TrainSettings, resume: bool = False, tell: Callable[[str], N
             logger.warning("%s", change)
         training.restore(folder)
     journal = Journal(folder)
-    if resume:
-        journal.forget_after(training.step)
+    journal.forget_after(training.step)
+    if training.step >= settings.steps:
+        tell(f"all {settings.steps} steps of {folder} are done; name more of them in its stages to go on")
     (folder / "settings.json").write_text(json.dumps(dataclasses.asdict(settings), indent=1))
     held_out = validation_clips(settings) if settings.validate_every else []
     started = saved = time.monotonic()

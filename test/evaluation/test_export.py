@@ -46,6 +46,15 @@ def test_what_is_written_can_be_evaluated(tmp_path, finished, kind):
     assert (result["j_and_f"], result["objects"]) == (100.0, 2)
 
 
+def test_masks_that_lie_there_are_not_replaced(tmp_path, finished):
+    export.export(finished, "davis", tmp_path / "out")
+    corrected = tmp_path / "out" / "Annotations" / "long" / "00000.png"
+    corrected.write_bytes(b"by hand")
+    with pytest.raises(RecordingError, match="is not an empty folder; name a new one"):
+        export.export(finished, "davis", tmp_path / "out")
+    assert corrected.read_bytes() == b"by hand"
+
+
 def test_only_some_images_are_annotated_when_asked_for(tmp_path, finished):
     for kind in ("davis", "coco-rle"):
         export.export(finished, kind, tmp_path / kind, every=4)

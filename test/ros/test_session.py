@@ -107,6 +107,33 @@ def test_clicks_go_to_the_object_that_the_parameter_names():
     assert names(session) == ["target"]
 
 
+def test_negative_clicks_take_away_from_the_object_under_them_and_start_none():
+    session = made(NodeSettings())
+    show(session, 1, {RED: (0, 0)})
+    session.click(8, 8, 0)
+    given = []
+    session.on_applied = lambda prompt, applied: given.append((prompt.name, prompt.labels.tolist()))
+    session._parameters.node = NodeSettings(click_negative=True)
+    assert session.click(4, 4, 0).sentence == "object_1, object 1, is corrected"
+    assert given == [("object_1", [0])]
+    with pytest.raises(InvalidPrompt, match="click on a mask, or name the object in click_object"):
+        session.click(60, 60, 0)
+    assert names(session) == ["object_1"]
+
+
+def test_images_that_repeat_a_stamp_are_counted(session):
+    for stamp in (5, 5, 6, 0, 0):
+        show(session, stamp, {RED: (0, 0)})
+    assert session.repeated == 1
+
+
+def test_changed_parameters_take_effect_on_the_next_prompt(session):
+    show(session, 1, {RED: (0, 0)})
+    session._parameters.tracker = TrackerSettings(visible_margin=3.0)
+    session.prompt(click("cup", 8, 8), 0)
+    assert session._tracker.settings.visible_margin == 3.0
+
+
 def test_a_detection_starts_an_object_and_the_next_one_of_it_does_nothing(session):
     show(session, 1, {RED: (8, 8)})
     (applied,) = session.detections([Detection((9, 9, 22, 22), label="cup")], 1)

@@ -8,7 +8,7 @@ from sam2_ros.ros.parameters import NodeSettings  # noqa: E402
 from sam2_ros.ros.status import Facts, describe  # noqa: E402
 
 GOOD = Facts(topic="/image", publishers=1, best_effort_publishers=0, reliable=True, silence=0.1, seconds=10.0,
-             received=300, lost=0, processed=120, refused=0, objects=2, prompt_topic="/sam2_ros/prompt")
+             received=300, lost=0, processed=120, refused=0, repeated=0, objects=2, prompt_topic="/sam2_ros/prompt")
 
 
 @pytest.mark.parametrize("changes, state, words", [
@@ -19,6 +19,7 @@ GOOD = Facts(topic="/image", publishers=1, best_effort_publishers=0, reliable=Tr
     (dict(lost=200, received=100, reliable=False), "losing", ["100 of 300", "FASTDDS_DEFAULT_PROFILES_FILE"]),
     (dict(lost=200, received=100), "losing", ["100 of 300", "too slow"]),
     (dict(silence=9.0, received=0), "silent", ["no image on /image for 9 s", "1 publish"]),
+    (dict(repeated=100), "repeating", ["100 of 120 images of /image", "must stamp every image"]),
     (dict(processed=0, refused=300), "unreadable", ["none of the last 300 images"]),
 ])
 def test_the_node_warns_why_nothing_happens(changes, state, words):

@@ -151,6 +151,35 @@ def test_a_picture_that_cannot_be_read_is_named(tmp_path):
         ClipSource(ClipStock(seed=1, footage=folder, footage_share=1.0)).draw(0, 2, 64)
 
 
+def test_masks_of_another_size_than_their_pictures_are_refused(tmp_path):
+    from sam2_ros.training.footage import Footage, check_footage
+    folder = davis_folder(tmp_path, 1)
+    label = folder / "Annotations" / "two" / "00000.png"
+    cv2.imwrite(str(label), np.ones((30, 45), np.uint8))
+    with pytest.raises(RecordingError, match="two/00000.jpg has 90x60 pixels and its masks, .*two/00000.png, 45x30"):
+        check_footage(folder)
+    with pytest.raises(RecordingError, match="bring them to one size"):
+        for seed in range(50):
+            Footage(folder).clip(np.random.default_rng(seed), 2, 64)
+
+
+def test_footage_is_any_kind_of_picture_in_the_order_of_its_numbers_and_what_is_left_out_is_said(tmp_path):
+    from sam2_ros.training.footage import Footage, check_footage
+    folder = davis_folder(tmp_path, 1)
+    for number in range(5):
+        for part in ("JPEGImages", "Annotations"):
+            (old,) = (folder / part / "two").glob(f"{number:05d}.*")
+            picture = cv2.imread(str(old), cv2.IMREAD_UNCHANGED)
+            assert cv2.imwrite(str(old.with_name(f"{number + 7}.png")), picture)
+            old.unlink()
+    assert [path.stem for path in Footage(folder).sequences[1].pictures] == ["7", "8", "9", "10", "11"]
+    assert check_footage(folder).endswith(": 2 videos, 10 pictures with masks")
+    for number in range(5):
+        (folder / "Annotations" / "two" / f"{number + 7}.png").unlink()
+    assert check_footage(folder).endswith("1 videos, 5 pictures with masks; left out, with fewer than two masks of their "
+                                          "pictures' names: two")
+
+
 def test_labels_that_are_colours_are_refused_before_any_clip_is_drawn(tmp_path):
     from sam2_ros.training.footage import check_footage
     folder = davis_folder(tmp_path, 1)

@@ -192,6 +192,18 @@ def test_a_run_that_goes_on_keeps_what_is_not_given_and_tells_what_is_another(wh
     assert not any(message.startswith("size is '") for message in caplog.messages)
 
 
+def test_nothing_but_footage_without_footage_is_refused(tmp_path):
+    with pytest.raises(InvalidInput, match="none is named; give --footage"):
+        train(settings(tmp_path, footage_share=1.0))
+
+
+def test_a_run_that_is_done_says_so(whole, tmp_path):
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    told = []
+    train(settings(tmp_path, validate_every=0), resume=True, tell=told.append)
+    assert told == [f"all 4 steps of {tmp_path} are done; name more of them in its stages to go on"]
+
+
 def test_the_image_encoder_can_learn_more_slowly_than_the_rest(tmp_path):
     run = settings(tmp_path, encoder_rate=0.0, weight_decay=0.0, stages=STAGES[:1])
     training = Training(run)
