@@ -1,5 +1,5 @@
 # make demo and make test work from a fresh clone; the first one creates .venv.
-# PYTHON=python3.12 chooses another interpreter, VENV=dir another place.
+# PYTHON=python3.12 chooses another interpreter for a new environment, VENV=dir another place.
 
 PYTHON ?= python3.11
 VENV ?= .venv
@@ -8,6 +8,8 @@ PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --co
 # The environment stands alone: nothing of a sourced ROS or of another environment may leak in.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH RMW_IMPLEMENTATION
+unexport ROS_DOMAIN_ID ROS_DISCOVERY_SERVER ROS_SUPER_CLIENT ROS_STATIC_PEERS
+unexport FASTDDS_DEFAULT_PROFILES_FILE FASTRTPS_DEFAULT_PROFILES_FILE FASTDDS_BUILTIN_TRANSPORTS
 ifneq ($(ROS_DISTRO)$(_ROS_WHEELS_BOOTSTRAP_COMPLETE),)
 unexport LD_LIBRARY_PATH ROS_DISTRO ROS_VERSION ROS_PYTHON_VERSION _ROS_WHEELS_BOOTSTRAP_COMPLETE
 endif
@@ -16,7 +18,7 @@ endif
 INSTALLED_FROM = pyproject.toml setup.py CMakeLists.txt package.xml constraints.txt \
 	$(wildcard msg/*.msg srv/*.srv launch/*.py config/*.* scripts/*)
 
-.PHONY: help demo test train clean
+.PHONY: help demo test train clean interpreter
 .DELETE_ON_ERROR:
 
 help:
@@ -28,7 +30,9 @@ help:
 demo: $(VENV)/.installed
 	$(VENV)/bin/sam2_ros demo --out demo_out
 
+# The tests skip what they cannot import; here nothing of it may be missing.
 test: $(VENV)/.installed-test
+	@$(VENV)/bin/python -c 'import rclpy, sam2.sam2_video_predictor, transformers'
 	$(VENV)/bin/python -m pytest test
 
 train: $(VENV)/.installed-train
@@ -37,7 +41,13 @@ train: $(VENV)/.installed-train
 clean:
 	rm -rf $(VENV) build install log dist *.egg-info demo_out sam2_ros/msg sam2_ros/srv sam2_ros/*.so
 
-$(VENV)/.installed: $(INSTALLED_FROM)
+interpreter:
+	@test ! -x $(VENV)/bin/python -o "$(origin PYTHON)" = file || \
+		$(VENV)/bin/python -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != sys.argv[1])' \
+			"$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')" || \
+		{ echo "$(VENV) was made with another Python than $(PYTHON): make clean, or choose another place with VENV=dir"; exit 1; }
+
+$(VENV)/.installed: $(INSTALLED_FROM) | interpreter
 	@$(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer with its venv module is needed, $(PYTHON) is not (Debian: apt install python3.11-venv), or: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' || \

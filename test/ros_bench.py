@@ -17,7 +17,11 @@ import numpy as np
 # the processes that a test starts inherit it.
 os.environ["ROS_DOMAIN_ID"] = os.environ.setdefault("SAM2_ROS_TEST_DOMAIN", str(1 + os.getpid() % 100))
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-os.environ.setdefault("ROS_LOG_DIR", tempfile.mkdtemp(prefix="sam2_ros_log_"))
+for name in ("ROS_DISCOVERY_SERVER", "ROS_SUPER_CLIENT", "ROS_STATIC_PEERS"):
+    os.environ.pop(name, None)
+if "ROS_LOG_DIR" not in os.environ:
+    LOGS = tempfile.TemporaryDirectory(prefix="sam2_ros_log_", ignore_cleanup_errors=True)
+    os.environ["ROS_LOG_DIR"] = LOGS.name
 
 import rclpy  # noqa: E402
 from geometry_msgs.msg import Point  # noqa: E402
@@ -157,13 +161,17 @@ class Operator:
         return wait_until(arrived, f"the masks of stamp {stamp}")
 
     def call(self, kind, service, /, **fields):
-        """Call a service of the node, with the fields of its request."""
+        """Call a service of the node, with the fields of its request, and wait for the answer."""
+        answer = self.ask(kind, service, **fields)
+        wait_until(answer.done, f"the answer of {service}")
+        return answer.result()
+
+    def ask(self, kind, service, /, **fields):
+        """Call a service of the node; the future of its answer."""
         if service not in self.clients:
             self.clients[service] = self.ros.create_client(kind, f"{self.prefix}/{service}")
         assert self.clients[service].wait_for_service(PATIENCE), f"no service {service}"
-        answer = self.clients[service].call_async(kind.Request(**fields))
-        wait_until(answer.done, f"the answer of {service}")
-        return answer.result()
+        return self.clients[service].call_async(kind.Request(**fields))
 
     def says(self, *words):
         """Wait until one line of the log holds all ``words``."""

@@ -20,6 +20,7 @@ from sensor_msgs.msg import Image
 
 from sam2_ros.evaluation import recordings
 from sam2_ros.large_images import make_room
+from sam2_ros.messages import fill_image
 
 TOPIC = "camera/image"
 #: Seconds to wait for a subscriber; then it plays for whoever comes.
@@ -47,9 +48,8 @@ def play(source: Path, rate: float) -> None:
 
 
 def _message(image: np.ndarray) -> Image:
-    message = Image(height=image.shape[0], width=image.shape[1], encoding="rgb8", step=image.shape[1] * 3)
+    message = fill_image(Image(), image)
     message.header.frame_id = "camera_optical_frame"
-    message.data = image.tobytes()
     return message
 
 

@@ -85,9 +85,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _stay_local() -> None:
-    """The demo's topics concern nobody else on the network."""
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+    """The demo's topics concern nobody else, on the network or on this machine."""
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+    for name in ("ROS_DISCOVERY_SERVER", "ROS_SUPER_CLIENT", "ROS_STATIC_PEERS"):
+        os.environ.pop(name, None)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+from sam2_ros.ros import detections  # noqa: E402
 from sam2_ros.ros.detections import read  # noqa: E402
 
 
@@ -50,3 +51,19 @@ def test_a_detection_without_a_score_counts_as_certain():
 def test_a_turned_box_becomes_the_upright_one_around_it():
     (box,) = boxes(detection(theta=math.pi / 2))
     assert box == pytest.approx((45.0, 30.0, 55.0, 50.0))
+
+
+def test_messages_on_the_topic_are_handed_on_with_their_stamp_and_above_the_score(monkeypatch):
+    subscribed, handed = [], []
+    node = Shape(create_subscription=lambda kind, topic, callback, quality: subscribed.append((kind, topic, callback)))
+    parameters = Shape(node=Shape(detection_score=0.5))
+    assert not detections.subscribe(node, parameters, print) or detections.Detection2DArray is not None
+    subscribed.clear()
+    monkeypatch.setattr(detections, "Detection2DArray", "vision_msgs")
+    assert detections.subscribe(node, parameters, lambda found, stamp: handed.append((found, stamp)))
+    ((kind, topic, callback),) = subscribed
+    assert (kind, topic) == ("vision_msgs", "detections")
+    header = Shape(stamp=Shape(sec=2, nanosec=5))
+    callback(Shape(header=header, detections=[detection(), detection(score=0.1)]))
+    callback(Shape(header=header, detections=[detection(score=0.1)]))
+    assert [(len(found), stamp) for found, stamp in handed] == [(1, 2_000_000_005)]

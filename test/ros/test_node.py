@@ -1,5 +1,7 @@
 """The node over real topics and services, with a model that follows colours: prompts, stamps, outputs, parameters."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -25,6 +27,7 @@ from ros_bench import (  # noqa: E402
 )
 from sam2_ros.messages import frame_from_compressed  # noqa: E402
 from sam2_ros.ros import replies  # noqa: E402
+from sam2_ros.ros.session import Detection  # noqa: E402
 from sam2_ros.srv import List, Prompt, Remove  # noqa: E402
 
 
@@ -188,6 +191,26 @@ def test_prompts_before_any_image_are_refused_with_a_sentence(bench):
     assert not answer.success and "no image has arrived yet" in answer.message
     bench.prompts.publish(prompt_message("early", points=[ON_RED]))
     bench.says("prompt refused: no image has arrived yet")
+
+
+def test_a_call_before_any_image_or_for_one_to_come_waits_for_it(bench):
+    set_parameters(bench, prompt_timeout=10.0)
+    for name, ahead in (("early", 0), ("later", 40 * MILLISECOND)):
+        stamp = bench.clock + ahead if ahead else 0
+        waiting = bench.ask(Prompt, "prompt", prompt=prompt_message(name, stamp, points=[ON_RED]))
+        time.sleep(0.3)
+        assert not waiting.done()
+        bench.clock += 40 * MILLISECOND
+        bench.show(scene(), bench.clock)
+        wait_until(waiting.done, "the answer")
+        assert waiting.result().success and stamp_of(waiting.result().object) == bench.clock
+    set_parameters(bench, prompt_timeout=2.0)
+
+
+def test_detections_on_their_topic_become_objects(bench):
+    bench.show_next()
+    bench.node.prompts.detections([Detection((9, 9, 22, 22), label="block")], bench.clock)
+    bench.says("detections: block_1 is object")
 
 
 def test_a_repeated_stamp_is_the_same_image(bench):

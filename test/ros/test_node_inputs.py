@@ -1,5 +1,8 @@
 """What the node does with every kind of image, prompt and click, the meaningless ones included."""
 
+import re
+import time
+
 import numpy as np
 import pytest
 
@@ -19,6 +22,8 @@ from ros_bench import (  # noqa: E402
     set_stamp,
     wait_until,
 )
+from sam2_ros.errors import InvalidImage  # noqa: E402
+from sam2_ros.messages import frame_from  # noqa: E402
 from sam2_ros.srv import List, Prompt  # noqa: E402
 
 
@@ -46,8 +51,8 @@ BAD_IMAGES = {
 
 
 @pytest.mark.parametrize("kind", BAD_IMAGES)
-def test_an_image_that_cannot_be_read_is_dropped_with_a_sentence(bench, kind):
-    make, words = BAD_IMAGES[kind]
+def test_an_image_that_cannot_be_read_is_dropped_and_the_node_lives_on(bench, kind):
+    make, _ = BAD_IMAGES[kind]
     bench.start()
     refused = bench.node.worker.counts.refused
     bench.images.publish(make(bench.clock + 10 * MILLISECOND))
@@ -55,8 +60,37 @@ def test_an_image_that_cannot_be_read_is_dropped_with_a_sentence(bench, kind):
     assert bench.show_next().objects[0].area > 0  # the node lives and the object is still followed
 
 
-def test_the_sentence_about_an_unreadable_image_is_in_the_log(bench):
-    bench.says("image refused", "image")
+@pytest.mark.parametrize("kind", BAD_IMAGES)
+def test_the_sentence_about_an_unreadable_image_says_what_is_wrong_with_it(kind):
+    make, words = BAD_IMAGES[kind]
+    with pytest.raises(InvalidImage, match=re.escape(words)):
+        frame_from(make(1))
+
+
+def test_images_that_cannot_be_read_are_said_now_and_then_only(bench):
+    make, words = BAD_IMAGES["unknown encoding"]
+
+    def lines():
+        bench.clock += 10 * MILLISECOND
+        bench.images.publish(make(bench.clock))
+        time.sleep(0.02)
+        return [line for line in bench.log if "image refused" in line and words in line]
+
+    wait_until(lines, "the sentence, which former tests may have used up for some seconds")
+    refused = bench.node.worker.counts.refused
+    wait_until(lambda: lines() and bench.node.worker.counts.refused > refused + 20, "more refusals")
+    assert len(lines()) <= 2
+
+
+def test_prompts_that_are_refused_in_a_row_are_said_once(bench):
+    before = sum("prompt refused" in line for line in bench.log)
+    bench.start()
+    for _ in range(5):
+        bench.prompts.publish(prompt_message("x", bench.clock, points=[(5000, 5000)]))
+    bench.says("prompt refused", "outside")
+    bench.prompts.publish(prompt_message("last", bench.clock, points=[ON_RED]))
+    bench.says("last is object")
+    assert sum("prompt refused" in line for line in bench.log) == before + 1
 
 
 @pytest.mark.parametrize("encoding, dtype, channels", [
