@@ -30,7 +30,7 @@ help:
 demo: $(VENV)/.installed
 	$(VENV)/bin/sam2_ros demo --out demo_out
 
-# The tests skip what they cannot import; here nothing of it may be missing.
+# The tests skip what they cannot import; ROS and the two other implementations may not be missing here.
 test: $(VENV)/.installed-test
 	@$(VENV)/bin/python -c 'import rclpy, sam2.sam2_video_predictor, transformers'
 	$(VENV)/bin/python -m pytest test

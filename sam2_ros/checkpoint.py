@@ -22,7 +22,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from sam2_ros.errors import CheckpointError, InvalidInput
+from sam2_ros.errors import CheckpointError, InvalidInput, needs_room
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import SIZES, Size
 from sam2_ros.published import PUBLISHED, published_file, sha256
@@ -76,16 +76,8 @@ def load(name_or_path: str | Path = "embedded", device: torch.device | str = "cp
             f"{path} looks like SAM 2 {size.name}, but {_count(missing)} missing, {_count(unknown)} not known and "
             f"{_count(misshapen)} of another shape; give a complete SAM 2 checkpoint")
     model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=True, assign=True)
-    try:
+    with needs_room(size.name, device):
         return model.to(device=device, memory_format=torch.channels_last).eval()
-    except RuntimeError as error:
-        raise InvalidInput(too_large(size.name, device, error)) from error
-
-
-def too_large(name: str, device: torch.device, error: Exception) -> str:
-    """What to say of a model that a device has no room for, or cannot compute."""
-    return (f"the model {name} cannot be used on {device}: {_line(error)}; "
-            "free the device's memory, name a smaller model, or use the device cpu")
 
 
 def use_threads(count: int) -> None:

@@ -8,12 +8,18 @@
     │   └── UnknownObject       a name that no tracked object carries
     ├── CheckpointError         weights that cannot be loaded
     ├── RecordingError          a bag, video or folder that cannot be read or written
+    │   └── UnknownType         a message type whose definition is not installed
     ├── MissingDependency       an optional library that this request needs
     └── Unanswered              the tracker is too busy, or on its way out, to answer
 
 Each message names the offending value and the remedy.  Code that receives data from
 outside (a callback, a command line) catches ``Sam2RosError`` and nothing wider.
 """
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class Sam2RosError(Exception):
@@ -61,3 +67,14 @@ class MissingDependency(Sam2RosError, ImportError):
 
 class Unanswered(Sam2RosError):
     """The tracker is too busy to answer, or the node is shutting down."""
+
+
+@contextmanager
+def needs_room(name: str, device: object) -> Iterator[None]:
+    """A device that has no memory for a model, or cannot compute it, as InvalidInput."""
+    try:
+        yield
+    except RuntimeError as error:  # of which torch's out of memory is one
+        reason = (str(error) or type(error).__name__).splitlines()[0].split(". ")[0]
+        raise InvalidInput(f"the model {name} cannot be used on {device}: {reason}; "
+                           "free the device's memory, name a smaller model, or use the device cpu") from error

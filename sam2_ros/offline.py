@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -32,6 +33,8 @@ from sam2_ros.video import VideoWriter
 
 #: Pictures on the contact sheet of a tracked video.
 SHEET = 12
+#: What ``follow`` writes.
+RESULTS = ("masks", "overlay.mp4", "states.jsonl", "sheet.png")
 
 
 def segment(image: Path, prompts: Sequence[tuple[int, Prompt]], tracker: Tracker, out: Path) -> list[Track]:
@@ -57,12 +60,22 @@ def follow(source: Path, prompts: Sequence[tuple[int, Prompt]], tracker: Tracker
     """Follow the prompted objects through a video, folder or bag; the number of images, and sentences on what was lost.
 
     Writes masks/*.png (labels), overlay.mp4, sheet.png and states.jsonl (one line for each
-    image) into ``out``, which holds none of them yet.  Raises RecordingError and InvalidPrompt.
+    image) into ``out``, which holds none of them yet.  Raises RecordingError and InvalidPrompt;
+    then nothing is left of them.
     """
     recording = recordings.open(source, image_topic=image_topic)
     waiting = sorted(prompts, key=lambda item: item[0])
     _refuse_unreachable(waiting, recording)
-    _refuse_former_results(out, source)
+    refuse_former_results(out, source)
+    try:
+        return _follow(recording, waiting, tracker, out), recording.lost
+    except Sam2RosError:  # the next try would be refused for the remains of this one
+        for name in RESULTS:
+            shutil.rmtree(out / name) if (out / name).is_dir() else (out / name).unlink(missing_ok=True)
+        raise
+
+
+def _follow(recording: recordings.Recording, waiting: list[tuple[int, Prompt]], tracker: Tracker, out: Path) -> int:
     labels, tiles = LabelWriter(out / "masks"), _Tiles(recording.frames)
     count = 0
     with VideoWriter(out / "overlay.mp4", recording.rate or 10.0) as video, open(out / "states.jsonl", "w") as states:
@@ -75,9 +88,9 @@ def follow(source: Path, prompts: Sequence[tuple[int, Prompt]], tracker: Tracker
             line = {"frame": count - 1, "image": stem, "stamp": frame.stamp, "objects": [describe(track) for track in tracks]}
             states.write(json.dumps(line) + "\n")
     if waiting:
-        raise InvalidPrompt(f"--frame {waiting[0][0]} was never reached: {source} has {count} images, counted from 0")
+        raise InvalidPrompt(f"--frame {waiting[0][0]} was never reached: {recording.path} has {count} images, counted from 0")
     _write_picture(out / "sheet.png", drawing.contact_sheet(tiles.pictures, 4, tiles.captions))
-    return count, recording.lost
+    return count
 
 
 def _refuse_unreachable(waiting: Sequence[tuple[int, Prompt]], recording: recordings.Recording) -> None:
@@ -87,11 +100,11 @@ def _refuse_unreachable(waiting: Sequence[tuple[int, Prompt]], recording: record
                             f"which has {recording.frames} images, counted from 0")
 
 
-def _refuse_former_results(out: Path, source: Path) -> None:
-    """Two runs in one folder would be a mixture of both."""
+def refuse_former_results(out: Path, source: Path) -> None:
+    """RecordingError where results lie already: two runs in one folder would be a mixture of both."""
     if out.resolve() == source.resolve():
         raise RecordingError(f"{out} is the recording itself; name another folder with --out")
-    found = [name for name in ("masks", "overlay.mp4", "states.jsonl", "sheet.png") if (out / name).exists()]
+    found = [name for name in RESULTS if (out / name).exists()]
     if found:
         raise RecordingError(f"{out} holds results already ({', '.join(found)}); name another folder with --out")
 
@@ -235,6 +248,7 @@ def main_segment(arguments: Sequence[str]) -> int:
 def main_track(arguments: Sequence[str]) -> int:
     """``sam2_ros track``."""
     parsed = _parser("track", "VIDEO|FOLDER|BAG", "Follow objects through a recording.").parse_args(arguments)
+    refuse_former_results(parsed.out, parsed.source)  # said before a model is loaded
     prompts, tracker = _prepared(parsed)
     count, lost = follow(parsed.source, prompts, tracker, parsed.out, parsed.image_topic)
     for sentence in lost:

@@ -60,6 +60,13 @@ def test_results_of_two_runs_are_not_mixed(folder, tmp_path, capsys):
     assert "is the recording itself" in capsys.readouterr().err
 
 
+def test_a_try_that_failed_does_not_stand_in_the_way_of_the_next(folder, tmp_path):
+    out = tmp_path / "out"
+    assert run("track", folder, "--point", "600,16", "--out", out) == 1
+    assert list(out.iterdir()) == []
+    assert run("track", folder, "--point", "6,16", "--out", out) == 0
+
+
 def test_an_image_that_cannot_be_read_is_said_and_the_others_keep_their_names(folder, tmp_path, capsys):
     (folder / "00002.png").write_bytes(b"no picture")
     assert run("track", folder, "--point", "6,16", "--out", tmp_path / "out") == 0

@@ -91,10 +91,10 @@ class Bag(Recording):
         self.image_topic = self._checked(self.image_topic) or self._only_camera(topics)
         truths = [self._checked(self.truth_topic)] if self.truth_topic else self._truths_of_camera(topics)
         self.truth_topic, self.unclear_truths = (truths[0], ()) if len(truths) == 1 else ("", tuple(truths))
-        nodes = sorted({_node_of(name) for name in self._prompts_in_bag() if name.endswith(APPLIED)})
+        nodes = sorted(map(_node_of, self._prompts_in_bag()))
         if self.node and f"/{self.node.strip('/')}" not in nodes:
-            raise RecordingError(f"{self.path} holds no prompts that a node {self.node} applied; "
-                                 f"nodes that did: {', '.join(nodes) or 'none'}")
+            raise RecordingError(f"{self.path} holds no prompts of a node {self.node}; it holds those of: "
+                                 f"{', '.join(nodes) or 'none'}")
         self.node = f"/{self.node.strip('/')}" if self.node else ""
         self.unclear_nodes = tuple(nodes) if len(nodes) > 1 and not self.node else ()
         self.frames = next(topic.count for topic in topics if topic.name == self.image_topic)
@@ -177,15 +177,14 @@ class Bag(Recording):
         return self._holds_ids
 
     def _prompt_topics(self) -> set[str]:
-        """Where prompts are read: those that a node applied where they were recorded, else those it was asked for."""
-        prompts = self._prompts_in_bag()
-        applied = {name for name in prompts if name.endswith(APPLIED)}
-        if self.unclear_nodes:
-            return set()
-        return {name for name in applied if self.node in ("", _node_of(name))} or prompts
+        """Where prompts are read: on the topic of the one node that is meant."""
+        found = self._prompts_in_bag()
+        return set() if self.unclear_nodes else {name for name in found if self.node in ("", _node_of(name))}
 
     def _prompts_in_bag(self) -> set[str]:
-        return {topic.name for topic in self.source.topics if topic.type == PROMPT and topic.count}
+        """Topics of prompts: of those that nodes applied where that was recorded, else of those they were asked for."""
+        prompts = {topic.name for topic in self.source.topics if topic.type == PROMPT and topic.count}
+        return {name for name in prompts if name.endswith(APPLIED)} or prompts
 
     def _listings(self) -> set[str]:
         """Where the nodes that were prompted list all their objects."""

@@ -136,4 +136,4 @@ def _kind(configuration: Mapping[str, Any]) -> dict[str, Any]:
         kept += ["every"]
     rules, tracker = configuration.get("rules") or {}, configuration.get("tracker") or {}
     return {"rules": rules.get("name"), **{key: configuration.get(key) for key in kept},
-            **{f"--set {name}": value for name, value in tracker.items()}}
+            **{f"--set {name}": value for name, value in tracker.items() if name != "precision"}}  # what "auto" stands for counts

@@ -92,8 +92,8 @@ def export(run: Path, kind: str, out: Path, every: int = 1) -> int:
 
 def _write_pictures(sequence: Masklets, folder: Path) -> None:
     """The pictures of the recording under the names of their label images."""
-    folder.mkdir(parents=True, exist_ok=True)
     recording = sequence.recording()
+    folder.mkdir(parents=True)
     if isinstance(recording, PictureFolder):
         wanted = {path.stem for path in sequence.labels}
         for path in recording.pictures:

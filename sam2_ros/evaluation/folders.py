@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 from sam2_ros.errors import RecordingError
 from sam2_ros.evaluation import coco_rle

@@ -91,12 +91,17 @@ def work_list(paths: Sequence[Path], template: Job, run: Path, sequences: Sequen
             unreadable.append(str(error))
             wanted.append((path.stem, path))
             continue
-        listed = _split(path, split) if split else [name for name, _ in found]
-        found = [(name, place) for name, place in found if name in listed]
+        if split:
+            listed = _split(path, split)
+            absent = sorted(set(listed) - {name for name, _ in found})
+            if absent:
+                raise RecordingError(f"{path} lacks {len(absent)} of the {len(listed)} sequences of its list {split}: "
+                                     f"{', '.join(absent[:12])}{', ...' * (len(absent) > 12)}")
+            found = [(name, place) for name, place in found if name in listed]
         names += [name for name, _ in found]
         wanted += [(name, place) for name, place in found if not sequences or name in sequences]
     if not names:
-        raise RecordingError("; ".join(unreadable) or f"none of the sequences of --split {split} is there")
+        raise RecordingError("; ".join(unreadable) or f"the list {split} is empty")
     missing = set(sequences) - set(names)
     if missing:
         raise RecordingError(f"no sequence is called {', '.join(sorted(missing))}; there are: {', '.join(names)}")
@@ -214,7 +219,7 @@ def main(arguments: Sequence[str]) -> int:
                        sequences=parsed.sequences, split=parsed.split)
     _say(results, run)
     if not parsed.split and not parsed.sequences:
-        _say_splits(parsed.recordings, {result.name for result in results})
+        _say_splits(parsed.recordings)
     return int(any(result.error for result in results))
 
 
@@ -235,10 +240,13 @@ def _say(results: Sequence[SequenceResult], run: Path) -> None:
     print(f"results in {run}")
 
 
-def _say_splits(paths: Sequence[Path], done: set[str]) -> None:
+def _say_splits(paths: Sequence[Path]) -> None:
+    """Where all of a data set was evaluated, and its lists are of parts of it."""
     for path in paths:
-        parts = [name for name, listed in splits(path).items() if not done <= set(listed)]
-        if parts:
+        lists = {name: set(listed) for name, listed in splits(path).items()}
+        there = {one.name for one in recordings.find(path)} if lists else set()
+        parts = [name for name, listed in lists.items() if listed < there]
+        if parts and there not in lists.values():
             print(f"note: these are all sequences of {path}; published numbers are of one of its lists: "
                   f"{', '.join(f'--split {name}' for name in parts)}")
 

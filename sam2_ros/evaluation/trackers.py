@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sam2_ros import checkpoint
-from sam2_ros.errors import InvalidInput
+from sam2_ros.errors import InvalidInput, needs_room
 from sam2_ros.evaluation import opencv_baseline
 from sam2_ros.model.precision import precision
 from sam2_ros.tracker import Tracker, TrackerSettings
@@ -37,7 +37,8 @@ class Choice:
             return BASELINES[self.model]()
         tracker = Tracker(_load(self.model, self.device), TrackerSettings(**dict(self.settings)))
         if self.arithmetic()["device"] != "cpu":
-            tracker.warm_up()  # else the first images of a recording on the clock are dropped for it
+            with needs_room(self.model, self.arithmetic()["device"]):
+                tracker.warm_up()  # else the first images of a recording on the clock are dropped for it
         return tracker
 
     def arithmetic(self) -> dict[str, str]:

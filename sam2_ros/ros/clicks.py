@@ -141,7 +141,7 @@ def _distorted(position: np.ndarray, camera: np.ndarray, lens: np.ndarray, model
     function = cv2.fisheye.projectPoints if model in FISHEYE else cv2.projectPoints
     nothing = np.zeros(3)
     try:
-        if lens.any():
+        if lens.any() or (len(lens) and model in FISHEYE):  # a fisheye bends without coefficients, too
             ray = np.linspace(0.0, 1.0, STEPS)[:, None] * position  # from the optical axis out to the position
             ray[:, 2] = position[2]
             pixels, _ = function(ray[:, None], nothing, nothing, camera, lens)

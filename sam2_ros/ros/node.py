@@ -21,7 +21,7 @@ from rclpy.node import Node as RosNode
 from rclpy.utilities import remove_ros_args
 
 from sam2_ros import checkpoint
-from sam2_ros.errors import InvalidInput, Sam2RosError
+from sam2_ros.errors import Sam2RosError, needs_room
 from sam2_ros.large_images import make_room
 from sam2_ros.ros import clicks, detections
 from sam2_ros.ros.camera import Camera
@@ -32,7 +32,7 @@ from sam2_ros.ros.session import Applied, Session
 from sam2_ros.ros.status import Status
 from sam2_ros.ros.worker import QUIET, Result, Worker
 from sam2_ros.tracker import Tracker
-from sam2_ros.types import Frame, Prompt
+from sam2_ros.types import Prompt
 
 #: Seconds between looks at what is published.
 LOOK = 0.25
@@ -52,10 +52,8 @@ def make_tracker(parameters: Parameters) -> tuple[Tracker, str]:
     version = "2.1" if size.version_2_1 else "2.0"
     tracker = Tracker(model, parameters.tracker)
     if device.type != "cpu":
-        try:
+        with needs_room(size.name, device):
             tracker.warm_up()
-        except RuntimeError as error:  # what the model holds fits, what it computes does not
-            raise InvalidInput(checkpoint.too_large(size.name, device, error)) from error
     return tracker, f"SAM {version} {size.name} at {size.image_size} pixels on {device}"
 
 

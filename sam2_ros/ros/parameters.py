@@ -49,7 +49,7 @@ class NodeSettings:
     click_object: str = setting(
         "", "name of the object that clicks belong to; empty = the object under the click, else a new one")
     click_negative: bool = setting(
-        False, "clicks say what does not belong to the object that they are on: for a mask that takes in too much")
+        False, "clicks say what does not belong to click_object, or to the object under them: for a mask that takes in too much")
     detection_score: float = setting(0.5, "detections below this score are ignored [0 to 1]", low=0.0, high=1.0)
     detection_overlap: float = setting(
         0.5, "a detection that overlaps a tracked object this much is that object [intersection over union]",

@@ -79,7 +79,8 @@ class Player:
             return ""
         if not any(publisher.get_subscription_count() for publisher in wanted):
             return f"nobody subscribes to {' or '.join(topics)}"
-        return f"a subscriber of {' or '.join(sorted(filter(self._is_waited_for, self._publishers)))} is not connected"
+        waited = sorted(filter(self._is_waited_for, self._publishers))
+        return f"a subscriber of {' or '.join(waited)} is not connected" if waited else ""
 
     def _is_waited_for(self, topic: str) -> bool:
         """Whether the graph knows of subscribers that will hear the publisher, and do not yet."""

@@ -13,7 +13,7 @@ from sam2_ros.ros.camera import Camera
 from sam2_ros.ros.parameters import NodeSettings, Parameters
 from sam2_ros.ros.worker import Worker
 
-#: From this share of lost images on it is worth a warning, once so many were sent.
+#: From this share of lost or repeated images on it is worth a warning, once there were so many images.
 LOSS, ENOUGH = 0.2, 10
 
 

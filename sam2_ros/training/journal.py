@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import csv
-import logging
 from pathlib import Path
 from typing import Any
-
-logger = logging.getLogger(__name__)
 
 #: Weight of the past in the plotted, smoothed loss.
 SMOOTHING = 0.97

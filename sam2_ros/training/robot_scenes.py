@@ -279,7 +279,7 @@ def _connect() -> tuple[Any, int]:
         import pybullet
         import pybullet_data
     except ImportError as error:
-        raise MissingDependency("robot scenes need pybullet; install the extra: pip install 'sam2_ros[train]'") from error
+        raise MissingDependency("robot scenes need pybullet; install it: pip install pybullet (wheels: Python up to 3.11)") from error
     client = pybullet.connect(pybullet.DIRECT)
     pybullet.setAdditionalSearchPath(pybullet_data.getDataPath(), physicsClientId=client)
     pybullet.setGravity(0, 0, -9.8, physicsClientId=client)

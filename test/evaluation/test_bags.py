@@ -75,8 +75,18 @@ def test_prompts_of_several_nodes_are_read_only_when_one_is_named(tmp_path):
     assert given() == (set(), [])
     with pytest.raises(InvalidInput, match="prompts of several nodes: /left, /right; choose with --node"):
         refuse_unclear_nodes(recordings.open(bag, image_topic="/left/image"))
-    with pytest.raises(RecordingError, match="no prompts that a node /up applied; nodes that did: /left, /right"):
+    with pytest.raises(RecordingError, match="no prompts of a node /up; it holds those of: /left, /right"):
         recordings.open(bag, image_topic="/left/image", node="/up")
+
+
+def test_prompts_that_several_nodes_were_asked_for_are_told_apart_as_well(tmp_path):
+    with BagWriter(tmp_path / "bag", kept_free=0) as writer:
+        writer.write("/left/image", IMAGE, stamp(0), image_message(picture(0), stamp(0)))
+        for number, side in enumerate(("left", "right")):
+            writer.write(f"/{side}/prompt", PROMPT, stamp(0) + 1, prompt_message("object_1", (number, 20), stamp(0)))
+    assert recordings.open(tmp_path / "bag").unclear_nodes == ("/left", "/right")
+    events = [one.content for one in recordings.open(tmp_path / "bag", node="right").events()]
+    assert [one.prompt.points[0, 0] for one in events if isinstance(one, PromptEvent)] == [1.0]
 
 
 def test_reading_a_bag_twice_finds_the_same_removals(tmp_path):

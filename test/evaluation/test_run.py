@@ -281,6 +281,17 @@ def test_a_list_of_a_data_set_chooses_its_sequences(tmp_path, data_set, capsys):
     assert "published numbers" not in capsys.readouterr().out
     with pytest.raises(RecordingError, match=r"no list ImageSets/test.txt; its lists: val"):
         evaluate(tmp_path, data_set, "--model", "first-mask", "--split", "test")
+    (lists / "val.txt").write_text("short\nmy cup\n")
+    with pytest.raises(RecordingError, match=r"lacks 1 of the 2 sequences of its list val: my cup"):
+        evaluate(tmp_path, data_set, "--model", "first-mask", "--split", "val")
+
+
+def test_a_data_set_that_is_one_of_its_lists_needs_no_choice(tmp_path, data_set, capsys):
+    (data_set / "ImageSets").mkdir()
+    (data_set / "ImageSets" / "train.txt").write_text("elsewhere\n")
+    (data_set / "ImageSets" / "val.txt").write_text("long\nshort\n")
+    evaluate(tmp_path, data_set, "--model", "first-mask")
+    assert "--split" not in capsys.readouterr().out
 
 
 def test_an_unknown_model_is_refused_before_anything_is_written(tmp_path, data_set):

@@ -76,6 +76,11 @@ def test_a_fisheye_bends_it_by_its_angle():
     assert pixel == pytest.approx((320 + 500 * 0.1 * scale, 240 - 600 * 0.05 * scale))
 
 
+def test_a_fisheye_whose_coefficients_are_zero_is_no_pinhole():
+    x, _ = project(np.array([0.5, 0.0, 1.0]), info(d=[0.0] * 4, distortion_model="equidistant"), rectified=False)
+    assert x == pytest.approx(320 + 500 * np.arctan(0.5))
+
+
 def test_a_lens_without_coefficients_is_a_pinhole():
     assert project(POSITION, info(d=[0.0] * 5), rectified=False) == pytest.approx((370.0, 210.0))
 

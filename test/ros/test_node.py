@@ -207,7 +207,7 @@ def test_a_call_before_any_image_or_for_one_to_come_waits_for_it(bench):
     set_parameters(bench, prompt_timeout=2.0)
 
 
-def test_detections_on_their_topic_become_objects(bench):
+def test_detections_become_objects(bench):
     bench.show_next()
     bench.node.prompts.detections([Detection((9, 9, 22, 22), label="block")], bench.clock)
     bench.says("detections: block_1 is object")

@@ -118,7 +118,9 @@ def test_negative_clicks_take_away_from_the_object_under_them_and_start_none():
     assert given == [("object_1", [0])]
     with pytest.raises(InvalidPrompt, match="click on a mask, or name the object in click_object"):
         session.click(60, 60, 0)
-    assert names(session) == ["object_1"]
+    session._parameters.node = NodeSettings(click_negative=True, click_object="object_1")
+    session.click(60, 60, 0)
+    assert given[1:] == [("object_1", [0])] and names(session) == ["object_1"]
 
 
 def test_images_that_repeat_a_stamp_are_counted(session):
