@@ -23,7 +23,7 @@ from sensor_msgs.msg import Image  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
 from evaluation.bags import IMAGE, PROMPT, image_message, picture, prompt_message, stamp, write_bag  # noqa: E402
-from sam2_ros import checkpoint  # noqa: E402
+from sam2_ros import published  # noqa: E402
 from sam2_ros.checkpoint import save  # noqa: E402
 from sam2_ros.errors import RecordingError, Sam2RosError  # noqa: E402
 from sam2_ros.evaluation import recordings  # noqa: E402
@@ -208,7 +208,7 @@ def test_a_recorder_without_torch_notes_the_name_of_the_model(monkeypatch):
 
 def test_a_recorder_downloads_no_model(tmp_path, monkeypatch):
     monkeypatch.setenv("SAM2_ROS_CACHE", str(tmp_path))
-    monkeypatch.setattr(checkpoint.urllib.request, "urlopen", None)
+    monkeypatch.setattr(published.urllib.request, "urlopen", None)
     model = _about("/sam2_ros", {"model": "large"})["model"]
     assert model["name"] == "large" and "sam2.1_hiera_large.pt (SHA256 2647878d" in model["unknown"]
 
