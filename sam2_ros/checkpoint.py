@@ -22,7 +22,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from sam2_ros.errors import CheckpointError, InvalidInput, needs_room
+from sam2_ros.errors import CheckpointError, InvalidInput, first_sentence, needs_room
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import SIZES, Size
 from sam2_ros.published import PUBLISHED, published_file, sha256
@@ -102,7 +102,7 @@ def available(device: torch.device | str) -> torch.device:
     try:
         return (torch.zeros(1, device=device) + 1).device
     except (RuntimeError, AssertionError) as error:  # torch answers a missing CUDA with an assertion
-        raise InvalidInput(f"device {str(device)!r} cannot be used: {_line(error)}; use auto or cpu") from error
+        raise InvalidInput(f"device {str(device)!r} cannot be used: {first_sentence(error)}; use auto or cpu") from error
 
 
 def identify(name_or_path: str | Path, download: bool = True) -> Identity:
@@ -193,18 +193,13 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         if "TorchScript" in str(error):
             raise CheckpointError(f"{path} is a TorchScript program; give the state dict it was made from") from error
-        raise CheckpointError(f"{path} is truncated, damaged or no checkpoint at all ({_line(error)}); "
+        raise CheckpointError(f"{path} is truncated, damaged or no checkpoint at all ({first_sentence(error)}); "
                               "download or copy it again") from error
     if isinstance(contents, dict) and isinstance(contents.get("model"), dict):
         contents = contents["model"]  # as published, and as training leaves it beside its optimizer
     if not isinstance(contents, dict) or not contents or not all(isinstance(x, Tensor) for x in contents.values()):
         raise CheckpointError(f"{path} holds no state dict of a model; give a checkpoint with tensors by name")
     return contents
-
-
-def _line(error: Exception) -> str:
-    """The first sentence of what an exception says."""
-    return (str(error) or type(error).__name__).splitlines()[0].split(". ")[0].rstrip(" .:")
 
 
 # Which model it is ---------------------------------------------------------------------------------

@@ -69,12 +69,16 @@ class Unanswered(Sam2RosError):
     """The tracker is too busy to answer, or the node is shutting down."""
 
 
+def first_sentence(error: Exception) -> str:
+    """The first sentence of what an exception of somebody else's says."""
+    return (str(error) or type(error).__name__).splitlines()[0].split(". ")[0].rstrip(" .:")
+
+
 @contextmanager
 def needs_room(name: str, device: object) -> Iterator[None]:
     """A device that has no memory for a model, or cannot compute it, as InvalidInput."""
     try:
         yield
     except RuntimeError as error:  # of which torch's out of memory is one
-        reason = (str(error) or type(error).__name__).splitlines()[0].split(". ")[0]
-        raise InvalidInput(f"the model {name} cannot be used on {device}: {reason}; "
+        raise InvalidInput(f"the model {name} cannot be used on {device}: {first_sentence(error)}; "
                            "free the device's memory, name a smaller model, or use the device cpu") from error

@@ -92,10 +92,10 @@ class Bag(Recording):
         truths = [self._checked(self.truth_topic)] if self.truth_topic else self._truths_of_camera(topics)
         self.truth_topic, self.unclear_truths = (truths[0], ()) if len(truths) == 1 else ("", tuple(truths))
         nodes = sorted(map(_node_of, self._prompts_in_bag()))
-        if self.node and f"/{self.node.strip('/')}" not in nodes:
+        self.node = f"/{self.node.strip('/')}" if self.node else ""
+        if self.node and self.node not in nodes:
             raise RecordingError(f"{self.path} holds no prompts of a node {self.node}; it holds those of: "
                                  f"{', '.join(nodes) or 'none'}")
-        self.node = f"/{self.node.strip('/')}" if self.node else ""
         self.unclear_nodes = tuple(nodes) if len(nodes) > 1 and not self.node else ()
         self.frames = next(topic.count for topic in topics if topic.name == self.image_topic)
 
