@@ -25,6 +25,7 @@ from sam2_ros.errors import Sam2RosError, needs_room
 from sam2_ros.large_images import make_room
 from sam2_ros.ros import clicks, detections
 from sam2_ros.ros.camera import Camera
+from sam2_ros.ros.interrupts import Interrupts
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.prompts import THREADS, Prompts
 from sam2_ros.ros.replies import Replies
@@ -116,7 +117,11 @@ def main(args: Sequence[str] | None = None, make: MakeTracker = make_tracker) ->
 
     args: without the program's name, None = those of the process.  make: what builds the tracker.
     """
-    args = list(sys.argv[1:] if args is None else args)
+    with Interrupts() as interrupts:
+        return _run(list(sys.argv[1:] if args is None else args), make, interrupts)
+
+
+def _run(args: list[str], make: MakeTracker, interrupts: Interrupts) -> int:
     try:
         _parser().parse_args(remove_ros_args(args))
         make_room()
@@ -129,6 +134,7 @@ def main(args: Sequence[str] | None = None, make: MakeTracker = make_tracker) ->
         node = Node(make)
         executor = MultiThreadedExecutor(THREADS)
         executor.add_node(node)
+        interrupts.leave_to_ros()
         spin(executor, node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass  # the usual way to end

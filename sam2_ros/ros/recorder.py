@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 
 import rclpy
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node as RosNode
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 
 from sam2_ros.errors import RecordingError, Sam2RosError, UnknownType
+from sam2_ros.ros.interrupts import Interrupts
 from sam2_ros.ros.topics import message_class, subscribe
 
 try:
@@ -222,29 +223,32 @@ def run(write: Write, topics: Sequence[str], of_node: str, about: Callable[[dict
     about: is told the parameters of ``of_node`` once that answers, on a thread of its own because
     it may take long; it is not called if the node never does.
     """
-    rclpy.init(args=[])
-    node = rclpy.create_node("sam2_ros_recorder")
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    recorder = Recorder(node, write, topics, of_node)
-    parameters = _asking(node, of_node)
-    telling: threading.Thread | None = None
-    deadline = None if seconds is None else time.monotonic() + seconds
-    try:
-        while rclpy.ok() and recorder.failure is None and (deadline is None or time.monotonic() < deadline):
-            executor.spin_once(timeout_sec=0.1)
-            if parameters is not None and (found := parameters.look()) is not None:
-                telling, parameters = threading.Thread(target=about, args=(found,)), None
-                telling.start()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass  # the usual way to end
-    finally:
-        if telling is not None:
-            telling.join()
-        recorder.close()
-        executor.shutdown()
-        node.destroy_node()
-        rclpy.try_shutdown()
+    with Interrupts() as interrupts:
+        rclpy.init(args=[])
+        node = rclpy.create_node("sam2_ros_recorder")
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        recorder = Recorder(node, write, topics, of_node)
+        parameters = _asking(node, of_node)
+        telling: threading.Thread | None = None
+        deadline = None if seconds is None else time.monotonic() + seconds
+        try:
+            interrupts.leave_to_ros()
+            while rclpy.ok() and recorder.failure is None and (deadline is None or time.monotonic() < deadline):
+                executor.spin_once(timeout_sec=0.1)
+                if parameters is not None and (found := parameters.look()) is not None:
+                    telling, parameters = threading.Thread(target=about, args=(found,)), None
+                    telling.start()
+        except Exception:
+            if rclpy.ok():  # else ROS was shut down, beneath a callback or between two
+                raise
+        finally:
+            if telling is not None:
+                telling.join()
+            recorder.close()
+            executor.shutdown()
+            node.destroy_node()
+            rclpy.try_shutdown()
     return Outcome(dict(recorder.written), dict(recorder.lost), recorder.unreadable, recorder.failure)
 
 
