@@ -86,7 +86,7 @@ def test_a_recorder_writes_what_it_hears_until_it_is_interrupted(tmp_path, node)
     child = start("record", "--out", tmp_path / "bag", "--node", "", "/test_camera/image")
     wait_until(lambda: publisher.get_subscription_count() > 0, "the recorder")
     count = publish_until(node, publisher, lambda done: done >= 30, image)
-    time.sleep(0.5)
+    time.sleep(2.0)  # what the recorder has not taken when it is interrupted is in no bag
     child.send_signal(signal.SIGINT)
     output, _ = child.communicate(timeout=PATIENCE)
     assert child.returncode == 0, output
@@ -119,6 +119,7 @@ def test_a_running_node_is_recorded_with_its_parameters_and_its_model(tmp_path, 
     try:
         wait_until(lambda: publisher.get_subscription_count() >= 2, "node and recorder")
         wait_until(lambda: prompts.get_subscription_count() >= 2, "node and recorder")
+        wait_until(lambda: node.count_subscribers("/sam2_ros/prompt/applied"), "the recorder's last subscription")
         publish_until(node, publisher, lambda done: len(objects) > 2, image)
         from geometry_msgs.msg import Point
         prompts.publish(Prompt(name="square", points=[Point(x=20.0, y=20.0)], labels=[1]))
@@ -147,7 +148,7 @@ def test_a_running_node_is_recorded_with_its_parameters_and_its_model(tmp_path, 
     recording = recordings.open(tmp_path / "bag")
     assert recording.image_topic == "/image"
     given = [event.content for event in recording.events() if isinstance(event.content, PromptEvent)]
-    assert [one.prompt.name for one in given] == ["square", answer.result().name], "topic and service alike, once"
+    assert [one.prompt.name for one in given] == ["square", answer.result().name], given  # topic and service alike, once
     assert {one.stamp for one in given} <= {frame.stamp for frame in recording}
     assert given[1].prompt.box == (5, 17, 30, 30)
     gone = [event.content.names for event in recording.events() if isinstance(event.content, RemovalEvent)]
@@ -373,7 +374,7 @@ def recorded(bag, weights):
                 start("record", "--out", bag)]
     try:
         yield
-        time.sleep(1.0)  # the last messages are on their way
+        time.sleep(2.0)  # the last messages are on their way
     finally:
         for child in reversed(children):
             child.send_signal(signal.SIGINT)
@@ -398,6 +399,7 @@ def operate(node, publisher):
                for kind, name in ((PromptService, "prompt"), (Remove, "remove"))}
     wait_until(lambda: publisher.get_subscription_count() >= 2, "node and recorder")
     wait_until(lambda: all(client.service_is_ready() for client in clients.values()), "the services")
+    wait_until(lambda: node.count_subscribers("/sam2_ros/prompt/applied"), "the recorder's last subscription")
     publish_until(node, publisher, lambda done: done >= 5, now)
     for kind, request in (
             (PromptService, dict(prompt=Prompt(name="left", points=[Point(x=10.0, y=20.0)], labels=[1]))),

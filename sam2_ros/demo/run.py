@@ -122,7 +122,10 @@ def _spin(operator: Operator, done: Callable[[], bool], patience: float, name: s
 
 def _attend(operator: Operator, camera: subprocess.Popen, rate: float, count: int, out: Path) -> None:
     """Watch the camera's images until the last one is through, and do what an operator does."""
-    operator.start, operator.period = int(camera.stdout.readline()), round(1e9 / rate)
+    start = camera.stdout.readline()
+    if not start:
+        raise DemoFailed(f"the camera ended before its first image; see {out / 'camera.log'}")
+    operator.start, operator.period = int(start), round(1e9 / rate)
     _spin(operator, lambda: bool(operator.seen), LOADING, "camera", out, camera)
     operator.select()
 

@@ -42,7 +42,6 @@ class Camera:
         self._chosen: tuple[str, bool] | None = None  # transport, reliable
         self._hesitated = False
         self._subscription: Any = None
-        self._group = MutuallyExclusiveCallbackGroup()
         self.look()
 
     @property
@@ -109,7 +108,9 @@ class Camera:
         if not self._node.has_parameter(name):
             kinds.append(QoSPolicyKind.RELIABILITY)
         return subscribe(self._node, _TYPES[transport][1], self.topics[transport], self._receive, qos,
-                         on_lost=self._count_lost, callback_group=self._group,
+                         on_lost=self._count_lost,
+                         # Of its own: a subscription destroyed in the midst of a callback may leave its group taken.
+                         callback_group=MutuallyExclusiveCallbackGroup(),
                          qos_overriding_options=QoSOverridingOptions(kinds))
 
     def _receive(self, message: Any) -> None:

@@ -15,12 +15,12 @@ from typing import Any
 class Interrupts:
     """Takes SIGINT inside a ``with`` block of the main thread; ROS must be started in there, since it passes the signal on.
 
-    The signal is a KeyboardInterrupt until ``leave_to_ros``.  From then on the first one is left to ROS
-    alone; another one, of somebody who does not want to wait, is a KeyboardInterrupt again.
+    The signal is a KeyboardInterrupt until ``leave_to_ros``, and from then on ROS alone has it.  That goes for a
+    second one, too: it would skip what other threads wait for, and the bag of a recorder must be closed.
     """
 
     def __init__(self) -> None:
-        self._left_to_ros = 0
+        self._left_to_ros = False
         self._former: Any = None
 
     def __enter__(self) -> Interrupts:
@@ -32,9 +32,8 @@ class Interrupts:
 
     def leave_to_ros(self) -> None:
         """To be called when all that follows is ended by ROS shutting down."""
-        self._left_to_ros = 1
+        self._left_to_ros = True
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         if not self._left_to_ros:
             raise KeyboardInterrupt
-        self._left_to_ros -= 1

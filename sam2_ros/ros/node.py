@@ -126,6 +126,9 @@ def _run(args: list[str], make: MakeTracker, interrupts: Interrupts) -> int:
         _parser().parse_args(remove_ros_args(args))
         make_room()
         rclpy.init(args=args)
+    except KeyboardInterrupt:
+        rclpy.try_shutdown()
+        return 0
     except Exception as error:  # each layer of ROS has classes of its own
         rclpy.logging.get_logger("sam2_ros").fatal(f"ROS cannot start: {error}")
         return 1

@@ -97,7 +97,8 @@ class Player:
             first = message.time if first is None else first
             due = started + (message.time - first) / 1e9 / self.rate
             while running() and (left := due - time.monotonic()) > 0:
-                self._tick(first + round((time.monotonic() - started) * self.rate * 1e9))
+                # Never beyond the message's own time, however long this process was kept waiting just now.
+                self._tick(min(first + round((time.monotonic() - started) * self.rate * 1e9), message.time))
                 time.sleep(min(left, TICK))
             if not running():
                 break
@@ -136,6 +137,9 @@ def run(rounds: Iterable[Iterable[Recorded]], topics: Sequence[tuple[str, str, b
         time.sleep(DRAIN)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except Exception:
+        if rclpy.ok():  # else SIGTERM came, and ROS went away beneath a call
+            raise
     finally:
         node.destroy_node()
         rclpy.try_shutdown()

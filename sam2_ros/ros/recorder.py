@@ -228,12 +228,12 @@ def run(write: Write, topics: Sequence[str], of_node: str, about: Callable[[dict
         node = rclpy.create_node("sam2_ros_recorder")
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        recorder = Recorder(node, write, topics, of_node)
         parameters = _asking(node, of_node)
         telling: threading.Thread | None = None
         deadline = None if seconds is None else time.monotonic() + seconds
+        interrupts.leave_to_ros()
+        recorder = Recorder(node, write, topics, of_node)  # last: its thread keeps the process alive until it is closed
         try:
-            interrupts.leave_to_ros()
             while rclpy.ok() and recorder.failure is None and (deadline is None or time.monotonic() < deadline):
                 executor.spin_once(timeout_sec=0.1)
                 if parameters is not None and (found := parameters.look()) is not None:

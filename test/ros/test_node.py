@@ -147,21 +147,25 @@ def test_a_reset_forgets_everything_and_publishes_it(bench):
 # -- stamps --------------------------------------------------------------------------------------
 
 def test_a_prompt_waits_for_an_image_that_is_still_on_its_way(bench):
+    set_parameters(bench, prompt_timeout=30.0)
     bench.start()
     coming = bench.clock + 33 * MILLISECOND
     bench.prompts.publish(prompt_message("late", coming, points=[ON_BLUE]))
     result = bench.show_next()
     wait_until(lambda: len(bench.call(List, "list").objects) == 2, "the late prompt")
     assert stamp_of(result) == coming
+    set_parameters(bench, prompt_timeout=2.0)
 
 
 @pytest.mark.parametrize("kind, service, about", [(Remove, "remove", {"name": "late"}), (Trigger, "reset", {})])
 def test_a_prompt_that_waits_for_its_image_is_removed_with_its_object(bench, kind, service, about):
+    set_parameters(bench, prompt_timeout=30.0)
     bench.start()
     bench.prompts.publish(prompt_message("late", bench.clock + 33 * MILLISECOND, points=[ON_BLUE]))
     wait_until(lambda: bench.node.worker._waiting, "the prompt in the queue")
     assert bench.call(kind, service, **about).success
     assert "late" not in [found.name for found in bench.show_next().objects]
+    set_parameters(bench, prompt_timeout=2.0)
 
 
 def test_a_prompt_on_a_dropped_image_says_which_image_was_used(bench):
