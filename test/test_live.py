@@ -106,6 +106,12 @@ def test_a_recorder_that_hears_nothing_says_why_and_fails(tmp_path, node):
     assert output.count("there is no node /nobody yet") == 1 and "nothing was recorded: is /nobody running" in output
 
 
+def test_a_recorder_of_a_node_that_cannot_be_says_so_and_ends(tmp_path):
+    child = start("record", "--out", tmp_path / "bag", "--node", "/my node")
+    output, _ = child.communicate(timeout=PATIENCE)
+    assert child.returncode == 1 and "there can be no node of the name '/my node'" in output and "Traceback" not in output
+
+
 def test_a_running_node_is_recorded_with_its_parameters_and_its_model(tmp_path, node):
     tracking = start(program=(HERE / "ros" / "colour_node.py",))
     child = start("record", "--out", tmp_path / "bag")

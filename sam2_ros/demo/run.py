@@ -22,6 +22,7 @@ from typing import Any
 import cv2
 import numpy as np
 import rclpy
+from rclpy.executors import ExternalShutdownException
 
 from sam2_ros.demo.camera import TOPIC
 from sam2_ros.demo.operator import Operator
@@ -76,7 +77,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--recording", type=Path, default=RECORDING, metavar="FOLDER",
                         help="a sequence in DAVIS layout whose first image shows at least two labelled objects")
     parsed = parser.parse_args(arguments)
-    print(_table(run(parsed.out, parsed.model, parsed.recording)))
+    try:
+        result = run(parsed.out, parsed.model, parsed.recording)
+    except ExternalShutdownException:  # SIGTERM
+        return 128 + signal.SIGTERM
+    print(_table(result))
     print(f"\nlook at {parsed.out}/sheet.png and {parsed.out}/overlay.mp4; numbers in {parsed.out}/result.json")
     return 0
 

@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 
 import rclpy
 from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import NameValidationException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node as RosNode
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 
-from sam2_ros.errors import RecordingError, Sam2RosError, UnknownType
+from sam2_ros.errors import RecordingError, Sam2RosError, UnknownType, first_sentence
 from sam2_ros.ros.interrupts import Interrupts
 from sam2_ros.ros.topics import message_class, subscribe
 
@@ -257,7 +258,10 @@ def _asking(node: RosNode, of_node: str) -> _Parameters | None:
     if of_node and AsyncParameterClient is None:
         node.get_logger().warning(f"the parameters of {of_node} are not recorded: this rclpy, older than that of "
                                   "ROS 2 Iron, has no parameter client")
-    return _Parameters(node, of_node) if of_node and AsyncParameterClient is not None else None
+    try:
+        return _Parameters(node, of_node) if of_node and AsyncParameterClient is not None else None
+    except NameValidationException as error:
+        raise RecordingError(f"there can be no node of the name {of_node!r}: {first_sentence(error)}") from error
 
 
 class _Parameters:
