@@ -162,6 +162,19 @@ def test_a_running_node_is_recorded_with_its_parameters_and_its_model(tmp_path, 
     assert any((one.data == 1).any() for one in messages(tmp_path / "bag", "/sam2_ros/masks"))
 
 
+def test_a_recorder_ends_though_it_is_interrupted_where_it_takes_a_message(tmp_path, node):
+    publisher = node.create_publisher(String, "/test_text", QoSProfile(depth=10))
+    recorder = start("put", 1, HERE.parent / "sam2_ros/__main__.py", "record", "--out", tmp_path / "bag", "--node", "", "/test_text",
+                     program=(HERE / "ros" / "interrupted.py",))
+    wait_until(lambda: publisher.get_subscription_count(), "the recorder")
+    publisher.publish(String(data="x"))
+    try:
+        output, _ = recorder.communicate(timeout=PATIENCE)
+    finally:
+        recorder.kill()
+    assert recorder.returncode == 0 and "1 /test_text" in output, output
+
+
 def test_a_full_disk_ends_recording_with_a_readable_bag(tmp_path, node):
     publisher = node.create_publisher(Image, "/test_camera/image", QoSProfile(depth=50))
     script = ("import shutil, sys, types; shutil.disk_usage = lambda _: types.SimpleNamespace(free=66 * 2**20);"

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node as RosNode
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
@@ -97,8 +96,7 @@ class Player:
             first = message.time if first is None else first
             due = started + (message.time - first) / 1e9 / self.rate
             while running() and (left := due - time.monotonic()) > 0:
-                # Never beyond the message's own time, however long this process was kept waiting just now.
-                self._tick(min(first + round((time.monotonic() - started) * self.rate * 1e9), message.time))
+                self._tick(message.time - round(left * self.rate * 1e9))
                 time.sleep(min(left, TICK))
             if not running():
                 break
@@ -135,7 +133,7 @@ def run(rounds: Iterable[Iterable[Recorded]], topics: Sequence[tuple[str, str, b
             if not rclpy.ok():
                 break
         time.sleep(DRAIN)
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except KeyboardInterrupt:
         pass
     except Exception:
         if rclpy.ok():  # else SIGTERM came, and ROS went away beneath a call

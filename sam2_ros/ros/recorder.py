@@ -255,11 +255,14 @@ def run(write: Write, topics: Sequence[str], of_node: str, about: Callable[[dict
 
 def _asking(node: RosNode, of_node: str) -> _Parameters | None:
     """Asks ``of_node`` for its parameters, if there is such a node and a way to ask."""
-    if of_node and AsyncParameterClient is None:
+    if not of_node:
+        return None
+    if AsyncParameterClient is None:
         node.get_logger().warning(f"the parameters of {of_node} are not recorded: this rclpy, older than that of "
                                   "ROS 2 Iron, has no parameter client")
+        return None
     try:
-        return _Parameters(node, of_node) if of_node and AsyncParameterClient is not None else None
+        return _Parameters(node, of_node)
     except NameValidationException as error:
         raise RecordingError(f"there can be no node of the name {of_node!r}: {first_sentence(error)}") from error
 

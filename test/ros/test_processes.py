@@ -215,6 +215,12 @@ def test_a_model_from_a_file_is_loaded_and_tracks(start, tmp_path):
     assert node.end() == 0
 
 
+def test_a_node_ends_though_it_is_interrupted_where_its_executor_starts_a_callback(start):
+    node = start(HERE / "interrupted.py", "acquire", 5, HERE / "colour_node.py")
+    assert node.wait() == 0, node.output
+    assert "ready" in node.output and "Traceback" not in node.output
+
+
 def test_a_node_that_still_loads_its_model_can_be_terminated(start):
     node = start(HERE / "colour_node.py", COLOUR_NODE_LOADING="1.0")
     node.says("loading")
