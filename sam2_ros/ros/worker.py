@@ -22,6 +22,8 @@ from sam2_ros.ros.session import Session, View
 
 #: The same complaint about images is repeated at most once in so many seconds.
 QUIET = 5.0
+#: The age of published masks is taken over so many images.
+AGES = 50
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,11 +41,24 @@ class Result:
 
 @dataclass(slots=True)
 class Counts:
-    """Images since the start: followed, replaced by newer ones, and refused as unreadable."""
+    """What has happened since the start.
+
+    Images: ``processed``, ``dropped`` because a newer one had come, ``refused`` as unreadable,
+    and ``late``: older than an image that had come before, so left out.
+    Requests: ``waiting`` now, ``merged`` with another one that waited, and ``turned_away``
+    because too many waited.
+    age: of the masks when they are published, in seconds since their image arrived here; the
+    95th percentile of the last ``AGES`` images, 0 before the first.
+    """
 
     processed: int = 0
     dropped: int = 0
     refused: int = 0
+    late: int = 0
+    waiting: int = 0
+    merged: int = 0
+    turned_away: int = 0
+    age: float = 0.0
 
 
 class Worker:
