@@ -7,7 +7,7 @@ parameters, the YAML file in ``config/`` and ``--help`` are all read from those 
 from __future__ import annotations
 
 import dataclasses
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 from sam2_ros.errors import InvalidInput
@@ -21,11 +21,17 @@ def setting(default: Any, description: str, *, low: float | None = None, high: f
 
 
 def convert(name: str, value: Any, kind: type) -> Any:
-    """``value``, as a file gave it for the setting ``name``, as the ``kind`` int, float or str; InvalidInput if it is none."""
+    """``value``, as a file gave it for the setting ``name``, as the ``kind`` bool, int, float or str.
+
+    Raises InvalidInput if it is none: text is no bool, and a bool is neither text nor a number.
+    """
     if kind is str:
         if isinstance(value, (bool, list, tuple, dict)):
             raise InvalidInput(f"{name} must be text, got {value!r}; put it into quotes")
         return "" if value is None else str(value)
+    if kind is bool:
+        check_kind(name, value, bool)
+        return value
     try:
         # YAML reads 1e-2 as text.
         number = float(value) if isinstance(value, str) else value
@@ -41,15 +47,27 @@ def convert(name: str, value: Any, kind: type) -> Any:
 
 
 def check(settings: Any) -> None:
-    """Raise InvalidInput if a field of a settings dataclass is no number where one is due, or outside its declared range."""
+    """Raise InvalidInput if a field of a settings dataclass is not of its default's kind, or outside its declared range."""
     for field in dataclasses.fields(settings):
         value, facts = getattr(settings, field.name), field.metadata
-        number = isinstance(field.default, Real) and not isinstance(field.default, bool)
-        if number and not (isinstance(value, Real) and value == value):
-            raise InvalidInput(f"{field.name} must be a number, got {value!r}")
+        check_kind(field.name, value, type(field.default))
         if facts.get("low") is not None and value < facts["low"]:
             raise InvalidInput(f"{field.name} must be at least {facts['low']}, got {value}")
         if facts.get("high") is not None and value > facts["high"]:
             raise InvalidInput(f"{field.name} must be at most {facts['high']}, got {value}")
         if facts.get("choices") and value not in facts["choices"]:
             raise InvalidInput(f"{field.name} must be one of {', '.join(facts['choices'])}; got {value!r}")
+
+
+def check_kind(name: str, value: Any, kind: type) -> None:
+    """Raise InvalidInput if ``value`` is no bool, int, float or str where that is the ``kind``; other kinds are not checked."""
+    if kind is bool and not isinstance(value, bool):
+        raise InvalidInput(f"{name} must be true or false, without quotes; got {value!r}")
+    if kind is str and not isinstance(value, str):
+        raise InvalidInput(f"{name} must be text, got {value!r}")
+    if kind not in (int, float):
+        return
+    if isinstance(value, bool) or not isinstance(value, Real) or value != value:
+        raise InvalidInput(f"{name} must be a number, got {value!r}")
+    if kind is int and not isinstance(value, Integral):
+        raise InvalidInput(f"{name} must be a whole number, got {value!r}")
