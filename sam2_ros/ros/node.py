@@ -23,7 +23,7 @@ from rclpy.utilities import remove_ros_args
 from sam2_ros import checkpoint
 from sam2_ros.errors import Sam2RosError, needs_room
 from sam2_ros.large_images import make_room
-from sam2_ros.ros import clicks, detections
+from sam2_ros.ros import clicks, detections, unused
 from sam2_ros.ros.camera import Camera
 from sam2_ros.ros.interrupts import Interrupts
 from sam2_ros.ros.parameters import Parameters
@@ -87,6 +87,13 @@ class Node(RosNode):
         """End the worker; call it before the node is destroyed."""
         self.worker.stop()
 
+    def say_what_is_unused(self, arguments: Sequence[str]) -> None:
+        """Warn of parameters that reach nothing; arguments: those of the process."""
+        known = self.list_parameters([], depth=0).result.names
+        for sentence in (*unused.unknown_parameters(self.parameters.given, known, self.camera.topics.values()),
+                         *unused.foreign_sections(arguments, self.get_fully_qualified_name())):
+            self.get_logger().warning(sentence)
+
     def _publish(self, result: Result) -> None:
         try:
             self.replies.publish(result)
@@ -135,6 +142,7 @@ def _run(args: list[str], make: MakeTracker, interrupts: Interrupts) -> int:
     node, executor = None, None
     try:
         node = Node(make)
+        node.say_what_is_unused(args)
         executor = MultiThreadedExecutor(THREADS)
         executor.add_node(node)
         interrupts.leave_to_ros()

@@ -7,6 +7,7 @@ from the fields of both.
 
 from __future__ import annotations
 
+import array
 import dataclasses
 import json
 from collections.abc import Iterable
@@ -80,8 +81,12 @@ class Parameters:
 
     def __init__(self, ros_node: RosNode) -> None:
         """Declare every parameter on ``ros_node`` and read it.  Raises InvalidInput for a value out of range."""
-        self.node = _declare(ros_node, NodeSettings)
-        self.tracker = _declare(ros_node, TrackerSettings)
+        #: What was set from outside, by name; rclpy has no public way to ask for what nobody declares.
+        self.given: dict[str, Parameter] = dict(getattr(ros_node, "_parameter_overrides", {}))
+        self.node = _declare(ros_node, NodeSettings, self.given)
+        self.tracker = _declare(ros_node, TrackerSettings, self.given)
+        if hasattr(ros_node, "add_pre_set_parameters_callback"):  # not on Humble
+            ros_node.add_pre_set_parameters_callback(_as_declared)
         ros_node.add_on_set_parameters_callback(self._on_set)
 
     def _on_set(self, changes: Iterable[Parameter]) -> SetParametersResult:
@@ -108,10 +113,33 @@ def as_yaml() -> str:
     return "\n".join(lines)
 
 
-def _declare(ros_node: RosNode, settings: type) -> Any:
-    values = {field.name: ros_node.declare_parameter(field.name, field.default, _descriptor(field)).value
-              for field in dataclasses.fields(settings)}
-    return settings(**values)
+def _declare(ros_node: RosNode, settings: type, given: dict[str, Parameter]) -> Any:
+    """Declare the fields of a settings class with what was given for them, and return them.
+
+    What was given is converted here: rclpy would refuse 3 for a float, which everybody writes, and name no remedy.
+    """
+    fields = dataclasses.fields(settings)
+    values = {field.name: _converted(field, given[field.name].value) for field in fields if field.name in given}
+    current = settings(**values)
+    for field in fields:
+        ros_node.declare_parameter(
+            field.name, getattr(current, field.name), _descriptor(field), ignore_override=True)
+    return current
+
+
+def _converted(field: dataclasses.Field, value: Any) -> Any:
+    kind = type(field.default)
+    if value is None:
+        raise InvalidInput(f"{field.name} was given no value; leave it out, or write {json.dumps(field.default)}")
+    value = value.tolist() if isinstance(value, array.array) else value
+    return kind(declared.convert(field.name, value, kind))
+
+
+def _as_declared(changes: list[Parameter]) -> list[Parameter]:
+    """Whole numbers for parameters that are floats become floats."""
+    floats = {field.name for settings in CLASSES for field in dataclasses.fields(settings) if isinstance(field.default, float)}
+    return [Parameter(change.name, value=float(change.value))
+            if change.name in floats and change.type_ == Parameter.Type.INTEGER else change for change in changes]
 
 
 def _replaced(current: Any, values: dict[str, Any]) -> Any:

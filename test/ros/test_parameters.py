@@ -3,10 +3,11 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("rclpy")
+rclpy = pytest.importorskip("rclpy")
 
+import ros_bench  # noqa: E402, F401 - keeps the tests off the network
 from sam2_ros.errors import InvalidInput  # noqa: E402
-from sam2_ros.ros.parameters import CLASSES, FIXED, NodeSettings, as_yaml  # noqa: E402
+from sam2_ros.ros.parameters import CLASSES, FIXED, NodeSettings, Parameters, as_yaml  # noqa: E402
 
 FIELDS = [field for settings in CLASSES for field in dataclasses.fields(settings)]
 CONFIG = Path(__file__).parents[2] / "config" / "track.yaml"
@@ -43,3 +44,34 @@ def test_every_number_has_a_range():
 def test_values_out_of_range_are_refused_with_their_name(values):
     with pytest.raises(InvalidInput, match=next(iter(values))):
         NodeSettings(**values)
+
+
+def node_with(*arguments):
+    """What a node reads of its arguments, its parameters as rclpy keeps them, and how it answers to changes."""
+    rclpy.init(args=["--ros-args", *arguments])
+    node = rclpy.create_node("sam2_ros")
+    try:
+        return Parameters(node), node.set_parameters([rclpy.Parameter("silence_after", value=7)])[0].successful
+    finally:
+        node.destroy_node()
+        rclpy.shutdown()
+
+
+def test_values_that_can_only_mean_one_thing_are_taken():
+    given = ["silence_after:=3", "threads:=2.0", "remembered_frames:='40'", "click_object:=5", "visible_margin:=1e-1"]
+    parameters, changed = node_with(*(word for one in given for word in ("-p", one)))
+    assert changed and parameters.node.silence_after == 7.0 and type(parameters.node.silence_after) is float
+    assert (parameters.node.threads, parameters.node.click_object) == (2, "5")
+    assert (parameters.tracker.remembered_frames, parameters.tracker.visible_margin) == (40, 0.1)
+
+
+@pytest.mark.parametrize("given, sentence", [
+    ("threads:=many", "threads must be a number"), ("threads:=2.5", "threads must be a whole number"),
+    ("threads:=999", "threads must be at most 256"), ("visible_margin:=.nan", "visible_margin must be a number"),
+    ("visible_margin:=[1.0, 2.0]", "visible_margin must be a number"), ("silence_after:=.inf", "silence_after must be at most"),
+    ("non_overlapping:='false'", "non_overlapping must be true or false"), ("non_overlapping:=1", "non_overlapping must be true"),
+    ("click_object:=yes", "click_object must be text"), ("precision:=''", "precision must be one of"),
+    ("model:=[]", "model was given no value"), ("silence_after:=''", "silence_after must be a number")])
+def test_a_value_that_cannot_be_meant_is_refused_by_name(given, sentence):
+    with pytest.raises(InvalidInput, match=sentence):
+        node_with("-p", given)

@@ -1,0 +1,92 @@
+"""What was set for the node and reaches nothing: misspelt parameters, and files that speak of another node.
+
+ROS passes over both without a word: a parameter that nobody declares is kept for nobody, and a
+section of a YAML file whose name is not that of the node is skipped.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml  # rclpy needs it, too
+
+_QOS = "qos_overrides"
+#: Names of sections that a sentence lists at most.
+MOST_LISTED = 5
+_SHORT, _LONG = "-p", "--param"
+
+
+def unknown_parameters(given: Iterable[str], known: Iterable[str], image_topics: Iterable[str]) -> list[str]:
+    """One sentence for each given parameter that is not among the ``known`` ones.
+
+    image_topics: where images may be subscribed to later; quality of service may be set for them before.
+    """
+    known = list(known)
+    later = {f"{_QOS}.{topic}.subscription.{policy}" for topic in image_topics
+             for policy in ("history", "depth", "reliability")}
+    return [f"the parameter {name!r} does not exist and sets nothing; {_advice(name, [*known, *sorted(later)])}"
+            for name in sorted(given) if name not in known and name not in later]
+
+
+def _advice(name: str, known: list[str]) -> str:
+    # A YAML file may nest what belongs together: image: {transport: raw}.
+    near = difflib.get_close_matches(name.replace(".", "_"), known, 1) or difflib.get_close_matches(name, known, 1)
+    return f"did you mean {near[0]!r}?" if near else "config/track.yaml lists all that do"
+
+
+def foreign_sections(arguments: Sequence[str], node: str) -> list[str]:
+    """One sentence for each parameter file, and each parameter, among the ``arguments`` that is for other nodes only.
+
+    node: the fully qualified name, such as "/robot/sam2_ros".
+    """
+    sentences = []
+    for option, value in zip(arguments, arguments[1:]):
+        if option == "--params-file":
+            names = list(_sections(_read(Path(value))))
+            if names and not any(map(_matcher(node), names)):
+                sentences.append(f"nothing in {value} is for this node: it sets parameters of {_listed(names)}, and this "
+                                 f"node is {node}; write '{node}:' or '/**:' there")
+        elif option in (_SHORT, _LONG):
+            name, colon, _ = value.partition(":=")[0].partition(":")
+            if colon and not _matcher(node)(name):
+                sentences.append(f"{option} {value} is for the node {name!r}, and this node is {node}")
+    return sentences
+
+
+def _read(path: Path) -> Any:
+    """The content of a parameter file that ROS has read already; None for what only its own parser understands."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+
+
+def _sections(content: Any, prefix: str = "") -> Iterator[str]:
+    """Names of the nodes that a parameter file speaks of; namespaces may be nested."""
+    if not isinstance(content, dict):
+        return
+    for key, value in content.items():
+        if key == "ros__parameters":
+            yield prefix
+        else:
+            yield from _sections(value, f"{prefix}/{str(key).strip('/')}")
+
+
+def _matcher(node: str) -> Any:
+    """A function that says whether the name of a section is that of ``node``; * is one part of a name, ** are any."""
+    def matches(section: str) -> bool:
+        parts = section.strip("/").split("/")
+        pattern = "".join(r"(/\w+)*" if part == "**" else r"/\w+" if part == "*" else f"/{re.escape(part)}"
+                          for part in parts)
+        return re.fullmatch(pattern, node) is not None
+
+    return matches
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:MOST_LISTED])
+    return f"{shown} and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else shown
