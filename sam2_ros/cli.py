@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -29,9 +30,10 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; what follows the command's name is its own to parse.
 
-    What sam2_ros refuses is one sentence on standard error and the exit code 1.
+    What sam2_ros refuses, and what the system does, is one sentence on standard error and the exit code 1.
     """
     processor.prepare()
+    _print_every_name()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(prog="sam2_ros", description="Follow objects in a camera stream with SAM 2.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -40,7 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = parser.parse_args(arguments[:1]).command
     module, function = COMMANDS[command][0].split(":")
     try:
-        return getattr(importlib.import_module(module), function)(arguments[1:]) or 0
+        code = getattr(importlib.import_module(module), function)(arguments[1:]) or 0
+        sys.stdout.flush()
+        return code
     except Sam2RosError as error:
         print(f"sam2_ros {command}: {error}", file=sys.stderr)
         return 1
@@ -50,5 +54,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"sam2_ros {command} needs the Python module {error.name}, which is not installed here; the README says "
               "how to install what it needs", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # who reads the output has seen enough, as in: sam2_ros compare A B | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or error
+        print(f"sam2_ros {command}: {what}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _print_every_name() -> None:
+    """Names of files need not be text; the standard output then shows escapes, as the standard error does by itself."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")

@@ -23,7 +23,7 @@ def colour(object_id: int) -> tuple[int, int, int]:
 
 
 def overlay(image: np.ndarray, tracks: Iterable[Track], unit: float = 0.0) -> np.ndarray:
-    """A copy of ``image`` (H, W, 3) with each object tinted, outlined and named with its state.
+    """A copy of ``image`` (H, W, 3) with each object tinted, outlined and named (``label_of``) with its state.
 
     Objects out of sight have no place in the picture: they are listed in its top-left corner.
     unit: scale of lines and letters; 0 = they grow with the picture.
@@ -38,12 +38,19 @@ def overlay(image: np.ndarray, tracks: Iterable[Track], unit: float = 0.0) -> np
             unseen += 1
             # The state waits for a clear score before it changes.
             word = "not seen" if track.state == State.VISIBLE else track.state.name.lower()
-            _write(picture, f"{track.name}: {word}", (4 * unit, 18 * unit * unseen), paint, unit)
+            _write(picture, f"{label_of(track)}: {word}", (4 * unit, 18 * unit * unseen), paint, unit)
             continue
         _tint(picture, track.mask, box, paint, unit)
-        label = track.name if track.state == State.VISIBLE else f"{track.name}: {track.state.name.lower()}"
+        label = label_of(track)
+        if track.state != State.VISIBLE:
+            label += f": {track.state.name.lower()}"
         _write(picture, label, (box[0], max(box[1] - 5 * unit, 13 * unit)), paint, unit)
     return picture
+
+
+def label_of(track: Track) -> str:
+    """What a picture calls an object: its name, or "#" and its id where OpenCV's letters, which are ASCII, lack some."""
+    return track.name if track.name.isascii() and track.name.isprintable() else f"#{track.id}"
 
 
 def contact_sheet(images: Sequence[np.ndarray], columns: int, captions: Sequence[str] | None = None,
@@ -75,7 +82,8 @@ def _tint(picture: np.ndarray, mask: np.ndarray, box: tuple[int, int, int, int],
 
 
 def _write(picture: np.ndarray, text: str, place: tuple[float, float], paint: tuple[int, int, int], unit: float) -> None:
-    """Write ``text`` with a dark rim, so that it reads on any background."""
+    """Write ``text`` with a dark rim, so that it reads on any background; "?" for each letter that is not ASCII."""
+    text = text.encode("ascii", "replace").decode()
     spot, size = (round(place[0]), round(place[1])), 0.5 * unit
     for tone, thickness in (((0, 0, 0), 3 * unit), (paint, 1.2 * unit)):
         cv2.putText(picture, text, spot, cv2.FONT_HERSHEY_SIMPLEX, size, tone, max(round(thickness), 1), cv2.LINE_AA)

@@ -5,6 +5,8 @@
 
 Both run the node's own tracker.  Options are read from left to right: --name and --frame say
 whose the points, boxes and masks that follow are, and on which image.
+
+Pictures write a name that is not ASCII as "#" and the id of its object; states.jsonl and result.json hold it in full.
 """
 
 from __future__ import annotations
@@ -17,24 +19,28 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
 from sam2_ros import checkpoint, drawing
-from sam2_ros.errors import InvalidPrompt, RecordingError, Sam2RosError
+from sam2_ros.errors import InvalidPrompt, RecordingError
 from sam2_ros.evaluation import recordings
+from sam2_ros.evaluation.bags import Bag
 from sam2_ros.evaluation.folders import PictureFolder
 from sam2_ros.evaluation.labels import LabelWriter, read_labels
-from sam2_ros.pictures import read_picture
+from sam2_ros.files import write_whole
+from sam2_ros.pictures import read_picture, write_picture
 from sam2_ros.tracker import Tracker, TrackerSettings
 from sam2_ros.types import Frame, Prompt, Track, label_image
-from sam2_ros.video import VideoWriter
+from sam2_ros.video import MPEG4, VideoWriter
 
 #: Pictures on the contact sheet of a tracked video.
 SHEET = 12
 #: What ``follow`` writes.
 RESULTS = ("masks", "overlay.mp4", "states.jsonl", "sheet.png")
+#: Said of a video that some people will not be able to look at.
+NO_H264 = ("overlay.mp4 is MPEG-4 Part 2, because the OpenCV of this machine writes no H.264: VLC and ffplay show it, "
+           "browsers do not; to convert it: ffmpeg -i overlay.mp4 -c:v libx264 -pix_fmt yuv420p overlay_h264.mp4")
 
 
 def segment(image: Path, prompts: Sequence[tuple[int, Prompt]], tracker: Tracker, out: Path) -> list[Track]:
@@ -50,32 +56,38 @@ def segment(image: Path, prompts: Sequence[tuple[int, Prompt]], tracker: Tracker
         tracker.prompt(prompt)
     tracks = tracker.current()
     LabelWriter(out).write(label_image(tracks, picture.shape[:2]), "masks")
-    _write_picture(out / "overlay.png", drawing.overlay(picture, tracks))
-    (out / "result.json").write_text(json.dumps([describe(track) for track in tracks], indent=1) + "\n")
+    write_picture(out / "overlay.png", drawing.overlay(picture, tracks))
+    write_whole(out / "result.json", json.dumps([describe(track) for track in tracks], indent=1) + "\n")
     return tracks
 
 
 def follow(source: Path, prompts: Sequence[tuple[int, Prompt]], tracker: Tracker, out: Path, image_topic: str = ""
            ) -> tuple[int, list[str]]:
-    """Follow the prompted objects through a video, folder or bag; the number of images, and sentences on what was lost.
+    """Follow the prompted objects through a video, folder or bag; the number of images, and what there is to say.
 
     Writes masks/*.png (labels), overlay.mp4, sheet.png and states.jsonl (one line for each
-    image) into ``out``, which holds none of them yet.  Raises RecordingError and InvalidPrompt;
-    then nothing is left of them.
+    image) into ``out``, which holds none of them yet.  The sentences are on what was lost, and on
+    the codec of the video.  Raises RecordingError and InvalidPrompt; then, and after Ctrl-C,
+    nothing is left of them.
     """
     recording = recordings.open(source, image_topic=image_topic)
     waiting = sorted(prompts, key=lambda item: item[0])
     _refuse_unreachable(waiting, recording)
     refuse_former_results(out, source)
     try:
-        return _follow(recording, waiting, tracker, out), recording.lost
-    except Sam2RosError:  # the next try would be refused for the remains of this one
+        count, codec = _follow(recording, waiting, tracker, out)
+    except BaseException as error:  # the next try would be refused for the remains of this one
         for name in RESULTS:
             shutil.rmtree(out / name) if (out / name).is_dir() else (out / name).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise RecordingError(f"cannot write the results in {out}: {error.strerror or error}") from error
         raise
+    return count, [*[NO_H264] * (codec == MPEG4), *recording.lost]
 
 
-def _follow(recording: recordings.Recording, waiting: list[tuple[int, Prompt]], tracker: Tracker, out: Path) -> int:
+def _follow(recording: recordings.Recording, waiting: list[tuple[int, Prompt]], tracker: Tracker, out: Path
+            ) -> tuple[int, str]:
+    """The number of images and the codec of the video."""
     labels, tiles = LabelWriter(out / "masks"), _Tiles(recording.frames)
     count = 0
     with VideoWriter(out / "overlay.mp4", recording.rate or 10.0) as video, open(out / "states.jsonl", "w") as states:
@@ -89,13 +101,13 @@ def _follow(recording: recordings.Recording, waiting: list[tuple[int, Prompt]], 
             states.write(json.dumps(line) + "\n")
     if waiting:
         raise InvalidPrompt(f"--frame {waiting[0][0]} was never reached: {recording.path} has {count} images, counted from 0")
-    _write_picture(out / "sheet.png", drawing.contact_sheet(tiles.pictures, 4, tiles.captions))
-    return count
+    write_picture(out / "sheet.png", drawing.contact_sheet(tiles.pictures, 4, tiles.captions))
+    return count, video.codec
 
 
 def _refuse_unreachable(waiting: Sequence[tuple[int, Prompt]], recording: recordings.Recording) -> None:
-    """Before the model has gone through all of it; videos and bags may hold more or less than they say."""
-    if isinstance(recording, PictureFolder) and waiting and waiting[-1][0] >= recording.frames:
+    """Before the model has gone through all of it; videos may hold more or less than they say."""
+    if isinstance(recording, (PictureFolder, Bag)) and waiting and waiting[-1][0] >= recording.frames:
         raise InvalidPrompt(f"--frame {waiting[-1][0]} is not in {recording.path}, "
                             f"which has {recording.frames} images, counted from 0")
 
@@ -145,11 +157,6 @@ class _Tiles:
             self.pictures, self.captions, self._every = self.pictures[::2], self.captions[::2], 2 * self._every
 
 
-def _write_picture(path: Path, image: np.ndarray) -> None:
-    if not cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
-        raise RecordingError(f"cannot write {path}; is the folder writable and the disk not full?")
-
-
 # -- the command line ------------------------------------------------------------------------
 
 
@@ -164,6 +171,7 @@ class _Said(argparse.Action):
 def prompts_from(said: Sequence[tuple[str, Any]]) -> list[tuple[int, Prompt]]:
     """Gather options in their order into (frame index, Prompt).  Raises InvalidPrompt."""
     name, index, gathered = "object", 0, {}
+    _refuse_idle(said)
     for option, value in said:
         if option == "name":
             name = value
@@ -181,6 +189,19 @@ def prompts_from(said: Sequence[tuple[str, Any]]) -> list[tuple[int, Prompt]]:
     if not gathered:
         raise InvalidPrompt("say what to look for with --point x,y, --box x0,y0,x1,y1 or --mask FILE")
     return [(index, Prompt(name, **parts)) for (index, name), parts in gathered.items()]
+
+
+def _refuse_idle(said: Sequence[tuple[str, Any]]) -> None:
+    """InvalidPrompt for a --name or --frame that no prompt follows: it would say nothing about those before it."""
+    idle: dict[str, Any] = {}
+    for option, value in [*said, ("name", None), ("frame", None)]:
+        if option not in ("name", "frame"):
+            idle.clear()
+        elif option in idle:
+            raise InvalidPrompt(f"no --point, --box or --mask comes after --{option} {idle[option]}; it is for those that "
+                                "come after it, so put it before them")
+        else:
+            idle[option] = value
 
 
 def _numbers(text: str, counts: tuple[int, ...], form: str) -> list[float]:
@@ -201,6 +222,8 @@ def _index(text: str) -> int:
 
 def _point(text: str) -> tuple[float, float, int]:
     x, y, *label = _numbers(text, (2, 3), "x,y or x,y,0")
+    if label and label[0] not in (0, 1):
+        raise argparse.ArgumentTypeError(f"the third number of {text!r} is 1 (on the object) or 0 (not on it)")
     return x, y, int(label[0]) if label else 1
 
 

@@ -8,6 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from sam2_ros.errors import RecordingError
+from sam2_ros.files import shown, write_whole
+
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"}
 
 
@@ -34,3 +37,15 @@ def read_picture(path: Path) -> np.ndarray | None:
         return None
     image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
     return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def write_picture(path: Path, image: np.ndarray, *options: int) -> None:
+    """Write an (H, W) or (H, W, 3) RGB image in the format of the file's suffix; options: those of ``cv2.imencode``.
+
+    Unlike ``cv2.imwrite`` it takes every name of a file.  Raises RecordingError.
+    """
+    pixels = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    done, data = cv2.imencode(path.suffix, pixels, options)
+    if not done:
+        raise RecordingError(f"cannot write {shown(path)}: a {image.shape[1]}x{image.shape[0]} image does not fit the format")
+    write_whole(path, data.tobytes())

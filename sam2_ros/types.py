@@ -67,6 +67,7 @@ class Prompt:
     replace: bool = False
 
     def __post_init__(self) -> None:
+        _check_name(self.name)
         points = np.asarray(self.points, np.float32).reshape(-1, 2)
         labels = np.asarray(self.labels).reshape(-1)
         if len(points) != len(labels):
@@ -110,6 +111,14 @@ class Prompt:
         if clipped[0] >= clipped[2] or clipped[1] >= clipped[3]:
             raise InvalidPrompt(f"box {self.box} lies outside the {width}x{height} image")
         return Prompt(self.name, self.points, self.labels, clipped, self.mask, self.replace)
+
+
+def _check_name(name: str) -> None:
+    """Names go into messages, files and pictures, all of which take UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidPrompt(f"the name {ascii(name)} is not UTF-8 text; choose another one") from error
 
 
 def _checked_box(box: Iterable[float]) -> tuple[float, float, float, float]:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -30,6 +31,36 @@ def test_a_missing_module_of_our_own_is_a_fault_and_raised(monkeypatch: pytest.M
 def test_what_is_refused_is_one_sentence_and_exit_code_1(tmp_path, capsys) -> None:
     assert cli.main(["export", str(tmp_path / "nothing"), "--format", "davis", "--out", str(tmp_path / "out")]) == 1
     assert "nothing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error, sentence", [
+    (OSError(28, "No space left on device", "out/x.png"), "sam2_ros segment: out/x.png: No space left on device\n"),
+    (OSError(28, "No space left on device"), "sam2_ros segment: No space left on device\n")])
+def test_what_the_system_refuses_is_one_sentence_and_exit_code_1(monkeypatch, capsys, error, sentence) -> None:
+    def failing(_):
+        raise error
+
+    monkeypatch.setattr("sam2_ros.cli.importlib.import_module", lambda _: SimpleNamespace(main_segment=failing))
+    assert cli.main(["segment"]) == 1
+    assert capsys.readouterr().err == sentence
+
+
+def printing(code: str, **keywords) -> subprocess.CompletedProcess:
+    """The command line in a process whose one command does what ``code`` says."""
+    start = ("import sys, types; from sam2_ros import cli; cli.COMMANDS = {'say': ('say:main', '')}; "
+             f"sys.modules['say'] = types.SimpleNamespace(main=lambda _: {code}); sys.exit(cli.main(['say']))")
+    return subprocess.run([sys.executable, "-c", start], stderr=subprocess.PIPE, text=True, **keywords)
+
+
+def test_a_name_that_is_no_text_is_printed_as_escapes() -> None:
+    done = printing("print('caf\\udce9')", stdout=subprocess.PIPE)
+    assert (done.returncode, done.stdout) == (0, "caf\\udce9\n")
+
+
+def test_a_full_disk_behind_the_standard_output_is_a_sentence() -> None:
+    with open("/dev/full", "w") as full:
+        done = printing("print('x')", stdout=full)
+    assert (done.returncode, done.stderr) == (1, "sam2_ros say: No space left on device\n")
 
 
 def test_heavy_libraries_wait_for_the_command_that_needs_them() -> None:

@@ -1,8 +1,11 @@
 """Pictures for people."""
 
-import numpy as np
+from dataclasses import replace
 
-from sam2_ros.drawing import colour, contact_sheet, overlay
+import numpy as np
+import pytest
+
+from sam2_ros.drawing import colour, contact_sheet, label_of, overlay
 from sam2_ros.types import State, Track
 
 
@@ -52,3 +55,12 @@ def test_a_contact_sheet_holds_images_of_any_size_in_rows():
 
 def test_tiny_images_can_be_drawn_on():
     assert overlay(np.zeros((8, 8, 3), np.uint8), [track(np.ones((8, 8), bool))]).shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize("name, label", [("cup 2", "cup 2"), ("T\u00fcr", "#7"), ("\u30b3\u30c3\u30d7", "#7"), ("a\nb", "#7")])
+def test_a_name_with_letters_that_opencv_does_not_have_is_drawn_as_the_id(name, label):
+    assert label_of(replace(track(square(), object_id=7), name=name)) == label
+
+
+def test_a_caption_that_is_no_text_does_not_end_the_process():
+    assert contact_sheet([np.zeros((48, 64, 3), np.uint8)], 1, ["caf\udce9"]).shape == (240, 320, 3)

@@ -10,7 +10,7 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAG
 
 #: Rooms by level; the words of level 0 are one room together.
 LEVELS = [
-    {"types", "errors", "settings"},
+    {"types", "errors", "settings", "files"},
     {"memory", "visibility", "messages", "association", "ring", "simulated_user", "drawing", "video", "large_images",
      "png", "pictures", "published", "processor", "model"},
     {"checkpoint", "tracker"},
@@ -75,3 +75,11 @@ def test_the_command_line_starts_without_heavy_libraries() -> None:
         assert not heavy & {"torch", "rclpy", "rosbags", "matplotlib", "pybullet"}
         rooms = {name.split(".")[1] for name in imports(path, top_level_only=True) if name.startswith("sam2_ros.")}
         assert not rooms & {"tracker", "checkpoint", "model", "ros", "evaluation", "training", "demo"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_opencv_is_given_no_name_of_a_file_that_it_may_misread(path: Path) -> None:
+    """It ends the process for a name that is not UTF-8: pictures go through memory, videos have a plain name."""
+    calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
+    assert not calls & {"cv2.imread", "cv2.imwrite", "cv2.imreadmulti"}, "read_picture and write_picture do that"
+    assert not calls & {"cv2.VideoCapture", "cv2.VideoWriter"} or "plain_name" in calls

@@ -1,6 +1,8 @@
 """``sam2_ros segment`` and ``sam2_ros track``, with a model that follows colours."""
 
 import json
+import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -13,6 +15,7 @@ from sam2_ros.errors import InvalidPrompt
 from sam2_ros.evaluation.labels import read_labels
 from sam2_ros.evaluation.recordings import BagWriter
 from sam2_ros.messages import fill_image
+from sam2_ros.video import VideoWriter
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +68,47 @@ def test_a_try_that_failed_does_not_stand_in_the_way_of_the_next(folder, tmp_pat
     assert run("track", folder, "--point", "600,16", "--out", out) == 1
     assert list(out.iterdir()) == []
     assert run("track", folder, "--point", "6,16", "--out", out) == 0
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=["full", "Ctrl-C"])
+def test_a_disk_that_is_full_or_an_interrupt_leaves_nothing_that_blocks_the_next_try(
+        folder, tmp_path, monkeypatch, capsys, error):
+    out = tmp_path / "out"
+
+    def failing(*_):
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(offline, "describe", failing)
+        assert run("track", folder, "--point", "6,16", "--out", out) == (1 if isinstance(error, OSError) else 130)
+    assert list(out.iterdir()) == []
+    if isinstance(error, OSError):
+        assert "cannot write the results in" in capsys.readouterr().err
+    assert run("track", folder, "--point", "6,16", "--out", out) == 0
+
+
+def test_people_are_told_when_browsers_will_not_play_the_video(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sam2_ros.video.writes_h264", lambda: False)
+    assert run("track", folder, "--point", "6,16", "--out", tmp_path / "out") == 0
+    assert "overlay.mp4 is MPEG-4 Part 2" in capsys.readouterr().out
+
+
+NAMES = ["2026-11-28T12:30:05", "50%20off", "img_%04d", "run #3", "what?", "[x]", "-o", "a\nb", os.fsdecode(b"caf\xe9")]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+def test_a_video_and_a_folder_of_results_of_any_name(tmp_path, monkeypatch, capsys, name):
+    monkeypatch.chdir(tmp_path)
+    with VideoWriter(Path("plain.mp4"), 10.0) as writer:
+        for n in range(4):
+            writer.write(picture({RED: (4 * n, 8)}))
+    Path("plain.mp4").rename(f"{name}.mp4")
+    assert run("track", "--point", "6,16", f"--out={name}", "--", f"{name}.mp4") == 0
+    assert len(states(Path(name))) == 4
+    assert sorted(path.name for path in Path(name).iterdir()) == ["masks", "overlay.mp4", "sheet.png", "states.jsonl"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, f"{name}.mp4"])
+    Path(name, "sheet.png").rename(f"{name}.png")
+    assert run("segment", "--point", "6,16", f"--out={name}", "--", f"{name}.png") == 0
 
 
 def test_an_image_that_cannot_be_read_is_said_and_the_others_keep_their_names(folder, tmp_path, capsys):
@@ -138,13 +182,20 @@ def test_a_mask_from_a_file_is_a_prompt(folder, tmp_path):
     (["--point", "6,16", "--frame", "99", "--point", "1,1"], "--frame 99 is not in"),
     (["--point", "600,16"], "outside the 64x64 image"),
     (["--box", "0,0,9,9", "--box", "1,1,8,8"], "put --name before the second"),
+    (["--point", "6,16", "--frame", "5"], "comes after --frame 5; it is for those that come after it, so put it before"),
+    (["--point", "6,16", "--frame", "50"], "comes after --frame 50"),
+    (["--frame", "2", "--frame", "3", "--point", "6,16"], "comes after --frame 2"),
+    (["--point", "6,16", "--name", "cup"], "comes after --name cup"),
+    (["--frame", "6", "--point", "6,16"], "--frame 6 is not in"),
+    (["--name", os.fsdecode(b"caf\xe9"), "--point", "6,16"], r"the name 'caf\udce9' is not UTF-8 text"),
 ])
 def test_prompts_that_mean_nothing_are_one_sentence_and_exit_code_one(folder, tmp_path, capsys, arguments, sentence):
     assert run("track", folder, *arguments, "--out", tmp_path / "out") == 1
     assert sentence in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["--point", "6"], ["--box", "1,2,3"], ["--point", "a,b"], ["--mask", "nowhere.png"],
+@pytest.mark.parametrize("arguments", [["--point", "6"], ["--point", "6,16,0.5"], ["--point", "6,16,-1"],
+                                       ["--box", "1,2,3"], ["--point", "a,b"], ["--mask", "nowhere.png"],
                                        ["--frame", "-1", "--point", "1,1"]])
 def test_options_of_the_wrong_form_are_explained(folder, tmp_path, capsys, arguments):
     with pytest.raises(SystemExit):

@@ -19,7 +19,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import rclpy
 from rclpy.executors import ExternalShutdownException
@@ -32,6 +31,7 @@ from sam2_ros.evaluation import recordings
 from sam2_ros.evaluation.events import Truth
 from sam2_ros.evaluation.metrics import region_similarity
 from sam2_ros.large_images import make_room
+from sam2_ros.pictures import write_picture
 from sam2_ros.types import State, Track
 from sam2_ros.video import VideoWriter
 
@@ -206,7 +206,7 @@ def _write_pictures(operator: Operator, images: list[np.ndarray], rate: float, o
                 tiles.append(picture)
                 captions.append(f"image {index}" + (", corrected" if index == operator.corrected else ""))
     sheet = contact_sheet(tiles, 4, captions)
-    cv2.imwrite(str(out / "sheet.png"), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    write_picture(out / "sheet.png", sheet)
 
 
 def _track(tracked: Any, labels: np.ndarray) -> Track:

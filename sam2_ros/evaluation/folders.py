@@ -24,6 +24,7 @@ from sam2_ros.errors import RecordingError
 from sam2_ros.evaluation import coco_rle
 from sam2_ros.evaluation.events import DEFAULT_RATE, Event, Recording, Truth, stamp_of
 from sam2_ros.evaluation.labels import holds_ids, read_labels
+from sam2_ros.files import plain_name
 from sam2_ros.pictures import PICTURE_SUFFIXES, natural, pictures_in, read_picture
 from sam2_ros.types import Frame
 
@@ -105,7 +106,8 @@ class Video(Recording):
         return self.annotations is not None
 
     def _open(self) -> cv2.VideoCapture:
-        capture = cv2.VideoCapture(str(self.path))
+        with plain_name(self.path) as name:
+            capture = cv2.VideoCapture(name)
         if not capture.isOpened():
             raise RecordingError(f"{self.path} cannot be opened as a video; is it damaged or of an unknown codec?")
         return capture

@@ -18,6 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from sam2_ros.pictures import write_picture
 from sam2_ros.training.robot_scenes import CLOSED, OPEN, Look, Move, RobotScene, Shot, Thing
 from sam2_ros.training.textures import noise
 
@@ -83,9 +84,9 @@ def make(folder: Path) -> None:
         names, intrinsics = list(scene.bodies), scene.intrinsics(SIZE)
         for number, shot in enumerate(scene.play(moves(), FRAME_RATE, SIZE, FINER)):
             image = _photographed(shot, random)
-            cv2.imwrite(str(pictures / f"{number:05d}.jpg"), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+            write_picture(pictures / f"{number:05d}.jpg", image, cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY)
             label = np.where(shot.label <= len(names), shot.label, 0)  # the arm is nobody's object here
-            cv2.imwrite(str(annotations / f"{number:05d}.png"), label)
+            write_picture(annotations / f"{number:05d}.png", label)
             if number % DEPTH_EVERY == 0:
                 depths.append(np.round(shot.depth * 1000).astype(np.uint16))
             logger.info("frame %d", number)

@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from sam2_ros.pictures import write_picture
 from sam2_ros.training.clips import Clip, ClipSource, ClipStock
 from sam2_ros.training.random_scenes import HELD_OUT_SEED, render
 from sam2_ros.training.textures import make_bank
@@ -72,8 +73,8 @@ def write(clip: HeldOutClip, folder: Path) -> None:
     annotations.mkdir(parents=True, exist_ok=True)
     values = np.arange(1, clip.masks.shape[1] + 1, dtype=np.uint8)[:, None, None]
     for number, (frame, masks) in enumerate(zip(clip.frames, clip.masks)):
-        cv2.imwrite(str(pictures / f"{number:05d}.jpg"), frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
-        cv2.imwrite(str(annotations / f"{number:05d}.png"), (masks * values).max(axis=0))
+        write_picture(pictures / f"{number:05d}.jpg", frame, cv2.IMWRITE_JPEG_QUALITY, 95)
+        write_picture(annotations / f"{number:05d}.png", (masks * values).max(axis=0))
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from sam2_ros.errors import MissingDependency
+from sam2_ros.pictures import write_picture
 
 #: Steps of physics per second, and joints of the Franka arm that move it and its two fingers.
 RATE = 240
@@ -219,7 +220,7 @@ class RobotScene:
 
     def _paint(self, body: int, picture: np.ndarray) -> None:
         path = Path(self._folder.name) / f"{body}.png"
-        cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        write_picture(path, picture)
         texture = self.bullet.loadTexture(str(path), physicsClientId=self.client)
         self.bullet.changeVisualShape(body, -1, textureUniqueId=texture, rgbaColor=(1, 1, 1, 1), physicsClientId=self.client)
 

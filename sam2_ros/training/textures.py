@@ -84,10 +84,10 @@ def make_bank(seed: int, drawn: int = 96, pictures: str | Path | None = None, he
     painters = (_clouds, _stripes, _checker, _cells, _plain, _clutter, _text, _wood)
     textures = [painters[number % len(painters)](random) for number in range(drawn)]
     names = HELD_OUT_PHOTOGRAPHS if held_out else TRAINING_PHOTOGRAPHS
-    photographs = [_as_kept(cv2.imread(str(path))) for path in _shipped(names)]
+    photographs = [_as_kept(_read(path)) for path in _shipped(names)]
     if not pictures:
         return TextureBank(textures, [picture for picture in photographs if picture is not None])
-    photographs += [_as_kept(cv2.imread(str(path), cv2.IMREAD_UNCHANGED)) for path in pictures_in(Path(pictures))]
+    photographs += [_as_kept(_read(path, cv2.IMREAD_UNCHANGED)) for path in pictures_in(Path(pictures))]
     kept = [picture for picture in photographs if picture is not None]
     return TextureBank(textures, [picture for picture in kept if picture.shape[2] == 3],
                        [picture for picture in kept if picture.shape[2] == 4], photograph_share=0.75)
@@ -112,6 +112,14 @@ def pictures_in(folder: Path) -> list[Path]:
     if not found:
         raise RecordingError(f"the folder {folder} holds no pictures ({', '.join(sorted(PICTURES))})")
     return found[::-(-len(found) // MOST_PICTURES)]
+
+
+def _read(path: Path, how: int = cv2.IMREAD_COLOR) -> np.ndarray | None:
+    """Unlike ``cv2.imread`` for a file of any name; None where it cannot be read."""
+    try:
+        return cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), how)
+    except (OSError, cv2.error):  # an empty file, or one that says that it is larger than the memory
+        return None
 
 
 def _as_kept(picture: np.ndarray | None) -> np.ndarray | None:

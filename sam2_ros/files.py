@@ -1,0 +1,60 @@
+"""Files at the border: names that OpenCV and FFmpeg misread, and files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sam2_ros.errors import RecordingError
+
+#: Names in which no library sees a pattern (%), a protocol (:), a query (?), or bytes that it cannot decode.
+_PLAIN = re.compile(r"[A-Za-z0-9_./+ -]*")
+
+
+@contextmanager
+def plain_name(path: str | Path) -> Iterator[str]:
+    """A name of the file ``path`` that OpenCV can open for reading or writing, whatever its own name is.
+
+    OpenCV ends the process for a name that is not UTF-8, takes ``%04d`` for a series of pictures
+    and ``12:30.mp4`` for a network protocol.  Then this is a link, which is gone after the block;
+    what was opened by then stays open.  Raises RecordingError.
+    """
+    name = os.path.abspath(path)
+    if _PLAIN.fullmatch(name):
+        yield name
+        return
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="sam2_ros-")
+    except OSError as error:
+        raise RecordingError(f"cannot open {shown(path)}: its name needs a link in the folder for temporary files "
+                             f"({error.strerror})") from error
+    with folder as place:
+        suffix = Path(name).suffix
+        link = Path(place, "file" + (suffix if _PLAIN.fullmatch(suffix) else ""))
+        link.symlink_to(name)
+        yield str(link)
+
+
+def write_whole(path: Path, content: bytes | str) -> None:
+    """Write a file, text as UTF-8; a former one is replaced only when all of the new one is on the disk.
+
+    Raises RecordingError, and leaves nothing half written.
+    """
+    data = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
+    part = path.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise RecordingError(f"cannot write {shown(path)}: {error.strerror}") from error
+
+
+def shown(text: object) -> str:
+    """``text`` for people: bytes of a file's name that are no text stand as escapes such as \\udce9."""
+    return str(text).encode("utf-8", "backslashreplace").decode()
