@@ -1,16 +1,45 @@
 """Play a bag into the node, on the bag's clock.
 
     ros2 launch sam2_ros bag.launch.py bag:=/data/run_7 image:=/camera/color/image_raw
+
+A node that was recorded under another name than /sam2_ros gets its prompts under that name: name:=left namespace:=arm
 """
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, IncludeLaunchDescription, TimerAction
-from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import LaunchConfiguration, ThisLaunchFileDir
-from launch_ros.substitutions import ExecutableInPackage
+from pathlib import Path
 
-#: Arguments of track.launch.py that are handed on.
-PASSED_ON = {"image": "image", "camera_info": "camera_info", "image_transport": "", "model": "", "device": ""}
+from launch import LaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument, ExecuteProcess, IncludeLaunchDescription, OpaqueFunction, RegisterEventHandler, Shutdown, TimerAction)
+from launch.event_handlers import OnProcessExit
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution, ThisLaunchFileDir
+from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
+
+#: Arguments of track.launch.py that are handed on, with their defaults there.
+PASSED_ON = {
+    "image": "image", "camera_info": "camera_info", "clicked_point": "/clicked_point", "detections": "detections",
+    "namespace": "", "name": "sam2_ros", "record": "", "model": "", "device": "", "image_transport": "", "image_reliability": "",
+    "params_file": PathJoinSubstitution([FindPackageShare("sam2_ros"), "config", "track.yaml"]),
+}
+
+
+def player(context):
+    """The player, a while after the node, once it is known that there is a bag to play."""
+    bag = Path(LaunchConfiguration("bag").perform(context)).expanduser()  # no shell expands the ~ of bag:=~/run_7
+    if not bag.exists():
+        raise RuntimeError(f"there is no bag {bag}; give bag:= the folder or the file of one")
+    # Unlike ros2 bag play it leaves recorded results out, and plays recorded prompts.
+    play = ExecuteProcess(
+        cmd=[ExecutableInPackage("sam2_ros", "sam2_ros"), "play", str(bag), "--rate", LaunchConfiguration("rate")],
+        output="screen",
+    )
+
+    def end(event, _):
+        """Whatever ends takes the rest with it; but the results of a bag that was played may still be looked at."""
+        played = event.action is play and event.returncode == 0
+        return [] if played else [Shutdown(reason=f"{event.process_name} has ended")]
+
+    return [RegisterEventHandler(OnProcessExit(on_exit=end)), TimerAction(period=LaunchConfiguration("delay"), actions=[play])]
 
 
 def generate_launch_description():
@@ -18,17 +47,12 @@ def generate_launch_description():
         PythonLaunchDescriptionSource([ThisLaunchFileDir(), "/track.launch.py"]),
         launch_arguments={"use_sim_time": "true", **{name: LaunchConfiguration(name) for name in PASSED_ON}}.items(),
     )
-    # Unlike ros2 bag play it leaves recorded results out, and plays recorded prompts.
-    play = ExecuteProcess(
-        cmd=[ExecutableInPackage("sam2_ros", "sam2_ros"), "play", LaunchConfiguration("bag"), "--rate", LaunchConfiguration("rate")],
-        output="screen",
-    )
     return LaunchDescription([
         DeclareLaunchArgument("bag", description="folder or file of the bag"),
         DeclareLaunchArgument("rate", default_value="1.0", description="speed; 1 = as recorded"),
         DeclareLaunchArgument("delay", default_value="5.0", description="seconds for the model to load"),
         *(DeclareLaunchArgument(name, default_value=default, description="as in track.launch.py")
           for name, default in PASSED_ON.items()),
+        OpaqueFunction(function=player),  # first: what it refuses is said before the node is started
         track,
-        TimerAction(period=LaunchConfiguration("delay"), actions=[play]),
     ])

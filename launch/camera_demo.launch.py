@@ -5,7 +5,8 @@
 
 from ament_index_python.packages import get_packages_with_prefixes
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, LogInfo
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction, RegisterEventHandler, Shutdown
+from launch.event_handlers import OnProcessExit
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, ThisLaunchFileDir
 from launch_ros.actions import Node
@@ -14,17 +15,27 @@ from sam2_ros.large_images import make_room
 
 #: Camera drivers that publish image_raw and camera_info, the first that is installed is used.
 DRIVERS = {"v4l2_camera": "v4l2_camera_node", "usb_cam": "usb_cam_node_exe"}
+WINDOW = "rqt_image_view"
 
 
-def camera():
-    """The driver, or a sentence that says which package is needed."""
+def camera_and_window(context):
+    """The driver and the window; a package that is missing is said before anything is started."""
     installed = get_packages_with_prefixes()
-    for package, executable in DRIVERS.items():
-        if package in installed:
-            return Node(package=package, executable=executable, namespace="camera", name="driver",
-                        parameters=[{"video_device": LaunchConfiguration("video_device")}], output="screen")
-    return LogInfo(msg=f"no camera driver is installed; install one of {', '.join(DRIVERS)}, or start your own "
-                       "and use track.launch.py")
+    package = next((name for name in DRIVERS if name in installed), None)
+    if package is None:
+        raise RuntimeError(f"no camera driver is installed; install one of {', '.join(DRIVERS)}, or start your own "
+                           "and use track.launch.py")
+    if WINDOW not in installed:
+        raise RuntimeError(f"{WINDOW} is not installed; install it, or use track.launch.py")
+    driver = Node(package=package, executable=DRIVERS[package], namespace="camera", name="driver",
+                  parameters=[{"video_device": LaunchConfiguration("video_device")}], output="screen")
+    window = Node(package=WINDOW, executable=WINDOW, arguments=["/sam2_ros/overlay"], output="screen")
+    return [RegisterEventHandler(OnProcessExit(on_exit=end)), driver, window]
+
+
+def end(event, _):
+    """Whichever of the three ends takes the others with it."""
+    return [Shutdown(reason=f"{event.process_name} has ended")]
 
 
 def generate_launch_description():
@@ -32,10 +43,9 @@ def generate_launch_description():
     return LaunchDescription([
         DeclareLaunchArgument("video_device", default_value="/dev/video0", description="device file of the camera"),
         DeclareLaunchArgument("model", default_value="", description="name or path of the weights"),
-        camera(),
+        OpaqueFunction(function=camera_and_window),
         IncludeLaunchDescription(
             PythonLaunchDescriptionSource([ThisLaunchFileDir(), "/track.launch.py"]),
             launch_arguments={"image": "/camera/image_raw", "camera_info": "/camera/camera_info",
                               "model": LaunchConfiguration("model")}.items()),
-        Node(package="rqt_image_view", executable="rqt_image_view", arguments=["/sam2_ros/overlay"], output="screen"),
     ])

@@ -7,7 +7,10 @@
 from pathlib import Path
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, EmitEvent, ExecuteProcess, OpaqueFunction, RegisterEventHandler
+from launch.event_handlers import OnProcessExit
+from launch.events import matches_action
+from launch.events.process import ShutdownProcess
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -37,18 +40,24 @@ ARGUMENTS = [
 ]
 
 
+def launched(context):
+    """The node and, when a bag was asked for, the recorder; what cannot be is said before either of them is started."""
+    node, record = tracking_node(context), recorder(context)
+    return [node] if record is None else [node, record, ends_with(node, record), ends_with(record, node)]
+
+
 def tracking_node(context):
     """The node, with those parameters that were given; known only when the launch file runs."""
     value = {name: LaunchConfiguration(name).perform(context) for name in PARAMETERS}
     given = {name: ParameterValue(text, value_type=str) for name, text in value.items() if text}
     given["use_sim_time"] = ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)
-    return [Node(
+    return Node(
         package="sam2_ros",
         executable="sam2_ros",
         arguments=["node"],
         name=LaunchConfiguration("name"),
         namespace=LaunchConfiguration("namespace"),
-        parameters=[LaunchConfiguration("params_file"), given],
+        parameters=[params_file(context), given],
         remappings=[
             ("image", LaunchConfiguration("image")),
             ("camera_info", LaunchConfiguration("camera_info")),
@@ -57,22 +66,36 @@ def tracking_node(context):
         ],
         output="screen",
         emulate_tty=True,
-    )]
+    )
+
+
+def params_file(context):
+    """The path of the parameters; launch_ros would go on with the defaults where there is no such file."""
+    path = Path(LaunchConfiguration("params_file").perform(context)).expanduser()
+    if not path.is_file():
+        raise RuntimeError(f"there is no file {path}; give params_file:= the path of a YAML file of parameters")
+    return str(path)
 
 
 def recorder(context):
     """Our recorder, when a bag was asked for: all that the node hears and says, its parameters and its model."""
     bag, namespace, name = (LaunchConfiguration(key).perform(context) for key in ("record", "namespace", "name"))
     if not bag:
-        return []
+        return None
     bag = Path(bag).expanduser()  # no shell expands the ~ of record:=~/trial
     if bag.exists():  # said before a trial goes unrecorded
         raise RuntimeError(f"{bag} exists already; give record:= the name of a new bag")
     pushed = "" if namespace.startswith("/") else LaunchConfiguration("ros_namespace", default="").perform(context)
     node = "/".join(["", *filter(None, f"{pushed}/{namespace}".split("/")), name])
-    return [ExecuteProcess(cmd=[ExecutableInPackage("sam2_ros", "sam2_ros"), "record", "--out", str(bag), "--node", node],
-                           output="screen")]
+    return ExecuteProcess(cmd=[ExecutableInPackage("sam2_ros", "sam2_ros"), "record", "--out", str(bag), "--node", node],
+                          output="screen")
+
+
+def ends_with(one, other):
+    """Ends ``other`` when ``one`` has ended: alone they have no use.  Whatever else was launched goes on."""
+    end = EmitEvent(event=ShutdownProcess(process_matcher=matches_action(other)))
+    return RegisterEventHandler(OnProcessExit(target_action=one, on_exit=[end]))
 
 
 def generate_launch_description():
-    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=tracking_node), OpaqueFunction(function=recorder)])
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=launched)])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
-from sam2_ros import processor
+from sam2_ros import interrupts, middleware, processor
 from sam2_ros.errors import Sam2RosError
 
 #: Command: where its function ``main(arguments) -> exit code`` is, and what the command does.
@@ -25,6 +26,10 @@ COMMANDS = {
     "demo": ("sam2_ros.demo.run:main", "a camera, the node and an operator who clicks, on this machine"),
     "train": ("sam2_ros.training.train:main", "train or fine-tune a model"),
 }
+#: Commands that start ROS.
+ON_ROS = {"node", "record", "play", "demo"}
+#: Generated where the package is built, by pip or colcon.
+GENERATED = ("sam2_ros.msg", "sam2_ros.srv")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,25 +39,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     processor.prepare()
     _print_every_name()
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(prog="sam2_ros", description="Follow objects in a camera stream with SAM 2.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (_, text) in COMMANDS.items():
         commands.add_parser(name, help=text, add_help=False)
-    command = parser.parse_args(arguments[:1]).command
-    module, function = COMMANDS[command][0].split(":")
+    command = parser.parse_args(given[:1]).command
     try:
-        code = getattr(importlib.import_module(module), function)(arguments[1:]) or 0
-        sys.stdout.flush()
-        return code
+        return _run(command, given[1:])
     except Sam2RosError as error:
         print(f"sam2_ros {command}: {error}", file=sys.stderr)
         return 1
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] in ("", "sam2_ros"):
-            raise  # a fault of ours, not of the installation
-        print(f"sam2_ros {command} needs the Python module {error.name}, which is not installed here; the README says "
-              "how to install what it needs", file=sys.stderr)
+    except ImportError as error:
+        print(f"sam2_ros {command} {_missing(error)}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # who reads the output has seen enough, as in: sam2_ros compare A B | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -63,6 +62,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    finally:
+        if arguments is None:  # the process ends here, and a Ctrl-C has nothing more to say
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _run(command: str, arguments: Sequence[str]) -> int:
+    module, function = COMMANDS[command][0].split(":")
+    with interrupts.immediate():
+        if command in ON_ROS:
+            middleware.check()
+        call = getattr(importlib.import_module(module), function)
+    code = call(arguments) or 0
+    sys.stdout.flush()
+    return code
+
+
+def _missing(error: ImportError) -> str:
+    """What a command needs that cannot be imported; raises ``error`` again where the fault is ours."""
+    name = error.name or ""
+    if name in GENERATED:
+        return f"needs the messages in {name}, which are not built here; build the package with pip or colcon, and source it"
+    if name.partition(".")[0] in ("", "sam2_ros"):
+        raise error
+    if isinstance(error, ModuleNotFoundError):
+        return f"needs the Python module {name}, which is not installed here; the README says how to install what it needs"
+    return f"cannot load {name}: {str(error).splitlines()[0]}; is ROS sourced, and is it of this Python?"
 
 
 def _print_every_name() -> None:

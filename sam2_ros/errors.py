@@ -10,6 +10,7 @@
     ├── RecordingError          a bag, video or folder that cannot be read or written
     │   └── UnknownType         a message type whose definition is not installed
     ├── MissingDependency       an optional library that this request needs
+    ├── CannotStart             ROS does not start as it is set up here
     └── Unanswered              the tracker is too busy, or on its way out, to answer
 
 Each message names the offending value and the remedy.  Code that receives data from
@@ -63,6 +64,10 @@ class UnknownType(RecordingError):
 
 class MissingDependency(Sam2RosError, ImportError):
     """A request needs an optional library that is not importable here."""
+
+
+class CannotStart(Sam2RosError):
+    """ROS does not start: its environment or its arguments are not as they must be."""
 
 
 class Unanswered(Sam2RosError):

@@ -17,8 +17,11 @@ FILES = sorted((ROOT / "launch").glob("*.launch.py"))
 
 MODULES = {
     "launch": ["LaunchDescription"],
-    "launch.actions": ["DeclareLaunchArgument", "ExecuteProcess", "IncludeLaunchDescription", "LogInfo",
-                       "OpaqueFunction", "TimerAction"],
+    "launch.actions": ["DeclareLaunchArgument", "EmitEvent", "ExecuteProcess", "IncludeLaunchDescription", "OpaqueFunction",
+                       "RegisterEventHandler", "Shutdown", "TimerAction"],
+    "launch.event_handlers": ["OnProcessExit"],
+    "launch.events": ["matches_action"],
+    "launch.events.process": ["ShutdownProcess"],
     "launch.launch_description_sources": ["PythonLaunchDescriptionSource"],
     "launch.substitutions": ["LaunchConfiguration", "PathJoinSubstitution", "ThisLaunchFileDir"],
     "launch_ros": [],
@@ -44,13 +47,16 @@ class Recorded:
         self.looked_up.add(self.arguments[0])
         if "default" in self.keywords:
             return context.get(self.arguments[0], self.keywords["default"])
-        return context[self.arguments[0]]
+        value = context[self.arguments[0]]
+        if isinstance(value, Recorded) and value.kind == "PathJoinSubstitution":
+            return str(ROOT.joinpath(*value.arguments[0][1:]))
+        return value
 
 
 @pytest.fixture
 def installed_drivers(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Stand-ins for launch are importable; put names in the dictionary to have their packages installed."""
-    drivers: dict[str, str] = {}
+    """Stand-ins for launch are importable; put names in the dictionary to have their packages installed, or take them out."""
+    drivers = {"v4l2_camera": "/opt", "rqt_image_view": "/opt"}
     for name, classes in MODULES.items():
         module = types.ModuleType(name)
         for class_name in classes:
@@ -70,7 +76,7 @@ def entities(name: str, given: dict[str, str] | None = None) -> list[Recorded]:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     found = list(module.generate_launch_description().arguments[0])
-    context = {**declared(found), **(given or {})}
+    context = {**declared(found), "bag": str(ROOT / "test"), **(given or {})}
     for action in [entity for entity in found if entity.kind == "OpaqueFunction"]:
         found += action.keywords["function"](context)
     return found
@@ -102,7 +108,6 @@ def file_name(source: Recorded) -> str:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_every_argument_has_a_description_and_is_used(path: Path, installed_drivers: dict[str, str]) -> None:
-    installed_drivers["v4l2_camera"] = "/opt"
     Recorded.looked_up.clear()
     found = entities(path.name)
     arguments = [action for action in found if action.kind == "DeclareLaunchArgument"]
@@ -132,7 +137,7 @@ def test_track_starts_our_executable_with_its_topics_remapped(installed_drivers:
 def test_track_overrides_only_the_parameters_that_are_given(installed_drivers: dict[str, str]) -> None:
     default = only(entities("track.launch.py"), "Node").keywords["parameters"]
     given = only(entities("track.launch.py", {"model": "tiny"}), "Node").keywords["parameters"]
-    assert default[0].arguments == given[0].arguments == ("params_file",)
+    assert default[0] == given[0] == str(ROOT / "config" / "track.yaml")
     assert set(default[1]) == {"use_sim_time"}
     assert set(given[1]) == {"use_sim_time", "model"}
     assert given[1]["model"].arguments == ("tiny",)
@@ -148,9 +153,66 @@ def test_included_files_get_arguments_that_they_declare(installed_drivers: dict[
 
 
 def test_the_camera_demo_uses_the_driver_that_is_installed(installed_drivers: dict[str, str]) -> None:
-    assert "v4l2_camera" in only(entities("camera_demo.launch.py"), "LogInfo").keywords["msg"]
+    del installed_drivers["v4l2_camera"]
     installed_drivers["usb_cam"] = "/opt"
     assert "usb_cam_node_exe" in [one.keywords["executable"] for one in entities("camera_demo.launch.py") if one.kind == "Node"]
+
+
+@pytest.mark.parametrize("missing, words", [("v4l2_camera", "install one of v4l2_camera, usb_cam"), ("rqt_image_view", "rqt_image_view")])
+def test_the_camera_demo_starts_nothing_where_a_package_is_missing(installed_drivers: dict[str, str], missing, words) -> None:
+    del installed_drivers[missing]
+    with pytest.raises(RuntimeError, match=words):
+        entities("camera_demo.launch.py")
+
+
+@pytest.mark.parametrize("name", [path.name for path in FILES if "Include" in path.read_text()])
+def test_what_a_launch_file_refuses_is_looked_at_before_anything_is_started(installed_drivers: dict[str, str], name) -> None:
+    kinds = [action.kind for action in entities(name) if action.kind not in ("DeclareLaunchArgument", "Node", "ExecuteProcess")]
+    assert kinds[0] == "OpaqueFunction", "what stands before it is running when it raises"
+
+
+def test_a_bag_and_a_parameter_file_that_do_not_exist_stop_the_launch(installed_drivers: dict[str, str], tmp_path) -> None:
+    with pytest.raises(RuntimeError, match="there is no bag /nowhere; give bag:="):
+        entities("bag.launch.py", {"bag": "/nowhere"})
+    for wrong in (tmp_path, tmp_path / "mine.yaml"):
+        with pytest.raises(RuntimeError, match=f"there is no file {wrong}; give params_file:="):
+            entities("track.launch.py", {"params_file": str(wrong)})
+
+
+def test_a_tilde_in_a_path_is_ones_home(installed_drivers: dict[str, str], tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.yaml").touch()
+    node = only(entities("track.launch.py", {"params_file": "~/mine.yaml"}), "Node")
+    assert node.keywords["parameters"][0] == str(tmp_path / "mine.yaml")
+
+
+def test_node_and_recorder_end_together(installed_drivers: dict[str, str]) -> None:
+    found = entities("track.launch.py", {"record": "kitchen"})
+    node, recorder = only(found, "Node"), only(found, "ExecuteProcess")
+    pairs = [(handler.keywords["target_action"], handler.keywords["on_exit"][0].keywords["event"]
+              .keywords["process_matcher"].arguments[0]) for handler in inside(found) if handler.kind == "OnProcessExit"]
+    assert pairs == [(node, recorder), (recorder, node)]
+    assert not [one for one in entities("track.launch.py") if one.kind == "RegisterEventHandler"]
+
+
+def test_whatever_fails_ends_the_playback_but_a_bag_that_was_played_leaves_the_node(installed_drivers: dict[str, str]) -> None:
+    found = entities("bag.launch.py")
+    (player,) = only(found, "TimerAction").keywords["actions"]
+    end = only(inside(found), "OnProcessExit").keywords["on_exit"]
+
+    def ended(action, code):
+        return [one.kind for one in end(types.SimpleNamespace(action=action, returncode=code, process_name="it"), {})]
+
+    assert ended(player, 0) == [] and ended(player, 1) == ended(None, 0) == ["Shutdown"]
+
+
+def test_the_playback_hands_on_every_argument_of_the_node(installed_drivers: dict[str, str]) -> None:
+    playback = declared(entities("bag.launch.py"))
+    track = declared(entities("track.launch.py"))
+    assert set(track) - set(playback) == {"use_sim_time"}  # which is true
+    assert all(playback[name] == track[name] for name in set(track) & set(playback) - {"params_file"})
+    included = dict(only(entities("bag.launch.py"), "IncludeLaunchDescription").keywords["launch_arguments"])
+    assert set(track) == set(included)
 
 
 def test_a_bag_is_played_by_our_player_on_its_own_clock(installed_drivers: dict[str, str]) -> None:

@@ -12,7 +12,7 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAG
 LEVELS = [
     {"types", "errors", "settings", "files"},
     {"memory", "visibility", "messages", "association", "ring", "simulated_user", "drawing", "video", "large_images",
-     "png", "pictures", "published", "processor", "model"},
+     "png", "pictures", "published", "processor", "interrupts", "middleware", "model"},
     {"checkpoint", "tracker"},
     {"ros", "evaluation", "training"},
     {"cli", "offline", "live", "demo", "__init__"},

@@ -376,7 +376,7 @@ def test_a_recorded_clock_is_played_in_place_of_one_of_our_own(tmp_path, monkeyp
         if recorded:
             writer.write("/clock", "rosgraph_msgs/msg/Clock", 2, object())
     played = []
-    monkeypatch.setattr(player, "run", lambda rounds, names, rate, clock, wait_for: played.append((
+    monkeypatch.setattr(player, "run", lambda rounds, names, rate, clock, **_: played.append((
         {name for name, _, _ in names}, clock)) or (0, set()))
     play(tmp_path / "bag", clock=wanted)
     assert played == [(topics, own)]

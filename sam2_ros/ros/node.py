@@ -18,18 +18,18 @@ from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.node import Node as RosNode
-from rclpy.utilities import remove_ros_args
 
 from sam2_ros import checkpoint
 from sam2_ros.errors import Sam2RosError, needs_room
+from sam2_ros.interrupts import Interrupts
 from sam2_ros.large_images import make_room
 from sam2_ros.ros import clicks, detections, unused
 from sam2_ros.ros.camera import Camera
-from sam2_ros.ros.interrupts import Interrupts
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.prompts import THREADS, Prompts
 from sam2_ros.ros.replies import Replies
 from sam2_ros.ros.session import Applied, Session
+from sam2_ros.ros.start import creating, start, without_ros_arguments
 from sam2_ros.ros.status import Status
 from sam2_ros.ros.worker import QUIET, Result, Worker
 from sam2_ros.tracker import Tracker
@@ -120,40 +120,46 @@ class Node(RosNode):
 
 
 def main(args: Sequence[str] | None = None, make: MakeTracker = make_tracker) -> int:
-    """Run the node until it is interrupted; the exit code, 0 after SIGINT and SIGTERM.
+    """Run the node until it is interrupted; the exit code, 0 after SIGINT, SIGTERM and SIGHUP.
 
     args: without the program's name, None = those of the process.  make: what builds the tracker.
     """
+    arguments = list(sys.argv[1:] if args is None else args)
     with Interrupts() as interrupts:
-        return _run(list(sys.argv[1:] if args is None else args), make, interrupts)
+        try:
+            _parser().parse_args(without_ros_arguments(arguments))
+            make_room()
+            start(arguments)
+            _run(arguments, _interruptible(make, interrupts))
+        except (Sam2RosError, ParameterException) as error:
+            rclpy.logging.get_logger("sam2_ros").fatal(str(error))
+            return 1
+        finally:
+            rclpy.try_shutdown()
+    return 0
 
 
-def _run(args: list[str], make: MakeTracker, interrupts: Interrupts) -> int:
-    try:
-        _parser().parse_args(remove_ros_args(args))
-        make_room()
-        rclpy.init(args=args)
-    except KeyboardInterrupt:
-        rclpy.try_shutdown()
-        return 0
-    except Exception as error:  # each layer of ROS has classes of its own
-        rclpy.logging.get_logger("sam2_ros").fatal(f"ROS cannot start: {error}")
-        return 1
+def _interruptible(make: MakeTracker, interrupts: Interrupts) -> MakeTracker:
+    """``make``, which may take minutes to load a model, ended by a KeyboardInterrupt: ROS cannot end it."""
+    def interruptible(parameters: Parameters) -> tuple[Tracker, str]:
+        with interrupts.raised():
+            return make(parameters)
+    return interruptible
+
+
+def _run(arguments: list[str], make: MakeTracker) -> None:
     node, executor = None, None
     try:
-        node = Node(make)
-        node.say_what_is_unused(args)
+        with creating():
+            node = Node(make)
+        node.say_what_is_unused(arguments)
         executor = MultiThreadedExecutor(THREADS)
         executor.add_node(node)
-        interrupts.leave_to_ros()
         spin(executor, node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass  # the usual way to end
-    except (Sam2RosError, ParameterException) as error:
-        rclpy.logging.get_logger("sam2_ros").fatal(str(error))
-        return 1
     except Exception:
-        if rclpy.ok():  # else SIGTERM came while the node was being built, and ROS went away beneath it
+        if rclpy.ok():  # else a signal came while the node was being built, and ROS went away beneath it
             raise
     finally:
         # A thread that still spins or publishes while the interpreter exits aborts the process.
@@ -163,8 +169,6 @@ def _run(args: list[str], make: MakeTracker, interrupts: Interrupts) -> int:
             executor.shutdown()
         if node is not None:
             node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
 
 
 def spin(executor: MultiThreadedExecutor, node: RosNode) -> None:

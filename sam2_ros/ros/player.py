@@ -12,7 +12,9 @@ from rclpy.node import Node as RosNode
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
 
+from sam2_ros.interrupts import Interrupts
 from sam2_ros.large_images import make_room
+from sam2_ros.ros.start import creating, running_node
 from sam2_ros.ros.topics import message_class
 
 #: /clock is published at least this often while nothing else is, seconds.
@@ -21,8 +23,14 @@ TICK = 0.02
 DEPTH = 50
 #: So many looks in a row, a twentieth of a second apart, must find everybody connected.
 SETTLED = 8
+#: Seconds to wait for subscribers.
+PATIENCE = 10.0
 #: Seconds for the last message to arrive before its publisher is gone.
 DRAIN = 0.5
+#: Seconds of the recording without a message that are said, and that are skipped where nothing else is asked for.
+WORTH_A_WORD, LONGEST_GAP = 5.0, 60.0
+#: Only a node of the recorded name subscribes to it.
+PROMPT = "sam2_ros/msg/Prompt"
 
 
 class Recorded(Protocol):
@@ -39,11 +47,13 @@ class Player:
     """Plays messages into ROS; ``published`` counts them.
 
     rate: 2 is twice as fast as recorded.  clock: whether the recorded time goes out on /clock.
+    longest_gap: seconds of the recording without a message that are waited for; longer ones are skipped.
     """
 
     node: RosNode
     rate: float = 1.0
     clock: bool = True
+    longest_gap: float = LONGEST_GAP
     published: int = 0
     unreadable: set[str] = field(default_factory=set)
     _publishers: dict[str, Any] = field(default_factory=dict)
@@ -65,6 +75,15 @@ class Player:
             durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
             self._publishers[topic] = self.node.create_publisher(
                 message_type, topic, QoSProfile(depth=DEPTH, durability=durability))
+
+    def say_who_is_missing(self, images: Sequence[str], prompts: Sequence[str]) -> None:
+        """Wait for those who subscribe to ``images``; say which of these and of ``prompts`` nobody subscribes to."""
+        if images and (missing := self.wait(images, PATIENCE)):
+            self._say(f"{missing}; playing all the same")
+        for topic in prompts:
+            if topic in self._publishers and not self._publishers[topic].get_subscription_count():
+                self._say(f"nobody subscribes to {topic}, so its prompts are lost: start the node under the name and "
+                          f"namespace {topic.removesuffix('/prompt')} that it was recorded with")
 
     def wait(self, topics: Sequence[str], seconds: float) -> str:
         """Wait until somebody hears one of ``topics`` and each topic that somebody asks for; what is missing then, or ""."""
@@ -91,9 +110,10 @@ class Player:
 
     def play(self, messages: Iterable[Recorded], running: Callable[[], bool] = lambda: True) -> int:
         """Publish messages at their times until they or ``running`` end; returns how many."""
-        started, first = time.monotonic(), None
+        started, first, newest = time.monotonic(), None, None
         for message in messages:
-            first = message.time if first is None else first
+            first = message.time if first is None else first + self._skipped(newest, message.time)
+            newest = message.time
             due = started + (message.time - first) / 1e9 / self.rate
             while running() and (left := due - time.monotonic()) > 0:
                 self._tick(message.time - round(left * self.rate * 1e9))
@@ -106,6 +126,22 @@ class Player:
                 self.published += 1
         return self.published
 
+    def _skipped(self, newest: int, now: int) -> int:
+        """Nanoseconds of the recording that are not waited for between two messages; negative where its clock goes back."""
+        gap = (now - newest) / 1e9
+        if gap < 0:
+            self._say(f"the clock of the recording goes back by {-gap:.1f} s here; playing on at once")
+            return now - newest
+        if gap > self.longest_gap:
+            self._say(f"a gap of {gap:.1f} s without messages follows and is skipped; --longest-gap inf waits for it")
+            return now - newest
+        if gap / self.rate > WORTH_A_WORD:
+            self._say(f"a gap of {gap:.1f} s without messages follows; --longest-gap {WORTH_A_WORD:g} skips such gaps")
+        return 0
+
+    def _say(self, sentence: str) -> None:
+        self.node.get_logger().warning(sentence)
+
     def _tick(self, now: int) -> None:
         if self._clock is not None:
             message = Clock()
@@ -114,31 +150,26 @@ class Player:
 
 
 def run(rounds: Iterable[Iterable[Recorded]], topics: Sequence[tuple[str, str, bool]], rate: float = 1.0,
-        clock: bool = True, wait_for: Sequence[str] = (), patience: float = 10.0) -> tuple[int, set[str]]:
-    """Play into ROS until the rounds end or SIGINT comes; the number published, and the topics that could not be.
+        clock: bool = True, wait_for: Sequence[str] = (), longest_gap: float = LONGEST_GAP) -> tuple[int, set[str]]:
+    """Play into ROS until the rounds end or a signal comes; the number published, and the topics that could not be.
 
     rounds: messages to play one after the other.  topics: see ``Player.announce``.  wait_for: topics,
-    one of which somebody must have subscribed to before the first message, for at most ``patience`` seconds.
+    one of which somebody must have subscribed to before the first message, for at most ``PATIENCE`` seconds.
     """
     make_room()
-    rclpy.init(args=[])
-    node = rclpy.create_node("sam2_ros_player")
-    player = Player(node, rate, clock)
-    try:
-        player.announce(topics)
-        if wait_for and (missing := player.wait(wait_for, patience)):
-            node.get_logger().warning(f"{missing}; playing all the same")
-        for messages in rounds:
-            player.play(messages, rclpy.ok)
-            if not rclpy.ok():
-                break
-        time.sleep(DRAIN)
-    except KeyboardInterrupt:
-        pass
-    except Exception:
-        if rclpy.ok():  # else SIGTERM came, and ROS went away beneath a call
-            raise
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown()
+    with Interrupts() as interrupts, running_node("sam2_ros_player", interrupts) as node:
+        player = Player(node, rate, clock, longest_gap)
+        try:
+            with interrupts.raised():
+                with creating():
+                    player.announce(topics)
+                player.say_who_is_missing(wait_for, [topic for topic, kind, _ in topics if kind == PROMPT])
+                for messages in rounds:
+                    player.play(messages)
+                time.sleep(DRAIN)
+        except KeyboardInterrupt:
+            pass
+        except Exception:
+            if rclpy.ok():  # else a signal came, and ROS went away beneath a call
+                raise
     return player.published, player.unreadable

@@ -7,6 +7,8 @@ says that it has lost, is counted by topic.
 
 from __future__ import annotations
 
+import difflib
+import math
 import queue
 import threading
 import time
@@ -17,14 +19,12 @@ from typing import Any, NamedTuple
 
 import rclpy
 from rclpy.clock import Clock, ClockType
-from rclpy.exceptions import NameValidationException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node as RosNode
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 
-from sam2_ros.errors import RecordingError, Sam2RosError, UnknownType, first_sentence
-from sam2_ros.ros.interrupts import Interrupts
+from sam2_ros.errors import RecordingError, Sam2RosError, UnknownType
 from sam2_ros.ros.topics import message_class, subscribe
 
 try:
@@ -43,8 +43,10 @@ MOST_WAITING = 256 * 2**20
 DEPTH = 100
 #: Seconds between looks at the graph for topics that are new.
 LOOK = 0.25
-#: Seconds after which a node that is not there is worth a word.
+#: Seconds after which a node that is not there is worth a word; and for the model of one that is there.
 PATIENCE = 5.0
+#: Seconds that publishers which are there already take to be seen.
+DISCOVERY = 2.0
 #: What a node says about itself rather than about the camera.
 _CHATTER = ("/rosout", "/parameter_events")
 #: Ends the queue.
@@ -81,6 +83,7 @@ class Recorder:
         self._queue: queue.Queue = queue.Queue()
         self._waiting_bytes = 0
         self._missed_since: float | None = time.monotonic()  # None once the node was there, or said not to be
+        self._silent_since: float | None = time.monotonic()  # None once it was said what nobody publishes
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._drain, name="recorder")
         # Real time: with use_sim_time and no /clock the topics are there all the same.
@@ -105,6 +108,18 @@ class Recorder:
                 offer, chosen = self._offer(topic), self._chosen.get(topic)
                 if chosen is None or offer not in (None, chosen):
                     self._subscribe(topic, types[0], offer or Offer())
+        if self._silent_since is not None and time.monotonic() - self._silent_since > DISCOVERY:
+            self._silent_since = None
+            self._say_what_is_silent()
+
+    def _say_what_is_silent(self) -> None:
+        """Name the topics that were asked for and that nobody publishes, with those that may have been meant."""
+        there = [topic for topic, _ in self._node.get_topic_names_and_types() if self._offer(topic) is not None]
+        for topic in sorted(self._wanted - set(there)):
+            meant = difflib.get_close_matches(topic, there, 3)
+            self._node.get_logger().warning(
+                f"nobody publishes {topic} yet; it is recorded as soon as somebody does"
+                + (f" (there is {', '.join(meant)})" if meant else ""))
 
     def close(self) -> None:
         """Stop listening, and write what still waits."""
@@ -217,39 +232,33 @@ class Outcome:
     failure: Sam2RosError | None
 
 
-def run(write: Write, topics: Sequence[str], of_node: str, about: Callable[[dict[str, Any]], None],
-        seconds: float | None = None) -> Outcome:
-    """Record until SIGINT or SIGTERM, until ``write`` fails, or for so many seconds.
+def run(node: RosNode, write: Write, topics: Sequence[str], of_node: str, about: Callable[[dict[str, Any]], None],
+        seconds: float = math.inf) -> Outcome:
+    """Record until ROS shuts down, until ``write`` fails, or for so many seconds.
 
-    about: is told the parameters of ``of_node`` once that answers, on a thread of its own because
-    it may take long; it is not called if the node never does.
+    topics and of_node: as for ``Recorder``.  about: is told the parameters of ``of_node`` once that answers, on a
+    thread of its own because it may take long; it is not called if the node never does.
     """
-    with Interrupts() as interrupts:
-        rclpy.init(args=[])
-        node = rclpy.create_node("sam2_ros_recorder")
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        parameters = _asking(node, of_node)
-        telling: threading.Thread | None = None
-        deadline = None if seconds is None else time.monotonic() + seconds
-        interrupts.leave_to_ros()
-        recorder = Recorder(node, write, topics, of_node)  # last: its thread keeps the process alive until it is closed
-        try:
-            while rclpy.ok() and recorder.failure is None and (deadline is None or time.monotonic() < deadline):
-                executor.spin_once(timeout_sec=0.1)
-                if parameters is not None and (found := parameters.look()) is not None:
-                    telling, parameters = threading.Thread(target=about, args=(found,)), None
-                    telling.start()
-        except Exception:
-            if rclpy.ok():  # else ROS was shut down, beneath a callback or between two
-                raise
-        finally:
-            if telling is not None:
-                telling.join()
-            recorder.close()
-            executor.shutdown()
-            node.destroy_node()
-            rclpy.try_shutdown()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    parameters = _asking(node, of_node)
+    telling: threading.Thread | None = None
+    deadline = time.monotonic() + seconds
+    recorder = Recorder(node, write, topics, of_node)  # last: its thread keeps the process alive until it is closed
+    try:
+        while rclpy.ok() and recorder.failure is None and time.monotonic() < deadline:
+            executor.spin_once(timeout_sec=0.1)
+            if parameters is not None and (found := parameters.look()) is not None:
+                telling, parameters = threading.Thread(target=about, args=(found,)), None
+                telling.start()
+    except Exception:
+        if rclpy.ok():  # else ROS was shut down, beneath a callback or between two
+            raise
+    finally:
+        recorder.close()
+        executor.shutdown()
+        if telling is not None:
+            telling.join(PATIENCE)  # a large model takes longer, and the bag must be closed before somebody kills us
     return Outcome(dict(recorder.written), dict(recorder.lost), recorder.unreadable, recorder.failure)
 
 
@@ -261,10 +270,7 @@ def _asking(node: RosNode, of_node: str) -> _Parameters | None:
         node.get_logger().warning(f"the parameters of {of_node} are not recorded: this rclpy, older than that of "
                                   "ROS 2 Iron, has no parameter client")
         return None
-    try:
-        return _Parameters(node, of_node)
-    except NameValidationException as error:
-        raise RecordingError(f"there can be no node of the name {of_node!r}: {first_sentence(error)}") from error
+    return _Parameters(node, of_node)
 
 
 class _Parameters:

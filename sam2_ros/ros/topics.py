@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rclpy.node import Node as RosNode
+from rclpy.type_support import check_for_type_support
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
@@ -18,9 +19,11 @@ def message_class(kind: str) -> type | None:
     """The class of a message type such as "sensor_msgs/msg/Image"; None when it is not installed here."""
     package, _, name = kind.partition("/msg/")
     try:
-        return getattr(importlib.import_module(f"{package}.msg"), name)
-    except (ImportError, AttributeError):
+        found = getattr(importlib.import_module(f"{package}.msg"), name)
+        check_for_type_support(found)
+    except Exception:  # of a half installed package: rosidl has errors of its own for what lacks
         return None
+    return found
 
 
 def subscribe(node: RosNode, *arguments: Any, on_lost: Callable[[int], None], **options: Any) -> Any:

@@ -4,6 +4,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+from sam2_ros import large_images  # noqa: E402
 from sam2_ros.ros.parameters import NodeSettings  # noqa: E402
 from sam2_ros.ros.status import Facts, describe  # noqa: E402
 
@@ -16,7 +17,7 @@ GOOD = Facts(topic="/image", publishers=1, best_effort_publishers=0, reliable=Tr
     (dict(publishers=0, received=0, topic="/image/compressed", other_type="sensor_msgs/msg/CompressedImage"), "no images",
      ["/image/compressed carries sensor_msgs/msg/CompressedImage", "without its /compressed"]),
     (dict(best_effort_publishers=1, received=0), "incompatible", ["image_reliability"]),
-    (dict(lost=200, received=100, reliable=False), "losing", ["100 of 300", "FASTDDS_DEFAULT_PROFILES_FILE"]),
+    (dict(lost=200, received=100, reliable=False), "losing", ["100 of 300", large_images.variable()]),
     (dict(lost=200, received=100), "losing", ["100 of 300", "too slow"]),
     (dict(silence=9.0, received=0), "silent", ["no image on /image for 9 s", "1 publish"]),
     (dict(repeated=100), "repeating", ["100 of 120 images of /image", "must stamp every image"]),

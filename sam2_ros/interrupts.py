@@ -1,0 +1,77 @@
+"""The signals that end a process: Ctrl-C, a terminal that is closed, ``kill``.
+
+ROS takes SIGINT and SIGTERM by shutting down, which ends every spin.  Python would take SIGINT, too, with a
+KeyboardInterrupt wherever the main thread happens to be; inside a Condition (the executor's thread pool and queues
+have some) the lock then stays taken, and a process that waits for its other threads never ends.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType, TracebackType
+from typing import Any
+
+#: SIGHUP comes when a terminal is closed; nohup has it ignored.
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupts:
+    """Takes the signals that end a process inside a ``with`` block of the main thread.
+
+    ROS must be started and shut down in there: it sees SIGINT and SIGTERM first and passes them on.  All three
+    are left to it but inside ``raised``.  None ends the process before the block is left, however often it
+    comes: it would skip what has to be closed, such as a bag.  came: the number of the first signal, 0 before.
+    """
+
+    def __init__(self) -> None:
+        self.came = 0
+        self._raise = False
+        self._former: dict[int, Any] = {}
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():  # no other thread may, or gets signals
+            taken = [number for number in ENDING
+                     if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN]
+            self._former = {number: signal.signal(number, self._take) for number in taken}
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
+        for number, former in self._former.items():
+            signal.signal(number, former)
+
+    @contextmanager
+    def raised(self) -> Iterator[None]:
+        """Inside it the first signal is a KeyboardInterrupt: for long work that does not end when ROS shuts down."""
+        self._raise = True
+        try:
+            if self.came:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._raise = False
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        self.came = self.came or number
+        if number == signal.SIGHUP:
+            os.kill(os.getpid(), signal.SIGTERM)  # which ROS knows
+        if self._raise:
+            self._raise = False
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def immediate() -> Iterator[None]:
+    """Ctrl-C ends the process at once: a KeyboardInterrupt inside an extension module's start aborts it with a core dump."""
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not ours:  # ignored, as in the background of a script, or somebody else's
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

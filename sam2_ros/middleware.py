@@ -1,0 +1,36 @@
+"""Settings of ROS whose faults end the process inside a C library, before an exception could be caught.
+
+They are looked at before rclpy is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from sam2_ros.errors import CannotStart
+
+#: The ports of a higher domain would lie above 65535.
+HIGHEST_DOMAIN = 232
+#: Chooses among the middlewares and is none.
+_CHOOSER = "rmw_implementation"
+
+
+def check() -> None:
+    """Raises CannotStart for a domain that no middleware has, and for a middleware that is not installed."""
+    domain = os.environ.get("ROS_DOMAIN_ID", "").strip()
+    if domain.isdecimal() and int(domain) > HIGHEST_DOMAIN:
+        raise CannotStart(f"ROS cannot start: there is no ROS_DOMAIN_ID {domain}; set one from 0 to {HIGHEST_DOMAIN}")
+    wanted, installed = os.environ.get("RMW_IMPLEMENTATION", ""), _installed()
+    if wanted and installed and wanted not in installed:
+        raise CannotStart(f"ROS cannot start: RMW_IMPLEMENTATION is {wanted}, which is not installed here; install it "
+                          f"(ros-$ROS_DISTRO-{wanted.replace('_', '-')}), or use {' or '.join(sorted(installed))}")
+
+
+def _installed() -> set[str]:
+    """The middlewares of the sourced workspaces and of this environment; empty where none is registered."""
+    prefixes = [*os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]
+    index = Path("share/ament_index/resource_index/rmw_typesupport")
+    folders = [Path(prefix) / index for prefix in prefixes if prefix]
+    return {path.name for folder in folders if folder.is_dir() for path in folder.iterdir()} - {_CHOOSER}

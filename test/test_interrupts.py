@@ -1,0 +1,72 @@
+"""The signals that end a process are left to ROS; that this ends the node and the recorder is tested with their processes."""
+
+import os
+import signal
+
+import pytest
+
+from sam2_ros.interrupts import ENDING, Interrupts, immediate
+
+
+@pytest.fixture(autouse=True)
+def handlers():
+    """What pytest has set is there again in the end, and before that in the test."""
+    before = {number: signal.getsignal(number) for number in ENDING}
+    yield before
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_a_signal_is_kept_for_ros_however_often_it_comes(handlers):
+    with Interrupts() as interrupts:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGINT):
+            signal.raise_signal(number)
+        assert interrupts.came == signal.SIGTERM
+    assert {number: signal.getsignal(number) for number in ENDING} == handlers
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_long_work_is_interrupted_once_by_any_of_them(number):
+    with Interrupts() as interrupts:
+        with pytest.raises(KeyboardInterrupt):
+            with interrupts.raised():
+                signal.raise_signal(number)
+        signal.raise_signal(number)
+
+
+def test_a_signal_that_came_before_long_work_interrupts_it_as_well():
+    with Interrupts() as interrupts:
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            with interrupts.raised():
+                raise AssertionError("it must not begin")
+
+
+def test_what_nohup_has_ignored_stays_so():
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with Interrupts() as interrupts:
+        os.kill(os.getpid(), signal.SIGHUP)
+    assert not interrupts.came
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_each_of_them_shuts_ros_down(number):
+    rclpy = pytest.importorskip("rclpy")
+    from ros_bench import wait_until
+
+    with Interrupts():
+        rclpy.init()
+        try:
+            signal.raise_signal(number)
+            wait_until(lambda: not rclpy.ok(), "ROS to shut down")
+        finally:
+            rclpy.try_shutdown()
+
+
+def test_ctrl_c_is_no_exception_while_libraries_are_imported(handlers):
+    with immediate():
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGINT) == handlers[signal.SIGINT]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with immediate():
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN, "as in the background of a script"
