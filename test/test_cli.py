@@ -1,5 +1,6 @@
 """The command line: one sentence where something cannot be done, a traceback only for faults of ours."""
 
+import signal
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -66,3 +67,18 @@ def test_a_full_disk_behind_the_standard_output_is_a_sentence() -> None:
 def test_heavy_libraries_wait_for_the_command_that_needs_them() -> None:
     code = "import sys; from sam2_ros import cli; sys.exit(bool({'torch', 'cv2', 'rclpy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_ctrl_c_while_libraries_are_imported_ends_the_process_at_once(tmp_path) -> None:
+    (tmp_path / "slow_to_import.py").write_text("import signal; signal.raise_signal(signal.SIGINT)")
+    code = ("import sys; from sam2_ros import cli; cli.COMMANDS['segment'] = ('slow_to_import:main', '');"
+            f"sys.path.append({str(tmp_path)!r}); cli.main(['segment'])")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGINT and done.stderr == ""
+
+
+def test_messages_that_were_not_built_are_a_fault_of_the_installation(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setitem(sys.modules, "sam2_ros.msg", None)
+    monkeypatch.setitem(cli.COMMANDS, "segment", ("sam2_ros.msg:main", ""))
+    assert cli.main(["segment"]) == 1
+    assert "sam2_ros.msg, which are not built here" in capsys.readouterr().err

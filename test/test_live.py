@@ -23,14 +23,14 @@ from sensor_msgs.msg import Image  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
 from evaluation.bags import IMAGE, PROMPT, image_message, picture, prompt_message, stamp, write_bag  # noqa: E402
-from sam2_ros import published  # noqa: E402
+from sam2_ros import cli, published  # noqa: E402
 from sam2_ros.checkpoint import save  # noqa: E402
 from sam2_ros.errors import RecordingError, Sam2RosError  # noqa: E402
 from sam2_ros.evaluation import recordings  # noqa: E402
 from sam2_ros.evaluation.events import PromptEvent, RemovalEvent  # noqa: E402
 from sam2_ros.evaluation.recordings import BagSource, BagWriter  # noqa: E402
 from sam2_ros.evaluation.result_bag import main as replay  # noqa: E402
-from sam2_ros.live import ABOUT, SUMMARY, _about, _rounds, play, targets_of  # noqa: E402
+from sam2_ros.live import ABOUT, SUMMARY, _about, _new_bag, _rounds, play, record, targets_of  # noqa: E402
 from sam2_ros.messages import fill_image  # noqa: E402
 from sam2_ros.model.sam2 import SAM2  # noqa: E402
 from sam2_ros.model.sizes import TEST  # noqa: E402
@@ -104,6 +104,56 @@ def test_a_recorder_that_hears_nothing_says_why_and_fails(tmp_path, node):
     output, _ = child.communicate(timeout=PATIENCE)
     assert child.returncode == 1, output
     assert output.count("there is no node /nobody yet") == 1 and "nothing was recorded: is /nobody running" in output
+    assert not (tmp_path / "bag").exists(), "it would block the next try"
+
+
+@pytest.mark.parametrize("signals", [(signal.SIGINT, signal.SIGINT, signal.SIGTERM), (signal.SIGHUP, signal.SIGHUP)])
+def test_a_bag_is_closed_however_often_its_recorder_is_interrupted(tmp_path, node, signals):
+    publisher = node.create_publisher(String, "/test_text", QoSProfile(depth=50))
+    script = ("import sys, time; from sam2_ros import live; from sam2_ros.cli import main; close = live.BagWriter.close;"
+              "live.BagWriter.close = lambda one: (print('closing', flush=True), time.sleep(1.0), close(one));"
+              "sys.exit(main(sys.argv[1:]))")
+    child = start("record", "--out", tmp_path / "bag", "--node", "", "/test_text", program=("-c", script))
+    wait_until(lambda: publisher.get_subscription_count() > 0, "the recorder")
+    publish_until(node, publisher, lambda done: done >= 5, lambda _: String(data="x"))
+    time.sleep(0.5)
+    child.send_signal(signals[0])
+    assert "closing" in child.stdout.readline()
+    for one in signals[1:]:
+        child.send_signal(one)
+        time.sleep(0.2)
+    output, _ = child.communicate(timeout=PATIENCE)
+    assert child.returncode == 0 and "recorded into" in output, output
+    assert (tmp_path / "bag" / "metadata.yaml").is_file()
+    assert json.loads(messages(tmp_path / "bag", SUMMARY)[0].data)["written"]["/test_text"] == 5
+
+
+@pytest.mark.parametrize("command", [
+    ["node"], ["record", "--node", "", "/x", "--out", "new"], ["play", "bag"]], ids=lambda command: command[0])
+def test_where_ros_cannot_write_its_log_that_is_said_and_nothing_is_left(tmp_path, monkeypatch, command):
+    write_bag(tmp_path / "bag", count=1)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "file" / "log"))
+    child = start(*(tmp_path / word if word in ("new", "bag") else word for word in command))
+    output, _ = child.communicate(timeout=PATIENCE)
+    assert child.returncode == 1 and "set ROS_LOG_DIR to a folder that can be written" in output, output
+    assert output.count("\n") == 1 and not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("seconds", ["nan", "0", "-1", "1e400"])
+def test_a_time_that_cannot_be_is_refused_before_a_bag_is_made(tmp_path, capsys, seconds):
+    assert cli.main(["record", "--out", str(tmp_path / "bag"), f"--seconds={seconds}"]) == 1
+    assert "longer than 0 seconds" in capsys.readouterr().err and not (tmp_path / "bag").exists()
+
+
+def test_what_is_in_the_way_of_a_bag_stays(tmp_path):
+    with pytest.raises(RecordingError, match="the disk is full"):
+        with _new_bag(tmp_path / "bag"):
+            (tmp_path / "bag" / "mine.txt").touch()
+            raise RecordingError("the disk is full")
+    with pytest.raises(RecordingError, match="exists already"):
+        record(tmp_path / "bag")
+    assert [path.name for path in (tmp_path / "bag").iterdir()] == ["mine.txt"]
 
 
 def test_a_recorder_of_a_node_that_cannot_be_says_so_and_ends(tmp_path):
@@ -327,11 +377,27 @@ def test_a_bag_is_played_from_a_start_on_and_over_and_over_until_interrupted(tmp
 @pytest.mark.parametrize("options, words", [
     ({"start": 4.0}, r"ends 0\.\d+ s after its first message; start before that, not at 4 s"),
     ({"start": -1.0}, "start not negative; got 1 and -1 s"),
-    ({"rate": 0.0}, "rate must be above 0"), ({"rate": float("nan")}, "got nan")])
+    ({"rate": 0.0}, "rate must be above 0"), ({"rate": float("nan")}, "got nan"), ({"rate": float("inf")}, "got inf"),
+    ({"longest_gap": 0.0}, "longest gap must be above 0"), ({"longest_gap": float("nan")}, "got nan")])
 def test_a_start_or_a_rate_that_cannot_be_is_refused_before_ros_is_started(tmp_path, options, words):
     write_bag(tmp_path / "bag", count=3)
     with pytest.raises(Sam2RosError, match=words):
         play(tmp_path / "bag", **options)
+
+
+def test_a_bag_of_which_nothing_could_be_published_is_a_failure(tmp_path, monkeypatch, capsys):
+    write_bag(tmp_path / "bag", count=1)
+    monkeypatch.setattr(player, "run", lambda *_, **__: (0, {"/camera/image"}))
+    assert cli.main(["play", str(tmp_path / "bag")]) == 1
+    assert "0 messages played" in capsys.readouterr().out
+
+
+def test_topics_to_play_may_be_relative(tmp_path, monkeypatch):
+    write_bag(tmp_path / "bag", count=1)
+    played = []
+    monkeypatch.setattr(player, "run", lambda rounds, names, *_, **__: played.extend(names) or (1, set()))
+    assert cli.main(["play", str(tmp_path / "bag"), "--topics", "camera/image"]) == 0
+    assert [name for name, _, _ in played] == ["/camera/image"]
 
 
 def test_results_are_not_played_and_applied_prompts_take_the_place_of_others(tmp_path):

@@ -116,6 +116,16 @@ def test_a_middleware_that_counts_no_losses_is_recorded_all_the_same(start):
     assert len(graph.subscriptions) == 1
 
 
+def test_what_nobody_publishes_is_said_once_soon_after_the_start(start, monkeypatch):
+    graph = Graph(camera=[], robot=[RELIABLE], camera_2=[RELIABLE])
+    one, _ = start(graph)
+    assert graph.said == [], "publishers take a while to be seen"
+    monkeypatch.setattr(recorder, "DISCOVERY", 0.0)
+    for _ in range(3):
+        one.look()
+    assert graph.said == ["nobody publishes /camera yet; it is recorded as soon as somebody does (there is /camera_2)"]
+
+
 @pytest.fixture
 def humble(monkeypatch):
     """The recorder as it is with the rclpy of ROS 2 Humble."""
