@@ -71,7 +71,7 @@ def _run(command: str, arguments: Sequence[str]) -> int:
     module, function = COMMANDS[command][0].split(":")
     with interrupts.immediate():
         if command in ON_ROS:
-            middleware.check()
+            middleware.check_choice()
         call = getattr(importlib.import_module(module), function)
     code = call(arguments) or 0
     sys.stdout.flush()

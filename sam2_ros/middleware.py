@@ -1,7 +1,4 @@
-"""Settings of ROS whose faults end the process inside a C library, before an exception could be caught.
-
-They are looked at before rclpy is imported.
-"""
+"""Settings of ROS whose faults end the process inside a C library, before an exception could be caught."""
 
 from __future__ import annotations
 
@@ -17,11 +14,15 @@ HIGHEST_DOMAIN = 232
 _CHOOSER = "rmw_implementation"
 
 
-def check() -> None:
-    """Raises CannotStart for a domain that no middleware has, and for a middleware that is not installed."""
+def check_domain() -> None:
+    """Raises CannotStart for a ROS_DOMAIN_ID that no middleware has; call it before ``rclpy.init``."""
     domain = os.environ.get("ROS_DOMAIN_ID", "").strip()
     if domain.isdecimal() and int(domain) > HIGHEST_DOMAIN:
         raise CannotStart(f"ROS cannot start: there is no ROS_DOMAIN_ID {domain}; set one from 0 to {HIGHEST_DOMAIN}")
+
+
+def check_choice() -> None:
+    """Raises CannotStart for an RMW_IMPLEMENTATION that is not installed; call it before rclpy is imported."""
     wanted, installed = os.environ.get("RMW_IMPLEMENTATION", ""), _installed()
     if wanted and installed and wanted not in installed:
         raise CannotStart(f"ROS cannot start: RMW_IMPLEMENTATION is {wanted}, which is not installed here; install it "

@@ -2,6 +2,7 @@
 
 import pytest
 
+from evaluation.bags import write_bag
 from sam2_ros import cli, middleware
 from sam2_ros.errors import CannotStart
 
@@ -24,36 +25,45 @@ def prefix(tmp_path, monkeypatch):
 def test_a_domain_that_no_middleware_has_is_refused(prefix, monkeypatch, domain):
     monkeypatch.setenv("ROS_DOMAIN_ID", domain)
     with pytest.raises(CannotStart, match=f"there is no ROS_DOMAIN_ID {domain}; set one from 0 to 232"):
-        middleware.check()
+        middleware.check_domain()
 
 
 @pytest.mark.parametrize("domain", ["", "0", "232", "many"])
 def test_other_domains_are_left_to_ros_which_has_words_for_them(prefix, monkeypatch, domain):
     monkeypatch.setenv("ROS_DOMAIN_ID", domain)
-    middleware.check()
+    middleware.check_domain()
 
 
 def test_a_middleware_that_is_not_installed_is_refused_with_those_that_are(prefix, monkeypatch):
     monkeypatch.setenv("RMW_IMPLEMENTATION", "rmw_cyclonedds_cpp")
     with pytest.raises(CannotStart, match=r"install it \(ros-\$ROS_DISTRO-rmw-cyclonedds-cpp\), or use rmw_fastrtps_cpp or rmw_z"):
-        middleware.check()
+        middleware.check_choice()
     monkeypatch.setenv("RMW_IMPLEMENTATION", "rmw_zenoh_cpp")
-    middleware.check()
+    middleware.check_choice()
 
 
 def test_where_no_middleware_is_registered_all_are_taken(monkeypatch):
     monkeypatch.setattr(middleware.sys, "prefix", "/nowhere")
     monkeypatch.setenv("AMENT_PREFIX_PATH", "")
     monkeypatch.setenv("RMW_IMPLEMENTATION", "rmw_of_my_own")
-    middleware.check()
+    middleware.check_choice()
 
 
-@pytest.mark.parametrize("command", [
-    ["node"], ["record", "--out", "bag"], ["play", "bag"], ["demo", "--out", "bag"]])
-def test_no_command_starts_ros_in_a_domain_that_cannot_be(command, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("command", [["node"], ["record", "--out", "new"], ["play", "bag"]], ids=lambda command: command[0])
+def test_no_command_starts_ros_in_a_domain_that_cannot_be(command, tmp_path, monkeypatch, capfd):
+    pytest.importorskip("rclpy")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ROS_DOMAIN_ID", "300")
+    write_bag(tmp_path / "bag", count=1)
     assert cli.main(command) == 1
-    message = capsys.readouterr().err
+    message = capfd.readouterr().err
     assert "ROS_DOMAIN_ID 300" in message and message.count("\n") == 1
-    assert not list(tmp_path.iterdir()), "what is left would block the next try"
+    assert not (tmp_path / "new").exists(), "it would block the next try"
+
+
+def test_the_middleware_is_looked_at_before_rclpy_is_imported(prefix, monkeypatch, capsys):
+    monkeypatch.setenv("RMW_IMPLEMENTATION", "rmw_cyclonedds_cpp")
+    for command in cli.ON_ROS:
+        monkeypatch.setitem(cli.COMMANDS, command, ("no_such_module:main", ""))
+        assert cli.main([command]) == 1
+        assert "RMW_IMPLEMENTATION is rmw_cyclonedds_cpp" in capsys.readouterr().err

@@ -7,6 +7,7 @@ itself and leaves overlay.mp4, sheet.png and result.json.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import os
 import platform
@@ -21,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import rclpy
-from rclpy.executors import ExternalShutdownException
 
 from sam2_ros.demo.camera import TOPIC
 from sam2_ros.demo.operator import Operator
@@ -30,7 +30,9 @@ from sam2_ros.errors import Sam2RosError
 from sam2_ros.evaluation import recordings
 from sam2_ros.evaluation.events import Truth
 from sam2_ros.evaluation.metrics import region_similarity
+from sam2_ros.interrupts import Interrupts
 from sam2_ros.large_images import make_room
+from sam2_ros.ros.start import running_node
 from sam2_ros.pictures import write_picture
 from sam2_ros.types import State, Track
 from sam2_ros.video import VideoWriter
@@ -41,6 +43,7 @@ LOADING, LAST_MASK = 120.0, 15.0
 #: The correction comes when this share of the recording has passed.
 CORRECTION = 0.6
 SHEET = 12
+_PRCTL, _PR_SET_PDEATHSIG = getattr(ctypes.CDLL(None), "prctl", None), 1
 
 
 class DemoFailed(Sam2RosError):
@@ -53,16 +56,13 @@ def run(out: Path, model: str, source: Path = RECORDING) -> dict[str, Any]:
     out.mkdir(parents=True, exist_ok=True)
     _stay_local()
     make_room()
-    rclpy.init(args=[])
-    try:
-        operator = Operator(rclpy.create_node("operator"), truth, names)
+    with running_node("operator") as ros:
+        operator = Operator(ros, truth, names)
         with _process("node", out, ["-m", "sam2_ros", "node", "--ros-args", "-r", f"image:={TOPIC}",
                                     "-p", f"model:={model}"]) as node:
             _spin(operator, operator.ready, LOADING, "node", out, node)
             with _process("camera", out, ["-m", "sam2_ros.demo.camera", str(source), str(rate)]) as camera:
                 _attend(operator, camera, rate, len(images), out)
-    finally:
-        rclpy.try_shutdown()
     result = _result(operator, len(images), rate, model)
     _write_pictures(operator, images, rate, out)
     (out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
@@ -77,10 +77,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--recording", type=Path, default=RECORDING, metavar="FOLDER",
                         help="a sequence in DAVIS layout whose first image shows at least two labelled objects")
     parsed = parser.parse_args(arguments)
-    try:
-        result = run(parsed.out, parsed.model, parsed.recording)
-    except ExternalShutdownException:  # SIGTERM
-        return 128 + signal.SIGTERM
+    with Interrupts() as interrupts:
+        try:
+            with interrupts.raised():
+                result = run(parsed.out, parsed.model, parsed.recording)
+        except (KeyboardInterrupt, Exception):
+            if not interrupts.came:  # else ROS was shut down, too, which is raised as well
+                raise
+            return 128 + interrupts.came
     print(_table(result))
     print(f"\nlook at {parsed.out}/sheet.png and {parsed.out}/overlay.mp4; numbers in {parsed.out}/result.json")
     return 0
@@ -97,11 +101,18 @@ def _stay_local() -> None:
         os.environ.pop(name, None)
 
 
+def _end_with_parent() -> None:
+    """Have Linux terminate this process when the demo is killed, which leaves it no time to do so."""
+    if _PRCTL is not None:
+        _PRCTL(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 @contextmanager
 def _process(name: str, out: Path, command: Sequence[str]):
     """A Python process whose errors go to out/NAME.log; it is interrupted, as by Ctrl-C, at the end."""
     with open(out / f"{name}.log", "w") as log:
-        process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, stderr=log, text=True)
+        process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, stderr=log, text=True,
+                                   preexec_fn=_end_with_parent)
         try:
             yield process
         finally:

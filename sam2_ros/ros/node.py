@@ -89,7 +89,7 @@ class Node(RosNode):
 
     def say_what_is_unused(self, arguments: Sequence[str]) -> None:
         """Warn of parameters that reach nothing; arguments: those of the process."""
-        known = self.list_parameters([], depth=0).result.names
+        known = self.list_parameters([], depth=0).names
         for sentence in (*unused.unknown_parameters(self.parameters.given, known, self.camera.topics.values()),
                          *unused.foreign_sections(arguments, self.get_fully_qualified_name())):
             self.get_logger().warning(sentence)

@@ -30,7 +30,7 @@ _REMEDIES = {"logging": "set ROS_LOG_DIR to a folder that can be written", "name
 
 def start(arguments: Sequence[str] = ()) -> None:
     """``rclpy.init``.  Raises CannotStart, whatever ROS makes of its arguments and its environment."""
-    middleware.check()
+    middleware.check_domain()
     try:
         rclpy.init(args=list(arguments))
     except Exception as error:  # each layer of ROS has classes of its own
@@ -65,7 +65,7 @@ def creating() -> Iterator[None]:
 
 
 @contextmanager
-def running_node(name: str, interrupts: Interrupts) -> Iterator[RosNode]:
+def running_node(name: str, interrupts: Interrupts | None = None) -> Iterator[RosNode]:
     """ROS with a node of its own name, ``name`` and a number: two recorders may run at a time.
 
     Raises CannotStart.
@@ -74,7 +74,7 @@ def running_node(name: str, interrupts: Interrupts) -> Iterator[RosNode]:
     try:
         with creating():
             node = rclpy.create_node(f"{name}_{uuid.uuid4().hex[:8]}")
-        if interrupts.came:  # before ROS could see it
+        if interrupts is not None and interrupts.came:  # before ROS could see it
             rclpy.try_shutdown()
         try:
             yield node

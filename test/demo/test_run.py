@@ -9,8 +9,12 @@ import torch
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
+import signal  # noqa: E402
 import subprocess  # noqa: E402
 import sys  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+from ros_bench import PATIENCE, wait_until  # noqa: E402  (before rclpy: it chooses a domain)
 
 from sam2_ros import checkpoint  # noqa: E402
 from sam2_ros.model.sam2 import SAM2  # noqa: E402
@@ -20,8 +24,8 @@ IMAGES = 20
 
 
 @pytest.fixture(scope="module")
-def result(tmp_path_factory):
-    """What a run of the demo leaves behind, with a model that has learned nothing."""
+def folder(tmp_path_factory):
+    """A recording, and a model that has learned nothing."""
     folder = tmp_path_factory.mktemp("demo")
     torch.manual_seed(0)
     checkpoint.save(SAM2(TEST), folder / "model.safetensors")
@@ -35,6 +39,12 @@ def result(tmp_path_factory):
         cv2.imwrite(str(folder / f"recording/Annotations/squares/{n:05d}.png"), labels)
     facts = {"frame_rate": 5.0, "objects": {"1": "left", "2": "right"}}
     (folder / "recording" / "recording.json").write_text(json.dumps(facts))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def result(folder):
+    """What a run of the demo leaves behind."""
     command = ["-m", "sam2_ros", "demo", "--recording", folder / "recording", "--model", folder / "model.safetensors",
                "--out", folder / "out"]
     done = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, timeout=240)
@@ -63,6 +73,24 @@ def test_the_pictures_can_be_looked_at(result):
     video = cv2.VideoCapture(str(out / "overlay.mp4"))
     assert video.isOpened() and video.get(cv2.CAP_PROP_FRAME_COUNT) > facts["processed"] / 2
     assert "J of left" in printed and "latency" in printed
+
+
+def children(process):
+    """The processes that a process has started, as /proc lists them."""
+    return Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+
+
+@pytest.mark.parametrize("number, code", [
+    (signal.SIGINT, 128 + signal.SIGINT), (signal.SIGHUP, 128 + signal.SIGHUP), (signal.SIGKILL, -signal.SIGKILL)])
+def test_no_process_of_the_demo_outlives_it(folder, tmp_path, number, code):
+    demo = subprocess.Popen([sys.executable, "-m", "sam2_ros", "demo", "--recording", folder / "recording",
+                             "--model", folder / "model.safetensors", "--out", tmp_path / "out"], stderr=subprocess.PIPE)
+    (node,) = wait_until(lambda: children(demo), "the node")
+    wait_until(lambda: (tmp_path / "out" / "node.log").read_text(), "its first words")
+    demo.send_signal(number)
+    _, error = demo.communicate(timeout=PATIENCE)
+    assert demo.returncode == code and error == b""
+    wait_until(lambda: not Path(f"/proc/{node}/exe").exists(), "the node to end")
 
 
 def test_a_recording_without_truth_is_one_sentence(tmp_path, capsys):
