@@ -27,6 +27,7 @@ from typing import Any
 
 from sam2_ros.errors import InvalidInput, RecordingError, Sam2RosError
 from sam2_ros.evaluation.bags import APPLIED, COMPRESSED, IMAGE, PROMPT
+from sam2_ros.evaluation.conversion import Converter
 from sam2_ros.evaluation.events import StoredMessage
 from sam2_ros.evaluation.recordings import BagSource, BagWriter, is_bag
 from sam2_ros.interrupts import Interrupts
@@ -148,6 +149,7 @@ def play(bag: Path, topics: Sequence[str] = (), rate: float = 1.0, clock: bool =
 def _rounds(source: BagSource, targets: dict[str, str], start: int, loop: bool) -> Iterator[Iterator[StoredMessage]]:
     """The messages from ``start`` (nanoseconds) on under their new topics, once or for ever; says once what was lost."""
     said: set[str] = set()
+    converter = Converter(print)
     while True:
         lost: list[str] = []
         messages = source.messages(set(targets), lost)
@@ -163,7 +165,7 @@ def _rounds(source: BagSource, targets: dict[str, str], start: int, loop: bool) 
                                      f"start before that, not at {start / 1e9:g} s")
         in_force = (replace(message, time=newest.time) for message in latched)
         yield (replace(message, topic=targets[message.topic])
-               for message in itertools.chain(in_force, [newest], messages))
+               for message in converter.convert(itertools.chain(in_force, [newest], messages)))
         for sentence in set(lost) - said:
             print(sentence)
         said |= set(lost)

@@ -243,7 +243,7 @@ class BagWriter:
 
     def message(self, kind: str, **values: Any) -> Any:
         """A message of a type such as "sensor_msgs/msg/Image", empty but for ``values``."""
-        return _built(self._types, kind, SimpleNamespace(**values))
+        return built(self._types, kind, SimpleNamespace(**values))
 
     def write(self, topic: str, kind: str, time: int, message: Any, latched: bool = False) -> None:
         """Write one message: an object with fields of the type (those that lack are empty), or its serialised bytes.
@@ -254,7 +254,7 @@ class BagWriter:
         with self._lock:
             self._know(kind)
             if not isinstance(message, bytes):
-                message = bytes(self._types.serialize_cdr(_built(self._types, kind, message), kind))
+                message = bytes(self._types.serialize_cdr(built(self._types, kind, message), kind))
             self._write(topic, kind, time, message, partial(_described, self._types, kind), latched)
 
     def copy(self, stored: StoredMessage) -> None:
@@ -355,7 +355,7 @@ def _parts(definition: Any) -> Iterator[str]:
             yield inner[1]
 
 
-def _built(types: Typestore, kind: str, source: Any) -> Any:
+def built(types: Typestore, kind: str, source: Any) -> Any:
     """A rosbags message of a type with the fields of ``source``, and empty ones where it has none."""
     values = {name: _value(types, description, getattr(source, name, None))
               for name, description in types.fielddefs[kind][1]}
@@ -366,7 +366,7 @@ def _value(types: Typestore, description: Any, value: Any) -> Any:
     """One field by its description in a rosbags definition; None becomes empty, numbers become arrays."""
     node, detail = description
     if node == Nodetype.NAME:
-        return _built(types, detail, value)
+        return built(types, detail, value)
     if node == Nodetype.BASE:
         plain = {"string": str, "wstring": str, "bool": bool}.get(detail[0], float if "float" in detail[0] else int)
         return plain() if value is None else plain(value)
