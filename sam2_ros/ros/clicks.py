@@ -18,22 +18,16 @@ import numpy as np
 from geometry_msgs.msg import Point, PointStamped
 from rclpy.node import Node as RosNode
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
-from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo
 
 from sam2_ros.errors import InvalidPrompt, MissingDependency, Sam2RosError
 from sam2_ros.messages import nanoseconds
 from sam2_ros.ros.camera import Camera
+from sam2_ros.ros import transforms
+from sam2_ros.ros.pacing import OnDemand
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.worker import QUIET
 
-try:
-    import tf2_ros
-except ImportError:  # no wheel brings it
-    tf2_ros = None
-
-#: So many nanoseconds backwards are a bag that begins again, not messages out of order.
-JUMP = 10**9
 #: Lens models of camera_info that OpenCV computes as a fisheye; every other one as its standard model.
 FISHEYE = ("equidistant", "fisheye")
 #: Points between the optical axis and a click at which its lens is asked whether it still sees farther out.
@@ -51,47 +45,43 @@ class Clicks:
         self._on_click = on_click
         self._logger = node.get_logger()
         self._info: CameraInfo | None = None
-        self._buffer = tf2_ros.Buffer(node=node) if tf2_ros else None
-        self._listener = tf2_ros.TransformListener(self._buffer, node) if tf2_ros else None
+        self._transforms = transforms.Transforms(node) if transforms.tf2_ros else None
         image_topic = camera.topics["raw"]
-        node.create_subscription(CameraInfo, info_topic(node, image_topic), self._on_info, qos_profile_sensor_data)
+        self._infos = OnDemand(node, CameraInfo, info_topic(node, image_topic), qos_profile_sensor_data)
         node.create_subscription(PointStamped, "clicked_point", self._on_point, QoSProfile(depth=10))
         for watched in (*camera.topics.values(), "~/overlay", "~/overlay/compressed"):
             node.create_subscription(Point, f"{watched}_mouse_left", self._on_pixel, QoSProfile(depth=10))
 
     def pixel(self, message: PointStamped) -> tuple[float, float]:
         """The pixel of a stamped point.  Raises InvalidPrompt or MissingDependency when it cannot be found."""
-        frame, point = message.header.frame_id, message.point
-        in_camera = frame in (self._camera.frame_id, self._info.header.frame_id if self._info else "")
+        frame, point = _named(message), message.point
+        in_camera = frame in (self._camera.frame_id.lstrip("/"), self._optical_frame())
         if not frame or (in_camera and point.z == 0):
             return point.x, point.y
         if self._info is None:
             raise InvalidPrompt(f"a click in frame {frame!r} needs camera_info to become a pixel, and none has arrived")
         position = np.array([point.x, point.y, point.z])
         if not in_camera:
-            position = self._in_camera(position, message.header)
+            position = self._in_camera(position, message)
         return project(position, self._info, self._parameters.node.image_is_rectified)
 
-    def _in_camera(self, position: np.ndarray, header: Any) -> np.ndarray:
-        """A position (3,) in the frame of ``header`` as one in the camera's optical frame, metres."""
-        target = self._info.header.frame_id
-        if self._buffer is None:
-            raise MissingDependency(f"a click in frame {header.frame_id!r} needs tf2_ros, which is not installed; "
-                                    f"click in the camera's frame {target!r}")
-        when = Time.from_msg(header.stamp)
-        if not self._buffer.can_transform(target, header.frame_id, when):
-            when = Time()  # the newest transform there is
-        try:
-            return moved(position, self._buffer.lookup_transform(target, header.frame_id, when).transform)
-        except tf2_ros.TransformException as error:
-            raise InvalidPrompt(f"a click in frame {header.frame_id!r} has no way to the camera: {error}") from error
+    def _optical_frame(self) -> str:
+        """The camera's frame: that of camera_info, or of the images where camera_info names none."""
+        return (_named(self._info) if self._info else "") or self._camera.frame_id.lstrip("/")
 
-    def _on_info(self, message: CameraInfo) -> None:
-        before, self._info = self._info, message
-        if self._buffer is not None and before is not None and _went_back(before.header, message.header):
-            self._buffer.clear()  # transforms of a later time would be taken for the newest; static ones stay
+    def _in_camera(self, position: np.ndarray, message: PointStamped) -> np.ndarray:
+        """The position (3,) of a message as one in the camera's optical frame, metres."""
+        frame, target = _named(message), self._optical_frame()
+        if not target:
+            raise InvalidPrompt(f"a click in frame {frame!r} needs the camera's frame, and neither camera_info nor the "
+                                "images have a frame_id")
+        if self._transforms is None:
+            raise MissingDependency(f"a click in frame {frame!r} needs tf2_ros, which is not installed; "
+                                    f"click in the camera's frame {target!r}")
+        return moved(position, self._transforms.between(target, frame, message.header.stamp))
 
     def _on_point(self, message: PointStamped) -> None:
+        self._info = next(reversed(self._infos.take()), self._info)
         try:
             x, y = self.pixel(message)
         except Sam2RosError as error:
@@ -103,8 +93,9 @@ class Clicks:
         self._on_click(message.x, message.y, 0)
 
 
-def _went_back(before: Any, after: Any) -> bool:
-    return nanoseconds(before.stamp) - nanoseconds(after.stamp) > JUMP
+def _named(message: Any) -> str:
+    """The frame of a stamped message; tf2 refuses the leading slash of ROS 1."""
+    return message.header.frame_id.lstrip("/")
 
 
 def info_topic(node: RosNode, image_topic: str) -> str:

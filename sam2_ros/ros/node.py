@@ -12,8 +12,10 @@ import argparse
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import rclpy
+from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
@@ -23,7 +25,7 @@ from sam2_ros import checkpoint
 from sam2_ros.errors import Sam2RosError, needs_room
 from sam2_ros.interrupts import Interrupts
 from sam2_ros.large_images import make_room
-from sam2_ros.ros import clicks, detections, unused
+from sam2_ros.ros import clicks, detections, pacing, transforms, unused
 from sam2_ros.ros.camera import Camera
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.prompts import THREADS, Prompts
@@ -63,6 +65,7 @@ class Node(RosNode):
 
     def __init__(self, make: MakeTracker = make_tracker) -> None:
         """Load the model, then subscribe.  Raises Sam2RosError for parameters or weights that cannot be used."""
+        self._paced = pacing.Paced()
         super().__init__("sam2_ros")
         self.parameters = Parameters(self)
         tracker, description = make(self.parameters)
@@ -82,6 +85,12 @@ class Node(RosNode):
         self.get_logger().info(
             f"ready: {description}; images from {self.camera.topics['raw']} ({self.parameters.node.image_transport}), "
             f"prompts on {self.prompts.topic}, masks on {self.replies.masks_topic}")
+
+    def create_subscription(self, *arguments: Any, callback_group: CallbackGroup | None = None, **options: Any) -> Any:
+        """As in rclpy; without a callback_group the topic is paced, those that rclpy subscribes to (/clock) as well."""
+        if callback_group is None:
+            return pacing.together(super().create_subscription, self._paced, *arguments, **options)
+        return super().create_subscription(*arguments, callback_group=callback_group, **options)
 
     def close(self) -> None:
         """End the worker; call it before the node is destroyed."""
@@ -115,7 +124,7 @@ class Node(RosNode):
     def _say_what_is_missing(self, detects: bool) -> None:
         if not detects:
             self.get_logger().info("vision_msgs is not installed: there is no detections topic, send boxes as prompts")
-        if clicks.tf2_ros is None:
+        if transforms.tf2_ros is None:
             self.get_logger().info("tf2_ros is not installed: clicked points must be pixels or in the camera's frame")
 
 

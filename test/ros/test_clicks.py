@@ -10,7 +10,6 @@ from geometry_msgs.msg import PointStamped, Quaternion, Transform, Vector3  # no
 from sensor_msgs.msg import CameraInfo  # noqa: E402
 
 from sam2_ros.errors import InvalidPrompt, MissingDependency  # noqa: E402
-from sam2_ros.ros import clicks  # noqa: E402
 from sam2_ros.ros.clicks import Clicks, moved, project  # noqa: E402
 
 POSITION = np.array([0.2, -0.1, 2.0])
@@ -29,7 +28,7 @@ def info(**changes):
 def made(camera_info=None, image_frame="optical"):
     """Clicks without a node."""
     one = object.__new__(Clicks)
-    one._info, one._buffer = camera_info, None
+    one._info, one._transforms = camera_info, None
     one._camera, one._parameters = Shape(frame_id=image_frame), Shape(node=Shape(image_is_rectified=False))
     return one
 
@@ -134,43 +133,41 @@ def test_a_point_in_space_needs_camera_info():
         made().pixel(point(1, 2, 3, frame="map"))
 
 
-@pytest.mark.skipif(clicks.tf2_ros is not None, reason="tf2_ros is installed")
 def test_a_point_in_another_frame_says_that_tf2_is_missing():
     with pytest.raises(MissingDependency, match="'map' needs tf2_ros, which is not installed"):
         made(info()).pixel(point(1, 2, 3, frame="map"))
 
 
 class Transforms:
-    """A tf2 buffer that knows one transform, and only its newest."""
+    """Knows one transform."""
 
-    def __init__(self, transform):
-        self.transform = transform
-
-    def can_transform(self, target, source, when):
-        return False
-
-    def lookup_transform(self, target, source, when):
-        assert (target, source, when.nanoseconds) == ("optical", "map", 0)
-        if self.transform is None:
-            raise clicks.tf2_ros.TransformException("no path from map to optical")
-        return Shape(transform=self.transform)
+    def between(self, target, source, stamp):
+        if (target, source) != ("optical", "map"):
+            raise InvalidPrompt(f"there is no transform from frame {source!r} to {target!r}")
+        return Transform(rotation=Quaternion(w=1.0), translation=Vector3(z=1.0))
 
 
-def test_a_point_in_another_frame_goes_through_tf2(monkeypatch):
-    monkeypatch.setattr(clicks, "tf2_ros", Shape(TransformException=LookupError))
+def test_a_point_in_another_frame_goes_through_tf2():
     one = made(info())
-    one._buffer = Transforms(Transform(rotation=Quaternion(w=1.0), translation=Vector3(z=1.0)))
+    one._transforms = Transforms()
     assert one.pixel(point(0.2, -0.1, 1.0, frame="map")) == pytest.approx((370.0, 210.0))
-    one._buffer = Transforms(None)
-    with pytest.raises(InvalidPrompt, match="no path from map"):
+    assert one.pixel(point(0.2, -0.1, 1.0, frame="/map")) == pytest.approx((370.0, 210.0))  # as ROS 1 wrote it
+    with pytest.raises(InvalidPrompt, match="from frame 'lost' to 'optical'"):
+        one.pixel(point(0.2, -0.1, 1.0, frame="lost"))
+
+
+def test_without_a_frame_in_camera_info_the_frame_of_the_image_counts():
+    nameless = info()
+    nameless.header.frame_id = ""
+    one = made(nameless)
+    one._transforms = Transforms()
+    assert one.pixel(point(0.2, -0.1, 1.0, frame="map")) == pytest.approx((370.0, 210.0))
+
+
+def test_a_camera_without_any_frame_is_named_as_the_reason():
+    nameless = info()
+    nameless.header.frame_id = ""
+    one = made(nameless, image_frame="")
+    one._transforms = Transforms()
+    with pytest.raises(InvalidPrompt, match="neither camera_info nor the images have a frame_id"):
         one.pixel(point(0.2, -0.1, 1.0, frame="map"))
-
-
-def test_when_the_camera_starts_again_transforms_of_the_former_round_are_forgotten(monkeypatch):
-    one, cleared = made(info()), []
-    one._buffer = Shape(clear=lambda: cleared.append(True))
-    for seconds, count in ((100, 0), (101, 0), (100, 0), (90, 1), (91, 1)):  # one second back: out of order
-        message = info()
-        message.header.stamp.sec = seconds
-        one._on_info(message)
-        assert len(cleared) == count, seconds

@@ -1,0 +1,1 @@
+"""In the place of vision_msgs, which has no wheel."""
