@@ -1,0 +1,187 @@
+"""Processes for the measurements with ROS: the node, a camera, and topics that somebody else publishes fast.
+
+    python benchmarks/ros_load.py camera TOPIC --rate 15 --restart 60 --jump 90
+    python benchmarks/ros_load.py flood TOPIC KIND RATE
+
+rates.py and soak.py start them.  vision_msgs and tf2_ros have no wheels, so the node finds stand-ins for them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+TREE = HERE.parent
+STAND_INS = TREE / "test" / "ros" / "stand_ins"
+SIZE = (480, 640)
+IMAGE = "/camera/image"
+#: Different images that the camera shows in turn.
+SHOWN = 100
+#: Seconds to load the model, and to end.
+PATIENCE = 60.0
+
+
+def stay_local() -> None:
+    """The topics of a measurement concern nobody else, on the network or on this machine."""
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+    if "ROS_LOG_DIR" not in os.environ:
+        os.environ["ROS_LOG_DIR"] = tempfile.mkdtemp(prefix="sam2_ros_log_")
+    for name in ("ROS_DISCOVERY_SERVER", "ROS_SUPER_CLIENT", "ROS_STATIC_PEERS"):
+        os.environ.pop(name, None)
+
+
+@contextlib.contextmanager
+def process(*command: Any, says: str = "", log: Path | None = None, tree: Path = TREE,
+            **environment: str) -> Iterator[subprocess.Popen]:
+    """A Python process in a source tree, interrupted at the end; ``says``: wait until its log, a file, holds these words."""
+    path = log or Path(tempfile.mkstemp(prefix="sam2_ros_", suffix=".log")[1])
+    with open(path, "w") as output:
+        child = subprocess.Popen([sys.executable, *map(str, command)], stdout=output, stderr=subprocess.STDOUT,
+                                 env={**os.environ, **environment}, cwd=tree)
+    try:
+        end = time.monotonic() + PATIENCE
+        while says not in path.read_text():
+            if child.poll() is not None or time.monotonic() > end:
+                raise SystemExit(f"{command[0]} did not say {says!r}:\n{path.read_text()[-2000:]}")
+            time.sleep(0.1)
+        yield child
+    finally:
+        stop(child)
+        if log is None:
+            path.unlink(missing_ok=True)
+
+
+def stop(child: subprocess.Popen) -> None:
+    """Interrupt a process; kill it when it does not end."""
+    if child.poll() is None:
+        child.send_signal(signal.SIGINT)
+    try:
+        child.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def node(*arguments: str, tree: Path = TREE, log: Path | None = None, program: tuple[Any, ...] = ("-m", "sam2_ros", "node"),
+         **environment: str) -> Any:
+    """The node's process, ready: of this source tree or another one, with the stand-ins on its path."""
+    path = os.pathsep.join(map(str, (tree, STAND_INS)))
+    return process(*program, "--ros-args", "-r", f"image:={IMAGE}", *arguments, says="ready:", log=log,
+                   tree=tree, PYTHONPATH=path, **environment)
+
+
+# -- what runs in those processes -----------------------------------------------------------------
+
+
+def camera(topic: str, rate: float, restart: float, jump: float) -> None:
+    """Publish squares that move.  Every ``restart`` seconds it is another node, every ``jump`` its time goes back by 1 h."""
+    import rclpy
+    from rclpy.qos import QoSProfile
+    from sensor_msgs.msg import CameraInfo, Image
+
+    from sam2_ros.messages import fill_image, seconds_and_rest
+
+    import moving_squares
+
+    messages = [fill_image(Image(), moving_squares.scene(number, SIZE)) for number in range(SHOWN)]
+    started, number, next_time = time.monotonic(), 0, time.monotonic()
+    while rclpy.ok():
+        one = rclpy.create_node("camera")
+        images = one.create_publisher(Image, topic, QoSProfile(depth=2))
+        infos = one.create_publisher(CameraInfo, f"{topic.rpartition('/')[0]}/camera_info", 2)
+        born = time.monotonic()
+        while rclpy.ok() and time.monotonic() < born + restart:
+            # Back and forth, so that nothing ever leaps.
+            message = messages[min(number % (2 * SHOWN), 2 * SHOWN - 1 - number % (2 * SHOWN))]
+            back = 3600 * int((time.monotonic() - started) / jump) % 2
+            stamp = time.time_ns() - back * 3600 * 10**9
+            message.header.frame_id = "camera"
+            message.header.stamp.sec, message.header.stamp.nanosec = seconds_and_rest(stamp)
+            images.publish(message)
+            infos.publish(CameraInfo(header=message.header, k=[500.0, 0.0, 320.0, 0.0, 500.0, 240.0, 0.0, 0.0, 1.0]))
+            number, next_time = number + 1, next_time + 1 / rate
+            time.sleep(max(next_time - time.monotonic(), 0))
+        one.destroy_node()
+
+
+def example(kind: str) -> Any:
+    """A message for the topic that is flooded."""
+    from geometry_msgs.msg import Point, PointStamped, Pose, PoseArray, Transform
+    from rosgraph_msgs.msg import Clock
+    from sensor_msgs.msg import CameraInfo, CompressedImage, Image, MultiDOFJointState
+
+    from sam2_ros.messages import fill_compressed, fill_image
+    from sam2_ros.msg import Prompt
+
+    import moving_squares
+
+    makers = {
+        "tf": lambda: MultiDOFJointState(joint_names=["base>camera", *(f"base>link_{n}" for n in range(19))],
+                                         transforms=[Transform() for _ in range(20)]),
+        "camera_info": lambda: CameraInfo(d=[0.0] * 5),
+        "detections": lambda: PoseArray(poses=[Pose() for _ in range(10)]),  # boxes without a size: nothing is found
+        "clock": Clock,
+        "point": lambda: Point(x=-1.0, y=-1.0),  # outside of the image: it is refused
+        "clicked_point": lambda: PointStamped(point=Point(x=-1.0, y=-1.0)),
+        "prompt": lambda: Prompt(points=[Point(x=-1.0, y=-1.0)], labels=[1]),
+        "image": lambda: fill_image(Image(), moving_squares.scene(0, SIZE)),
+        "compressed": lambda: fill_compressed(CompressedImage(), moving_squares.scene(0, SIZE), 95),
+    }
+    return makers[kind]()
+
+
+def flood(topic: str, kind: str, rate: float) -> None:
+    """Publish one message as bytes, ``rate`` times a second."""
+    import rclpy
+    from rclpy.qos import QoSProfile
+    from rclpy.serialization import serialize_message
+
+    message = example(kind)
+    publisher = rclpy.create_node("flood").create_publisher(type(message), topic, QoSProfile(depth=100))
+    content, when = serialize_message(message), time.monotonic()
+    while rclpy.ok():
+        publisher.publish(content)
+        when = max(when + 1 / rate, time.monotonic() - 0.1)  # what it could not keep up with is not made up for
+        time.sleep(max(when - time.monotonic(), 0))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    roles = parser.add_subparsers(dest="role", required=True)
+    one = roles.add_parser("camera")
+    one.add_argument("topic")
+    one.add_argument("--rate", type=float, default=15.0)
+    one.add_argument("--restart", type=float, default=1e9)
+    one.add_argument("--jump", type=float, default=1e9)
+    one = roles.add_parser("flood")
+    for name, convert in (("topic", str), ("kind", str), ("rate", float)):
+        one.add_argument(name, type=convert)
+    chosen = vars(parser.parse_args())
+    import rclpy
+
+    from sam2_ros.large_images import make_room
+
+    make_room()
+    rclpy.init(args=[])
+    try:
+        {"camera": camera, "flood": flood}[chosen.pop("role")](**chosen)
+    except (KeyboardInterrupt, rclpy.executors.ExternalShutdownException):
+        pass
+    finally:
+        rclpy.try_shutdown()
+
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(TREE), str(TREE / "test")]
+    main()
