@@ -23,6 +23,7 @@ from sam2_ros.ros.topics import subscribe
 #: The callback only hands images on; a short queue spans the moments when it is not scheduled.
 DEPTH = 5
 _TYPES = {"raw": ("sensor_msgs/msg/Image", Image), "compressed": ("sensor_msgs/msg/CompressedImage", CompressedImage)}
+IMAGE_TYPES = tuple(kind for _, kind in _TYPES.values())
 
 
 class Camera:

@@ -52,6 +52,11 @@ class Clicks:
         for watched in (*camera.topics.values(), "~/overlay", "~/overlay/compressed"):
             node.create_subscription(Point, f"{watched}_mouse_left", self._on_pixel, QoSProfile(depth=10))
 
+    def camera_info(self) -> CameraInfo | None:
+        """The newest one; None before the first."""
+        self._info = next(reversed(self._infos.take()), self._info)
+        return self._info
+
     def pixel(self, message: PointStamped) -> tuple[float, float]:
         """The pixel of a stamped point.  Raises InvalidPrompt or MissingDependency when it cannot be found."""
         frame, point = _named(message), message.point
@@ -81,7 +86,7 @@ class Clicks:
         return moved(position, self._transforms.between(target, frame, message.header.stamp))
 
     def _on_point(self, message: PointStamped) -> None:
-        self._info = next(reversed(self._infos.take()), self._info)
+        self.camera_info()
         try:
             x, y = self.pixel(message)
         except Sam2RosError as error:

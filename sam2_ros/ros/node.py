@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import rclpy
-from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
@@ -26,7 +25,7 @@ from sam2_ros.errors import Sam2RosError, needs_room
 from sam2_ros.interrupts import Interrupts
 from sam2_ros.large_images import make_room
 from sam2_ros.ros import clicks, detections, pacing, transforms, unused
-from sam2_ros.ros.camera import Camera
+from sam2_ros.ros.camera import IMAGE_TYPES, Camera
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.prompts import THREADS, Prompts
 from sam2_ros.ros.replies import Replies
@@ -65,7 +64,6 @@ class Node(RosNode):
 
     def __init__(self, make: MakeTracker = make_tracker) -> None:
         """Load the model, then subscribe.  Raises Sam2RosError for parameters or weights that cannot be used."""
-        self._paced = pacing.Paced()
         super().__init__("sam2_ros")
         self.parameters = Parameters(self)
         tracker, description = make(self.parameters)
@@ -86,11 +84,12 @@ class Node(RosNode):
             f"ready: {description}; images from {self.camera.topics['raw']} ({self.parameters.node.image_transport}), "
             f"prompts on {self.prompts.topic}, masks on {self.replies.masks_topic}")
 
-    def create_subscription(self, *arguments: Any, callback_group: CallbackGroup | None = None, **options: Any) -> Any:
-        """As in rclpy; without a callback_group the topic is paced, those that rclpy subscribes to (/clock) as well."""
-        if callback_group is None:
-            return pacing.together(super().create_subscription, self._paced, *arguments, **options)
-        return super().create_subscription(*arguments, callback_group=callback_group, **options)
+    def create_subscription(self, kind: type, *arguments: Any, **options: Any) -> Any:
+        """As in rclpy, but paced; rclpy's own subscription to /clock is made here as well."""
+        if isinstance(options.get("callback_group"), pacing.Never):
+            return super().create_subscription(kind, *arguments, **options)
+        rate = pacing.IMAGE_RATE if kind in IMAGE_TYPES else pacing.RATE
+        return pacing.together(super().create_subscription, rate, kind, *arguments, **options)
 
     def close(self) -> None:
         """End the worker; call it before the node is destroyed."""

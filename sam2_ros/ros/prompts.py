@@ -31,8 +31,8 @@ from sam2_ros.srv import Prompt as PromptService
 
 #: Service calls that may wait for the tracker at the same time; more are refused.
 WAITING_CALLS = 12
-#: Threads of the executor: those that wait, and some for everything else.
-THREADS = WAITING_CALLS + 4
+#: Threads of the executor: those that wait, those that rest (see ``pacing``), and some for everything else.
+THREADS = WAITING_CALLS + 12
 #: Prompts and calls that arrive in a burst are kept in the middleware until their callback gets to them.
 BURST = QoSProfile(depth=50)
 

@@ -178,7 +178,7 @@ def test_a_point_in_space_is_projected_through_camera_info(bench):
     info = CameraInfo(k=[100.0, 0.0, 64.0, 0.0, 100.0, 48.0, 0.0, 0.0, 1.0])
     set_stamp(info.header, bench.clock)
     publisher = publish_once(bench, CameraInfo, "/camera_info", info)
-    wait_until(lambda: bench.node.clicks._info, "camera_info")
+    wait_until(bench.node.clicks.camera_info, "camera_info")
     click = PointStamped(point=Point(x=0.48, y=0.16, z=2.0))  # pixel (88, 56)
     set_stamp(click.header, bench.clock)
     publish_once(bench, PointStamped, "/clicked_point", click)

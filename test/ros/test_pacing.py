@@ -7,30 +7,28 @@ import pytest
 rclpy = pytest.importorskip("rclpy")
 
 from geometry_msgs.msg import Point  # noqa: E402
-from rclpy.subscription import Subscription  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
 from sensor_msgs.msg import CameraInfo  # noqa: E402
 
-from ros_bench import Bench, wait_until  # noqa: E402
+from ros_bench import Bench, image_message, scene, stamp_of, wait_until  # noqa: E402
 from sam2_ros.ros import pacing  # noqa: E402
-from sam2_ros.ros.pacing import BURST, RATE  # noqa: E402
+from sam2_ros.ros.pacing import BURST, IMAGE_RATE, RATE, Pace  # noqa: E402
 
 COUNT = 300
 
 
 @pytest.fixture
 def turns(monkeypatch):
-    """How often the executor has turned to each topic, subscriptions without pace left out."""
-    counted = {}
-    begin = pacing.Paced.beginning_execution
+    """Seconds of rest after each turn of any topic."""
+    rests = []
+    spend = pacing.Pace.spend
 
-    def count(group, entity):
-        if isinstance(entity, Subscription):
-            counted[entity.topic_name] = counted.get(entity.topic_name, 0) + 1
-        return begin(group, entity)
+    def count(pace):
+        rests.append(spend(pace))
+        return rests[-1]
 
-    monkeypatch.setattr(pacing.Paced, "beginning_execution", count)
-    return counted
+    monkeypatch.setattr(pacing.Pace, "spend", count)
+    return rests
 
 
 @pytest.fixture
@@ -61,7 +59,7 @@ def test_a_fast_topic_gets_few_turns_and_its_newest_message_is_handled(bench, tu
     bench.node.clicks._on_click = lambda x, y, stamp: clicked.append(x)
     seconds = flood(bench, Point, "/image_mouse_left", fill)
     wait_until(lambda: clicked[-1:] == [COUNT], "the newest click")
-    assert turns["/image_mouse_left"] <= BURST + RATE * (seconds + 1)
+    assert BURST < len(turns) <= BURST + RATE * (seconds + 1)
     assert clicked == sorted(set(clicked))  # in order, and none twice
     assert clicked[:5] == [1, 2, 3, 4, 5]  # the first ones are handled at once
 
@@ -72,7 +70,7 @@ def test_a_fast_clock_gets_few_turns_and_is_followed(bench, turns):
 
     seconds = flood(bench, Clock, "/clock", fill)
     wait_until(lambda: bench.node.get_clock().now().nanoseconds == COUNT * 10**9, "the newest time")
-    assert turns["/clock"] <= BURST + RATE * (seconds + 1)
+    assert BURST < len(turns) <= BURST + RATE * (seconds + 1)
 
 
 def test_camera_info_is_read_when_a_click_needs_it_and_not_before(bench, turns):
@@ -80,27 +78,45 @@ def test_camera_info_is_read_when_a_click_needs_it_and_not_before(bench, turns):
         message.width = number
 
     flood(bench, CameraInfo, "/camera_info", fill)
-    assert "/camera_info" not in turns
+    assert not turns
     infos = bench.node.clicks._infos
     assert wait_until(infos.take, "camera_info")[-1].width == COUNT
     assert infos.take() == []
 
 
-def test_every_subscription_of_the_node_but_that_of_images_is_paced_or_read_on_demand(bench):
-    groups = {one.topic_name: type(one.callback_group).__name__ for one in bench.node.subscriptions}
-    assert {topic for topic, group in groups.items() if group not in ("Paced", "_Never")} <= {"/image"}
-    assert {"/clock", "/clicked_point", "/sam2_ros/prompt", "/image_mouse_left"} <= groups.keys()
+def test_images_of_a_fast_bag_get_a_bounded_number_of_turns_and_the_newest_is_followed(bench, turns):
+    start = time.monotonic()
+    for number in range(COUNT):
+        bench.images.publish(image_message(scene(), 10**12 + number))
+        time.sleep(max(start + number / COUNT - time.monotonic(), 0))
+    wait_until(lambda: bench.results and stamp_of(bench.results[-1]) == 10**12 + COUNT - 1, "the newest image")
+    assert BURST < len(turns) <= BURST + IMAGE_RATE * (time.monotonic() - start + 0.5)
+
+
+def test_every_subscription_of_the_node_is_paced_or_read_on_demand(bench):
+    paced = {one.topic_name for one in bench.node.subscriptions if one.callback.__qualname__.startswith("together.")}
+    never = {one.topic_name for one in bench.node.subscriptions if isinstance(one.callback_group, pacing.Never)}
+    assert paced | never == {one.topic_name for one in bench.node.subscriptions}
+    assert {"/clock", "/image", "/clicked_point", "/sam2_ros/prompt", "/image_mouse_left"} <= paced
+    assert "/camera_info" in never
 
 
 def test_a_topic_that_was_fast_is_handled_at_once_again_after_a_quiet_second(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(pacing.time, "monotonic", lambda: now[0])
-    tokens = pacing._Tokens()
-    for _ in range(int(BURST)):
-        assert tokens.left() >= 1
-        tokens.spend()
-    assert tokens.left() < 1
-    now[0] += 1.01 / RATE
-    assert tokens.left() >= 1
-    now[0] += 1000
-    assert tokens.left() == BURST
+    pace = Pace(10.0)
+    assert [pace.spend() for _ in range(int(BURST) - 1)] == [0.0] * 9
+    assert pace.spend() == pytest.approx(0.1)
+    now[0] += 0.1
+    assert pace.spend() == pytest.approx(0.1)
+    now[0] += 1.0
+    assert pace.spend() == 0.0
+
+
+def test_a_topic_that_is_slow_never_rests(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(pacing.time, "monotonic", lambda: now[0])
+    pace = Pace(10.0)
+    for _ in range(1000):
+        assert pace.spend() == 0.0
+        now[0] += 0.101
