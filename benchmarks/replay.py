@@ -27,7 +27,8 @@ from sam2_ros import checkpoint
 from sam2_ros.evaluation import recordings
 from sam2_ros.evaluation.evaluate import Job
 from sam2_ros.evaluation.protocols import give_first
-from sam2_ros.evaluation.recordings import BagWriter, LabelWriter
+from sam2_ros.evaluation.bag_writer import BagWriter
+from sam2_ros.evaluation.recordings import LabelWriter
 from sam2_ros.evaluation.replay import moments_of, prefetched, replay
 from sam2_ros.evaluation.result_bag import write_results
 from sam2_ros.evaluation.run import evaluate

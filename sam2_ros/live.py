@@ -26,10 +26,12 @@ from types import SimpleNamespace
 from typing import Any
 
 from sam2_ros.errors import InvalidInput, RecordingError, Sam2RosError
+from sam2_ros.evaluation.bag_source import BagSource
+from sam2_ros.evaluation.bag_writer import BagWriter
 from sam2_ros.evaluation.bags import APPLIED, COMPRESSED, IMAGE, PROMPT
 from sam2_ros.evaluation.conversion import Converter
 from sam2_ros.evaluation.events import StoredMessage
-from sam2_ros.evaluation.recordings import BagSource, BagWriter, is_bag
+from sam2_ros.evaluation.recordings import is_bag
 from sam2_ros.interrupts import Interrupts
 from sam2_ros.ros import player, recorder
 from sam2_ros.ros.start import full_node, full_topic, running_node

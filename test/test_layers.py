@@ -23,7 +23,7 @@ LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 #: Where a library may be imported, as starts of paths inside the package.
 ROS = ("ros/", "demo/")
 TORCH = ("model/", "checkpoint.py", "tracker.py", "training/")
-HOMES = {"rclpy": ROS, "launch": (), "rosbags": ("evaluation/recordings.py",), "torch": TORCH, "pybullet": ("training/",)}
+HOMES = {"rclpy": ROS, "launch": (), "rosbags": ("evaluation/bag_types.py", "evaluation/bag_writer.py"), "torch": TORCH, "pybullet": ("training/",)}
 
 
 def imports(path: Path, top_level_only: bool = False) -> set[str]:

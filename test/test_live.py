@@ -28,7 +28,8 @@ from sam2_ros.checkpoint import save  # noqa: E402
 from sam2_ros.errors import RecordingError, Sam2RosError  # noqa: E402
 from sam2_ros.evaluation import recordings  # noqa: E402
 from sam2_ros.evaluation.events import PromptEvent, RemovalEvent  # noqa: E402
-from sam2_ros.evaluation.recordings import BagSource, BagWriter  # noqa: E402
+from sam2_ros.evaluation.bag_source import BagSource  # noqa: E402
+from sam2_ros.evaluation.bag_writer import BagWriter  # noqa: E402
 from sam2_ros.evaluation.result_bag import main as replay  # noqa: E402
 from sam2_ros.live import ABOUT, SUMMARY, _about, _new_bag, _rounds, play, record, targets_of  # noqa: E402
 from sam2_ros.messages import fill_image  # noqa: E402

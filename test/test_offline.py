@@ -13,7 +13,7 @@ from fakes import BLUE, RED, ColourModel, picture
 from sam2_ros import cli, offline
 from sam2_ros.errors import InvalidPrompt
 from sam2_ros.evaluation.labels import read_labels
-from sam2_ros.evaluation.recordings import BagWriter
+from sam2_ros.evaluation.bag_writer import BagWriter
 from sam2_ros.messages import fill_image
 from sam2_ros.video import VideoWriter
 

@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from sam2_ros.errors import RecordingError
+from sam2_ros.evaluation.bag_types import known_types
+from sam2_ros.evaluation.bag_writer import built
 from sam2_ros.evaluation.events import StoredMessage
-from sam2_ros.evaluation.recordings import built, known_types
 
 
 class Converter:

@@ -14,6 +14,7 @@ import argparse
 import itertools
 import math
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -25,8 +26,9 @@ from tqdm import tqdm
 
 from sam2_ros import checkpoint
 from sam2_ros.evaluation import recordings
+from sam2_ros.evaluation.bag_writer import BagWriter
 from sam2_ros.evaluation.bags import IMAGE, OBJECTS, Bag, Source, refuse_unclear_nodes
-from sam2_ros.evaluation.recordings import BagWriter, LabelWriter, Recording
+from sam2_ros.evaluation.recordings import LabelWriter, Recording
 from sam2_ros.evaluation.replay import Step, prefetched, replay
 from sam2_ros.evaluation.trackers import Choice, positive, setting
 from sam2_ros.messages import fill_image, seconds_and_rest
@@ -176,9 +178,14 @@ def main(arguments: Sequence[str]) -> int:
         steps = prefetched(steps)  # writing goes on beside the model
     steps = itertools.chain([next(steps)], steps)  # a recording without a readable image leaves no bag behind
     bar = tqdm(steps, total=recording.frames, unit="image", disable=not sys.stderr.isatty())
-    with BagWriter(parsed.out) as writer:
-        labels = LabelWriter(parsed.labels) if parsed.labels else None
-        written = write_results(bar, recording, writer, labels)
+    writer = BagWriter(parsed.out)
+    try:
+        with writer:
+            labels = LabelWriter(parsed.labels) if parsed.labels else None
+            written = write_results(bar, recording, writer, labels)
+    except BaseException:  # half a replay is of no use, and the next try would be refused for it
+        shutil.rmtree(writer.path, ignore_errors=True)
+        raise
     for sentence in dict.fromkeys((*recording.lost, *written.lost, *written.refused)):
         print(sentence)
     if not written.prompts:

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from sam2_ros.evaluation.recordings import BagWriter
+from sam2_ros.evaluation.bag_writer import BagWriter
 from sam2_ros.messages import fill_compressed, fill_image, seconds_and_rest
 
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"

@@ -9,7 +9,7 @@ from sam2_ros.errors import InvalidInput, RecordingError
 from sam2_ros.evaluation import recordings
 from sam2_ros.evaluation.bags import OBJECTS, refuse_unclear_nodes
 from sam2_ros.evaluation.events import PromptEvent, RemovalEvent, Truth
-from sam2_ros.evaluation.recordings import BagWriter
+from sam2_ros.evaluation.bag_writer import BagWriter
 
 
 def write(path, listings, *, node="/sam2_ros"):

@@ -9,9 +9,10 @@ pytest.importorskip("rosbags")
 from rosbags.typesys import get_types_from_msg  # noqa: E402
 
 from evaluation.bags import IMAGE, PROMPT, image_message, picture, prompt_message  # noqa: E402
-from sam2_ros.evaluation import recordings  # noqa: E402
+from sam2_ros.evaluation.bag_source import BagSource  # noqa: E402
+from sam2_ros.evaluation.bag_types import known_types, share  # noqa: E402
+from sam2_ros.evaluation.bag_writer import BagWriter  # noqa: E402
 from sam2_ros.evaluation.conversion import Converter  # noqa: E402
-from sam2_ros.evaluation.recordings import BagSource, BagWriter, known_types  # noqa: E402
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def played(tmp_path, monkeypatch):
     changes: lines of the definition by the name of their field, "" = left out.
     """
     def convert(damage=lambda message: message, **changes):
-        text = (recordings._share("sam2_ros", "msg") / "Prompt.msg").read_text()
+        text = (share("sam2_ros", "msg") / "Prompt.msg").read_text()
         lines = [line for line in text.splitlines() if line.split("#")[0].split()[1:2] not in [[name] for name in changes]]
         definition = "\n".join([*lines, *filter(None, changes.values())])
         with BagWriter(tmp_path / "bag", kept_free=0) as writer:

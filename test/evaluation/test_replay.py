@@ -10,7 +10,7 @@ from fakes import GREEN, RED, ColourModel, frame
 
 from sam2_ros.evaluation import recordings
 from sam2_ros.evaluation.events import CameraEvent, Event, PromptEvent, Recording, RemovalEvent, Truth
-from sam2_ros.evaluation.recordings import BagWriter
+from sam2_ros.evaluation.bag_writer import BagWriter
 from sam2_ros.evaluation.replay import LOOK_AHEAD, moments_of, prefetched, replay
 from sam2_ros.tracker import Tracker, TrackerSettings
 from sam2_ros.types import Prompt

@@ -3,10 +3,15 @@ from types import SimpleNamespace
 import pytest
 from evaluation.bags import (
     COMPRESSED, IMAGE, PROMPT, header, image_message, picture, prompt_message, stamp, write_bag)
+from evaluation.test_mcap_file import channel, schema, write
+from evaluation.test_mcap_file import message as mcap_message
 from rosbags.rosbag2 import Reader
 
 from sam2_ros.errors import RecordingError
-from sam2_ros.evaluation import recordings, result_bag
+from sam2_ros.evaluation import bag_writer, recordings, result_bag
+from sam2_ros.evaluation.bag_source import BagSource
+from sam2_ros.evaluation.bag_writer import BagWriter
+from sam2_ros.evaluation.events import StoredMessage
 from sam2_ros.evaluation.labels import read_labels
 
 
@@ -15,7 +20,7 @@ def run(source, out, weights, *more):
 
 
 def messages(bag):
-    source = recordings.BagSource(bag)
+    source = BagSource(bag)
     found = source.messages({topic.name for topic in source.topics}, [])
     return [(one.topic, one.time, one.raw, one.decode()) for one in found]
 
@@ -47,7 +52,7 @@ def test_two_replays_write_the_same_bytes(tmp_path, weights):
 
 def with_odd_messages(path, readable=4):
     """Images of which the last two cannot be read, depth that cannot, and a topic that goes on without the camera."""
-    with recordings.BagWriter(path, kept_free=0) as writer:
+    with BagWriter(path, kept_free=0) as writer:
         writer.write("/tf_static", "std_msgs/msg/String", 5, SimpleNamespace(data="where it is"), latched=True)
         for index in range(readable + 2):
             message = image_message(picture(index), stamp(index))
@@ -66,13 +71,13 @@ def test_what_cannot_be_read_is_copied_all_the_same_and_said(tmp_path, weights, 
     before, after = messages(bag), messages(tmp_path / "out")
     assert [one[:3] for one in before] == [one[:3] for one in after if not one[0].startswith("/sam2_ros")]
     assert "2 messages on /image could not be read" in capsys.readouterr().out
-    assert recordings.BagSource(tmp_path / "out").latched == {"/tf_static"}
+    assert BagSource(tmp_path / "out").latched == {"/tf_static"}
 
 
 def test_a_replay_is_written_in_the_order_of_time_and_only_images_wait_in_memory(tmp_path, weights, monkeypatch):
     times, moments = [], []
-    write, step = recordings.BagWriter._write, result_bag._write_step
-    monkeypatch.setattr(recordings.BagWriter, "_write", lambda *rest: (times.append(rest[3]), write(*rest)))
+    write, step = BagWriter._write, result_bag._write_step
+    monkeypatch.setattr(BagWriter, "_write", lambda *rest: (times.append(rest[3]), write(*rest)))
     monkeypatch.setattr(result_bag, "_write_step", lambda *rest: (moments.append(rest[0].moment), step(*rest)))
     bag = with_odd_messages(tmp_path / "bag")
     times.clear()
@@ -85,6 +90,41 @@ def test_a_bag_of_which_no_image_can_be_read_leaves_no_bag_behind(tmp_path, weig
     with pytest.raises(RecordingError, match="no image on /image of .* can be read: 2 messages on /image"):
         run(with_odd_messages(tmp_path / "bag", readable=0), tmp_path / "out", weights)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_replay_that_ends_early_leaves_nothing_that_blocks_the_next_try(tmp_path, weights, monkeypatch):
+    bag = write_bag(tmp_path / "bag", count=3)
+    with monkeypatch.context() as patched:
+        free = [10**9, 0]  # enough to begin
+        patched.setattr(bag_writer.shutil, "disk_usage", lambda _: SimpleNamespace(free=free.pop(0) if len(free) > 1 else 0))
+        patched.setattr(BagWriter, "_check_room", _every_time(BagWriter._check_room))
+        with pytest.raises(RecordingError, match="nearly full"):
+            run(bag, tmp_path / "out", weights)
+    assert not (tmp_path / "out").exists()
+    assert run(bag, tmp_path / "out", weights) == 0
+
+
+def _every_time(check):
+    """Look at the free space for each message."""
+    def checked(writer, size):
+        writer._unchecked = 0 if size == 0 else 2**22
+        check(writer, size)
+
+    return checked
+
+
+def test_foreign_channels_of_a_recording_are_named_and_not_written_as_messages_of_ros(tmp_path, weights, capsys):
+    images = [stored for stored in messages(write_bag(tmp_path / "bag", count=2)) if stored[0] == "/camera/image"]
+    definition = "\n".join(["std_msgs/Header header", "uint32 height", "uint32 width", "string encoding",
+                            "uint8 is_bigendian", "uint32 step", "uint8[] data", "=" * 80, "MSG: std_msgs/Header",
+                            "builtin_interfaces/Time stamp", "string frame_id", "=" * 80,
+                            "MSG: builtin_interfaces/Time", "int32 sec", "uint32 nanosec"])
+    write(tmp_path / "a.mcap", schema(1, IMAGE, definition=definition), channel(1, 1, "/camera/image"),
+          schema(2, "Pose", "jsonschema", "{}"), channel(2, 2, "/pose", "json"), mcap_message(2, 5, b"{}"),
+          *(mcap_message(1, time, raw) for _, time, raw, _ in images))
+    assert run(tmp_path / "a.mcap", tmp_path / "out", weights) == 0
+    assert capsys.readouterr().out.count("/pose (json, 1 messages) is not as ROS 2 records and is left out") == 1
+    assert {topic for topic, *_ in messages(tmp_path / "out")} == {"/camera/image", "/sam2_ros/masks", "/sam2_ros/objects"}
 
 
 def test_the_results_of_a_live_run_are_kept_apart_from_new_ones(tmp_path, weights):
@@ -105,18 +145,18 @@ def test_a_replay_of_a_replay_has_a_place_of_its_own(tmp_path, weights):
 
 def test_types_that_nobody_defines_are_copied_all_the_same(tmp_path, weights, monkeypatch):
     bag = write_bag(tmp_path / "bag", count=2)
-    known = recordings._described
-    with recordings.BagWriter(tmp_path / "humble", kept_free=0) as writer:  # bags of Humble hold no definitions
-        monkeypatch.setattr(recordings, "_described", lambda *_: ("", f"RIHS01_{'0' * 64}"))
+    known = bag_writer._described
+    with BagWriter(tmp_path / "humble", kept_free=0) as writer:  # bags of Humble hold no definitions
+        monkeypatch.setattr(bag_writer, "_described", lambda *_: ("", f"RIHS01_{'0' * 64}"))
         for topic, time, raw, _ in messages(bag):
             kind = {"/camera/image": IMAGE, "/sam2_ros/prompt": PROMPT}.get(topic, "maker_msgs/msg/Extrinsics")
-            stored = recordings.StoredMessage(time, topic, kind, raw, lambda: None)
+            stored = StoredMessage(time, topic, kind, raw, lambda: None)
             writer.copy(stored)
-    monkeypatch.setattr(recordings, "_described", known)
+    monkeypatch.setattr(bag_writer, "_described", known)
     run(tmp_path / "humble", tmp_path / "out", weights)
 
     def rows(bag):
-        source = recordings.BagSource(bag)
+        source = BagSource(bag)
         return [(one.topic, one.type, one.time, one.raw)
                 for one in source.messages({topic.name for topic in source.topics}, [])]
 
@@ -150,7 +190,7 @@ def test_label_images_have_the_size_of_the_pictures(tmp_path, weights):
 
 def test_prompts_that_are_refused_or_missing_are_said(tmp_path, weights, capsys):
     bag = write_bag(tmp_path / "bag", count=3)
-    with recordings.BagWriter(tmp_path / "odd", kept_free=0) as writer:
+    with BagWriter(tmp_path / "odd", kept_free=0) as writer:
         for event in recordings.open(bag).events():
             writer.copy(event.stored)
         writer.write("/sam2_ros/prompt", PROMPT, stamp(2) + 50, prompt_message("far", (900, 2), stamp(2)))

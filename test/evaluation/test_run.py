@@ -18,7 +18,7 @@ from sam2_ros.evaluation.evaluate import evaluate_one
 from sam2_ros.evaluation.events import stamp_of
 from sam2_ros.evaluation.labels import read_labels
 from sam2_ros.evaluation.metrics import boundary_accuracy, region_similarity
-from sam2_ros.evaluation.recordings import BagWriter
+from sam2_ros.evaluation.bag_writer import BagWriter
 from sam2_ros.evaluation.results import new_run, plain
 from sam2_ros.evaluation.trackers import setting
 

@@ -1,0 +1,62 @@
+"""Definitions of message types: those that a bag brings, those of a ROS distribution, and our own.
+
+This and ``bag_writer`` are the only modules that know the rosbags library.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
+
+
+class BagTypes:
+    """Message types as the bag itself defines them, so that older versions of a type are read as they were."""
+
+    def __init__(self, distribution: str | None) -> None:
+        self.fallback = known_distribution(distribution)
+        self._stores: dict[tuple[str, str], Typestore] = {}
+
+    def of(self, kind: str, definition: str, idl: bool) -> Typestore:
+        """The types to read a message of one kind with; raises whatever rosbags makes of a bad definition."""
+        key = (kind, definition)
+        if key not in self._stores:
+            if not definition:
+                self._stores[key] = known_types(self.fallback)
+            else:
+                self._stores[key] = get_typestore(Stores.EMPTY)
+                self._stores[key].register(idl_types(definition) if idl else get_types_from_msg(definition, kind))
+        return self._stores[key]
+
+
+def known_types(distribution: Stores = Stores.LATEST) -> Typestore:
+    """The types of a ROS distribution and our own, for bags that do not bring their definitions, and for writing."""
+    store = get_typestore(distribution)
+    types: dict = {}
+    for file in share("sam2_ros", "msg").glob("*.msg"):
+        types.update(get_types_from_msg(file.read_text(), f"sam2_ros/msg/{file.stem}"))
+    store.register(types)
+    return store
+
+
+def share(package: str, part: str) -> Path:
+    """The folder of a package's definitions: installed by colcon or pip, or beside this source."""
+    prefixes = [*os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]
+    found = [Path(prefix, "share", package, part) for prefix in prefixes if prefix]
+    source = Path(__file__).resolve().parents[2] / part
+    return next((path for path in found if path.is_dir()), source)
+
+
+def idl_types(definition: str) -> dict:
+    types: dict = {}
+    for part in re.split(r"^=+\nIDL: .*\n", definition, flags=re.MULTILINE):
+        types.update(get_types_from_idl(part) if part.strip() else {})
+    return types
+
+
+def known_distribution(name: str | None) -> Stores:
+    return Stores.__members__.get(f"ROS2_{(name or '').upper()}", Stores.LATEST)
