@@ -28,6 +28,7 @@ from sam2_ros.evaluation.gallery import jpeg
 from sam2_ros.evaluation.labels import LabelWriter, read_labels
 from sam2_ros.evaluation.results import read_result
 from sam2_ros.evaluation.trackers import positive
+from sam2_ros.files import shown, write_whole
 from sam2_ros.pictures import pictures_in
 from sam2_ros.simulated_user import box_around
 
@@ -54,25 +55,28 @@ class Masklets:
 def masklets_of(run: Path) -> list[Masklets]:
     """The sequences of a run that have label images.  Raises RecordingError when there is none."""
     result = read_result(run)
-    topics = result["configuration"]["topics"]
-    found = []
-    for entry in result["sequences"]:
-        folder = run / "sequences" / entry["folder"] / "labels"
-        labels = pictures_in(folder) if folder.is_dir() else []
-        if labels:
-            names = {value: name for name, value in entry["names"].items()}
-            names |= {one["id"]: one["name"] for one in entry["objects"]}
-            found.append(Masklets(entry["folder"], {**entry, "topics": topics}, labels, names))
+    try:
+        found = [one for one in (_masklets(run, entry, result) for entry in result["sequences"]) if one.labels]
+    except (LookupError, TypeError, AttributeError) as error:
+        raise RecordingError(f"{shown(run)} is not a whole result of an evaluation: {error!r} in result.json") from error
     if not found:
         raise RecordingError(f"{run} holds no label images; evaluate with another --prompt than images")
     return found
+
+
+def _masklets(run: Path, entry: Mapping[str, Any], result: Mapping[str, Any]) -> Masklets:
+    folder = run / "sequences" / entry["folder"] / "labels"
+    names = {value: name for name, value in entry["names"].items()}
+    names |= {one["id"]: one["name"] for one in entry["objects"]}
+    return Masklets(entry["folder"], {**entry, "topics": result["configuration"]["topics"]},
+                    pictures_in(folder) if folder.is_dir() else [], names)
 
 
 def export(run: Path, kind: str, out: Path, every: int = 1) -> int:
     """Write the data set; returns the number of its sequences.
 
     out: a new folder, since masks there may have been corrected by hand.  every: mask of each so
-    many-th image only.  Raises RecordingError.
+    many-th image only.  Raises RecordingError; then nothing is left in it.
     """
     if kind not in FORMATS:
         raise RecordingError(f"the format is one of {', '.join(FORMATS)}; got {kind!r}")
@@ -85,8 +89,11 @@ def export(run: Path, kind: str, out: Path, every: int = 1) -> int:
         for sequence in sequences:
             _write_pictures(sequence, images / sequence.name)
         WRITERS[kind](sequences, out, every)
-    except OSError as error:
-        raise RecordingError(f"cannot write the data set {out}: {error.strerror or error}") from error
+    except BaseException as error:  # the next try would be refused for the remains of this one
+        shutil.rmtree(out, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise RecordingError(f"cannot write the data set {shown(out)}: {error.strerror or error}") from error
+        raise
     return len(sequences)
 
 
@@ -110,7 +117,7 @@ def _write_davis(sequences: Sequence[Masklets], out: Path, every: int) -> None:
         for path in sequence.labels[::every]:
             writer.write(read_labels(path), path.stem)
     (out / "ImageSets").mkdir(exist_ok=True)
-    (out / "ImageSets" / "val.txt").write_text("".join(f"{sequence.name}\n" for sequence in sequences))
+    write_whole(out / "ImageSets" / "val.txt", "".join(f"{sequence.name}\n" for sequence in sequences))
 
 
 def _write_youtube_vos(sequences: Sequence[Masklets], out: Path, every: int) -> None:
@@ -124,7 +131,7 @@ def _write_youtube_vos(sequences: Sequence[Masklets], out: Path, every: int) -> 
         videos[sequence.name] = {"objects": {
             str(number): {"category": sequence.names.get(number, str(number)), "frames": frames}
             for number, frames in sorted(shown.items())}}
-    (out / "meta.json").write_text(json.dumps({"videos": videos}, indent=1) + "\n")
+    write_whole(out / "meta.json", json.dumps({"videos": videos}, indent=1) + "\n")
 
 
 def _write_sa_v(sequences: Sequence[Masklets], out: Path, every: int) -> None:
@@ -156,7 +163,7 @@ def _write_coco(sequences: Sequence[Masklets], out: Path, every: int) -> None:
                                  for key in ("segmentations", "areas", "bboxes")}})
     listed = [{"id": number, "name": name} for name, number in categories.items()]
     text = json.dumps({"videos": videos, "categories": listed, "annotations": annotations})
-    (out / "annotations.json").write_text(text + "\n")
+    write_whole(out / "annotations.json", text + "\n")
 
 
 def _coco_tracks(sequence: Masklets, every: int) -> dict[int, dict[str, dict[str, Any]]]:

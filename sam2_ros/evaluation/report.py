@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sam2_ros.errors import RecordingError
 from sam2_ros.evaluation import plots
 from sam2_ros.evaluation.results import read_result
+from sam2_ros.files import shown, write_whole
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 68rem; padding: 0 1rem; color: #1b1b1b }
@@ -29,10 +29,7 @@ details { margin: 2.5rem 0 } summary { cursor: pointer } pre { background: #f5f5
 def write_report(run: Path) -> Path:
     """Write ``run``/report.html from the files of the run.  Raises RecordingError."""
     path = run / "report.html"
-    try:
-        path.write_text(page(run), encoding="utf-8")
-    except OSError as error:
-        raise RecordingError(f"cannot write {path}: {error.strerror}") from error
+    write_whole(path, shown(page(run)))
     return path
 
 

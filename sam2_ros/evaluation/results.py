@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import json
 import math
 import os
@@ -25,6 +26,7 @@ import numpy as np
 
 from sam2_ros.errors import RecordingError
 from sam2_ros.evaluation.metrics import Latency, ObjectResult, Summary, latency
+from sam2_ros.files import shown, write_whole
 
 #: Libraries whose versions can change a number.
 _LIBRARIES = ("sam2_ros", "numpy", "opencv-python-headless", "opencv-contrib-python-headless", "torch", "rosbags")
@@ -74,7 +76,7 @@ class SequenceResult:
 
 
 def plain(value: Any) -> Any:
-    """``value`` as JSON has it: dataclasses become objects, nan becomes null."""
+    """``value`` as JSON has it: dataclasses become objects, nan and infinity null."""
     if dataclasses.is_dataclass(value):
         return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -84,7 +86,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, (np.generic,)):
         value = value.item()
     if isinstance(value, float):
-        return None if math.isnan(value) else round(value, 6)
+        return round(value, 6) if math.isfinite(value) else None
     return str(value) if isinstance(value, Path) else value
 
 
@@ -156,18 +158,19 @@ def new_run(out: Path, name: str) -> Path:
             link.unlink(missing_ok=True)
             link.symlink_to(run.name)
     except OSError as error:
-        raise RecordingError(f"cannot create a folder for the results in {out}: {error.strerror}") from error
+        raise RecordingError(f"cannot create a folder for the results in {shown(out)}: {error.strerror}") from error
     return run
 
 
 def write_rows(path: Path, rows: Iterable[Any], kind: type) -> None:
-    """A CSV file with one line for each dataclass instance; nan is left empty."""
+    """A CSV file with one line for each dataclass instance; nan is left empty.  Raises RecordingError."""
     names = [item.name for item in dataclasses.fields(kind)]
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(names)
-        for row in rows:
-            writer.writerow([_cell(getattr(row, name)) for name in names])
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(names)
+    for row in rows:
+        writer.writerow([_cell(getattr(row, name)) for name in names])
+    write_whole(path, text.getvalue())
 
 
 def _cell(value: Any) -> Any:
@@ -182,7 +185,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     """The lines of a CSV file; none when it is not there."""
     if not path.exists():
         return []
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -198,21 +201,24 @@ def read_result(run: Path) -> dict[str, Any]:
     """The result.json of a run's folder, or of the file itself.  Raises RecordingError."""
     path = run / "result.json" if run.is_dir() else run
     try:
-        result = json.loads(path.read_text())
+        result = json.loads(path.read_bytes())
     except OSError as error:
         raise RecordingError(f"cannot read {path}: {error.strerror}; give the folder of an evaluation") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecordingError(f"{path} is not a result of an evaluation: {error}") from error
-    if "sequences" not in result:
+    if not isinstance(result, dict) or not isinstance(result.get("sequences"), list):
         raise RecordingError(f"{path} is not a result of an evaluation: it has no sequences")
     return result
 
 
 def write_result(run: Path, sequences: Sequence[SequenceResult], total: Summary | None,
                  facts: Mapping[str, Any]) -> None:
-    """result.json: the headline in percent, the totals, the sequences, then ``facts`` about how it was made."""
+    """result.json: the headline in percent, the totals, the sequences, then ``facts`` about how it was made.
+
+    Raises RecordingError.
+    """
     result = {
         **headline(total), "summary": plain(total), **plain(facts),
         "versions": versions(), "hardware": hardware(), "command": " ".join(sys.argv),
         "sequences": [sequence_object(result) for result in sequences]}
-    (run / "result.json").write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
+    write_whole(run / "result.json", json.dumps(result, indent=1, allow_nan=False) + "\n")

@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from sam2_ros.errors import RecordingError
 from sam2_ros.evaluation import export, recordings, run
 from sam2_ros.evaluation.events import Truth
 from sam2_ros.evaluation.export import FORMATS
-from sam2_ros.evaluation.recordings import BagWriter
+from sam2_ros.evaluation.bag_writer import BagWriter
 
 
 @pytest.fixture
@@ -53,6 +54,40 @@ def test_masks_that_lie_there_are_not_replaced(tmp_path, finished):
     with pytest.raises(RecordingError, match="is not an empty folder; name a new one"):
         export.export(finished, "davis", tmp_path / "out")
     assert corrected.read_bytes() == b"by hand"
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=["full", "Ctrl-C"])
+def test_an_export_that_fails_leaves_nothing_that_blocks_the_next_try(tmp_path, finished, monkeypatch, kind, error):
+    def failing(*_):
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(export, "read_labels", failing)
+        with pytest.raises(RecordingError if isinstance(error, OSError) else KeyboardInterrupt):
+            export.export(finished, kind, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert export.export(finished, kind, tmp_path / "out") == 2
+
+
+@pytest.mark.parametrize("text", ["3", "[]", '{"sequences": [{}]}', '{"sequences": 3}', '{"sequences": ["x"]}', "[" * 99999])
+def test_a_result_that_is_none_is_a_sentence(tmp_path, text):
+    (tmp_path / "result.json").write_text(text)
+    with pytest.raises(RecordingError, match="is not a (whole )?result of an evaluation"):
+        export.export(tmp_path, "davis", tmp_path / "out")
+
+
+def test_a_data_set_whose_name_is_no_text_is_evaluated_reported_and_exported(tmp_path, data_set):
+    name = os.fsdecode(b"caf\xe9")
+    for part in ("JPEGImages", "Annotations"):
+        (data_set / part / "short").rename(data_set / part / name)
+    odd = data_set.rename(tmp_path / os.fsdecode(b"d\xe9 #1"))
+    assert run.main([str(odd), "--model", "first-mask", "--out", str(tmp_path / "runs"), "--name", "run"]) == 0
+    assert r"caf\udce9" in (tmp_path / "runs" / "run" / "report.html").read_text(encoding="utf-8")
+    for kind in FORMATS:
+        assert export.export(tmp_path / "runs" / "run", kind, tmp_path / kind) == 2
+        assert name in {one.name for one in recordings.find(tmp_path / kind)}
+    assert b"caf\xe9\n" in (tmp_path / "davis" / "ImageSets" / "val.txt").read_bytes()
 
 
 def test_only_some_images_are_annotated_when_asked_for(tmp_path, finished):
