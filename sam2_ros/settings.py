@@ -10,6 +10,8 @@ import dataclasses
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
+
 from sam2_ros.errors import InvalidInput
 
 
@@ -61,7 +63,7 @@ def check(settings: Any) -> None:
 
 def check_kind(name: str, value: Any, kind: type) -> None:
     """Raise InvalidInput if ``value`` is no bool, int, float or str where that is the ``kind``; other kinds are not checked."""
-    if kind is bool and not isinstance(value, bool):
+    if kind is bool and not isinstance(value, (bool, np.bool_)):
         raise InvalidInput(f"{name} must be true or false, without quotes; got {value!r}")
     if kind is str and not isinstance(value, str):
         raise InvalidInput(f"{name} must be text, got {value!r}")

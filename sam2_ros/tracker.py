@@ -14,20 +14,23 @@ A Tracker belongs to one thread.  A call that raises a Sam2RosError has changed 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sam2_ros import settings as declared
-from sam2_ros.errors import InvalidPrompt, UnknownObject
+from sam2_ros.errors import InvalidInput, InvalidPrompt, UnknownObject, UnknownStamp
 from sam2_ros.memory import FORGOTTEN_BEFORE_CORRECTION, MemoryBank, View
 from sam2_ros.model import pixels
 from sam2_ros.model.precision import autocast
-from sam2_ros.model.sam2 import PROMPT_LOGIT_BOUND, SAM2, Found, ImageFeatures, Memories, PromptInputs
+from sam2_ros.model.sam2 import PROMPT_LOGIT_BOUND, SAM2, Found, PromptInputs
+from sam2_ros.remembered import Answer, Clicks, Followed, Given, Moment, Shown, Tracks, stacked
 from sam2_ros.ring import Ring
 from sam2_ros.settings import setting
 from sam2_ros.types import MAX_OBJECT_ID, Frame, Prompt, Track
@@ -65,80 +68,49 @@ class TrackerSettings:
         declared.check(self)
 
 
+#: Settings that a running tracker cannot change: its memories were made with them.
+BUILT_IN = ("max_prompted_frames", "remembered_frames", "precision")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Prompted:
     """The answer to a prompt.
 
     track: the object on the prompted frame; stamp: that frame's, in nanoseconds.
-    newest: every object on the newest frame, after the correction reached it.
+    newest: every object on the newest frame, after the correction reached it; made when it is looked at.
     """
 
     track: Track
     stamp: int
-    newest: list[Track]
-
-
-@dataclass(slots=True)
-class _Answer:
-    """What the model found of one object on one remembered frame."""
-
-    logits: Tensor  # (1, 1, a, a) float32, holes filled
-    iou: float
-    score: float
-    pointer: Tensor  # (C,)
-    visibility: Visibility
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Interaction:
-    """The clicks that have gathered for one object on one remembered frame."""
-
-    view: Tensor  # (1, C, h, w) the frame as the object's memory saw it before the first click
-    points: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.float32))  # (K, 2) camera pixels
-    labels: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))  # (K,) 2 and 3 are box corners
-
-    def gather(self, prompt: Prompt) -> _Interaction:
-        """The clicks so far with those of ``prompt``; its box, as two corners, or its mask starts over."""
-        kept = 0 if prompt.box is not None or prompt.mask is not None else len(self.points)
-        corners = np.reshape(prompt.box if prompt.box is not None else (), (-1, 2))
-        points = np.concatenate([self.points[:kept], corners, prompt.points])
-        labels = np.concatenate([self.labels[:kept], (2, 3)[:len(corners)], prompt.labels])
-        return _Interaction(self.view, points.astype(np.float32), labels.astype(np.int32))
-
-
-@dataclass(slots=True)
-class _Moment:
-    """One remembered frame, with what was found on it and what was said about it, by object id."""
-
-    index: int
-    stamp: int
-    size: tuple[int, int]
-    features: ImageFeatures
-    answers: dict[int, _Answer] = field(default_factory=dict)
-    interactions: dict[int, _Interaction] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _Object:
-    """One followed object."""
-
-    id: int
-    name: str
-    bank: MemoryBank[Tensor, Tensor]  # (m, h, w) memories and (C,) pointers
-    visibility: Visibility = Visibility()
+    newest: Sequence[Track]
 
 
 class Tracker:
     """Follows any number of objects through one stream of frames."""
 
     def __init__(self, model: SAM2, settings: TrackerSettings = TrackerSettings()) -> None:
-        self.settings = settings
+        _refuse_other_kind("settings", settings, TrackerSettings)
+        self._settings = settings
         self._model = model
         self._device = next(model.parameters()).device
-        self._objects: dict[str, _Object] = {}
-        self._ring: Ring[_Moment] = Ring(settings.remembered_frames)
+        self._refuse_changed_model()
+        self._objects: dict[str, Followed] = {}
+        self._ring: Ring[Moment] = Ring(settings.remembered_frames)
         self._next_index = 0
         self._next_id = 1
+
+    @property
+    def settings(self) -> TrackerSettings:
+        """How the tracker behaves.  What a running tracker cannot change (``BUILT_IN``) is refused: InvalidInput."""
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings: TrackerSettings) -> None:
+        _refuse_other_kind("settings", settings, TrackerSettings)
+        fixed = [name for name in BUILT_IN if getattr(settings, name) != getattr(self._settings, name)]
+        if fixed:
+            raise InvalidInput(f"{' and '.join(fixed)} cannot change while a tracker runs; make a new Tracker")
+        self._settings = settings
 
     @property
     def objects(self) -> dict[str, int]:
@@ -162,13 +134,15 @@ class Tracker:
         (and not 0) is the same image again: the same answer, and nothing is written to memory.
         A stamp that went back (a bag that starts over) empties the ring; the objects live on.
         """
+        _refuse_other_kind("a frame", frame, Frame)
+        self._refuse_changed_model()
         if self._ring.repeats(frame.stamp):
             return self.current()
         with self._inference():
             moment = self._remember(frame)
             for followed in self._objects.values():
-                followed.bank.prune(self._ring.oldest.index)  # first: the bound holds also where the model fails
-            self._follow(self._objects.values(), moment)
+                followed.prune(self._ring.oldest.index)  # first: the bound holds also where the model fails
+            self._find([*self._objects.values()], moment)
         return self.current()
 
     def prompt(self, prompt: Prompt, stamp: int = 0) -> Prompted:
@@ -181,7 +155,9 @@ class Tracker:
 
         Raises InvalidPrompt, or UnknownStamp when that frame is not remembered.
         """
-        moment = self._ring.at(stamp)
+        _refuse_other_kind("a prompt", prompt, Prompt)
+        self._refuse_changed_model()
+        moment = self._at(stamp)
         known = None if prompt.replace else self._objects.get(prompt.name)
         found = known is not None and (known.id in moment.answers or known.bank.has_past(moment.index))
         prompt = prompt.checked_on(moment.size, known=found)
@@ -192,7 +168,7 @@ class Tracker:
                 self._admit(followed)
             self._forget_stale(followed, moment, corrected=known is not None)
             self._bring_up_to_date(followed, moment)
-        return Prompted(self._report(moment, [followed])[0], moment.stamp, self.current())
+        return Prompted(self._shown(moment).only(followed.id), moment.stamp, self.newest())
 
     def forget(self, name: str) -> None:
         """Stop following ``name``; the other objects are not touched.  Raises UnknownObject."""
@@ -202,7 +178,7 @@ class Tracker:
         gone = self._objects.pop(name)
         for moment in self._ring:
             moment.answers.pop(gone.id, None)
-            moment.interactions.pop(gone.id, None)
+            moment.views.pop(gone.id, None)
 
     def reset(self) -> None:
         """Forget every object and every frame.  Ids go on counting: none is used twice."""
@@ -213,6 +189,7 @@ class Tracker:
         """Go through the same frames once more, from the first: objects and what was prompted stay.
 
         An object is followed from its earliest prompted frame on, and sees the later ones from every frame too.
+        On a prompted frame its answer is the one that was given there.
         """
         self._ring.clear()
         self._next_index = 0
@@ -229,34 +206,55 @@ class Tracker:
 
     def at(self, stamp: int) -> list[Track]:
         """Every object on the remembered frame of ``stamp`` (nanoseconds; 0 = newest), in id order.  Raises UnknownStamp."""
-        return self._report(self._ring.at(stamp), self._objects.values())
+        return list(self._shown(self._at(stamp)))
+
+    def name_at(self, x: float, y: float, stamp: int = 0) -> str:
+        """The name of the object whose mask covers a pixel of the remembered frame of ``stamp``; "" for none.
+
+        Raises UnknownStamp.
+        """
+        return self._shown(self._at(stamp)).name_at(x, y)
 
     def current(self) -> list[Track]:
         """Every object on the newest frame, in id order."""
-        return self.at(0) if self._ring.newest else []
+        return list(self.newest())
+
+    def newest(self) -> Sequence[Track]:
+        """The same, but masks are brought to the camera's size when they are first looked at; stays as it is now."""
+        return self._shown(self._ring.newest) if self._ring.newest else ()
 
     # -- one step ------------------------------------------------------------------------------
 
-    def _remember(self, frame: Frame) -> _Moment:
+    def _remember(self, frame: Frame) -> Moment:
         """Encode the image of ``frame`` and put it into the ring."""
         image = pixels.normalise(frame.image, self._model.size.image_size, self._device)
-        moment = _Moment(self._next_index, frame.stamp, frame.size, self._model.encode_image(image))
+        moment = Moment(self._next_index, frame.stamp, frame.size, self._model.encode_image(image))
         self._next_index += 1
         self._ring.push(moment)
         return moment
 
-    def _follow(self, objects: Iterable[_Object], moment: _Moment) -> None:
+    def _find(self, objects: Sequence[Followed], moment: Moment) -> None:
+        """Find ``objects`` on ``moment``; where they were prompted on it the answer to that stays.
+
+        So it is before a prompt for an older frame, and when the frames come again after ``rewind``.
+        """
+        for followed in objects:
+            if moment.index in followed.given:  # only the state may have changed
+                self._note(followed, moment, followed.given[moment.index].answer, prompted=True)
+        self._follow([followed for followed in objects if moment.index not in followed.given], moment)
+
+    def _follow(self, objects: Iterable[Followed], moment: Moment) -> None:
         """Find ``objects`` on ``moment`` by their memories alone; equally long memories go as one batch."""
-        groups: dict[tuple[int, int], list[tuple[_Object, View]]] = {}
+        groups: dict[tuple[int, int], list[tuple[Followed, View]]] = {}
         for followed in (one for one in objects if one.bank.has_past(moment.index)):
             view = followed.bank.view(moment.index)
             groups.setdefault(view.lengths, []).append((followed, view))
         for group in groups.values():
-            seen = self._model.attend(moment.features, self._stack([view for _, view in group]))
+            seen = self._model.attend(moment.features, stacked([view for _, view in group], self._device))
             found = self._model.decode(seen, moment.features, multimask=True).best()
             self._keep([followed for followed, _ in group], moment, found, prompted=False)
 
-    def _keep(self, objects: list[_Object], moment: _Moment, found: Found, *, prompted: bool) -> None:
+    def _keep(self, objects: list[Followed], moment: Moment, found: Found, *, prompted: bool) -> None:
         """Write what was found of ``objects`` on ``moment`` into their memories and the ring.
 
         Memories are made from the logits as they are, but on a prompted frame from the mask
@@ -267,29 +265,21 @@ class Tracker:
             moment.features, filled if prompted else found.logits, found.object_score,
             binarize=prompted and self.settings.binarize_prompted_masks)
         scores, ious = found.object_score.tolist(), found.iou.tolist()
-        margin, lost_after = self.settings.visible_margin, self.settings.lost_after_frames
         for row, followed in enumerate(objects):
             followed.bank.keep(moment.index, spatial[row], found.pointer[row], prompted=prompted)
-            before = Visibility() if prompted else self._visibility_before(followed, moment)
-            followed.visibility = before.after(scores[row], margin, lost_after)
-            moment.answers[followed.id] = _Answer(
-                filled[row:row + 1], ious[row], scores[row], found.pointer[row], followed.visibility)
+            self._note(followed, moment, Answer(
+                filled[row:row + 1], ious[row], scores[row], found.pointer[row]), prompted=prompted)
 
-    def _stack(self, views: list[View]) -> Memories:
-        """The views of several objects, equally long, as one batch."""
-        def numbers(part: str, dtype: torch.dtype) -> Tensor:
-            rows = [[number for _, number in getattr(view, part)] for view in views]
-            return torch.tensor(rows, dtype=dtype, device=self._device)
-
-        def tensors(part: str) -> Tensor:
-            return torch.stack([torch.stack([tensor for tensor, _ in getattr(view, part)]) for view in views])
-
-        return Memories(spatial=tensors("spatial"), time_code=numbers("spatial", torch.int64),
-                        pointers=tensors("pointers"), pointer_distance=numbers("pointers", torch.float32))
+    def _note(self, followed: Followed, moment: Moment, answer: Answer, *, prompted: bool) -> None:
+        """Keep an answer in the ring, with the state that follows from it and from the frame before."""
+        before = self._visibility_before(followed, moment)
+        then = before.prompted if prompted else before.after
+        followed.visibility = then(answer.score, self.settings.visible_margin, self.settings.lost_after_frames)
+        moment.answers[followed.id] = replace(answer, before=before, visibility=followed.visibility)
 
     # -- prompts -------------------------------------------------------------------------------
 
-    def _new_object(self, name: str) -> _Object:
+    def _new_object(self, name: str) -> Followed:
         """An object with an empty memory, not followed yet; named after its id when it has no name."""
         if self._next_id > MAX_OBJECT_ID:
             raise InvalidPrompt(f"all {MAX_OBJECT_ID} object ids are used up; start the tracker, or the node, anew")
@@ -297,18 +287,20 @@ class Tracker:
         while not name:
             name = f"object_{number}" if f"object_{number}" not in self._objects else ""
             number += 1
-        return _Object(self._next_id, name, MemoryBank(self.settings.max_prompted_frames or None))
+        return Followed(self._next_id, name, MemoryBank(self.settings.max_prompted_frames or None))
 
-    def _admit(self, followed: _Object) -> None:
+    def _admit(self, followed: Followed) -> None:
         """Follow a new object from now on, in the place of a former one of that name."""
         if followed.name in self._objects:
             self.forget(followed.name)
         self._objects[followed.name] = followed
         self._next_id = followed.id + 1
 
-    def _answer(self, followed: _Object, moment: _Moment, prompt: Prompt) -> None:
+    def _answer(self, followed: Followed, moment: Moment, prompt: Prompt) -> None:
         """Decode ``moment`` with all that was said about the object there, and keep it as a prompted frame."""
-        interaction = self._interaction(followed, moment).gather(prompt)
+        given = followed.given.get(moment.index)
+        clicks = (given.clicks if given else Clicks()).gather(prompt)
+        view = self._view(followed, moment)
         previous = moment.answers.get(followed.id)
         logits = previous.logits if previous and prompt.box is None else None
         found = None
@@ -316,71 +308,76 @@ class Tracker:
             mask = pixels.masks_to_model(prompt.mask, self._model.size.image_size).to(self._device)
             found = self._model.decode_mask(moment.features, mask)
             logits = found.logits
-        if len(interaction.points):
-            found = self._decode(interaction, moment, logits)
+        if len(clicks.points):
+            found = self._decode(clicks, view, moment, logits)
         self._keep([followed], moment, found, prompted=True)
-        moment.interactions[followed.id] = interaction
+        followed.given[moment.index] = Given(clicks, moment.answers[followed.id])
+        moment.views[followed.id] = view
 
-    def _interaction(self, followed: _Object, moment: _Moment) -> _Interaction:
-        """The clicks so far on this frame; the first one fixes how the memory sees the frame."""
-        if followed.id in moment.interactions:
-            return moment.interactions[followed.id]
+    def _view(self, followed: Followed, moment: Moment) -> Tensor:
+        """The frame as the object's memory sees it; the first click on it fixes that."""
+        if followed.id in moment.views:
+            return moment.views[followed.id]
         memories = None  # the first frame of an object is seen without memory
         if followed.bank.has_past(moment.index):
-            memories = self._stack([followed.bank.view(moment.index)])
-        return _Interaction(self._model.attend(moment.features, memories))
+            memories = stacked([followed.bank.view(moment.index)], self._device)
+        return self._model.attend(moment.features, memories)
 
-    def _decode(self, interaction: _Interaction, moment: _Moment, previous: Tensor | None) -> Found:
+    def _decode(self, clicks: Clicks, view: Tensor, moment: Moment, previous: Tensor | None) -> Found:
         """Decode the gathered clicks, on top of the ``previous`` logits (1, 1, a, a) if there are any.
 
         One click is ambiguous: three masks compete by their predicted IoU.  A box or a second
         click settles which one is meant.
         """
-        points = pixels.to_model(interaction.points, moment.size, self._model.size.image_size)
+        points = pixels.to_model(clicks.points, moment.size, self._model.size.image_size)
         inputs = PromptInputs(
             points=torch.from_numpy(points[None]).to(self._device),
-            labels=torch.from_numpy(interaction.labels[None]).to(self._device),
+            labels=torch.from_numpy(clicks.labels[None]).to(self._device),
             mask_logits=None if previous is None else previous.clamp(-PROMPT_LOGIT_BOUND, PROMPT_LOGIT_BOUND))
         return self._model.decode(
-            interaction.view, moment.features, inputs, multimask=len(interaction.points) <= 1,
+            view, moment.features, inputs, multimask=len(clicks.points) <= 1,
             stability_fallback=self.settings.stability_fallback).best()
 
-    def _forget_stale(self, followed: _Object, moment: _Moment, corrected: bool) -> None:
+    def _forget_stale(self, followed: Followed, moment: Moment, corrected: bool) -> None:
         """Drop what was remembered since the prompted frame and, after a correction, shortly before it."""
         around = FORGOTTEN_BEFORE_CORRECTION if corrected and self.settings.forget_around_corrections else 0
         followed.bank.forget_unprompted(moment.index - around)
 
-    def _bring_up_to_date(self, followed: _Object, moment: _Moment) -> None:
+    def _bring_up_to_date(self, followed: Followed, moment: Moment) -> None:
         """Follow the object from ``moment`` over the newer remembered frames, from their kept features."""
         for newer in self._ring.after(moment):
-            if newer.index not in followed.bank.prompted:
-                self._follow([followed], newer)
+            self._find([followed], newer)
 
     # -- answers -------------------------------------------------------------------------------
 
-    def _visibility_before(self, followed: _Object, moment: _Moment) -> Visibility:
+    def _visibility_before(self, followed: Followed, moment: Moment) -> Visibility:
         """The published state on the frame before ``moment``."""
         earlier = self._ring.before(moment)
         if earlier is not None and followed.id in earlier.answers:
             return earlier.answers[followed.id].visibility
+        if followed.id in moment.answers:  # prompted again on the oldest frame
+            return moment.answers[followed.id].before
         return followed.visibility
 
-    def _report(self, moment: _Moment, wanted: Iterable[_Object]) -> list[Track]:
-        """The ``wanted`` objects on ``moment``, masks at the size of its image."""
-        present = sorted((o for o in self._objects.values() if o.id in moment.answers), key=lambda o: o.id)
-        if not present:
-            return []
-        answers = [moment.answers[followed.id] for followed in present]
-        with self._inference():
-            logits = pixels.to_camera(torch.cat([answer.logits for answer in answers]), moment.size)  # (N, H, W)
-            masks = logits > 0
-            if self.settings.non_overlapping and len(answers) > 1:
-                # Not argmax: on a CPU it takes 15 times as long along the first dimension.
-                winner = torch.arange(len(answers), device=logits.device)[:, None, None] == logits.max(dim=0).indices
-                masks &= winner
-        names = {followed.name for followed in wanted}
-        return [_track(followed, answer, mask) for followed, answer, mask
-                in zip(present, answers, masks.cpu().numpy()) if followed.name in names]
+    def _shown(self, moment: Moment) -> Tracks:
+        """Every object on ``moment``, masks at the size of its image when they are looked at."""
+        present = sorted((one for one in self._objects.values() if one.id in moment.answers), key=lambda one: one.id)
+        shown = [Shown.of(followed, moment.answers[followed.id]) for followed in present]
+        return Tracks(shown, moment.size, self.settings.non_overlapping)
+
+    def _at(self, stamp: int) -> Moment:
+        if not isinstance(stamp, Integral) or isinstance(stamp, bool):
+            raise UnknownStamp(f"a stamp is a whole number of nanoseconds, 0 = the newest image; got {stamp!r}")
+        return self._ring.at(stamp)
+
+    def _refuse_changed_model(self) -> None:
+        """A model that was converted or moved would fail in the middle of a frame."""
+        weights = next(self._model.parameters())
+        if weights.dtype != torch.float32:
+            raise InvalidInput(f"the weights of the model are {weights.dtype}; keep them in torch.float32, "
+                               "as model.float() does, and choose the arithmetic with the setting precision")
+        if weights.device != self._device:
+            raise InvalidInput(f"the model was moved from {self._device} to {weights.device}; make a new Tracker")
 
     @contextmanager
     def _inference(self) -> Iterator[None]:
@@ -389,8 +386,6 @@ class Tracker:
             yield
 
 
-def _track(followed: _Object, answer: _Answer, mask: np.ndarray) -> Track:
-    return Track(
-        id=followed.id, name=followed.name, state=answer.visibility.state, occluded=answer.score <= 0, mask=mask,
-        object_score=answer.score, predicted_iou=answer.iou, object_pointer=answer.pointer.float().cpu().numpy().copy(),
-        frames_since_seen=answer.visibility.frames_since_seen, prompted_frames=len(followed.bank.prompted))
+def _refuse_other_kind(what: str, value: Any, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise InvalidInput(f"{what} must be a {kind.__name__} of sam2_ros, got {type(value).__name__}")

@@ -10,6 +10,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 
@@ -41,6 +43,9 @@ class Frame:
             raise InvalidImage(f"a frame needs uint8 pixels, got {image.dtype}; scale to 0..255 first")
         if 0 in image.shape:
             raise InvalidImage(f"a frame needs at least one pixel, got size {image.shape[1]}x{image.shape[0]}")
+        if not isinstance(self.stamp, Integral) or isinstance(self.stamp, bool) or self.stamp < 0:
+            raise InvalidImage(f"a stamp is a whole number of nanoseconds from 0, got {self.stamp!r}")
+        object.__setattr__(self, "stamp", int(self.stamp))
 
     @property
     def size(self) -> tuple[int, int]:
@@ -68,8 +73,9 @@ class Prompt:
 
     def __post_init__(self) -> None:
         _check_name(self.name)
-        points = np.asarray(self.points, np.float32).reshape(-1, 2)
-        labels = np.asarray(self.labels).reshape(-1)
+        if not isinstance(self.replace, (bool, np.bool_)):
+            raise InvalidPrompt(f"replace is True or False, got {self.replace!r}")
+        points, labels = _checked_points(self.points), np.asarray(self.labels).reshape(-1)
         if len(points) != len(labels):
             raise InvalidPrompt(f"{len(points)} points but {len(labels)} labels; give one label for each point")
         if not np.isin(labels, (0, 1)).all():
@@ -115,14 +121,31 @@ class Prompt:
 
 def _check_name(name: str) -> None:
     """Names go into messages, files and pictures, all of which take UTF-8."""
+    if not isinstance(name, str):
+        raise InvalidPrompt(f"the name of an object is text, got {name!r}")
     try:
         name.encode()
     except UnicodeEncodeError as error:
         raise InvalidPrompt(f"the name {ascii(name)} is not UTF-8 text; choose another one") from error
 
 
+def _checked_points(points: Any) -> np.ndarray:
+    """Points as (N, 2) float32; one point may be given as (x, y) alone."""
+    try:
+        with np.errstate(over="ignore"):  # what float32 cannot hold is not finite, and refused as such
+            values = np.asarray(points, np.float32)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidPrompt(f"points are pairs of numbers x, y; got {points!r}") from error
+    if values.size and values.shape != (2,) and (values.ndim != 2 or values.shape[1] != 2):
+        raise InvalidPrompt(f"points are an (N, 2) array of x and y, got shape {values.shape}")
+    return values.reshape(-1, 2)
+
+
 def _checked_box(box: Iterable[float]) -> tuple[float, float, float, float]:
-    values = tuple(float(value) for value in box)
+    try:
+        values = tuple(float(value) for value in box)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidPrompt(f"a box is four numbers x0, y0, x1, y1; got {box!r}") from error
     if len(values) != 4 or not np.isfinite(values).all():
         raise InvalidPrompt(f"a box is four finite pixels x0, y0, x1, y1; got {values}")
     x0, y0, x1, y1 = values
@@ -132,10 +155,19 @@ def _checked_box(box: Iterable[float]) -> tuple[float, float, float, float]:
 
 
 def _checked_mask(mask: np.ndarray) -> np.ndarray:
-    mask = np.asarray(mask)
+    try:
+        mask = np.asarray(mask)
+    except ValueError as error:
+        raise InvalidPrompt("a mask is an (H, W) array; got rows of different length") from error
     if mask.ndim != 2 or 0 in mask.shape:
         raise InvalidPrompt(f"a mask is an (H, W) array, got shape {mask.shape}")
-    return mask if mask.dtype == np.bool_ else mask != 0
+    if mask.dtype == np.bool_:
+        return mask
+    # Logits and probabilities are no mask: nearly all of their pixels are not 0.
+    if mask.dtype.kind not in "uif" or not (mask >= 0).all() or not (mask == np.round(mask)).all():
+        raise InvalidPrompt(f"a mask is bool, or whole numbers with 0 off the object; got {mask.dtype} with other values: "
+                            "compare with your threshold first")
+    return mask != 0
 
 
 class State(enum.IntEnum):

@@ -30,3 +30,10 @@ class Visibility:
         else:
             state = self.state
         return Visibility(state, unseen)
+
+    def prompted(self, score: float, margin: float, lost_after: int) -> Visibility:
+        """The state one frame later, on which the object was prompted: what is said replaces the state of before.
+
+        Only the count goes on: who says "it is not here" again and again has not seen it either.
+        """
+        return Visibility(frames_since_seen=self.frames_since_seen).after(score, margin, lost_after)

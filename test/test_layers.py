@@ -13,6 +13,7 @@ LEVELS = [
     {"types", "errors", "settings", "files"},
     {"memory", "visibility", "messages", "association", "ring", "simulated_user", "drawing", "video", "large_images",
      "png", "pictures", "published", "processor", "interrupts", "middleware", "model"},
+    {"remembered"},
     {"checkpoint", "tracker"},
     {"ros", "evaluation", "training"},
     {"cli", "offline", "live", "demo", "__init__"},
@@ -22,7 +23,7 @@ LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 
 #: Where a library may be imported, as starts of paths inside the package.
 ROS = ("ros/", "demo/")
-TORCH = ("model/", "checkpoint.py", "tracker.py", "training/")
+TORCH = ("model/", "checkpoint.py", "remembered.py", "tracker.py", "training/")
 HOMES = {"rclpy": ROS, "launch": (), "rosbags": ("evaluation/bag_types.py", "evaluation/bag_writer.py"), "torch": TORCH, "pybullet": ("training/",)}
 
 

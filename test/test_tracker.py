@@ -249,7 +249,7 @@ def test_a_rewound_tracker_follows_an_object_from_its_first_prompt_and_looks_ahe
     tracker.rewind()
     assert tracker.stamps == [] and tracker.objects == {"cup": 1}
     tracks = walk(tracker, (1, 2, 3))
-    assert [[track.name for track in found] for found in tracks] == [[], [], ["cup"]]
+    assert [[track.name for track in found] for found in tracks] == [[], ["cup"], ["cup"]]
     assert tracker._model.memories[-1].time_code.tolist() == [[PROMPTED_TIME_CODE] * 2]
     assert tracker._model.memories[-1].pointer_distance.tolist() == [[1]]
 

@@ -201,7 +201,7 @@ class SAM2(nn.Module):
         encoder, points, labels = self.sam_prompt_encoder, prompt.points, prompt.labels
         if points is None:
             rows = view.shape[0] if prompt.mask_logits is None else prompt.mask_logits.shape[0]
-            points = torch.zeros(rows, 1, 2, device=view.device)
+            points = torch.zeros(rows, 1, 2, dtype=torch.float32, device=view.device)
             labels = torch.full((rows, 1), -1, dtype=torch.int32, device=view.device)
         image = view + encoder.embed_masks(prompt.mask_logits)
         image = image.expand(points.shape[0], -1, -1, -1)

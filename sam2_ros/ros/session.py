@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,11 +25,14 @@ from sam2_ros.types import Frame, Prompt, State, Track
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """The newest image and what is on it; header: std_msgs/Header of the camera, None before the first image."""
+    """The newest image and what is on it; header: std_msgs/Header of the camera, None before the first image.
+
+    tracks: their masks may be made only when they are looked at, so that many prompts cost them once.
+    """
 
     header: Any = None
     frame: Frame | None = None
-    tracks: tuple[Track, ...] = ()
+    tracks: Sequence[Track] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,7 +99,7 @@ class Session:
         self._take_settings()
         corrects = not prompt.replace and prompt.name in self._tracker.objects
         prompted = self._tracker.prompt(prompt, self._remembered(stamp, hint))
-        self.view = View(self.view.header, self.view.frame, tuple(prompted.newest))
+        self.view = View(self.view.header, self.view.frame, prompted.newest)
         applied = Applied(prompted.track, self._header_at(prompted.stamp), _sentence(prompted, stamp, corrects))
         self.on_applied(prompt, applied)
         return applied
@@ -109,7 +112,7 @@ class Session:
         """
         settings = self._parameters.node
         clicked = Prompt("", points=np.array([(x, y)]), labels=np.array([int(not settings.click_negative)]))
-        name = settings.click_object or self._name_at(x, y, self._remembered(stamp, hint=True))
+        name = settings.click_object or self._tracker.name_at(x, y, self._remembered(stamp, hint=True))
         if settings.click_negative and not name:
             raise InvalidPrompt("a negative click (parameter click_negative) is for the object whose mask it is on, and "
                                 "there is none; click on a mask, or name the object in click_object")
@@ -125,7 +128,8 @@ class Session:
         """
         detections = list(detections)
         stamp = self._remembered(stamp, hint=False)
-        around = {track.name: track.box for track in self._tracker.at(stamp) if track.box is not None}
+        there = self.view.tracks if stamp in (0, self.newest) else self._tracker.at(stamp)
+        around = {track.name: track.box for track in there if track.box is not None}
         owners = associate([found.box for found in detections], around, self._parameters.node.detection_overlap)
         states = {track.name: track.state for track in self.view.tracks}
         named = Counter(found.name for found in detections)
@@ -155,7 +159,7 @@ class Session:
         """Stop following ``name``.  Raises UnknownObject."""
         self._tracker.forget(name)
         self._detected.discard(name)
-        self.view = View(self.view.header, self.view.frame, tuple(self._tracker.current()))
+        self.view = View(self.view.header, self.view.frame, self._tracker.newest())
 
     def reset(self) -> int:
         """Forget every object and every image; returns how many objects there were."""
@@ -189,15 +193,6 @@ class Session:
         header = copy.deepcopy(self.view.header)
         header.stamp.sec, header.stamp.nanosec = seconds_and_rest(stamp)
         return header
-
-    def _name_at(self, x: float, y: float, stamp: int) -> str:
-        """The name of the object whose mask covers a pixel of the image of ``stamp``, or an empty one."""
-        row, column = round(y), round(x)
-        for track in reversed(self._tracker.at(stamp)):
-            height, width = track.mask.shape
-            if 0 <= row < height and 0 <= column < width and track.mask[row, column]:
-                return track.name
-        return ""
 
     def _has_room(self) -> bool:
         """Whether a detection may start an object; if not, the one that a detection started and that is lost
