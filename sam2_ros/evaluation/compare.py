@@ -1,7 +1,8 @@
 """Runs side by side: the command ``sam2_ros compare RUN RUN...``.
 
 The first run is what the others are compared with.  Objects are paired by id and sequence, whose
-path counts where a run has several of one name; what only one run has is left out and said.  The
+path counts where a run has several of one name.  Every mean of a row, the first run's too, is over
+the same objects: those that all runs have.  What only some of them have is left out and named.  The
 interval is a percentile bootstrap over the sequences: it says how much of a difference could be luck
 in their choice.
 """
@@ -24,16 +25,22 @@ from sam2_ros.evaluation.results import read_result
 Scores = dict[tuple[str, int], float]  # J&F in percent by sequence (name or path) and object id
 
 
+#: So many names of sequences are said, of more only the number.
+NAMED = 12
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One run against the first.
+    """One run against the first, over the objects that all of the runs have.
 
-    mean: of the shared objects, in percent; difference: to the first run, in points of J&F.
-    sequences: mean difference of the shared objects of each sequence.
+    mean, first: of both runs over these objects, in percent; difference: in points of J&F.
+    sequences: mean difference of each sequence, over the objects that all runs with that sequence have.
+    shared: these objects.  unshared: objects that only this run or only the first has.
     """
 
     name: str
     mean: float
+    first: float
     difference: Difference
     sequences: Mapping[str, float]
     shared: int
@@ -54,34 +61,68 @@ def repeated(results: Iterable[Mapping[str, Any]]) -> set[str]:
 
 def compare(first: Scores, others: Mapping[str, Scores]) -> list[Comparison]:
     """Each of ``others`` against ``first``.  Raises InvalidInput when they share no object."""
+    for name, scores in others.items():
+        if not set(first) & set(scores):
+            raise InvalidInput(f"{name} has no object in common with the first run; compare runs over the same data")
+    shared = sorted(set(first).intersection(*others.values()))
+    if not shared:
+        raise InvalidInput("no object is in all of these runs; compare them two at a time")
+    before = np.array([first[key] for key in shared])
+    rows = {sequence: keys for sequence, keys in _by_sequence(first, others.values()).items() if keys}
     found = []
     for name, scores in others.items():
-        shared = sorted(set(first) & set(scores))
-        if not shared:
-            raise InvalidInput(f"{name} has no object in common with the first run; compare runs over the same data")
-        before, after = (np.array([run[key] for key in shared]) for run in (first, scores))
-        sequences = {sequence: float(np.mean([scores[key] - first[key] for key in shared if key[0] == sequence]))
-                     for sequence in dict.fromkeys(key[0] for key in shared)}
-        found.append(Comparison(name, float(after.mean()), paired_difference(before, after, [key[0] for key in shared]), sequences, len(shared),
+        after = np.array([scores[key] for key in shared])
+        sequences = {sequence: float(np.mean([scores[key] - first[key] for key in keys]))
+                     for sequence, keys in rows.items() if set(keys) <= set(scores)}
+        found.append(Comparison(name, float(after.mean()), float(before.mean()),
+                                paired_difference(before, after, [key[0] for key in shared]), sequences, len(shared),
                                 len(set(first) ^ set(scores))))
     return found
 
 
-def table(first_name: str, first: Scores, comparisons: Sequence[Comparison]) -> str:
+def _by_sequence(first: Scores, others: Iterable[Scores]) -> dict[str, list[tuple[str, int]]]:
+    """For each sequence of the first run the objects of it that all runs with that sequence have, two runs at least."""
+    found: dict[str, list[tuple[str, int]]] = {}
+    for sequence in sorted({key[0] for key in first}):
+        own = {key for key in first if key[0] == sequence}
+        theirs = [keys for run in others if (keys := {key for key in run if key[0] == sequence})]
+        found[sequence] = sorted(own.intersection(*theirs)) if theirs else []
+    return found
+
+
+def table(first_name: str, first: Scores, others: Mapping[str, Scores]) -> str:
     """The comparison as a table in plain text (Markdown), J&F in percent."""
-    sequences = sorted({key[0] for key in first})
-    lines = [["sequence", first_name, *(one.name for one in comparisons)]]
-    for sequence in sequences:
-        base = float(np.mean([value for key, value in first.items() if key[0] == sequence]))
-        lines.append([sequence, f"{base:.1f}", *(_signed(one.sequences.get(sequence)) for one in comparisons)])
-    lines.append(["**all objects**", f"{np.mean(list(first.values())):.1f}",
+    comparisons = compare(first, others)
+    lines = [["sequence", first_name, *others]]
+    for sequence, keys in _by_sequence(first, others.values()).items():
+        if keys:
+            base = float(np.mean([first[key] for key in keys]))
+            lines.append([sequence, f"{base:.1f}", *(_signed(one.sequences.get(sequence)) for one in comparisons)])
+    lines.append(["**all objects**", f"{comparisons[0].first:.1f}",
                   *(f"{one.mean:.1f} ({_signed(one.difference.mean)})" for one in comparisons)])
     lines.append(["95 % interval", "", *(f"{one.difference.low:+.1f} to {one.difference.high:+.1f}"
                                          for one in comparisons)])
-    lines.append(["objects", str(len(first)), *(str(one.shared) for one in comparisons)])
+    lines.append(["objects", *[str(comparisons[0].shared)] * (1 + len(others))])
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     rows = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |" for line in lines]
     return "\n".join([rows[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *rows[1:]])
+
+
+def left_out(first_name: str, first: Scores, others: Mapping[str, Scores]) -> list[str]:
+    """A sentence for each other run on the objects that only one of the two has, and that are in no mean."""
+    notes = []
+    for name, scores in others.items():
+        shared, rest = {key[0] for key in set(first) & set(scores)}, set(first) ^ set(scores)
+        whole = sorted({sequence for sequence, _ in rest} - shared)
+        parts = [f"object {number} of {sequence}" for sequence, number in sorted(rest) if sequence in shared]
+        if rest:
+            notes.append(f"note: {len(rest)} objects are only in {first_name} or only in {name}: {_named([*whole, *parts])}")
+    return notes
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def _signed(value: float | None) -> str:
@@ -99,14 +140,15 @@ def main(arguments: Sequence[str]) -> int:
         raise InvalidInput("give two or more runs to compare")
     results = [(_unique(path, runs), read_result(path)) for path in runs]
     by_path = repeated(result for _, result in results)
-    (first_name, first), *others = [(name, scores_of(result, by_path)) for name, result in results]
-    comparisons = compare(first, dict(others))
-    print(table(first_name, first, comparisons))
-    for note in _differences_in_kind(results):
+    runs = [(name, scores_of(result, by_path)) for name, result in results]
+    labels = [name if name not in dict(runs[:number]) else f"{name} ({number + 1})"  # one run given twice
+              for number, (name, _) in enumerate(runs)]
+    runs = dict(zip(labels, (scores for _, scores in runs)))
+    first_name, *others = labels
+    given = first_name, runs[first_name], {name: runs[name] for name in others}
+    print(table(*given))
+    for note in [*_differences_in_kind(results), *left_out(*given)]:
         print(note)
-    for one in comparisons:
-        if one.unshared:
-            print(f"note: {one.unshared} objects are only in {first_name} or only in {one.name}")
     return 0
 
 

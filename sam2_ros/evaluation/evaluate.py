@@ -185,8 +185,8 @@ def _keep(steps: Iterator[Step], outcome: Outcome, recording: Recording, job: Jo
     gallery, labels, written = Gallery(), recordings.LabelWriter(job.folder / "labels"), []
     for step in steps:
         rows = outcome.add(step)
-        known = [row.j for row in rows if not np.isnan(row.j)]
-        gallery.offer(step, float(np.mean(known)) if known else float("nan"))
+        known = [row.j for row in rows if not np.isnan(row.j) and not row.absent]
+        gallery.offer(step, float(np.mean(known)) if known else float("nan"), outcome.scorer.values())
         picture = label_image(step.tracks, step.moment.frame.size)
         written.append(labels.write(picture, recording.stem(step.moment.index)))
     # Which true object a track is may turn out long after its first image.

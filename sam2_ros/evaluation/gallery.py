@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 import cv2
 import numpy as np
 
-from sam2_ros.drawing import contact_sheet, overlay
+from sam2_ros.drawing import colour, contact_sheet, overlay, write
 from sam2_ros.evaluation.replay import Step
 
 WIDTH = 320
@@ -24,7 +25,7 @@ APART = 10
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Thumbnail:
-    """score: mean J of the objects, nan without truth."""
+    """score: mean J of the objects that are in the image, nan without any."""
 
     index: int
     score: float
@@ -44,14 +45,17 @@ class Gallery:
     _spread: list[Thumbnail] = field(default_factory=list)
     _every: int = 1
 
-    def offer(self, step: Step, score: float) -> None:
-        """Keep the step's picture if it is among the best, the worst, or its turn has come."""
+    def offer(self, step: Step, score: float, numbers: Mapping[int, int] = MappingProxyType({})) -> None:
+        """Keep the step's picture if it is among the best, the worst, or its turn has come.
+
+        numbers: as for ``picture``.
+        """
         index = step.moment.index
         turn = index % self._every == 0
         good, bad = _belongs(self._best, index, score, 1), _belongs(self._worst, index, score, -1)
         if not (turn or good or bad):
             return
-        thumbnail = Thumbnail(index, score, picture(step))
+        thumbnail = Thumbnail(index, score, picture(step, numbers))
         if good:
             self._best = _with(self._best, thumbnail, 1)
         if bad:
@@ -91,16 +95,28 @@ def _with(row: list[Thumbnail], thumbnail: Thumbnail, sign: int) -> list[Thumbna
     return sorted([*others, thumbnail], key=lambda kept: -sign * kept.score)[:EACH]
 
 
-def picture(step: Step) -> np.ndarray:
-    """The image with its tracks, and the outline of the truth in white, small."""
+def picture(step: Step, numbers: Mapping[int, int] = MappingProxyType({})) -> np.ndarray:
+    """The image with its tracks, and the outlines of the truth in the colours of the true objects, small.
+
+    numbers: the id of the true object by that of the track, so that both have one colour.
+    """
     image = step.moment.frame.image
     size = (WIDTH, max(round(image.shape[0] * WIDTH / image.shape[1]), 1))
-    tracks = [replace(track, mask=_small(track.mask, size)) for track in step.tracks]
+    tracks = [replace(track, id=numbers.get(track.id, track.id), mask=_small(track.mask, size)) for track in step.tracks]
     small = overlay(cv2.resize(image, size, interpolation=cv2.INTER_AREA), tracks, LETTERS)
-    for mask in step.moment.truth.masks.values() if step.moment.truth else ():
-        outlines, _ = cv2.findContours(_small(mask, size).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(small, outlines, -1, (255, 255, 255), 1)
+    for number, mask in step.moment.truth.masks.items() if step.moment.truth else ():
+        _outline(small, _small(mask, size), number)
     return small
+
+
+def _outline(picture: np.ndarray, mask: np.ndarray, number: int) -> None:
+    """Outline a true mask in the object's colour between white lines, and write its id on its lowest pixels."""
+    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    for paint, thickness in (((255, 255, 255), 3), (colour(number), 1)):
+        cv2.drawContours(picture, outlines, -1, paint, thickness)
+    rows = np.flatnonzero(mask.any(axis=1))
+    if len(rows):
+        write(picture, str(number), (np.flatnonzero(mask[rows[-1]]).mean() - 4, rows[-1] - 3), colour(number), LETTERS)
 
 
 def _small(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -182,11 +182,12 @@ class ObjectScores:
         """Everything about this object under ``rules``."""
         counts = self.counted(rules)
         j, f = Statistics.of(self.j[counts]), Statistics.of(self.f[counts])
+        in_view = self.j[counts & ~self.absent]
         known = ~np.isnan(self.j) & self.followed
         return ObjectResult(
             self.id, self.name, int(counts.sum()), (j.mean + f.mean) / 2, j, f,
             occlusion(self.occluded[known], self.absent[known]), recovery(self.j[known], self.absent[known]),
-            identity_switches(self.matched))
+            identity_switches(self.matched), _mean(in_view), len(in_view))
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,8 @@ class Occlusion:
 
     precision, recall, f1: over frames; nan where there is nothing to divide by.
     delay: mean number of frames by which the flag follows a disappearance or a return.
-    missed: changes that the flag had not followed when the next one came.
+    missed: changes that the flag did not follow before the next one came; a flag that stood so before
+    the change has not followed it.  followed: the others.
     """
 
     precision: float
@@ -206,6 +208,7 @@ class Occlusion:
     absent_frames: int
     flagged_frames: int
     both: int
+    followed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +222,12 @@ class Recovery:
 
 @dataclass(frozen=True, slots=True)
 class ObjectResult:
-    """One object of one sequence."""
+    """One object of one sequence.
+
+    frames: that count.  j_in_view: mean J of those of them on which the object is in the image, visible_frames:
+    their number.  An empty mask on an empty frame scores 1, so an object that is lost at once and then out of
+    the image for long has a fair J.
+    """
 
     id: int
     name: str
@@ -230,6 +238,8 @@ class ObjectResult:
     occlusion: Occlusion
     recovery: Recovery
     identity_switches: int
+    j_in_view: float = np.nan
+    visible_frames: int = 0
 
 
 def occlusion(flagged: np.ndarray, absent: np.ndarray) -> Occlusion:
@@ -238,11 +248,13 @@ def occlusion(flagged: np.ndarray, absent: np.ndarray) -> Occlusion:
     both, claimed, true = (flagged & absent).sum(), flagged.sum(), absent.sum()
     changes = np.flatnonzero(absent[1:] != absent[:-1]) + 1
     delays, missed = [], 0
+    turned = np.concatenate([[False], flagged[1:] != flagged[:-1]])
     for start, stop in zip(changes, [*changes[1:], len(absent)]):
-        agrees = np.flatnonzero(flagged[start:stop] == absent[start:stop])
-        delays.extend(agrees[:1].tolist())
-        missed += not len(agrees)
-    return Occlusion(*_agreement(both, claimed, true), _mean(delays), missed, int(true), int(claimed), int(both))
+        follows = np.flatnonzero(turned[start:stop] & (flagged[start:stop] == absent[start:stop]))
+        delays.extend(follows[:1].tolist())
+        missed += not len(follows)
+    return Occlusion(*_agreement(both, claimed, true), _mean(delays), missed, int(true), int(claimed), int(both),
+                     len(delays))
 
 
 def recovery(j: np.ndarray, absent: np.ndarray, threshold: float = FOUND) -> Recovery:
@@ -273,7 +285,11 @@ def match(prediction: np.ndarray, truths: Mapping[int, np.ndarray], threshold: f
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Means over objects, all objects of all sequences weighing the same (as both evaluators do)."""
+    """Means over objects, all objects of all sequences weighing the same (as both evaluators do).
+
+    objects: how many there are; scored: those that have a score, which the means are over.
+    j_in_view: mean over the in_view objects that are in the image on a frame that counts; visible_frames: these frames.
+    """
 
     objects: int
     j_and_f: float
@@ -282,10 +298,14 @@ class Summary:
     occlusion: Occlusion
     recovery: Recovery
     identity_switches: int
+    j_in_view: float = np.nan
+    visible_frames: int = 0
+    scored: int = 0
+    in_view: int = 0
 
 
 def summary(results: Sequence[ObjectResult]) -> Summary:
-    """Combine objects: scores are averaged, frames of the occlusion flag and returns are pooled."""
+    """Combine objects: scores are averaged; frames, changes and delays of the occlusion flag, and returns, are pooled."""
     def average(part: str) -> Statistics:
         rows = [getattr(result, part) for result in results]
         return Statistics(*(_mean([getattr(row, name) for row in rows]) for name in ("mean", "recall", "decay")))
@@ -293,13 +313,17 @@ def summary(results: Sequence[ObjectResult]) -> Summary:
     j, f = average("j"), average("f")
     flags = [result.occlusion for result in results]
     counts = [sum(getattr(flag, name) for flag in flags) for name in ("both", "flagged_frames", "absent_frames")]
-    pooled = Occlusion(*_agreement(*counts), _mean([flag.delay for flag in flags]),
-                       sum(flag.missed for flag in flags), counts[2], counts[1], counts[0])
+    delay = _pooled([flag.delay for flag in flags], [flag.followed for flag in flags])
+    pooled = Occlusion(*_agreement(*counts), delay, sum(flag.missed for flag in flags), counts[2], counts[1], counts[0],
+                       sum(flag.followed for flag in flags))
     returns = [result.recovery for result in results]
     recovered = Recovery(sum(item.returns for item in returns), sum(item.recovered for item in returns),
-                         _mean([item.delay for item in returns]))
+                         _pooled([item.delay for item in returns], [item.recovered for item in returns]))
+    in_view = [result.j_in_view for result in results]
     return Summary(len(results), (j.mean + f.mean) / 2, j, f, pooled, recovered,
-                   sum(result.identity_switches for result in results))
+                   sum(result.identity_switches for result in results), _mean(in_view),
+                   sum(result.visible_frames for result in results),
+                   sum(not np.isnan(result.j.mean) for result in results), int(np.count_nonzero(~np.isnan(in_view))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,3 +391,9 @@ def _mean(values: Sequence[float]) -> float:
     known = np.asarray(values, np.float64)
     known = known[~np.isnan(known)]
     return float(known.mean()) if len(known) else np.nan
+
+
+def _pooled(means: Sequence[float], counts: Sequence[int]) -> float:
+    """The mean of everything that the ``means`` of so many are of; nan of nothing."""
+    total = sum(counts)
+    return sum(mean * count for mean, count in zip(means, counts) if count) / total if total else np.nan

@@ -10,16 +10,18 @@ from typing import Any
 
 import numpy as np
 
+from sam2_ros.drawing import colour
 from sam2_ros.evaluation.results import read_rows
 
 try:
     from matplotlib.figure import Figure
+    from matplotlib.patheffects import Normal, Stroke
 except ImportError:  # pip install "sam2_ros[evaluate]"
     Figure = None
 
 #: Whether there are plots.
 AVAILABLE = Figure is not None
-#: One colour for each object, readable on white and for the colour-blind.
+#: Colours of what is no object, readable on white and for the colour-blind.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999", "#000000")
 
 
@@ -37,24 +39,28 @@ def _axes(width: float, height: float, out: list[bytes]) -> Iterator[Any]:
 
 
 def over_time(scores: Path, timing: Path) -> bytes | None:
-    """J&F of each object over the images; a band where the truth says that it is not in the image.
+    """J&F of each object over the images, in the object's colour of the pictures, with gaps where there is no truth.
 
-    Dots above mark images on which the tracker says so, triangles below prompted ones.  None without scores.
+    A band is where the truth says that it is not in the image.  Dots above mark images on which the tracker says so, triangles below prompted ones.  None without scores.
     """
     rows = [row for row in read_rows(scores) if row["j"]]
     if not rows or not AVAILABLE:
         return None
-    ids = list(dict.fromkeys(row["object"] for row in rows))
+    ids = sorted({int(row["object"]) for row in rows})
     out: list[bytes] = []
     with _axes(9, 2.6, out) as axes:
         for number, object_id in enumerate(ids):
-            mine = [row for row in rows if row["object"] == object_id]
+            mine = [row for row in rows if int(row["object"]) == object_id]
             frames = np.array([int(row["frame"]) for row in mine])
             score = np.array([50 * (float(row["j"]) + float(row["f"])) for row in mine])
-            paint = COLOURS[number % len(COLOURS)]
-            axes.plot(frames, score, color=paint, linewidth=1.4, label=mine[-1]["name"])
+            paint, name = tuple(part / 255 for part in colour(object_id)), mine[-1]["name"]
+            # A dark rim: some of the colours are pale on white.
+            axes.plot(*with_gaps(frames, score), color=paint, linewidth=1.4, marker=".", markersize=3,
+                      label=name if name == str(object_id) else f"{object_id} {name}",
+                      path_effects=[Stroke(linewidth=2.4, foreground="#555555"), Normal()])
             absent = np.array([row["absent"] == "1" for row in mine])
-            axes.fill_between(frames, 0, 100, where=absent, step="mid", color=paint, alpha=0.12, linewidth=0)
+            where, shown = with_gaps(frames, absent.astype(float))
+            axes.fill_between(where, 0, 100, where=shown == 1, step="mid", color=paint, alpha=0.15, linewidth=0)
             flagged = np.array([row["occluded"] == "1" for row in mine])
             axes.plot(frames[flagged], np.full(flagged.sum(), 104 + 4 * number), ".", color=paint, markersize=3,
                       clip_on=False)
@@ -63,6 +69,16 @@ def over_time(scores: Path, timing: Path) -> bytes | None:
         axes.set(xlabel="image", ylabel="J&F [%]", ylim=(-6, 102))
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize="small", frameon=False)
     return out[0]
+
+
+def with_gaps(frames: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Values over frame numbers with a nan wherever truth is missing for longer than it usually is.
+
+    Where every fourth image has truth, a line from one of them to the next is no invention.
+    """
+    steps = np.diff(frames)
+    holes = np.flatnonzero(steps > np.median(steps)) + 1 if len(steps) else []
+    return np.insert(frames.astype(float), holes, np.nan), np.insert(values.astype(float), holes, np.nan)
 
 
 def delays(timings: Sequence[Path]) -> bytes | None:

@@ -50,11 +50,11 @@ class Row:
 class Scorer:
     """Collects rows; ``objects`` turns them into arrays.
 
-    A track is the true object that its name is the id of in digits, else the one that its prompt
-    points at, else the one under its first mask that has truth; of those that no other track is now.
-    every_object: whether true objects count as missed where nobody has prompted them (a
-    benchmark), or are left out there: before their first prompt, after their removal, or
-    altogether (a recording in which only some things were of interest).
+    A track is the true object that its prompt points at, else the one under its first mask that has
+    truth; of those that no other track is now.  In a benchmark its name is the id of the true object.
+    every_object: whether this is a benchmark: true objects count as missed where nobody has prompted
+    them.  Otherwise, in a recording in which only some things were of interest, they are left out there:
+    before their first prompt, after their removal, or altogether.
     """
 
     every_object: bool = True
@@ -120,7 +120,7 @@ class Scorer:
         """Which true objects the prompts of a step point at."""
         ids = {track.name: track.id for track in step.tracks}
         for given in step.given:
-            if given.name not in ids or given.name.isdigit():
+            if given.name not in ids or self._names_truth(given.name):
                 continue
             if given.prompt.replace:  # what was prompted before on this very image does not count
                 self._true.pop(ids[given.name], None)
@@ -145,9 +145,13 @@ class Scorer:
         return {self._true.get(track.id, -track.id): track for track in tracks}
 
     def _true_id(self, track: Track, truth: Truth, tracks: tuple[Track, ...]) -> int:
-        if track.name.isdigit() and int(track.name) in self._seen:
+        if self._names_truth(track.name) and int(track.name) in self._seen:
             return int(track.name)
         return match(track.mask, self._free(truth, tracks), SAME_OBJECT)
+
+    def _names_truth(self, name: str) -> bool:
+        """Whether a name is the id of a true object: a simulated user says so, an operator's "2" is only a name."""
+        return self.every_object and name.isdecimal()
 
     def _row(self, step: Step, object_id: int, track: Track | None, mask: np.ndarray | None,
              truth: Truth | None) -> Row:

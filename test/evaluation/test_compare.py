@@ -38,7 +38,10 @@ def test_objects_are_paired_and_means_are_over_the_shared_ones(runs):
 def test_the_command_prints_a_table_and_what_makes_runs_incomparable(runs, capsys):
     assert compare.main(runs[:3]) == 0
     out = capsys.readouterr().out
-    assert "| **all objects** | 60.0 | 62.0 (+2.0) | 70.0 (+0.0) |" in " ".join(out.split())
+    words = " ".join(out.split())
+    assert "| **all objects** | 70.0 | 72.0 (+2.0) | 70.0 (+0.0) |" in words, "over the one object that all three have"
+    assert "| objects | 1 | 1 | 1 |" in words
+    assert "| a | 55.0 | +2.0 | – |" in words
     assert "note: old has rules davis, other has sa-v" in out
     assert "note: 1 objects are only in old or only in new" in out
 
@@ -82,3 +85,26 @@ def test_sequences_of_one_name_are_paired_by_their_paths(tmp_path, capsys):
     out = " ".join(capsys.readouterr().out.split())
     assert "| /monday/trial | 50.0 | +1.0 | – |" in out
     assert "| /tuesday/trial | 60.0 | +4.0 | -2.0 |" in out
+
+
+def test_all_means_are_over_what_the_runs_share_and_the_rest_is_named(tmp_path, capsys):
+    def write(name, scores):
+        sequences = [{"name": sequence, "path": sequence, "objects": [{"id": number, "j_and_f": value} for number, value in objects]}
+                     for sequence, objects in scores.items()]
+        (tmp_path / name).mkdir()
+        configuration = {"rules": {"name": "davis"}, "prompt": "mask", "on_clock": False}
+        (tmp_path / name / "result.json").write_text(json.dumps({"sequences": sequences, "configuration": configuration}))
+        return str(tmp_path / name)
+
+    compare.main([write("long", {"a": [(1, 60.0), (2, 90.0)], "b": [(1, 10.0)], "c": [(1, 20.0)]}),
+                  write("short", {"a": [(1, 50.0)], "z": [(1, 99.0)]})])
+    out = " ".join(capsys.readouterr().out.split())
+    assert "| a | 60.0 | -10.0 |" in out and "| **all objects** | 60.0 | 50.0 (-10.0) |" in out and "| objects | 1 | 1 |" in out
+    assert "note: 4 objects are only in long or only in short: b, c, z, object 2 of a" in out
+    assert "| b |" not in out and "| z |" not in out
+
+
+def test_runs_that_share_no_object_all_together_are_refused(runs):
+    first, second, third = {("a", 1): 1.0, ("b", 1): 2.0}, {("a", 1): 1.0}, {("b", 1): 1.0}
+    with pytest.raises(InvalidInput, match="two at a time"):
+        compare.compare(first, {"second": second, "third": third})
