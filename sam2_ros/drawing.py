@@ -48,6 +48,18 @@ def overlay(image: np.ndarray, tracks: Iterable[Track], unit: float = 0.0) -> np
     return picture
 
 
+def outline(picture: np.ndarray, mask: np.ndarray, object_id: int, unit: float = 1.0) -> None:
+    """Draw the edge of a true ``mask`` into ``picture``: the object's colour between white lines, with its id."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    if not len(rows):
+        return
+    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    for paint, thickness in (((255, 255, 255), 3), (colour(object_id), 1)):
+        cv2.drawContours(picture, outlines, -1, paint, thickness)
+    middle = np.flatnonzero(mask[rows[-1]]).mean()
+    _write(picture, str(object_id), (middle - 5 * unit, rows[-1] + 14 * unit), colour(object_id), unit)
+
+
 def label_of(track: Track) -> str:
     """What a picture calls an object: its name, or "#" and its id where OpenCV's letters, which are ASCII, lack some."""
     return track.name if track.name.isascii() and track.name.isprintable() else f"#{track.id}"
@@ -82,8 +94,16 @@ def _tint(picture: np.ndarray, mask: np.ndarray, box: tuple[int, int, int, int],
 
 
 def _write(picture: np.ndarray, text: str, place: tuple[float, float], paint: tuple[int, int, int], unit: float) -> None:
-    """Write ``text`` with a dark rim, so that it reads on any background; "?" for each letter that is not ASCII."""
-    text = text.encode("ascii", "replace").decode()
-    spot, size = (round(place[0]), round(place[1])), 0.5 * unit
-    for tone, thickness in (((0, 0, 0), 3 * unit), (paint, 1.2 * unit)):
-        cv2.putText(picture, text, spot, cv2.FONT_HERSHEY_SIMPLEX, size, tone, max(round(thickness), 1), cv2.LINE_AA)
+    """Write ``text`` on a plate of its colour, so that it reads on any background; "?" for each letter that is not ASCII.
+
+    It stays inside the picture as far as it fits.
+    """
+    text, size, thickness = text.encode("ascii", "replace").decode(), 0.5 * unit, max(round(1.2 * unit), 1)
+    (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, thickness)
+    rim = round(2 * unit)
+    x = max(min(round(place[0]), picture.shape[1] - width - rim), rim)
+    y = max(min(round(place[1]), picture.shape[0] - below), height + rim)
+    cv2.rectangle(picture, (x - rim, y - height - rim), (x + width + rim, y + below), paint, cv2.FILLED)
+    bright = np.dot(paint, (0.299, 0.587, 0.114)) > 128
+    letters = (0, 0, 0) if bright else (255, 255, 255)
+    cv2.putText(picture, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, size, letters, thickness, cv2.LINE_AA)

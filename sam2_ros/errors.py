@@ -9,6 +9,7 @@
     ├── CheckpointError         weights that cannot be loaded
     ├── RecordingError          a bag, video or folder that cannot be read or written
     │   └── UnknownType         a message type whose definition is not installed
+    ├── TrainingError           a training that cannot go on
     ├── MissingDependency       an optional library that this request needs
     ├── CannotStart             ROS does not start as it is set up here
     └── Unanswered              the tracker is too busy, or on its way out, to answer
@@ -60,6 +61,10 @@ class RecordingError(Sam2RosError):
 
 class UnknownType(RecordingError):
     """The definition of a message type is not installed here."""
+
+
+class TrainingError(Sam2RosError):
+    """A training run cannot go on."""
 
 
 class MissingDependency(Sam2RosError, ImportError):

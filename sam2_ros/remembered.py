@@ -29,53 +29,43 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Clicks:
-    """The clicks that have gathered for one object on one frame."""
+class Interaction:
+    """The clicks that have gathered for one object on one remembered frame."""
 
+    view: Tensor  # (1, C, h, w) the frame as the object's memory saw it before the first click
     points: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.float32))  # (K, 2) camera pixels
     labels: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))  # (K,) 2 and 3 are box corners
 
-    def gather(self, prompt: Prompt) -> Clicks:
+    def gather(self, prompt: Prompt) -> Interaction:
         """The clicks so far with those of ``prompt``; its box, as two corners, or its mask starts over."""
         kept = 0 if prompt.box is not None or prompt.mask is not None else len(self.points)
         corners = np.reshape(prompt.box if prompt.box is not None else (), (-1, 2))
         points = np.concatenate([self.points[:kept], corners, prompt.points])
         labels = np.concatenate([self.labels[:kept], (2, 3)[:len(corners)], prompt.labels])
-        return Clicks(points.astype(np.float32), labels.astype(np.int32))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Given:
-    """What was said about one object on one frame, and the answer to it."""
-
-    clicks: Clicks
-    answer: Answer
+        return Interaction(self.view, points.astype(np.float32), labels.astype(np.int32))
 
 
 @dataclass(slots=True)
 class Moment:
-    """One remembered frame, with what was found on it by object id.
-
-    views: the frame as an object's memory saw it before the first click on it, (1, C, h, w), by object id.
-    """
+    """One remembered frame, with what was found on it and what was said about it, by object id."""
 
     index: int
     stamp: int
     size: tuple[int, int]
     features: ImageFeatures
     answers: dict[int, Answer] = field(default_factory=dict)
-    views: dict[int, Tensor] = field(default_factory=dict)
+    interactions: dict[int, Interaction] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Followed:
-    """One followed object; given: what was said about it, by the index of the frame."""
+    """One followed object; given: the answers to its prompts, by the index of the frame."""
 
     id: int
     name: str
     bank: MemoryBank[Tensor, Tensor]  # (m, h, w) memories and (C,) pointers
     visibility: Visibility = Visibility()
-    given: dict[int, Given] = field(default_factory=dict)
+    given: dict[int, Answer] = field(default_factory=dict)
 
     def prune(self, oldest: int) -> None:
         """Drop what can never be seen again from frame ``oldest`` or a later one."""

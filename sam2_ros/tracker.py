@@ -30,7 +30,7 @@ from sam2_ros.memory import FORGOTTEN_BEFORE_CORRECTION, MemoryBank, View
 from sam2_ros.model import pixels
 from sam2_ros.model.precision import autocast
 from sam2_ros.model.sam2 import PROMPT_LOGIT_BOUND, SAM2, Found, PromptInputs
-from sam2_ros.remembered import Answer, Clicks, Followed, Given, Moment, Shown, Tracks, stacked
+from sam2_ros.remembered import Answer, Followed, Interaction, Moment, Shown, Tracks, stacked
 from sam2_ros.ring import Ring
 from sam2_ros.settings import setting
 from sam2_ros.types import MAX_OBJECT_ID, Frame, Prompt, Track
@@ -178,7 +178,7 @@ class Tracker:
         gone = self._objects.pop(name)
         for moment in self._ring:
             moment.answers.pop(gone.id, None)
-            moment.views.pop(gone.id, None)
+            moment.interactions.pop(gone.id, None)
 
     def reset(self) -> None:
         """Forget every object and every frame.  Ids go on counting: none is used twice."""
@@ -189,7 +189,7 @@ class Tracker:
         """Go through the same frames once more, from the first: objects and what was prompted stay.
 
         An object is followed from its earliest prompted frame on, and sees the later ones from every frame too.
-        On a prompted frame its answer is the one that was given there.
+        On a prompted frame its answer is the one that was given there; new clicks on it start from that mask.
         """
         self._ring.clear()
         self._next_index = 0
@@ -240,7 +240,7 @@ class Tracker:
         """
         for followed in objects:
             if moment.index in followed.given:  # only the state may have changed
-                self._note(followed, moment, followed.given[moment.index].answer, prompted=True)
+                self._note(followed, moment, followed.given[moment.index], prompted=True)
         self._follow([followed for followed in objects if moment.index not in followed.given], moment)
 
     def _follow(self, objects: Iterable[Followed], moment: Moment) -> None:
@@ -298,9 +298,7 @@ class Tracker:
 
     def _answer(self, followed: Followed, moment: Moment, prompt: Prompt) -> None:
         """Decode ``moment`` with all that was said about the object there, and keep it as a prompted frame."""
-        given = followed.given.get(moment.index)
-        clicks = (given.clicks if given else Clicks()).gather(prompt)
-        view = self._view(followed, moment)
+        interaction = self._interaction(followed, moment).gather(prompt)
         previous = moment.answers.get(followed.id)
         logits = previous.logits if previous and prompt.box is None else None
         found = None
@@ -308,34 +306,34 @@ class Tracker:
             mask = pixels.masks_to_model(prompt.mask, self._model.size.image_size).to(self._device)
             found = self._model.decode_mask(moment.features, mask)
             logits = found.logits
-        if len(clicks.points):
-            found = self._decode(clicks, view, moment, logits)
+        if len(interaction.points):
+            found = self._decode(interaction, moment, logits)
         self._keep([followed], moment, found, prompted=True)
-        followed.given[moment.index] = Given(clicks, moment.answers[followed.id])
-        moment.views[followed.id] = view
+        followed.given[moment.index] = moment.answers[followed.id]
+        moment.interactions[followed.id] = interaction
 
-    def _view(self, followed: Followed, moment: Moment) -> Tensor:
-        """The frame as the object's memory sees it; the first click on it fixes that."""
-        if followed.id in moment.views:
-            return moment.views[followed.id]
+    def _interaction(self, followed: Followed, moment: Moment) -> Interaction:
+        """The clicks so far on this frame; the first one fixes how the memory sees the frame."""
+        if followed.id in moment.interactions:
+            return moment.interactions[followed.id]
         memories = None  # the first frame of an object is seen without memory
         if followed.bank.has_past(moment.index):
             memories = stacked([followed.bank.view(moment.index)], self._device)
-        return self._model.attend(moment.features, memories)
+        return Interaction(self._model.attend(moment.features, memories))
 
-    def _decode(self, clicks: Clicks, view: Tensor, moment: Moment, previous: Tensor | None) -> Found:
+    def _decode(self, interaction: Interaction, moment: Moment, previous: Tensor | None) -> Found:
         """Decode the gathered clicks, on top of the ``previous`` logits (1, 1, a, a) if there are any.
 
         One click is ambiguous: three masks compete by their predicted IoU.  A box or a second
         click settles which one is meant.
         """
-        points = pixels.to_model(clicks.points, moment.size, self._model.size.image_size)
+        points = pixels.to_model(interaction.points, moment.size, self._model.size.image_size)
         inputs = PromptInputs(
             points=torch.from_numpy(points[None]).to(self._device),
-            labels=torch.from_numpy(clicks.labels[None]).to(self._device),
+            labels=torch.from_numpy(interaction.labels[None]).to(self._device),
             mask_logits=None if previous is None else previous.clamp(-PROMPT_LOGIT_BOUND, PROMPT_LOGIT_BOUND))
         return self._model.decode(
-            view, moment.features, inputs, multimask=len(clicks.points) <= 1,
+            interaction.view, moment.features, inputs, multimask=len(interaction.points) <= 1,
             stability_fallback=self.settings.stability_fallback).best()
 
     def _forget_stale(self, followed: Followed, moment: Moment, corrected: bool) -> None:

@@ -63,6 +63,7 @@ def run(out: Path, model: str, source: Path = RECORDING) -> dict[str, Any]:
             _spin(operator, operator.ready, LOADING, "node", out, node)
             with _process("camera", out, ["-m", "sam2_ros.demo.camera", str(source), str(rate)]) as camera:
                 _attend(operator, camera, rate, len(images), out)
+    _refuse_nothing(operator, len(images), out)
     result = _result(operator, len(images), rate, model)
     _write_pictures(operator, images, rate, out)
     (out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
@@ -164,7 +165,7 @@ def _attend(operator: Operator, camera: subprocess.Popen, rate: float, count: in
 
 def _load(source: Path) -> tuple[list[np.ndarray], dict[str, np.ndarray], list[str], float]:
     """Images, truth by name, names with the first to be clicked in front, and images per second."""
-    facts = json.loads((source / "recording.json").read_text()) if (source / "recording.json").is_file() else {}
+    facts = _facts(source / "recording.json")
     recording = recordings.open(source, rate=facts.get("frame_rate"))
     images, labels = [], []
     for event in recording.events():
@@ -172,6 +173,8 @@ def _load(source: Path) -> tuple[list[np.ndarray], dict[str, np.ndarray], list[s
             labels.append(event.content.masks)
         else:
             images.append(event.content.image)
+    if not images:
+        raise DemoFailed(f"{source} has no images; give another --recording")
     known = facts.get("objects", {})
     ids = [int(number) for number in known] or sorted(labels[0] if labels else ())
     empty = np.zeros(images[0].shape[:2], bool)
@@ -180,6 +183,28 @@ def _load(source: Path) -> tuple[list[np.ndarray], dict[str, np.ndarray], list[s
     if len(truth) < 2 or len(labels) < len(images):
         raise DemoFailed(f"{source} needs ground truth of two objects on every image; give another --recording")
     return images, truth, list(truth), recording.rate
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """What recording.json says: ``frame_rate``, and ``objects``, the names of the ids; nothing where there is none."""
+    try:
+        facts = json.loads(path.read_text()) if path.is_file() else {}
+        rate, names = facts.get("frame_rate", 1.0), facts.get("objects", {})
+        good = isinstance(rate, (int, float)) and 0 < rate < 1000 and all(number.isdecimal() for number in names)
+    except (ValueError, AttributeError, TypeError):
+        good = False
+    if not good:
+        raise DemoFailed(f"{path} is not readable: it is JSON with frame_rate, images per second, and objects, names by id")
+    return facts
+
+
+def _refuse_nothing(operator: Operator, count: int, out: Path) -> None:
+    """DemoFailed when no image came back with an object on it: there is nothing to count or to draw."""
+    for index in [index for index in operator.seen if not 0 <= index < count]:
+        del operator.seen[index]  # with a stamp that is none of the camera's
+    if not any(seen.labels is not None and seen.objects for seen in operator.seen.values()):
+        said = "; ".join(operator.said) or "it answered no prompt"
+        raise DemoFailed(f"nothing was tracked on {count} images: {said} (see {out / 'node.log'})")
 
 
 def _result(operator: Operator, count: int, rate: float, model: str) -> dict[str, Any]:

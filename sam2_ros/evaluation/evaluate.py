@@ -223,7 +223,7 @@ def _evaluate_images(job: Job, recording: Recording, tick: Callable[[], object])
     found = segment_images(moments, job.choice.tracker(), every=job.every)
     return SequenceResult(recording.name, job.folder.name, str(job.path), protocol="images",
                           frames=recording.frames or 0, tracked=recording.frames or 0, annotated=found.images,
-                          image_iou=found.mean, lost=tuple(recording.lost))
+                          image_iou=found.mean, image_objects=len(found.iou), lost=tuple(recording.lost))
 
 
 def _settled(protocol: str, recording: Recording) -> str:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import cv2
 import numpy as np
 
-from sam2_ros.drawing import colour, contact_sheet, overlay, write
+from sam2_ros.drawing import contact_sheet, outline, overlay
 from sam2_ros.evaluation.replay import Step
 
 WIDTH = 320
@@ -105,18 +105,8 @@ def picture(step: Step, numbers: Mapping[int, int] = MappingProxyType({})) -> np
     tracks = [replace(track, id=numbers.get(track.id, track.id), mask=_small(track.mask, size)) for track in step.tracks]
     small = overlay(cv2.resize(image, size, interpolation=cv2.INTER_AREA), tracks, LETTERS)
     for number, mask in step.moment.truth.masks.items() if step.moment.truth else ():
-        _outline(small, _small(mask, size), number)
+        outline(small, _small(mask, size), number, LETTERS)
     return small
-
-
-def _outline(picture: np.ndarray, mask: np.ndarray, number: int) -> None:
-    """Outline a true mask in the object's colour between white lines, and write its id on its lowest pixels."""
-    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    for paint, thickness in (((255, 255, 255), 3), (colour(number), 1)):
-        cv2.drawContours(picture, outlines, -1, paint, thickness)
-    rows = np.flatnonzero(mask.any(axis=1))
-    if len(rows):
-        write(picture, str(number), (np.flatnonzero(mask[rows[-1]]).mean() - 4, rows[-1] - 3), colour(number), LETTERS)
 
 
 def _small(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sam2_ros.drawing import colour
 from sam2_ros.evaluation import plots
 from sam2_ros.evaluation.results import read_result
 from sam2_ros.files import shown, write_whole
@@ -19,11 +20,31 @@ h1 { font-size: 1.5rem; margin-bottom: 0 } h2 { font-size: 1.15rem; margin-top: 
 table { border-collapse: collapse } th, td { padding: .25rem .5rem; text-align: right }
 .wide { overflow-x: auto; margin: 1rem 0; font-size: 14px }
 th { font-weight: 600; border-bottom: 1px solid #999 } td:first-child, th:first-child { text-align: left }
-tr:nth-child(even) { background: #f5f5f5 } img { max-width: 100%; display: block; margin: .8rem 0 }
+tbody tr:nth-child(even) { background: #f5f5f5 } tfoot td { font-weight: 600; border-top: 2px solid #555 }
+.sorts th { cursor: pointer } .sorts th:hover { background: #eee } th[data-order="1"]::after { content: " ↑" }
+th[data-order="-1"]::after { content: " ↓" } a { color: #0050a0 }
+.swatch { display: inline-block; width: .7em; height: .7em; margin-right: .4em; border: 1px solid #555 } img { max-width: 100%; display: block; margin: .8rem 0 }
 .big { font-size: 2.4rem; font-weight: 600 } .note { color: #555 } .bad { color: #a40000 }
 details { margin: 2.5rem 0 } summary { cursor: pointer } pre { background: #f5f5f5; padding: .8rem; overflow-x: auto; font-size: 12px }
 .figures { display: flex; gap: 2rem } .figures div { min-width: 7rem } .figures img { max-width: 48% }
 """
+
+#: A click on the head of a column sorts by it, once more the other way round; cells without a number come last.
+_SCRIPT = """
+document.querySelectorAll(".sorts th").forEach(head => head.addEventListener("click", () => {
+  const body = head.closest("table").tBodies[0], order = head.dataset.order === "1" ? -1 : 1;
+  const text = row => row.cells[head.cellIndex].textContent, number = row => parseFloat(text(row));
+  const compare = (a, b) => head.cellIndex === 0 ? order * text(a).localeCompare(text(b), undefined, {numeric: true})
+    : isNaN(number(a)) - isNaN(number(b)) || order * (number(a) - number(b)) || 0;
+  head.closest("tr").querySelectorAll("th").forEach(other => delete other.dataset.order);
+  head.dataset.order = order;
+  body.append(...[...body.rows].sort(compare));
+}));
+"""
+
+
+class _Html(str):
+    """A cell that is HTML already."""
 
 
 def write_report(run: Path) -> Path:
@@ -37,11 +58,12 @@ def page(run: Path) -> str:
     """The report of a run's folder as HTML."""
     result = read_result(run)
     parts = [_head(result, run.name), _overview(result), _all_plots(result, run)]
-    parts += [_sequence(entry, run / "sequences" / entry["folder"]) for entry in result["sequences"]]
+    parts += [_sequence(entry, run / "sequences" / entry["folder"], number)
+              for number, entry in enumerate(result["sequences"])]
     parts.append(_how(result))
     body = "\n".join(part for part in parts if part)
     return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{_text(run.name)}</title>'
-            f'<link rel="icon" href="data:,"><style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n')
+            f'<link rel="icon" href="data:,"><style>{_STYLE}</style></head>\n<body>\n{body}\n<script>{_SCRIPT}</script></body></html>\n')
 
 
 def _head(result: Mapping[str, Any], name: str) -> str:
@@ -50,36 +72,45 @@ def _head(result: Mapping[str, Any], name: str) -> str:
     words = [f"model {model['name']}" + (f" (SAM {model['version']})" if model.get("version") else ""),
              "prompts: " + " and ".join(protocols), f"rules: {configuration['rules']['name']}",
              "on the clock" if configuration["on_clock"] else "every image"]
-    figures = [("J&F", result["j_and_f"]), ("J", result["j"]), ("F", result["f"]), ("objects", result["objects"]),
+    total = result["summary"] or {}
+    figures = [("J&F", result["j_and_f"]), ("J", result["j"]), ("J in view", _percent(total.get("j_in_view"))),
+               ("F", result["f"]), ("objects scored", total.get("scored", result["objects"])),
                ("images", result["frames"]), ("dropped", result["frames"] - result["tracked"])]
     boxes = "".join(f'<div><div class="big">{_number(value)}</div>{_text(label)}</div>' for label, value in figures)
     return f'<h1>{_text(name)}</h1><p class="note">{_text(" · ".join(words))}</p><div class="figures">{boxes}</div>'
 
 
 def _overview(result: Mapping[str, Any]) -> str:
-    header = ("sequence", "J&F", "J", "F", "J recall", "J decay", "occlusion F1", "late by", "missed", "found again",
-              "switches", "clicks", "dropped", "p50 ms", "p95 ms")
-    rows = [_row(entry["name"], entry, entry.get("summary")) for entry in result["sequences"]]
-    if len(rows) > 1 and result["summary"]:
-        rows.append(_row("all objects", result, result["summary"]))
-    text = "<h2>Sequences</h2>" + _table(header, rows)
-    note = ("Occlusion: “not in view”, over images; late by: images until the flag follows a disappearance or a "
-            "return; missed: those that it did not follow at all. Found again: returns after an absence with an IoU of "
-            "at least 0.5. p50, p95: from an image to its masks, waiting included.")
-    return text + _note(note)
+    header = ("sequence", "objects", "J&F", "J", "J in view", "F", "J recall", "J decay", "occlusion F1", "late by",
+              "missed", "found again", "switches", "prompts", "dropped", "p50 ms", "p95 ms")
+    rows = [_row(_Html(f'<a href="#sequence-{number}">{_text(entry["name"])}</a>'), entry, entry.get("summary"))
+            for number, entry in enumerate(result["sequences"])]
+    total = _row("all objects", result, result["summary"]) if len(rows) > 1 and result["summary"] else None
+    text = '<h2 id="sequences">Sequences</h2>' + _table(header, rows, total, sorts=True)
+    note = ("Scores are means over the objects that have one, each weighing the same, in the last row too. J in view: "
+            "only over images on which the object is in the image, and over objects that are on any; elsewhere an empty "
+            "mask scores 100. Occlusion: “not in view”, over images; late by: images until the flag follows a "
+            "disappearance or a return, mean over those that it follows; missed: those that it does not, because it "
+            "stood so before or did not change in time. Found again: returns after an absence with an IoU of at least "
+            "0.5. Prompts: clicks, boxes and masks. p50, p95: from an image to its masks, waiting included.")
+    failed = [entry["name"] for entry in result["sequences"] if entry["error"]]
+    lost = f'<p class="bad">In no mean, because they failed: {_text(", ".join(failed))}</p>' if failed else ""
+    return text + lost + _note(note)
 
 
 def _row(name: str, entry: Mapping[str, Any], total: Mapping[str, Any] | None) -> list[Any]:
     scores = [entry[key] for key in ("j_and_f", "j", "f")]
     delay = (entry.get("latency") or {}).get("delay", {})
     dropped = entry["frames"] - entry["tracked"]
+    timing = [entry.get("clicks"), dropped, delay.get("p50"), delay.get("p95")]
     if not total:
-        return [name, *scores, *[None] * 7, entry.get("clicks"), dropped, delay.get("p50"), delay.get("p95")]
+        return [name, None, *scores[:2], None, scores[2], *[None] * 7, *timing]
     occlusion, recovery = total["occlusion"], total["recovery"]
     again = f"{recovery['recovered']} of {recovery['returns']}" if recovery["returns"] else None
-    return [name, *scores, _percent(total["j"]["recall"]), _percent(total["j"]["decay"]), _percent(occlusion["f1"]),
+    return [name, total.get("scored", total["objects"]), *scores[:2], _percent(total.get("j_in_view")), scores[2],
+            _percent(total["j"]["recall"]), _percent(total["j"]["decay"]), _percent(occlusion["f1"]),
             occlusion["delay"], occlusion["missed"] if occlusion["absent_frames"] else None, again,
-            total["identity_switches"], entry.get("clicks"), dropped, delay.get("p50"), delay.get("p95")]
+            total["identity_switches"], *timing]
 
 
 def _all_plots(result: Mapping[str, Any], run: Path) -> str:
@@ -89,37 +120,45 @@ def _all_plots(result: Mapping[str, Any], run: Path) -> str:
                                 if point["j_and_f"] is not None] for entry in result["sequences"]}
     points = {name: line for name, line in points.items() if len(line) > 1}
     if len(points) > 8:  # a line for each would be a tangle
-        points = {"mean of the sequences": _mean_line(list(points.values()))}
+        points = _mean_line(list(points.values()))
     timings = [run / "sequences" / entry["folder"] / "timing.csv" for entry in result["sequences"]]
     return (f'<div class="figures">{_image(plots.curve(points, "frames clicked on"), "clicks against J&F")}'
             f'{_image(plots.delays(timings), "latency")}</div>')
 
 
-def _mean_line(lines: Sequence[Sequence[tuple[int, float]]]) -> list[tuple[int, float]]:
-    values: dict[int, list[float]] = {}
-    for frames, value in (point for line in lines for point in line):
-        values.setdefault(frames, []).append(value)
-    return [(frames, sum(column) / len(column)) for frames, column in sorted(values.items())]
+def _mean_line(lines: Sequence[Sequence[tuple[int, float]]]) -> dict[str, list[tuple[int, float]]]:
+    """One line by its name: every point of it is a mean over the same sequences, those that have all points."""
+    places = sorted({frames for line in lines for frames, _ in line})
+    whole = [dict(line) for line in lines if len(line) == len(places)]
+    if not whole:
+        return {}
+    means = [(place, sum(line[place] for line in whole) / len(whole)) for place in places]
+    return {f"mean of {len(whole)} sequences": means}
 
 
-def _sequence(entry: Mapping[str, Any], folder: Path) -> str:
-    parts = [f"<h2>{_text(entry['name'])}</h2>"]
+def _sequence(entry: Mapping[str, Any], folder: Path, number: int) -> str:
+    parts = [f'<h2 id="sequence-{number}">{_text(entry["name"])} <a href="#sequences" title="to the table">↑</a></h2>']
     if entry["error"]:
         return parts[0] + f'<p class="bad">{_text(entry["error"])}</p>'
     if entry["image_iou"]:
         parts.append(_table(("clicks", "mean IoU"), [[n, _percent(iou)] for n, iou in entry["image_iou"].items()]))
+        parts.append(_note(f"Over {entry.get('image_objects')} objects on {entry['annotated']} images."))
     over_time = plots.over_time(folder / "scores.csv", folder / "timing.csv")
     if over_time is not None:
         parts.append(_image(over_time, "J&F over time") + _note(
-            "Band: the object is not in the image. Dots above: the tracker says so. Triangles: prompted images."))
+            "Band: the object is not in the image. Dots above: the tracker says so. Triangles: prompted images. "
+            "Gap: no truth."))
     if entry["objects"]:
-        header = ("object", "images", "J&F", "J", "F", "J recall", "J decay", "occlusion P", "R", "F1", "switches")
+        header = ("object", "images", "in view", "J&F", "J", "J in view", "F", "J recall", "J decay",
+                  "occlusion P", "R", "F1", "switches")
         parts.append(_table(header, [_object_row(found) for found in entry["objects"]]))
     sheet = folder / "sheet.jpg"
     if sheet.exists():
         parts.append(_image(sheet.read_bytes(), "images", "jpeg"))
         if entry["annotated"]:
-            parts.append(_note("Coloured: what was found. White outline: the truth. J: mean over the objects."))
+            parts.append(_note("Tinted: what was found, with its name. Outline between white lines: the truth, in the "
+                               "colour of the true object and with its id. J: mean over the objects in view; best and "
+                               "worst are of images with such objects."))
     if entry["unprompted"]:
         fate = "left out" if entry["protocol"] == "recorded" else "counted as missed"
         parts.append(_note(f"Nobody prompted the true objects {', '.join(map(str, entry['unprompted']))}: {fate}."))
@@ -128,9 +167,11 @@ def _sequence(entry: Mapping[str, Any], folder: Path) -> str:
 
 
 def _object_row(found: Mapping[str, Any]) -> list[Any]:
-    occlusion = found["occlusion"]
-    return [found["name"], found["frames"], found["j_and_f"], *[_percent(found[key]["mean"]) for key in "jf"],
-            _percent(found["j"]["recall"]), _percent(found["j"]["decay"]),
+    occlusion, paint = found["occlusion"], "rgb({}, {}, {})".format(*colour(found["id"]))
+    name = found["name"] if found["name"] == str(found["id"]) else f"{found['id']} {found['name']}"
+    named = _Html(f'<span class="swatch" style="background: {paint}"></span>{_text(name)}')
+    return [named, found["frames"], found.get("visible_frames"), found["j_and_f"], _percent(found["j"]["mean"]),
+            _percent(found.get("j_in_view")), _percent(found["f"]["mean"]), _percent(found["j"]["recall"]), _percent(found["j"]["decay"]),
             *[_percent(occlusion[key]) for key in ("precision", "recall", "f1")], found["identity_switches"]]
 
 
@@ -142,10 +183,18 @@ def _how(result: Mapping[str, Any]) -> str:
 # -- pieces --------------------------------------------------------------------------------------
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def _table(header: Sequence[str], rows: Iterable[Sequence[Any]], total: Sequence[Any] | None = None,
+           sorts: bool = False) -> str:
+    """total: a last row set apart, which stays there.  sorts: whether a click on a column's head sorts by it."""
     head = "".join(f"<th>{_text(cell)}</th>" for cell in header)
-    body = "".join("<tr>" + "".join(f"<td>{_number(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    foot = f"<tfoot>{_line(total)}</tfoot>" if total else ""
+    kind = ' class="sorts" title="click on the head of a column to sort by it"' if sorts else ""
+    return (f'<div class="wide"><table{kind}><thead><tr>{head}</tr></thead>'
+            f'<tbody>{"".join(map(_line, rows))}</tbody>{foot}</table></div>')
+
+
+def _line(row: Sequence[Any]) -> str:
+    return "<tr>" + "".join(f"<td>{_number(cell)}</td>" for cell in row) + "</tr>"
 
 
 def _image(data: bytes | None, description: str, kind: str = "png") -> str:
@@ -159,13 +208,15 @@ def _note(text: str) -> str:
 
 
 def _percent(share: float | None) -> float | None:
-    return None if share is None else 100 * share
+    return None if share is None else round(100 * share, 4)  # as scores in percent are kept: one rounding where shown
 
 
 def _number(value: Any) -> str:
     if value is None:
         return "–"
-    return f"{value:.1f}" if isinstance(value, float) else _text(value)
+    if isinstance(value, _Html):
+        return value
+    return f"{value + 0.0:.1f}" if isinstance(value, float) else _text(value)
 
 
 def _text(value: Any) -> str:

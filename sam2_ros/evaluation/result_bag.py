@@ -30,7 +30,7 @@ from sam2_ros.evaluation.bag_writer import BagWriter
 from sam2_ros.evaluation.bags import IMAGE, OBJECTS, Bag, Source, refuse_unclear_nodes
 from sam2_ros.evaluation.recordings import LabelWriter, Recording
 from sam2_ros.evaluation.replay import Step, prefetched, replay
-from sam2_ros.evaluation.trackers import Choice, positive, setting
+from sam2_ros.evaluation.trackers import Choice, positive, settings_from
 from sam2_ros.messages import fill_image, seconds_and_rest
 from sam2_ros.types import Track, label_image
 
@@ -172,7 +172,7 @@ def main(arguments: Sequence[str]) -> int:
     recording = recordings.open(parsed.recording, image_topic=parsed.image_topic, node=parsed.node)
     refuse_unclear_nodes(recording)
     checkpoint.use_threads(parsed.threads)
-    choice = Choice(parsed.model, parsed.device, tuple(setting(text) for text in parsed.set))
+    choice = Choice(parsed.model, parsed.device, tuple(settings_from(parsed.set).items()))
     steps = replay(recording, choice.tracker(), on_clock=parsed.on_clock)
     if not parsed.on_clock:
         steps = prefetched(steps)  # writing goes on beside the model

@@ -31,9 +31,10 @@ from sam2_ros.evaluation import recordings
 from sam2_ros.evaluation.evaluate import PROTOCOLS, RULES, Job, evaluate_one, failed
 from sam2_ros.evaluation.folders import splits
 from sam2_ros.evaluation.metrics import Summary, summary
+from sam2_ros.evaluation.protocols import CLICKS, MOST_FRAMES
 from sam2_ros.evaluation.report import write_report
 from sam2_ros.evaluation.results import SequenceResult, headline, latencies, new_run, write_result
-from sam2_ros.evaluation.trackers import OF_RULES, PAPER, Choice, positive, setting
+from sam2_ros.evaluation.trackers import BASELINES, OF_RULES, PAPER, Choice, positive, settings_from
 
 ENGINES = ("processes", "ray")
 
@@ -253,7 +254,8 @@ def _say_splits(paths: Sequence[Path]) -> None:
 
 def template_from(parsed: argparse.Namespace) -> Job:
     """The job that the options describe, still without a recording.  Raises InvalidInput."""
-    settings = (PAPER if parsed.paper else {}) | OF_RULES.get(parsed.rules, {}) | dict(map(setting, parsed.set))
+    _refuse_unused(parsed)
+    settings = (PAPER if parsed.paper else {}) | OF_RULES.get(parsed.rules, {}) | settings_from(parsed.set)
     threads = parsed.threads or (os.cpu_count() or 1 if parsed.on_clock else 1)
     if parsed.on_clock and parsed.jobs > 1:
         raise InvalidInput("--on-clock measures how fast this machine is; use it with one job at a time")
@@ -261,8 +263,22 @@ def template_from(parsed: argparse.Namespace) -> Job:
         raise InvalidInput(f"--prompt {parsed.prompt} looks at every image; leave out --on-clock")
     topics = {"image_topic": parsed.image_topic, "truth_topic": parsed.truth_topic, "node": parsed.node}
     return Job(Path(), Path(), Choice(parsed.model, parsed.device, tuple(sorted(settings.items()))), parsed.prompt,
-               parsed.rules, parsed.on_clock, parsed.clicks, parsed.budgets, parsed.every,
-               tuple((name, topic) for name, topic in topics.items() if topic), threads)
+               parsed.rules, parsed.on_clock, parsed.clicks or CLICKS, parsed.budgets or (MOST_FRAMES,),
+               parsed.every or 1, tuple((name, topic) for name, topic in topics.items() if topic), threads)
+
+
+def _refuse_unused(parsed: argparse.Namespace) -> None:
+    """InvalidInput for an option that would change nothing: whoever gave it expects that it did."""
+    interactive = parsed.prompt.startswith(("online", "offline"))
+    if parsed.clicks and not interactive:
+        raise InvalidInput(f"--clicks is of the prompts online and offline, not of {parsed.prompt}; "
+                           "on the first frame alone click with --prompt 1-click, 3-click or 5-click")
+    if parsed.budgets and not interactive:
+        raise InvalidInput(f"--budgets is of the prompts online and offline, not of {parsed.prompt}; leave it out")
+    if parsed.every and parsed.prompt != "images":
+        raise InvalidInput(f"--every is of the prompt images, not of {parsed.prompt}; leave it out")
+    if parsed.model in BASELINES and (parsed.set or parsed.paper):
+        raise InvalidInput(f"{parsed.model} has no settings of the tracker; leave out {'--set' if parsed.set else '--paper'}")
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -282,8 +298,9 @@ def parser() -> argparse.ArgumentParser:
     add = top.add_argument
     add("recordings", type=Path, nargs="+", metavar="BAG|FOLDER|VIDEO", help="a data set is all of its sequences")
     add("--prompt", choices=PROTOCOLS, default="auto", help="how objects are prompted; auto = recorded, else mask")
-    add("--clicks", type=positive, default=3, metavar="N", help="on each frame of an interactive protocol (%(default)s)")
-    add("--budgets", type=_numbers, default=(8,), metavar="N,N", help="frames that may be clicked on; a run for each")
+    add("--clicks", type=positive, metavar="N", help=f"on each frame of an interactive protocol (default {CLICKS})")
+    add("--budgets", type=_numbers, metavar="N,N",
+        help=f"frames that may be clicked on in one; a run for each (default {MOST_FRAMES})")
     add("--on-clock", action="store_true", help="drop the frames that this machine is too slow for")
     add("--rules", choices=RULES, default="davis", help="which frames count; in sa-v masks may overlap (%(default)s)")
     add("--model", default="embedded", help="a known name, a path, opencv or first-mask (%(default)s)")
@@ -292,7 +309,7 @@ def parser() -> argparse.ArgumentParser:
     add("--paper", action="store_true", help="settings of published numbers: no post-processing, no forgetting")
     add("--sequences", type=lambda text: text.split(","), default=[], metavar="A,B", help="only these of a data set")
     add("--split", default="", metavar="NAME", help="only those that a data set's ImageSets/NAME.txt lists, such as val")
-    add("--every", type=positive, default=1, metavar="N", help="--prompt images: take every N-th image (%(default)s)")
+    add("--every", type=positive, metavar="N", help="--prompt images: take every N-th image (default 1)")
     add("--image-topic", default="", metavar="TOPIC", help="the camera's topic in a bag")
     add("--truth-topic", default="", metavar="TOPIC", help="the topic of the label images in a bag")
     add("--node", default="", metavar="NAME", help="whose prompts in a bag are given, where several nodes were prompted")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +73,16 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of at least 1")
     return int(text)
+
+
+def settings_from(texts: Sequence[str]) -> dict[str, Any]:
+    """Tracker settings from several ``name=value``, each named once.  Raises InvalidInput."""
+    given: dict[str, Any] = {}
+    for name, value in map(setting, texts):
+        if name in given:
+            raise InvalidInput(f"--set {name} is given twice, with {given[name]} and {value}; give it once")
+        given[name] = value
+    return given
 
 
 def setting(text: str) -> tuple[str, Any]:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam2_ros import checkpoint
-from sam2_ros.errors import CheckpointError
+from sam2_ros.errors import CheckpointError, TrainingError
 from sam2_ros.memory import RECENT_MEMORIES
 from sam2_ros.model.precision import autocast
 from sam2_ros.model.sam2 import SAM2
@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 VALIDATION_SEED, VALIDATION_FRAMES = 900_001, 8
 #: Chance that correction clicks fall on the object whatever the error (paper, appendix D.2.2).
 FROM_TRUTH_SHARE = 0.1
+#: So many steps in a row may have a gradient that is not finite: one bad clip is no reason to end, weights that are gone are.
+MOST_SPOILED = 20
 
 
 class Training:
@@ -62,6 +64,7 @@ class Training:
         groups = _groups(self.model, settings.weight_decay, encoder_apart=settings.encoder_rate != 1.0)
         self.optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.999), fused=True)
         self.step = 0
+        self.spoiled = 0  # steps in a row whose gradient was not finite
 
     def learn(self, batch: ClipBatch) -> dict[str, float]:
         """One optimiser step; everything random in it follows from the seed and the step."""
@@ -82,13 +85,24 @@ class Training:
         norm = nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
         if torch.isfinite(norm):
             self.optimiser.step()
+            self.spoiled = 0
         else:
-            logger.warning("step %d had a gradient that is not finite; it was left out", step)
+            self._leave_out(step)
         self.optimiser.zero_grad(set_to_none=True)
         self.step += 1
         self._follow()
         return {"loss": loss.item(), "focal": losses.focal.item(), "dice": losses.dice.item(),
                 "iou": losses.iou.item(), "visibility": losses.visibility.item(), "gradient": float(norm), "loudness": unrolled.loudness.item()}
+
+    def _leave_out(self, step: int) -> None:
+        """A step whose gradient is not finite changes no weight.  Raises TrainingError after too many in a row."""
+        self.spoiled += 1
+        logger.warning("step %d had a gradient that is not finite; it was left out", step)
+        if self.spoiled >= MOST_SPOILED:
+            raise TrainingError(
+                f"the gradients of {self.spoiled} steps in a row, the last of them step {step}, were not finite: nothing is "
+                f"learned any more; go on from what is saved in {self.settings.out} with a lower rate in the stages of "
+                "--config and --resume, or begin again with other weights")
 
     def averaged(self) -> SAM2:
         """A model of the size's own image side with the averaged weights, in eval mode."""
