@@ -40,6 +40,23 @@ def test_an_object_without_a_mask_is_not_called_visible(monkeypatch):
     assert words == ["cup: not seen", "cup: lost"]
 
 
+def test_a_label_reads_on_things_of_its_own_colour():
+    for number in range(1, 9):
+        image = np.full((120, 160, 3), colour(number), np.uint8)
+        mask = np.zeros((120, 160), bool)
+        mask[40:80, 30:90] = True
+        label = overlay(image, [track(mask, object_id=number)], unit=1.0)[20:36, 30:70].astype(float)
+        brightness = label @ (0.299, 0.587, 0.114)
+        assert brightness.max() - brightness.min() > 80
+
+
+def test_a_label_at_the_right_edge_stays_in_the_picture():
+    mask = np.zeros((60, 200), bool)
+    mask[30:50, 190:199] = True
+    picture = overlay(np.zeros((60, 200, 3), np.uint8), [track(mask)], unit=1.0)
+    assert picture[:28, 120:185].any()
+
+
 def test_neighbouring_ids_have_clearly_different_colours():
     colours = np.array([colour(number) for number in range(1, 9)], float)
     distances = np.linalg.norm(colours[:, None] - colours[None], axis=2)

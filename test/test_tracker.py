@@ -1,5 +1,8 @@
 """The tracker's behaviour, with a model that follows colours and answers in microseconds."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +10,9 @@ import torch
 from fakes import BLUE, GREEN, GRID, RED, ColourModel, frame, picture
 from sam2_ros.errors import InvalidInput, InvalidPrompt, UnknownObject, UnknownStamp
 from sam2_ros.memory import PROMPTED_TIME_CODE
+from sam2_ros.model import pixels
+from sam2_ros.model.sam2 import SAM2
+from sam2_ros.model.sizes import TEST
 from sam2_ros.tracker import Tracker, TrackerSettings
 from sam2_ros.types import Frame, Prompt, State
 
@@ -252,6 +258,236 @@ def test_a_rewound_tracker_follows_an_object_from_its_first_prompt_and_looks_ahe
     assert [[track.name for track in found] for found in tracks] == [[], ["cup"], ["cup"]]
     assert tracker._model.memories[-1].time_code.tolist() == [[PROMPTED_TIME_CODE] * 2]
     assert tracker._model.memories[-1].pointer_distance.tolist() == [[1]]
+
+
+def test_a_rewound_tracker_gives_the_answers_that_were_given_on_prompted_frames(tracker):
+    squares = {RED: (0, 8), GREEN: (32, 8)}
+    for stamp in (1, 2, 3):
+        tracker.track(frame(stamp, squares))
+        if stamp == 1:
+            first = tracker.prompt(click("cup", 8, 16)).track
+        if stamp == 3:
+            corrected = tracker.prompt(click("cup", 40, 16)).track
+    tracker.rewind()
+    passes = [tracker.track(frame(stamp, squares))[0] for stamp in (1, 2, 3)]
+    assert (passes[0].mask == first.mask).all() and passes[0].object_score == first.object_score
+    assert (passes[2].mask == corrected.mask).all() and passes[2].centroid[0] > 30
+    assert [track.prompted_frames for track in passes] == [2, 2, 2]
+    assert len(tracker._objects["cup"].given) == 2
+
+
+def test_not_here_said_again_and_again_counts_from_when_the_object_was_last_seen():
+    tracker = Tracker(ColourModel(), TrackerSettings(lost_after_frames=4))
+    tracker.track(frame(1, {RED: (0, 8)}))
+    tracker.prompt(click("cup", 8, 16))
+    nothing = Prompt("cup", mask=np.zeros((64, 64), bool))
+    seen = []
+    for stamp in range(2, 8):
+        tracker.track(frame(stamp, {}))
+        tracker.prompt(nothing)
+        track = tracker.prompt(nothing).track  # twice on one image is one image
+        seen.append((track.state, track.frames_since_seen))
+    assert seen == [(State.OCCLUDED, 1), (State.OCCLUDED, 2), (State.OCCLUDED, 3), (State.LOST, 4), (State.LOST, 5),
+                    (State.LOST, 6)]
+    tracker.track(frame(8, {RED: (0, 8)}))
+    back = tracker.prompt(click("cup", 8, 16)).track
+    assert (back.state, back.frames_since_seen) == (State.VISIBLE, 0)
+
+
+def test_not_here_on_the_only_remembered_image_counts_it_once(tracker):
+    tracker.track(frame(1, {RED: (0, 8)}))
+    tracker.prompt(click("cup", 8, 16))
+    assert [tracker.prompt(Prompt("cup", mask=np.zeros((64, 64), bool))).track.frames_since_seen for _ in range(3)] == [1] * 3
+
+
+def test_a_late_correction_counts_anew_what_was_said_after_it(tracker):
+    tracker.track(frame(1, {RED: (0, 8)}))
+    tracker.prompt(click("cup", 8, 16))
+    for stamp in (2, 3, 4):
+        tracker.track(frame(stamp, {GREEN: (0, 8)}))
+    nothing = Prompt("cup", mask=np.zeros((64, 64), bool))
+    assert tracker.prompt(nothing, 4).track.frames_since_seen == 3
+    green = np.zeros((64, 64), bool)
+    green[8:24, :16] = True
+    newest = tracker.prompt(Prompt("cup", mask=green), 3).newest[0]
+    assert (newest.state, newest.frames_since_seen) == (State.OCCLUDED, 1)
+    assert tracker.track(frame(5, {}))[0].frames_since_seen == 2
+
+
+def test_an_absent_object_and_the_outside_are_never_filled_whatever_the_area():
+    tracker = Tracker(ColourModel(), TrackerSettings(hole_area=4000))
+    tracker.track(frame(1, {RED: (0, 8)}))
+    assert tracker.prompt(click("cup", 8, 16)).track.area < 300
+    assert tracker.track(frame(2, {RED: (24, 24)}))[0].area < 300
+    (gone,) = tracker.track(frame(3, {}))
+    assert gone.area == 0 and gone.occluded
+
+
+# -- what one object costs beside others ------------------------------------------------------
+
+
+def busy_tracker(count, size=(64, 64), apart=True, **settings):
+    """A tracker that follows ``count`` objects: side by side, or all of them the same red square."""
+    tracker = Tracker(ColourModel(), TrackerSettings(**settings))
+    colours = [(250 - 12 * n, 20 * n, 128 + 6 * n) for n in range(count)] if apart else [RED] * count
+    squares = {colour: (16 * (n % 4), 16 * (n // 4)) for n, colour in enumerate(colours)}
+    tracker.track(frame(1, squares, size))
+    for n, colour in enumerate(colours):
+        x, y = squares[colour]
+        tracker.prompt(click(f"object {n}", x + 8, y + 8))
+    return tracker
+
+
+def test_a_prompt_brings_no_other_object_to_the_size_of_the_camera(monkeypatch):
+    brought = []
+    to_camera = pixels.to_camera
+    monkeypatch.setattr(pixels, "to_camera", lambda logits, size: brought.append(len(logits)) or to_camera(logits, size))
+    tracker = busy_tracker(12)
+    assert brought == [1] * 12, "each prompt its own object, and nobody looked at the rest"
+    brought.clear()
+    answer = tracker.prompt(click("object 5", 24, 24))
+    assert brought == [1] and len(answer.newest) == 12
+    assert tracker.name_at(24, 24) == "object 5" and brought == [1]
+    assert len(list(answer.newest)) == 12 and list(answer.newest)[5] is answer.newest[5]
+    assert sum(brought) == 13
+
+
+@pytest.mark.parametrize("apart", [True, False])
+@pytest.mark.parametrize("alone", [True, False])
+def test_the_answer_to_a_prompt_is_the_object_as_it_is_among_all(apart, alone):
+    tracker = busy_tracker(6, size=(48, 80), apart=apart, non_overlapping=alone)
+    answer = tracker.prompt(click("object 3", 56, 8) if apart else click("object 3", 8, 8))
+    among_all = next(track for track in tracker.current() if track.name == "object 3")
+    assert (answer.track.mask == among_all.mask).all()
+    for x, y in ((8, 8), (24, 8), (79, 47), (300, 2), (-5, 0)):
+        there = [track.name for track in tracker.current() if 0 <= x < 80 and 0 <= y < 48 and track.mask[y, x]]
+        assert tracker.name_at(x, y) == (there[-1] if there else "")
+
+
+def test_masks_in_small_portions_are_the_same(monkeypatch):
+    logits = torch.randn(7, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    logits[4] = logits[2]  # a tie goes to the first
+    for exclusive in (True, False):
+        monkeypatch.setattr(pixels, "HELD_AT_ONCE", 10**9)
+        whole = pixels.to_masks(logits, (30, 50), exclusive)
+        for held in (1, 3 * 30 * 50):
+            monkeypatch.setattr(pixels, "HELD_AT_ONCE", held)
+            assert (pixels.to_masks(logits, (30, 50), exclusive) == whole).all()
+        assert (whole.sum(axis=0).max() == 1) == exclusive
+
+
+def test_the_newest_of_an_answer_stays_as_it_was(tracker):
+    tracker.track(frame(1, {RED: (0, 8)}))
+    answer = tracker.prompt(click("cup", 8, 16))
+    tracker.track(frame(2, {RED: (40, 40)}))
+    tracker.forget("cup")
+    assert answer.newest[0].centroid[0] < 12 and answer.newest[0].name == "cup"
+
+
+# -- the library's door -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("changes, part", [
+    ({"remembered_frames": 10}, "remembered_frames cannot change"), ({"precision": "bfloat16"}, "precision"),
+    ({"max_prompted_frames": 2, "remembered_frames": 9}, "max_prompted_frames and remembered_frames"),
+])
+def test_settings_that_a_running_tracker_cannot_change_are_refused_by_name(tracker, changes, part):
+    with pytest.raises(InvalidInput, match=part):
+        tracker.settings = TrackerSettings(**changes)
+    assert tracker.settings == TrackerSettings()
+
+
+def test_other_settings_take_effect_on_the_next_frame(tracker):
+    tracker.track(frame(1, {RED: (0, 8)}))
+    tracker.prompt(click("cup", 8, 16))
+    tracker.settings = TrackerSettings(lost_after_frames=1)
+    assert tracker.track(frame(2, {}))[0].state == State.LOST
+
+
+@pytest.mark.parametrize("call, part", [
+    (lambda tracker: tracker.track(np.zeros((4, 4, 3), np.uint8)), "a frame must be a Frame"),
+    (lambda tracker: tracker.prompt("cup"), "a prompt must be a Prompt"),
+    (lambda tracker: setattr(tracker, "settings", {"hole_area": 0}), "TrackerSettings"),
+    (lambda tracker: Tracker(tracker._model, {"hole_area": 0}), "TrackerSettings"),
+    (lambda tracker: tracker.prompt(click("cup", 8, 16), 1.5), "whole number of nanoseconds"),
+    (lambda tracker: tracker.at("now"), "whole number of nanoseconds"),
+])
+def test_what_is_of_another_kind_is_refused_by_name(tracker, call, part):
+    tracker.track(frame(1, {RED: (0, 8)}))
+    with pytest.raises(InvalidInput, match=part):
+        call(tracker)
+    assert tracker.prompt(click("cup", 8, 16), np.int64(1)).track.area
+
+
+@pytest.mark.parametrize("values", [
+    {"remembered_frames": 2.5}, {"non_overlapping": "false"}, {"hole_area": True}, {"visible_margin": float("nan")},
+    {"precision": None}, {"lost_after_frames": "10"}, {"hole_area": -1}])
+def test_a_setting_of_another_kind_is_refused_by_name(values):
+    with pytest.raises(InvalidInput, match=next(iter(values))):
+        TrackerSettings(**values)
+
+
+def test_numbers_of_numpy_are_good_settings():
+    settings = TrackerSettings(hole_area=np.int64(3), visible_margin=np.float32(0.5), non_overlapping=np.bool_(False))
+    assert not settings.non_overlapping
+    Tracker(ColourModel(), settings).track(frame(1, {}))
+
+
+@pytest.mark.parametrize("convert", [torch.nn.Module.half, torch.nn.Module.bfloat16, torch.nn.Module.double])
+def test_a_model_that_was_converted_is_refused_and_works_again_in_float32(tracker, convert):
+    tracker.track(frame(1, {RED: (0, 8)}))
+    convert(tracker._model)
+    for call in (lambda: tracker.track(frame(2, {})), lambda: tracker.prompt(click("cup", 8, 16)),
+                 lambda: Tracker(tracker._model)):
+        with pytest.raises(InvalidInput, match="keep them in torch.float32"):
+            call()
+    tracker._model.float()
+    assert tracker.stamps == [1] and tracker.prompt(click("cup", 8, 16)).track.area
+
+
+@pytest.mark.parametrize("kind", ["float64", "meta", "deterministic", "inference", "thread", "autocast"])
+def test_what_others_set_in_torch_changes_no_answer(kind):
+    torch.manual_seed(0)
+    model = SAM2(TEST).eval()
+
+    def answers():
+        tracker = Tracker(model)
+        image = np.random.RandomState(0).randint(0, 256, (48, 64, 3), np.uint8)
+        tracker.track(Frame(image, 1))
+        tracker.prompt(click("a", 20, 20))
+        tracker.prompt(Prompt("b", box=(5, 5, 30, 30)))
+        tracker.track(Frame(image[::-1], 2))
+        tracker.prompt(click("a", 30, 30))
+        tracker.prompt(Prompt("c", mask=image[..., 0] > 128))
+        return [(track.object_score, track.predicted_iou, track.mask.tobytes()) for track in tracker.current()]
+
+    expected = answers()
+    with _as_others_set_it(kind) as run:
+        assert run(answers) == expected
+
+
+@contextmanager
+def _as_others_set_it(kind):
+    plain = lambda call: call()  # noqa: E731
+    if kind == "float64":
+        torch.set_default_dtype(torch.float64)
+    if kind == "meta":
+        torch.set_default_device("meta")
+    if kind == "deterministic":
+        torch.use_deterministic_algorithms(True)
+    try:
+        if kind == "thread":
+            with ThreadPoolExecutor(1) as pool:
+                yield lambda call: pool.submit(call).result()
+        elif kind in ("inference", "autocast"):
+            with torch.inference_mode() if kind == "inference" else torch.autocast("cpu", torch.bfloat16):
+                yield plain
+        else:
+            yield plain
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+        torch.use_deterministic_algorithms(False)
 
 
 def test_the_same_stamp_twice_writes_no_memory(tracker):

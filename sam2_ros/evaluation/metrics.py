@@ -196,8 +196,8 @@ class Occlusion:
 
     precision, recall, f1: over frames; nan where there is nothing to divide by.
     delay: mean number of frames by which the flag follows a disappearance or a return.
-    missed: changes that the flag did not follow before the next one came; a flag that stood so before
-    the change has not followed it.  followed: the others.
+    missed: changes that the flag did not follow before the next one came; a flag that was on before the
+    object disappeared has not followed it.  followed: the others.
     """
 
     precision: float
@@ -248,9 +248,9 @@ def occlusion(flagged: np.ndarray, absent: np.ndarray) -> Occlusion:
     both, claimed, true = (flagged & absent).sum(), flagged.sum(), absent.sum()
     changes = np.flatnonzero(absent[1:] != absent[:-1]) + 1
     delays, missed = [], 0
-    turned = np.concatenate([[False], flagged[1:] != flagged[:-1]])
+    raised = np.concatenate([[False], flagged[1:] & ~flagged[:-1]])
     for start, stop in zip(changes, [*changes[1:], len(absent)]):
-        follows = np.flatnonzero(turned[start:stop] & (flagged[start:stop] == absent[start:stop]))
+        follows = np.flatnonzero(raised[start:stop] if absent[start] else ~flagged[start:stop])
         delays.extend(follows[:1].tolist())
         missed += not len(follows)
     return Occlusion(*_agreement(both, claimed, true), _mean(delays), missed, int(true), int(claimed), int(both),

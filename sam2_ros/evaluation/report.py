@@ -91,7 +91,7 @@ def _overview(result: Mapping[str, Any]) -> str:
             "only over images on which the object is in the image, and over objects that are on any; elsewhere an empty "
             "mask scores 100. Occlusion: “not in view”, over images; late by: images until the flag follows a "
             "disappearance or a return, mean over those that it follows; missed: those that it does not, because it "
-            "stood so before or did not change in time. Found again: returns after an absence with an IoU of at least "
+            "was on before the object disappeared or did not change in time. Found again: returns after an absence with an IoU of at least "
             "0.5. Prompts: clicks, boxes and masks. p50, p95: from an image to its masks, waiting included.")
     failed = [entry["name"] for entry in result["sequences"] if entry["error"]]
     lost = f'<p class="bad">In no mean, because they failed: {_text(", ".join(failed))}</p>' if failed else ""

@@ -16,7 +16,11 @@ from pathlib import Path  # noqa: E402
 
 from ros_bench import PATIENCE, wait_until  # noqa: E402  (before rclpy: it chooses a domain)
 
+from types import SimpleNamespace  # noqa: E402
+
 from sam2_ros import checkpoint  # noqa: E402
+from sam2_ros.demo import run  # noqa: E402
+from sam2_ros.demo.operator import Seen  # noqa: E402
 from sam2_ros.model.sam2 import SAM2  # noqa: E402
 from sam2_ros.model.sizes import TEST  # noqa: E402
 
@@ -99,3 +103,22 @@ def test_a_recording_without_truth_is_one_sentence(tmp_path, capsys):
     cv2.imwrite(str(tmp_path / "one.jpg"), np.zeros((8, 8, 3), np.uint8))
     assert cli.main(["demo", "--recording", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
     assert "ground truth of two objects" in capsys.readouterr().err
+
+
+def operator_who_saw(seen, said=()):
+    return SimpleNamespace(seen=seen, said=list(said), truth={}, corrected=None)
+
+
+@pytest.mark.parametrize("seen", [
+    {}, {0: Seen(), 1: Seen(labels=np.zeros((4, 4), np.uint8))}, {0: Seen(labels=np.zeros((4, 4), np.uint8), objects=[])},
+    {99: Seen(labels=np.zeros((4, 4), np.uint8), objects=["of another camera"])}])
+def test_a_demo_in_which_nothing_was_tracked_says_so(tmp_path, seen):
+    with pytest.raises(run.DemoFailed, match="nothing was tracked on 20 images: the prompt was refused .see .*node.log"):
+        run._refuse_nothing(operator_who_saw(seen, ["the prompt was refused"]), 20, tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"frame_rate": "fast"}', '{"frame_rate": 0}', '{"objects": {"cup": "1"}}'])
+def test_facts_of_a_recording_that_cannot_be_read_are_one_sentence(tmp_path, text):
+    (tmp_path / "recording.json").write_text(text)
+    with pytest.raises(run.DemoFailed, match="recording.json is not readable"):
+        run._load(tmp_path)

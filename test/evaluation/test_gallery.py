@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
+from sam2_ros.drawing import TINT, colour
 from sam2_ros.evaluation.events import Truth
 from sam2_ros.evaluation.gallery import APART, EACH, SPREAD, WIDTH, Gallery, picture
 from sam2_ros.evaluation.replay import Moment, Step
-from sam2_ros.types import Frame
+from sam2_ros.types import Frame, State, Track
 
 NAN = float("nan")
 
@@ -53,13 +54,28 @@ def test_pictures_are_spread_over_a_recording_without_truth():
     assert shown[0] == 0 and shown[-1] > 500
 
 
-def test_the_truth_is_outlined_in_white():
+def test_the_truth_is_outlined_in_the_colour_of_its_object_between_white_lines():
     mask = np.zeros((48, 64), bool)
     mask[10:30, 10:30] = True
-    image = picture(step(0, {1: mask}))
-    assert image.shape[1] == WIDTH
-    assert (image[10 * WIDTH // 64, 20 * WIDTH // 64] > 200).all()
-    assert not image[20 * WIDTH // 64, 20 * WIDTH // 64].any()
+    for number in (1, 2, 7):
+        image = picture(step(0, {number: mask}))
+        edge, middle = 10 * WIDTH // 64, 20 * WIDTH // 64
+        assert image.shape[1] == WIDTH
+        assert tuple(image[edge, middle]) == colour(number)
+        assert (image[edge - 1, middle] == 255).all() and (image[edge + 1, middle] == 255).all()
+        assert not image[middle, middle].any()
+
+
+def test_objects_that_were_taken_for_one_another_have_the_colours_of_the_truth():
+    left, right = np.zeros((2, 48, 64), bool)
+    left[10:30, 5:25], right[10:30, 40:60] = True, True
+    tracks = [Track(5, "left", State.VISIBLE, False, right, 5.0, 0.9, np.zeros(4, np.float32), 0, 1)]
+    moment = Moment(0, Frame(np.zeros((48, 64, 3), np.uint8), 1), 0, Truth(1, {1: left, 2: right}))
+    image = picture(Step(moment, tuple(tracks)), {5: 1})
+    x, y = 50 * WIDTH // 64, 20 * WIDTH // 64
+    tint = np.multiply(colour(1), TINT)
+    assert np.abs(image[y, x] - tint).max() <= 1, "tinted as object 1"
+    assert tuple(image[10 * WIDTH // 64, x]) == colour(2), "and outlined as object 2"
 
 
 def test_an_empty_gallery_has_no_sheet():

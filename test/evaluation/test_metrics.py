@@ -203,6 +203,32 @@ def test_occlusion_is_counted_by_frames_and_delays_by_changes():
     assert result.missed == 1
 
 
+def test_a_flag_that_was_on_before_the_object_vanished_has_not_detected_it():
+    result = metrics.occlusion(np.array([0, 1, 1, 1, 1], bool), np.array([0, 0, 1, 1, 1], bool))
+    assert np.isnan(result.delay) and (result.missed, result.followed) == (1, 0)
+    always = metrics.occlusion(np.ones(6, bool), np.array([0, 0, 1, 1, 0, 0], bool))
+    assert np.isnan(always.delay) and always.missed == 2
+    again = metrics.occlusion(np.array([0, 1, 1, 0, 1, 1], bool), np.array([0, 0, 1, 1, 1, 1], bool))
+    assert (again.delay, again.missed) == (2.0, 0), "it was raised anew while the object was away"
+    same_moment = metrics.occlusion(np.array([0, 0, 1, 1], bool), np.array([0, 0, 1, 1], bool))
+    assert (same_moment.delay, same_moment.missed) == (0.0, 0)
+
+
+def test_j_in_view_leaves_out_the_empty_frames_that_an_empty_mask_wins():
+    lost_at_once = scores_of([0.9, 0, 0, 1, 1, 1, 1], absent=[0, 0, 0, 1, 1, 1, 1]).result(EVERY_FRAME)
+    assert lost_at_once.j.mean == pytest.approx(4.9 / 7)
+    assert (lost_at_once.j_in_view, lost_at_once.visible_frames) == (pytest.approx(0.3), 3)
+    never = scores_of([1, 1], absent=[1, 1]).result(EVERY_FRAME)
+    total = metrics.summary([lost_at_once, never])
+    assert (total.j_in_view, total.in_view, total.objects, total.scored) == (pytest.approx(0.3), 1, 2, 2)
+
+
+def test_delays_of_a_summary_are_means_over_changes_and_not_over_objects():
+    one = scores_of([1] * 4, absent=[0, 1, 1, 1], occluded=[0, 0, 0, 1]).result(EVERY_FRAME)
+    other = scores_of([1] * 6, absent=[0, 1, 0, 1, 0, 1], occluded=[0, 1, 0, 1, 0, 1]).result(EVERY_FRAME)
+    assert metrics.summary([one, other]).occlusion.delay == pytest.approx(2 / 6)
+
+
 def test_without_any_occlusion_there_is_nothing_to_divide_by():
     result = metrics.occlusion(np.zeros(5, bool), np.zeros(5, bool))
     assert np.isnan(result.precision) and np.isnan(result.recall) and np.isnan(result.f1) and np.isnan(result.delay)

@@ -19,7 +19,7 @@ from sam2_ros.evaluation.events import stamp_of
 from sam2_ros.evaluation.labels import read_labels
 from sam2_ros.evaluation.metrics import boundary_accuracy, region_similarity
 from sam2_ros.evaluation.bag_writer import BagWriter
-from sam2_ros.evaluation.results import new_run, plain
+from sam2_ros.evaluation.results import new_run, percent, plain
 from sam2_ros.evaluation.trackers import setting
 
 
@@ -311,6 +311,42 @@ def test_a_count_below_one_is_refused(tmp_path, option, capsys):
 def test_protocols_that_look_at_every_image_refuse_the_clock(tmp_path, protocol):
     with pytest.raises(InvalidInput, match=f"--prompt {protocol} looks at every image"):
         run.main([str(tmp_path), "--on-clock", "--prompt", protocol])
+
+
+@pytest.mark.parametrize("options, part", [
+    (("--clicks", "2"), "--clicks is of the prompts online and offline, not of auto"),
+    (("--prompt", "3-click", "--clicks", "2"), "--prompt 1-click, 3-click or 5-click"),
+    (("--prompt", "mask", "--budgets", "1,2"), "--budgets is of"), (("--prompt", "images", "--clicks", "1"), "--clicks is of"),
+    (("--prompt", "online", "--every", "2"), "--every is of the prompt images, not of online"),
+    (("--model", "opencv", "--set", "hole_area=0"), "opencv has no settings of the tracker; leave out --set"),
+    (("--model", "first-mask", "--paper"), "leave out --paper"),
+    (("--set", "hole_area=0", "--set", "hole_area=8"), "--set hole_area is given twice, with 0 and 8"),
+])
+def test_an_option_that_would_change_nothing_is_refused(tmp_path, options, part):
+    with pytest.raises(InvalidInput) as error:
+        run.main([str(tmp_path), *options, "--out", str(tmp_path / "runs")])
+    assert part in str(error.value) and not (tmp_path / "runs").exists()
+
+
+def test_the_table_of_sequences_links_sorts_and_sets_its_last_row_apart(tmp_path, data_set):
+    _, folder, _ = evaluate(tmp_path, data_set, "--model", "first-mask")
+    page = report.page(folder)
+    table = page[page.index('<table class="sorts"'):page.index("</table>")]
+    assert re.findall(r'<a href="#(sequence-\d)">(\w+)</a>', table) == [("sequence-0", "long"), ("sequence-1", "short")]
+    assert all(f'<h2 id="sequence-{number}">' in page for number in (0, 1))
+    assert "all objects" in table[table.index("<tfoot>"):] and "all objects" not in table[:table.index("<tfoot>")]
+    heads = re.findall("<th>(.*?)</th>", table)
+    assert "prompts" in heads and "clicks" not in heads and heads[:5] == ["sequence", "objects", "J&amp;F", "J", "J in view"]
+    cells = re.findall("<td>(.*?)</td>", table[table.index("<tfoot>"):])
+    assert len(cells) == len(heads) and cells[1] == "2"
+
+
+def test_a_score_is_rounded_once(tmp_path):
+    for share in (0.315496, 0.3154999, 0.31545, 0.5, 1.0):
+        shown = report._number(percent(share))
+        assert shown == report._number(report._percent(plain(share))) == f"{round(100 * share, 4):.1f}"
+    assert report._number(percent(0.315496)) == "31.5"
+    assert report._number(-0.0) == "0.0"
 
 
 def test_settings_of_the_tracker_are_given_by_name():

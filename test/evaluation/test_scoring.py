@@ -45,6 +45,16 @@ def test_a_track_whose_name_is_a_true_id_is_that_object():
     assert first.matched[0] == 1
 
 
+def test_in_a_recording_digits_are_only_a_name():
+    truth = {1: square(15), 2: square(1)}
+    given = [Given("2", Prompt("2", mask=square(15)), 1), Given("1", Prompt("1", box=(1, 5, 8, 12)), 1)]
+    steps = [step(0, [track("2", square(15)), track("1", square(1), 2)], truth, given=given)]
+    _, objects = scores(steps, every_object=False)
+    assert [(one.id, one.name, one.j[0]) for one in objects] == [(1, "2", 1.0), (2, "1", 1.0)]
+    _, objects = scores([step(0, [track("7", square(15))], truth)], every_object=False)
+    assert [(one.id, one.name) for one in objects] == [(1, "7")], "by its first mask"
+
+
 def test_a_track_of_another_name_is_the_object_under_its_first_mask():
     scorer, objects = scores([step(0, [track("cup", square(14), 7)], {3: square(15), 4: square(1)}),
                               step(1, [track("cup", square(1), 7)], {3: square(15), 4: square(1)})], every_object=False)

@@ -132,3 +132,33 @@ def test_holes_are_those_of_the_official_definition():
                 expected[0, 0, y, x] = pixels.HOLE_LOGIT
     assert (expected != logits).any()
     assert torch.equal(pixels.fill_holes(logits, 8), expected)
+
+
+def test_an_empty_mask_has_no_holes_and_the_outside_is_none():
+    logits = torch.full((4, 1, 64, 64), -5.0)  # the first is of an absent object
+    logits[1, 0, 30:34, 30:34] = 5.0  # a small thing
+    logits[2, 0, :, 30:32] = 5.0  # a band through the image: background to the left and to the right
+    logits[3, 0, 10:50, 10:50] = 5.0
+    logits[3, 0, 20:40, 20:40] = -5.0  # a hole, and the outside around it all
+    filled = pixels.fill_holes(logits, 4000)
+    assert torch.equal(filled[:3], logits[:3])
+    assert (filled[3] > 0).sum() == 1600 and (filled[3, 0, 20:40, 20:40] == pixels.HOLE_LOGIT).all()
+
+
+def test_a_logit_at_a_pixel_is_that_of_the_whole_image():
+    logits = torch.randn(3, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+    for size in ((48, 80), (5, 7), (16, 16)):
+        whole = pixels.to_camera(logits, size)
+        for row in range(0, size[0], 3):
+            for column in range(size[1]):
+                assert np.allclose(pixels.at_pixel(logits, (row, column), size), whole[:, row, column], atol=1e-5)
+
+
+def test_masks_that_share_a_camera_pixel_are_among_those_that_touch():
+    logits = torch.randn(6, 1, 12, 12, generator=torch.Generator().manual_seed(2)) - 1.8
+    for size in ((60, 90), (7, 5)):
+        masks = pixels.to_masks(logits, size, exclusive=False)
+        for row in range(6):
+            shared = {other for other in range(6) if (masks[row] & masks[other]).any()}
+            assert shared <= set(pixels.touching(logits, row))
+    assert pixels.touching(torch.full((2, 1, 4, 4), -1.0), 1) == [1]

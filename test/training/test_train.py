@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sam2_ros import checkpoint
-from sam2_ros.errors import CheckpointError, InvalidInput, RecordingError
+from sam2_ros.errors import CheckpointError, InvalidInput, RecordingError, TrainingError
 from sam2_ros.training.feeding import feed
 from sam2_ros.training.recipe import Stage, TrainSettings
 from sam2_ros.training.train import Training, draw_prompting, main, train, validation_clips
@@ -242,3 +242,30 @@ def test_validation_can_use_footage(tmp_path):
     clips = validation_clips(settings(tmp_path, validation_footage=str(tmp_path), validation_clips=3))
     assert [clip.masks.shape for clip in clips] == [(8, 1, 128, 128)] * 3
     assert all(clip.frames[clip.masks[:, 0]].mean() > 100 > clip.frames[~clip.masks[:, 0]].mean() for clip in clips)
+
+
+def _spoil(training, bad_steps):
+    """Let the gradients of these steps be infinite."""
+    model = training._model_at
+    def spoiled(side):
+        chosen = model(side)
+        value = float("inf") if training.step in bad_steps else 0.0
+        for parameter in chosen.parameters():
+            if parameter.requires_grad and parameter.grad is None:
+                parameter.grad = torch.full_like(parameter, value)
+        return chosen
+    training._model_at = spoiled
+
+
+def test_a_training_whose_gradients_stay_infinite_ends_with_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr("sam2_ros.training.train.MOST_SPOILED", 3)
+    run = settings(tmp_path, stages=(Stage(9, 1, 1, 64, 1e-3, 1e-3),))
+    training = Training(run)
+    _spoil(training, {0, 1, 3, 4, 5})
+    batches = iter(feed(run, 0))
+    for _ in range(5):  # two in a row are left out, then one is learned
+        training.learn(next(batches))
+    with pytest.raises(TrainingError, match="3 steps in a row, the last of them step 5") as error:
+        training.learn(next(batches))
+    assert str(tmp_path) in str(error.value)
+    assert all(value.isfinite().all() for value in training.model.state_dict().values())
