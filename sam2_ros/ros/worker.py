@@ -173,11 +173,12 @@ class Worker:
                               "cannot be prompted any more, the objects live on", throttle_duration_sec=QUIET)
 
     def _report(self, started: float) -> None:
-        result = Result(self.session.view, time.perf_counter() - started, self._dropped)
-        if result.view.header is None:
+        view = self.session.view
+        if view.header is None:
             return
         try:
-            self._publish(result)
+            tuple(view.tracks)  # masks that nobody has looked at yet are made now, and their time counts
+            self._publish(Result(view, time.perf_counter() - started, self._dropped))
             self._dropped = 0
         except Exception:  # a defect must not end the thread
             self._logger.error(f"publishing failed:\n{traceback.format_exc()}", throttle_duration_sec=QUIET)
