@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from fakes import BLUE, GREEN, GRID, RED, ColourModel, frame, picture
+from sam2_ros import checkpoint
 from sam2_ros.errors import InvalidInput, InvalidPrompt, UnknownObject, UnknownStamp
 from sam2_ros.memory import PROMPTED_TIME_CODE
 from sam2_ros.model import pixels
@@ -446,12 +447,12 @@ def test_a_model_that_was_converted_is_refused_and_works_again_in_float32(tracke
 
 
 @pytest.mark.parametrize("kind", ["float64", "meta", "deterministic", "inference", "thread", "autocast"])
-def test_what_others_set_in_torch_changes_no_answer(kind):
+def test_what_others_set_in_torch_changes_no_answer(kind, tmp_path):
     torch.manual_seed(0)
-    model = SAM2(TEST).eval()
+    checkpoint.save(SAM2(TEST), tmp_path / "model.safetensors")
 
     def answers():
-        tracker = Tracker(model)
+        tracker = Tracker(checkpoint.load(tmp_path / "model.safetensors"))
         image = np.random.RandomState(0).randint(0, 256, (48, 64, 3), np.uint8)
         tracker.track(Frame(image, 1))
         tracker.prompt(click("a", 20, 20))

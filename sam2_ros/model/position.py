@@ -72,7 +72,8 @@ class FourierPositions(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.register_buffer("positional_encoding_gaussian_matrix", torch.randn(2, channels // 2, device="cpu"))
+        matrix = torch.randn(2, channels // 2, dtype=torch.float32, device="cpu")
+        self.register_buffer("positional_encoding_gaussian_matrix", matrix)
 
     def forward(self, positions: Tensor) -> Tensor:
         """Encode (x, y) given as fractions of the image: (..., 2) to (..., channels)."""
