@@ -94,9 +94,9 @@ def _tint(picture: np.ndarray, mask: np.ndarray, box: tuple[int, int, int, int],
 
 
 def _write(picture: np.ndarray, text: str, place: tuple[float, float], paint: tuple[int, int, int], unit: float) -> None:
-    """Write ``text`` on a plate of its colour, so that it reads on any background; "?" for each letter that is not ASCII.
+    """Write ``text`` on a plate of its colour, so that it reads on any background, inside the picture if it fits.
 
-    It stays inside the picture as far as it fits.
+    "?" stands for each letter that is not ASCII.
     """
     text, size, thickness = text.encode("ascii", "replace").decode(), 0.5 * unit, max(round(1.2 * unit), 1)
     (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, thickness)

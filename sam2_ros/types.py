@@ -165,8 +165,8 @@ def _checked_mask(mask: np.ndarray) -> np.ndarray:
         return mask
     # Logits and probabilities are no mask: nearly all of their pixels are not 0.
     if mask.dtype.kind not in "uif" or not (mask >= 0).all() or not (mask == np.round(mask)).all():
-        raise InvalidPrompt(f"a mask is bool, or whole numbers with 0 off the object; got {mask.dtype} with other values: "
-                            "compare with your threshold first")
+        raise InvalidPrompt(f"a mask is bool, or whole numbers with 0 off the object; got {mask.dtype} with other "
+                            "values: compare with your threshold first")
     return mask != 0
 
 

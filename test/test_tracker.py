@@ -298,7 +298,8 @@ def test_not_here_said_again_and_again_counts_from_when_the_object_was_last_seen
 def test_not_here_on_the_only_remembered_image_counts_it_once(tracker):
     tracker.track(frame(1, {RED: (0, 8)}))
     tracker.prompt(click("cup", 8, 16))
-    assert [tracker.prompt(Prompt("cup", mask=np.zeros((64, 64), bool))).track.frames_since_seen for _ in range(3)] == [1] * 3
+    nothing = Prompt("cup", mask=np.zeros((64, 64), bool))
+    assert [tracker.prompt(nothing).track.frames_since_seen for _ in range(3)] == [1, 1, 1]
 
 
 def test_a_late_correction_counts_anew_what_was_said_after_it(tracker):
@@ -342,7 +343,8 @@ def busy_tracker(count, size=(64, 64), apart=True, **settings):
 def test_a_prompt_brings_no_other_object_to_the_size_of_the_camera(monkeypatch):
     brought = []
     to_camera = pixels.to_camera
-    monkeypatch.setattr(pixels, "to_camera", lambda logits, size: brought.append(len(logits)) or to_camera(logits, size))
+    monkeypatch.setattr(
+        pixels, "to_camera", lambda logits, size: brought.append(len(logits)) or to_camera(logits, size))
     tracker = busy_tracker(12)
     assert brought == [1] * 12, "each prompt its own object, and nobody looked at the rest"
     brought.clear()

@@ -26,7 +26,8 @@ def test_a_stamp_of_numpy_is_a_stamp():
 
 @pytest.mark.parametrize("values, part", [
     ({"points": [[1, 2, 3], [4, 5, 6]], "labels": [1, 1, 1]}, "(N, 2) array"),
-    ({"points": [[1, 2], [3]], "labels": [1, 1]}, "pairs of numbers"), ({"points": "ab", "labels": [1]}, "pairs of numbers"),
+    ({"points": [[1, 2], [3]], "labels": [1, 1]}, "pairs of numbers"),
+    ({"points": "ab", "labels": [1]}, "pairs of numbers"),
     ({"points": [(1, 2)], "labels": [0.5]}, "labels are 1"), ({"points": [(1e300, 2)], "labels": [1]}, "finite"),
     ({"box": "0,1,2"}, "four numbers"), ({"box": (1, None, 2, 3)}, "four numbers"), ({"box": 5}, "four numbers"),
     ({"box": np.ones((1, 4))}, "four numbers"), ({"mask": [[1, 0], [1]]}, "rows of different length"),

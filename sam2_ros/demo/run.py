@@ -194,7 +194,8 @@ def _facts(path: Path) -> dict[str, Any]:
     except (ValueError, AttributeError, TypeError):
         good = False
     if not good:
-        raise DemoFailed(f"{path} is not readable: it is JSON with frame_rate, images per second, and objects, names by id")
+        raise DemoFailed(f"{path} is not readable: it is JSON with frame_rate, images per second, "
+                         "and objects, names by id")
     return facts
 
 

@@ -116,7 +116,8 @@ def left_out(first_name: str, first: Scores, others: Mapping[str, Scores]) -> li
         whole = sorted({sequence for sequence, _ in rest} - shared)
         parts = [f"object {number} of {sequence}" for sequence, number in sorted(rest) if sequence in shared]
         if rest:
-            notes.append(f"note: {len(rest)} objects are only in {first_name} or only in {name}: {_named([*whole, *parts])}")
+            notes.append(f"note: {len(rest)} objects are only in {first_name} or only in {name}: "
+                         f"{_named([*whole, *parts])}")
     return notes
 
 

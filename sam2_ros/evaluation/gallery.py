@@ -102,7 +102,8 @@ def picture(step: Step, numbers: Mapping[int, int] = MappingProxyType({})) -> np
     """
     image = step.moment.frame.image
     size = (WIDTH, max(round(image.shape[0] * WIDTH / image.shape[1]), 1))
-    tracks = [replace(track, id=numbers.get(track.id, track.id), mask=_small(track.mask, size)) for track in step.tracks]
+    tracks = [replace(track, id=numbers.get(track.id, track.id), mask=_small(track.mask, size))
+              for track in step.tracks]
     small = overlay(cv2.resize(image, size, interpolation=cv2.INTER_AREA), tracks, LETTERS)
     for number, mask in step.moment.truth.masks.items() if step.moment.truth else ():
         outline(small, _small(mask, size), number, LETTERS)

@@ -305,7 +305,7 @@ class Summary:
 
 
 def summary(results: Sequence[ObjectResult]) -> Summary:
-    """Combine objects: scores are averaged; frames, changes and delays of the occlusion flag, and returns, are pooled."""
+    """Combine objects: scores are averaged; frames and changes of the occlusion flag, and returns, are pooled."""
     def average(part: str) -> Statistics:
         rows = [getattr(result, part) for result in results]
         return Statistics(*(_mean([getattr(row, name) for row in rows]) for name in ("mean", "recall", "decay")))

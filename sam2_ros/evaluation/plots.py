@@ -41,7 +41,8 @@ def _axes(width: float, height: float, out: list[bytes]) -> Iterator[Any]:
 def over_time(scores: Path, timing: Path) -> bytes | None:
     """J&F of each object over the images, in the object's colour of the pictures, with gaps where there is no truth.
 
-    A band is where the truth says that it is not in the image.  Dots above mark images on which the tracker says so, triangles below prompted ones.  None without scores.
+    A band is where the truth says that it is not in the image.  Dots above mark images on which the tracker says
+    so, triangles below prompted ones.  None without scores.
     """
     rows = [row for row in read_rows(scores) if row["j"]]
     if not rows or not AVAILABLE:

@@ -15,7 +15,7 @@ from sam2_ros.evaluation.results import read_result
 from sam2_ros.files import shown, write_whole
 
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 68rem; padding: 0 1rem; color: #1b1b1b }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; color: #1b1b1b }
 h1 { font-size: 1.5rem; margin-bottom: 0 } h2 { font-size: 1.15rem; margin-top: 2.5rem; border-bottom: 1px solid #ccc }
 table { border-collapse: collapse } th, td { padding: .25rem .5rem; text-align: right }
 .wide { overflow-x: auto; margin: 1rem 0; font-size: 14px }
@@ -23,7 +23,8 @@ th { font-weight: 600; border-bottom: 1px solid #999 } td:first-child, th:first-
 tbody tr:nth-child(even) { background: #f5f5f5 } tfoot td { font-weight: 600; border-top: 2px solid #555 }
 .sorts th { cursor: pointer } .sorts th:hover { background: #eee } th[data-order="1"]::after { content: " ↑" }
 th[data-order="-1"]::after { content: " ↓" } a { color: #0050a0 }
-.swatch { display: inline-block; width: .7em; height: .7em; margin-right: .4em; border: 1px solid #555 } img { max-width: 100%; display: block; margin: .8rem 0 }
+.swatch { display: inline-block; width: .7em; height: .7em; margin-right: .4em; border: 1px solid #555 }
+img { max-width: 100%; display: block; margin: .8rem 0 }
 .big { font-size: 2.4rem; font-weight: 600 } .note { color: #555 } .bad { color: #a40000 }
 details { margin: 2.5rem 0 } summary { cursor: pointer } pre { background: #f5f5f5; padding: .8rem; overflow-x: auto; font-size: 12px }
 .figures { display: flex; gap: 2rem } .figures div { min-width: 7rem } .figures img { max-width: 48% }
@@ -63,7 +64,8 @@ def page(run: Path) -> str:
     parts.append(_how(result))
     body = "\n".join(part for part in parts if part)
     return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{_text(run.name)}</title>'
-            f'<link rel="icon" href="data:,"><style>{_STYLE}</style></head>\n<body>\n{body}\n<script>{_SCRIPT}</script></body></html>\n')
+            f'<link rel="icon" href="data:,"><style>{_STYLE}</style></head>\n<body>\n{body}\n'
+            f'<script>{_SCRIPT}</script></body></html>\n')
 
 
 def _head(result: Mapping[str, Any], name: str) -> str:
@@ -88,11 +90,12 @@ def _overview(result: Mapping[str, Any]) -> str:
     total = _row("all objects", result, result["summary"]) if len(rows) > 1 and result["summary"] else None
     text = '<h2 id="sequences">Sequences</h2>' + _table(header, rows, total, sorts=True)
     note = ("Scores are means over the objects that have one, each weighing the same, in the last row too. J in view: "
-            "only over images on which the object is in the image, and over objects that are on any; elsewhere an empty "
-            "mask scores 100. Occlusion: “not in view”, over images; late by: images until the flag follows a "
+            "only over images on which the object is in the image, and over objects that are on any; elsewhere an "
+            "empty mask scores 100. Occlusion: “not in view”, over images; late by: images until the flag follows a "
             "disappearance or a return, mean over those that it follows; missed: those that it does not, because it "
-            "was on before the object disappeared or did not change in time. Found again: returns after an absence with an IoU of at least "
-            "0.5. Prompts: clicks, boxes and masks. p50, p95: from an image to its masks, waiting included.")
+            "was on before the object disappeared or did not change in time. Found again: returns after an absence "
+            "with an IoU of at least 0.5. Prompts: clicks, boxes and masks. p50, p95: from an image to its masks, "
+            "waiting included.")
     failed = [entry["name"] for entry in result["sequences"] if entry["error"]]
     lost = f'<p class="bad">In no mean, because they failed: {_text(", ".join(failed))}</p>' if failed else ""
     return text + lost + _note(note)
@@ -137,7 +140,8 @@ def _mean_line(lines: Sequence[Sequence[tuple[int, float]]]) -> dict[str, list[t
 
 
 def _sequence(entry: Mapping[str, Any], folder: Path, number: int) -> str:
-    parts = [f'<h2 id="sequence-{number}">{_text(entry["name"])} <a href="#sequences" title="to the table">↑</a></h2>']
+    back = '<a href="#sequences" title="to the table">↑</a>'
+    parts = [f'<h2 id="sequence-{number}">{_text(entry["name"])} {back}</h2>']
     if entry["error"]:
         return parts[0] + f'<p class="bad">{_text(entry["error"])}</p>'
     if entry["image_iou"]:
@@ -171,8 +175,8 @@ def _object_row(found: Mapping[str, Any]) -> list[Any]:
     name = found["name"] if found["name"] == str(found["id"]) else f"{found['id']} {found['name']}"
     named = _Html(f'<span class="swatch" style="background: {paint}"></span>{_text(name)}')
     return [named, found["frames"], found.get("visible_frames"), found["j_and_f"], _percent(found["j"]["mean"]),
-            _percent(found.get("j_in_view")), _percent(found["f"]["mean"]), _percent(found["j"]["recall"]), _percent(found["j"]["decay"]),
-            *[_percent(occlusion[key]) for key in ("precision", "recall", "f1")], found["identity_switches"]]
+            _percent(found.get("j_in_view")), _percent(found["f"]["mean"]), _percent(found["j"]["recall"]),
+            _percent(found["j"]["decay"]), *[_percent(occlusion[key]) for key in ("precision", "recall", "f1")], found["identity_switches"]]
 
 
 def _how(result: Mapping[str, Any]) -> str:

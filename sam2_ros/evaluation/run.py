@@ -278,7 +278,8 @@ def _refuse_unused(parsed: argparse.Namespace) -> None:
     if parsed.every and parsed.prompt != "images":
         raise InvalidInput(f"--every is of the prompt images, not of {parsed.prompt}; leave it out")
     if parsed.model in BASELINES and (parsed.set or parsed.paper):
-        raise InvalidInput(f"{parsed.model} has no settings of the tracker; leave out {'--set' if parsed.set else '--paper'}")
+        given = "--set" if parsed.set else "--paper"
+        raise InvalidInput(f"{parsed.model} has no settings of the tracker; leave out {given}")
 
 
 def _numbers(text: str) -> tuple[int, ...]:

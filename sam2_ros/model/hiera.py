@@ -150,7 +150,8 @@ class Hiera(nn.Module):
 
 def _bicubic(small: int, large: int) -> Tensor:
     """The (large, small) matrix that enlarges a column of values as bicubic interpolation does."""
-    columns = torch.eye(small, dtype=torch.float32, device="cpu")[None, :, :, None]  # a column for each of the small positions
+    one_each = torch.eye(small, dtype=torch.float32, device="cpu")
+    columns = one_each[None, :, :, None]  # a column for each of the small positions
     return F.interpolate(columns, size=(large, 1), mode="bicubic")[0, :, :, 0].T.contiguous()
 
 

@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 VALIDATION_SEED, VALIDATION_FRAMES = 900_001, 8
 #: Chance that correction clicks fall on the object whatever the error (paper, appendix D.2.2).
 FROM_TRUTH_SHARE = 0.1
-#: So many steps in a row may have a gradient that is not finite: one bad clip is no reason to end, weights that are gone are.
+#: A training ends after so many steps in a row with a gradient that is not finite; one bad clip is no reason.
 MOST_SPOILED = 20
 
 
@@ -100,9 +100,9 @@ class Training:
         logger.warning("step %d had a gradient that is not finite; it was left out", step)
         if self.spoiled >= MOST_SPOILED:
             raise TrainingError(
-                f"the gradients of {self.spoiled} steps in a row, the last of them step {step}, were not finite: nothing is "
-                f"learned any more; go on from what is saved in {self.settings.out} with a lower rate in the stages of "
-                "--config and --resume, or begin again with other weights")
+                f"the gradients of {self.spoiled} steps in a row, the last of them step {step}, were not finite: nothing "
+                f"is learned any more; go on with --resume from what is saved in {self.settings.out}, with lower rates in "
+                "the stages of --config, or begin again")
 
     def averaged(self) -> SAM2:
         """A model of the size's own image side with the averaged weights, in eval mode."""

@@ -24,8 +24,8 @@ def test_a_line_has_a_gap_where_truth_is_missing(frames, expected):
 
 def test_lines_have_the_colours_that_the_objects_have_in_pictures(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
-    figures = []
-    monkeypatch.setattr(plots, "Figure", lambda figure=plots.Figure, **options: figures.append(figure(**options)) or figures[-1])
+    figures, make = [], plots.Figure
+    monkeypatch.setattr(plots, "Figure", lambda **options: figures.append(make(**options)) or figures[-1])
     (tmp_path / "scores.csv").write_text(
         "frame,object,name,j,f,absent,occluded\n" + "".join(
             f"{frame},{number},{name},{'' if 3 <= frame < 6 else 0.5},{'' if 3 <= frame < 6 else 0.5},0,0\n"
