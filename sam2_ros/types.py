@@ -215,10 +215,10 @@ class Track:
     @property
     def box(self) -> tuple[int, int, int, int] | None:
         """First and last column and row of the mask as (x0, y0, x1, y1), inclusive; None when empty."""
-        columns = np.flatnonzero(self.mask.any(axis=0))
-        if not len(columns):
-            return None
         rows = np.flatnonzero(self.mask.any(axis=1))
+        if not len(rows):
+            return None
+        columns = np.flatnonzero(self.mask[rows[0]:rows[-1] + 1].any(axis=0))
         return int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])
 
     @property
@@ -228,7 +228,8 @@ class Track:
         if box is None:
             return None
         inside = self.mask[box[1]:box[3] + 1, box[0]:box[2] + 1]
-        x, y = (inside.sum(axis=axis) @ np.arange(inside.shape[1 - axis]) / self.area for axis in (0, 1))
+        area = np.count_nonzero(inside)
+        x, y = (inside.sum(axis=axis) @ np.arange(inside.shape[1 - axis]) / area for axis in (0, 1))
         return float(box[0] + x), float(box[1] + y)
 
 

@@ -91,8 +91,8 @@ def _overview(result: Mapping[str, Any]) -> str:
     text = '<h2 id="sequences">Sequences</h2>' + _table(header, rows, total, sorts=True)
     note = ("Scores are means over the objects that have one, each weighing the same, in the last row too. J in view: "
             "only over images on which the object is in the image, and over objects that are on any; elsewhere an "
-            "empty mask scores 100. Occlusion: “not in view”, over images; late by: images until the flag follows a "
-            "disappearance or a return, mean over those that it follows; missed: those that it does not, because it "
+            "empty mask scores 100. Occlusion: “not in view”, over images; late by: images until the flag follows "
+            "a disappearance or a return, mean over those that it follows; missed: those that it does not, because it "
             "was on before the object disappeared or did not change in time. Found again: returns after an absence "
             "with an IoU of at least 0.5. Prompts: clicks, boxes and masks. p50, p95: from an image to its masks, "
             "waiting included.")
@@ -176,7 +176,8 @@ def _object_row(found: Mapping[str, Any]) -> list[Any]:
     named = _Html(f'<span class="swatch" style="background: {paint}"></span>{_text(name)}')
     return [named, found["frames"], found.get("visible_frames"), found["j_and_f"], _percent(found["j"]["mean"]),
             _percent(found.get("j_in_view")), _percent(found["f"]["mean"]), _percent(found["j"]["recall"]),
-            _percent(found["j"]["decay"]), *[_percent(occlusion[key]) for key in ("precision", "recall", "f1")], found["identity_switches"]]
+            _percent(found["j"]["decay"]), *[_percent(occlusion[key]) for key in ("precision", "recall", "f1")],
+            found["identity_switches"]]
 
 
 def _how(result: Mapping[str, Any]) -> str:

@@ -213,7 +213,8 @@ def main(arguments: Sequence[str]) -> int:
     """``sam2_ros evaluate``; 1 when some recording could not be evaluated."""
     parsed = parser().parse_args(arguments)
     template = template_from(parsed)
-    template.choice.identity()  # an unknown model is refused before anything is written
+    for known in (template.choice.identity, template.choice.all_settings, template.choice.arithmetic):
+        known()  # an unknown model, setting or device is refused before anything is written
     name = parsed.name or f"{time.strftime('%Y%m%d-%H%M%S')}-{Path(parsed.model).stem}-{parsed.prompt}"
     run = new_run(parsed.out, name)
     results = evaluate(parsed.recordings, template, run, jobs=parsed.jobs, engine=parsed.engine,
@@ -234,6 +235,8 @@ def _say(results: Sequence[SequenceResult], run: Path) -> None:
             shown = "no ground truth" if result else ""
         else:
             shown = "J&F {j_and_f:5.1f}  J {j:5.1f}  F {f:5.1f}".format(**scores)
+        if not result and shown:
+            shown += f"  ({total(results).scored} objects)"
         if shown:
             print(f"{name:24} {shown}")
         for sentence in (*result.lost, *result.refused) if result else ():

@@ -86,7 +86,7 @@ def to_masks(logits: Tensor, size: tuple[int, int], exclusive: bool) -> np.ndarr
 
 
 def touching(logits: Tensor, row: int) -> list[int]:
-    """The rows of mask logits (N, 1, a, a) whose masks may share a camera pixel with that of ``row``, which is one of them.
+    """The rows of mask logits (N, 1, a, a), ``row`` among them, whose masks may share a camera pixel with its own.
 
     A camera pixel is a mean of two by two pixels of the model's mask, and on it only where one of them is.
     """

@@ -100,9 +100,9 @@ class Training:
         logger.warning("step %d had a gradient that is not finite; it was left out", step)
         if self.spoiled >= MOST_SPOILED:
             raise TrainingError(
-                f"the gradients of {self.spoiled} steps in a row, the last of them step {step}, were not finite: nothing "
-                f"is learned any more; go on with --resume from what is saved in {self.settings.out}, with lower rates in "
-                "the stages of --config, or begin again")
+                f"the gradients of {self.spoiled} steps in a row, the last of them step {step}, were not finite: "
+                f"nothing is learned any more; go on with --resume from what is saved in {self.settings.out}, with "
+                "lower rates in the stages of --config, or begin again")
 
     def averaged(self) -> SAM2:
         """A model of the size's own image side with the averaged weights, in eval mode."""
