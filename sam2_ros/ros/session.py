@@ -128,7 +128,8 @@ class Session:
         """
         detections = list(detections)
         stamp = self._remembered(stamp, hint=False)
-        there = self.view.tracks if stamp in (0, self.newest) else self._tracker.at(stamp)
+        on_newest = self.newest is not None and stamp in (0, self.newest)
+        there = self.view.tracks if on_newest else self._tracker.at(stamp)
         around = {track.name: track.box for track in there if track.box is not None}
         owners = associate([found.box for found in detections], around, self._parameters.node.detection_overlap)
         states = {track.name: track.state for track in self.view.tracks}
