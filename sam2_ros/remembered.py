@@ -142,8 +142,10 @@ class Tracks(Sequence[Track]):
         if not self._shown or not (0 <= row < self._size[0] and 0 <= column < self._size[1]):
             return ""
         values = pixels.at_pixel(self._logits(self._shown), (row, column), self._size)
-        on = int(values.argmax()) if self._exclusive else int((values > 0).nonzero().max(initial=0))
-        return self._shown[on].name if values[on] > 0 else ""
+        covering = np.flatnonzero(values > 0)
+        if not len(covering):
+            return ""
+        return self._shown[int(values.argmax()) if self._exclusive else covering[-1]].name
 
     def _make(self, shown: Sequence[Shown]) -> list[Track]:
         if not shown:

@@ -328,11 +328,12 @@ def test_an_absent_object_and_the_outside_are_never_filled_whatever_the_area():
 # -- what one object costs beside others ------------------------------------------------------
 
 
-def busy_tracker(count, size=(64, 64), apart=True, **settings):
-    """A tracker that follows ``count`` objects: side by side, or all of them the same red square."""
+def busy_tracker(count, size=(128, 128), apart=True, **settings):
+    """A tracker that follows ``count`` objects: apart from one another, or all of them the same red square."""
     tracker = Tracker(ColourModel(), TrackerSettings(**settings))
-    colours = [(250 - 12 * n, 20 * n, 128 + 6 * n) for n in range(count)] if apart else [RED] * count
-    squares = {colour: (16 * (n % 4), 16 * (n // 4)) for n, colour in enumerate(colours)}
+    levels = (60, 150, 240)
+    colours = [(levels[n % 3], levels[n // 3 % 3], levels[n // 9]) for n in range(count)] if apart else [RED] * count
+    squares = {colour: (32 * (n % 4), 32 * (n // 4)) for n, colour in enumerate(colours)}
     tracker.track(frame(1, squares, size))
     for n, colour in enumerate(colours):
         x, y = squares[colour]
@@ -348,9 +349,9 @@ def test_a_prompt_brings_no_other_object_to_the_size_of_the_camera(monkeypatch):
     tracker = busy_tracker(12)
     assert brought == [1] * 12, "each prompt its own object, and nobody looked at the rest"
     brought.clear()
-    answer = tracker.prompt(click("object 5", 24, 24))
+    answer = tracker.prompt(click("object 5", 40, 40))
     assert brought == [1] and len(answer.newest) == 12
-    assert tracker.name_at(24, 24) == "object 5" and brought == [1]
+    assert tracker.name_at(40, 40) == "object 5" and brought == [1]
     assert len(list(answer.newest)) == 12 and list(answer.newest)[5] is answer.newest[5]
     assert sum(brought) == 13
 
@@ -358,12 +359,12 @@ def test_a_prompt_brings_no_other_object_to_the_size_of_the_camera(monkeypatch):
 @pytest.mark.parametrize("apart", [True, False])
 @pytest.mark.parametrize("alone", [True, False])
 def test_the_answer_to_a_prompt_is_the_object_as_it_is_among_all(apart, alone):
-    tracker = busy_tracker(6, size=(48, 80), apart=apart, non_overlapping=alone)
-    answer = tracker.prompt(click("object 3", 56, 8) if apart else click("object 3", 8, 8))
+    tracker = busy_tracker(6, size=(96, 160), apart=apart, non_overlapping=alone)
+    answer = tracker.prompt(click("object 3", *((104, 8) if apart else (40, 40))))
     among_all = next(track for track in tracker.current() if track.name == "object 3")
     assert (answer.track.mask == among_all.mask).all()
-    for x, y in ((8, 8), (24, 8), (79, 47), (300, 2), (-5, 0)):
-        there = [track.name for track in tracker.current() if 0 <= x < 80 and 0 <= y < 48 and track.mask[y, x]]
+    for x, y in ((8, 8), (40, 8), (40, 40), (159, 95), (300, 2), (-5, 0)):
+        there = [track.name for track in tracker.current() if 0 <= x < 160 and 0 <= y < 96 and track.mask[y, x]]
         assert tracker.name_at(x, y) == (there[-1] if there else "")
 
 
