@@ -140,8 +140,9 @@ class _Metadata:
         if missing:
             said.append(f"{shown(folder.name)} lacks {_listed(missing)}, which its metadata.yaml lists")
         if unknown:
-            said.append(f"{shown(folder.name)} has {_listed(unknown)}, which its metadata.yaml does not list; left out")
-        return cls(files, count, distribution)
+            what = "read in their place" if missing else "left out"
+            said.append(f"{shown(folder.name)} has {_listed(unknown)}, which its metadata.yaml does not list; {what}")
+        return cls(there if missing else files, count, distribution)  # files of a bag may have been given other names
 
 
 def _listed(names: list[str]) -> str:

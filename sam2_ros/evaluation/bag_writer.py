@@ -56,6 +56,8 @@ class BagWriter:
             self._check_room(0)
         except (WriterError, OSError, RecordingError) as error:
             shutil.rmtree(self.path, ignore_errors=True)  # an empty bag would stand in the way of the next try
+            if isinstance(error, RecordingError):
+                raise
             reason = error.strerror if isinstance(error, OSError) else error
             raise RecordingError(f"cannot create the bag {shown(self.path)}: {reason}") from error
 
@@ -139,8 +141,10 @@ class BagWriter:
             raise RecordingError(f"cannot write {self.path}: {error.strerror}") from error
         if free < self.kept_free + self._unchecked:
             self.close()
-            raise RecordingError(f"the disk of {self.path} is nearly full ({free // 2**20} MB left); the bag was "
-                                 f"closed after {sum(self.written.values())} messages and can be read")
+            count = sum(self.written.values())
+            raise RecordingError(f"the disk of {shown(self.path)} is nearly full ({free // 2**20} MB left); "
+                                 + (f"the bag was closed after {count} messages and can be read" if count
+                                    else "make room, or name another folder"))
         self._unchecked = 0
 
     def _mend(self, writer: Writer, error: OSError) -> None:

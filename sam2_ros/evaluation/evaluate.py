@@ -23,6 +23,7 @@ from sam2_ros.evaluation.replay import Step, User, moments_of, prefetched, repla
 from sam2_ros.evaluation.results import CurvePoint, SequenceResult, latencies, write_rows
 from sam2_ros.evaluation.scoring import Row, Scorer
 from sam2_ros.evaluation.trackers import Choice
+from sam2_ros.files import write_whole
 from sam2_ros.tracker import Tracker
 from sam2_ros.types import MAX_MONO8_ID, MAX_OBJECT_ID, label_image
 
@@ -144,7 +145,7 @@ def _evaluate(job: Job, recording: Recording, tick: Callable[[], object]) -> Seq
     write_rows(job.folder / "timing.csv", outcome.timings, Timing)
     sheet = gallery.sheet()
     if sheet is not None:
-        (job.folder / "sheet.jpg").write_bytes(jpeg(sheet))
+        write_whole(job.folder / "sheet.jpg", jpeg(sheet))
     return _result(job, recording, outcome, tuple(curve))
 
 

@@ -11,12 +11,13 @@ publishes, with the header of their image; a folder or a video brings its images
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import math
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +26,7 @@ from typing import Any
 from tqdm import tqdm
 
 from sam2_ros import checkpoint
+from sam2_ros.errors import RecordingError
 from sam2_ros.evaluation import recordings
 from sam2_ros.evaluation.bag_writer import BagWriter
 from sam2_ros.evaluation.bags import IMAGE, OBJECTS, Bag, Source, refuse_unclear_nodes
@@ -152,6 +154,20 @@ def _header(step: Step, frame_id: str) -> SimpleNamespace:
     return SimpleNamespace(stamp=SimpleNamespace(sec=seconds, nanosec=rest), frame_id=frame_id)
 
 
+@contextlib.contextmanager
+def _new_bag(out: Path) -> Iterator[BagWriter]:
+    """A bag that is whole in the end or gone: half a replay is of no use, and the next try would be refused for it."""
+    writer = BagWriter(out)
+    try:
+        with writer:
+            yield writer
+    except BaseException as error:
+        shutil.rmtree(writer.path, ignore_errors=True)
+        if isinstance(error, RecordingError):
+            raise RecordingError(f"{error}; the bag was removed again, because it was not whole") from error
+        raise
+
+
 def main(arguments: Sequence[str]) -> int:
     """``sam2_ros replay``."""
     parser = argparse.ArgumentParser(prog="sam2_ros replay", description="Run the tracker over a recording again.",
@@ -176,16 +192,12 @@ def main(arguments: Sequence[str]) -> int:
     steps = replay(recording, choice.tracker(), on_clock=parsed.on_clock)
     if not parsed.on_clock:
         steps = prefetched(steps)  # writing goes on beside the model
-    steps = itertools.chain([next(steps)], steps)  # a recording without a readable image leaves no bag behind
-    bar = tqdm(steps, total=recording.frames, unit="image", disable=not sys.stderr.isatty())
-    writer = BagWriter(parsed.out)
-    try:
-        with writer:
+    with contextlib.closing(steps):  # the thread that reads ahead must end before the process does
+        first = next(steps)  # a recording without a readable image makes no bag
+        bar = tqdm(itertools.chain([first], steps), total=recording.frames, unit="image", disable=not sys.stderr.isatty())
+        with _new_bag(parsed.out) as writer:
             labels = LabelWriter(parsed.labels) if parsed.labels else None
             written = write_results(bar, recording, writer, labels)
-    except BaseException:  # half a replay is of no use, and the next try would be refused for it
-        shutil.rmtree(writer.path, ignore_errors=True)
-        raise
     for sentence in dict.fromkeys((*recording.lost, *written.lost, *written.refused)):
         print(sentence)
     if not written.prompts:

@@ -62,13 +62,20 @@ def test_counts_of_the_metadata_that_differ_from_the_files_are_said(bag):
     assert read(bag) == (10, ["metadata.yaml of bag counts 12 messages, but there are 10 in its files"])
 
 
-def test_a_part_that_is_missing_or_not_listed_is_named(bag):
-    shutil.copyfile(bag / "bag.mcap", bag / "bag_2.mcap")
+def test_a_part_that_is_missing_is_named(bag):
     change(bag, "  - bag.mcap\n", "  - bag.mcap\n  - bag_1.mcap\n")
-    count, lost = read(bag)
-    assert count == 10
-    assert lost == ["bag lacks 1 files (bag_1.mcap), which its metadata.yaml lists",
-                    "bag has 1 files (bag_2.mcap), which its metadata.yaml does not list; left out"]
+    assert read(bag) == (10, ["bag lacks 1 files (bag_1.mcap), which its metadata.yaml lists"])
+
+
+def test_a_file_that_is_not_listed_is_named_and_left_out(bag):
+    shutil.copyfile(bag / "bag.mcap", bag / "bag_2.mcap")
+    assert read(bag) == (10, ["bag has 1 files (bag_2.mcap), which its metadata.yaml does not list; left out"])
+
+
+def test_a_file_that_was_given_another_name_is_read_in_its_place(bag):
+    (bag / "bag.mcap").rename(bag / "kitchen.mcap")
+    assert read(bag) == (10, ["bag lacks 1 files (bag.mcap), which its metadata.yaml lists",
+                              "bag has 1 files (kitchen.mcap), which its metadata.yaml does not list; read in their place"])
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"\xff\xfe\x00", b"rosbag2_bagfile_information: 3", b"a: &a [*a]"], ids=ascii)

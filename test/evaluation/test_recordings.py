@@ -374,6 +374,15 @@ def test_an_existing_bag_is_not_overwritten(tmp_path):
         BagWriter(tmp_path / "bag")
 
 
+def test_a_bag_that_cannot_be_begun_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    with pytest.raises(RecordingError, match="is nearly full .0 MB left.; make room"):
+        BagWriter(tmp_path / "bag")
+    with pytest.raises(RecordingError, match="its name goes into metadata.yaml, which is UTF-8"):
+        BagWriter(tmp_path / os.fsdecode(b"caf\xe9"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_unknown_type_is_refused_with_its_package(tmp_path):
     with BagWriter(tmp_path / "bag", kept_free=0) as writer:
         with pytest.raises(RecordingError, match="package nowhere_msgs"):
