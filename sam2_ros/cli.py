@@ -7,7 +7,7 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sam2_ros import interrupts, middleware, processor
 from sam2_ros.errors import Sam2RosError
@@ -26,7 +26,7 @@ COMMANDS = {
     "demo": ("sam2_ros.demo.run:main", "a camera, the node and an operator who clicks, on this machine"),
     "train": ("sam2_ros.training.train:main", "train or fine-tune a model"),
 }
-#: Commands that start ROS.
+#: Commands that start ROS, which takes signals as well: they take them by themselves.
 ON_ROS = {"node", "record", "play", "demo"}
 #: Generated where the package is built, by pip or colcon.
 GENERATED = ("sam2_ros.msg", "sam2_ros.srv")
@@ -73,9 +73,19 @@ def _run(command: str, arguments: Sequence[str]) -> int:
         if command in ON_ROS:
             middleware.check_choice()
         call = getattr(importlib.import_module(module), function)
-    code = call(arguments) or 0
+    code = (call(arguments) if command in ON_ROS else _interruptible(call, arguments)) or 0
     sys.stdout.flush()
     return code
+
+
+def _interruptible(call: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> int:
+    """Run a command that any signal which ends a process interrupts once: what is half written is then cleared away."""
+    with interrupts.Interrupts() as signals:
+        try:
+            with signals.raised():
+                return call(arguments)
+        except KeyboardInterrupt:
+            return 128 + signals.came
 
 
 def _missing(error: ImportError) -> str:

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
+from sam2_ros.errors import Sam2RosError
+
 #: SIGHUP comes when a terminal is closed; nohup has it ignored.
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -24,12 +26,14 @@ class Interrupts:
 
     ROS must be started and shut down in there: it sees SIGINT and SIGTERM first and passes them on.  All three
     are left to it but inside ``raised``.  None ends the process before the block is left, however often it
-    comes: it would skip what has to be closed, such as a bag.  came: the number of the first signal, 0 before.
+    comes: it would skip what has to be closed, such as a bag.  What ROS raises since it was shut down leaves the
+    block as a KeyboardInterrupt.  came: the number of the first signal, 0 before.
     """
 
     def __init__(self) -> None:
         self.came = 0
         self._raise = False
+        self._process = os.getpid()
         self._former: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupts:
@@ -42,6 +46,8 @@ class Interrupts:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
         for number, former in self._former.items():
             signal.signal(number, former)
+        if self.came and isinstance(error, Exception) and not isinstance(error, Sam2RosError):
+            raise KeyboardInterrupt from error  # ROS was shut down while something was started on it
 
     @contextmanager
     def raised(self) -> Iterator[None]:
@@ -55,6 +61,10 @@ class Interrupts:
             self._raise = False
 
     def _take(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:  # a worker process that was forked off; nobody waits for what it closes
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
         self.came = self.came or number
         if number == signal.SIGHUP:
             os.kill(os.getpid(), signal.SIGTERM)  # which ROS knows

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from types import SimpleNamespace
+from types import SimpleNamespace
 
 import pytest
 
@@ -82,3 +83,34 @@ def test_messages_that_were_not_built_are_a_fault_of_the_installation(monkeypatc
     monkeypatch.setitem(cli.COMMANDS, "segment", ("sam2_ros.msg:main", ""))
     assert cli.main(["segment"]) == 1
     assert "sam2_ros.msg, which are not built here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_command_is_interrupted_once_and_clears_away_what_is_half_written(number, monkeypatch: pytest.MonkeyPatch) -> None:
+    cleared = []
+
+    def command(_) -> int:
+        try:
+            signal.raise_signal(number)
+            return 0
+        finally:
+            signal.raise_signal(number)  # of somebody who does not want to wait
+            cleared.append(True)
+
+    monkeypatch.setattr(cli.importlib, "import_module", lambda _: SimpleNamespace(main_segment=command))
+    assert cli.main(["segment"]) == 128 + number and cleared
+
+
+def test_a_worker_process_of_a_command_ends_as_any_other() -> None:
+    code = ("import os, signal, sys, time; from sam2_ros.interrupts import Interrupts\n"
+            "ours, its = os.pipe()\n"
+            "with Interrupts() as signals:\n"
+            "    worker = os.fork()\n"
+            "    if not worker:\n"
+            "        os.write(its, b'x')\n"
+            "        time.sleep(30)\n"
+            "        os._exit(1)\n"
+            "    os.read(ours, 1)\n"
+            "    os.kill(worker, signal.SIGTERM)\n"
+            "    sys.exit(os.WTERMSIG(os.waitpid(worker, 0)[1]))")
+    assert subprocess.run([sys.executable, "-c", code]).returncode == signal.SIGTERM

@@ -239,6 +239,8 @@ def run(node: RosNode, write: Write, topics: Sequence[str], of_node: str, about:
     topics and of_node: as for ``Recorder``.  about: is told the parameters of ``of_node`` once that answers, on a
     thread of its own because it may take long; it is not called if the node never does.
     """
+    if not rclpy.ok():  # a signal came while the bag was made; an executor cannot even be built then
+        return Outcome({}, {}, {}, None)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     parameters = _asking(node, of_node)

@@ -68,15 +68,15 @@ def creating() -> Iterator[None]:
 def running_node(name: str, interrupts: Interrupts | None = None) -> Iterator[RosNode]:
     """ROS with a node of its own name, ``name`` and a number: two recorders may run at a time.
 
-    Raises CannotStart.
+    Raises CannotStart, and KeyboardInterrupt where a signal came before there was the node.
     """
     start()
     try:
         with creating():
             node = rclpy.create_node(f"{name}_{uuid.uuid4().hex[:8]}")
-        if interrupts is not None and interrupts.came:  # before ROS could see it
-            rclpy.try_shutdown()
         try:
+            if interrupts is not None and interrupts.came:  # while ROS was being started
+                raise KeyboardInterrupt
             yield node
         finally:
             node.destroy_node()

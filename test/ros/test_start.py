@@ -1,5 +1,7 @@
 """ROS starts, or says in one sentence why not; names are those that ROS would make of them."""
 
+import signal
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -49,11 +51,24 @@ def test_two_nodes_of_one_kind_have_names_of_their_own():
     assert not rclpy.ok()
 
 
-def test_a_signal_that_came_before_ros_started_shuts_it_down():
+def test_a_signal_that_came_while_ros_was_started_ends_it():
     with Interrupts() as interrupts:
         interrupts.came = 2
-        with running_node("recorder", interrupts):
-            assert not rclpy.ok()
+        with pytest.raises(KeyboardInterrupt):
+            with running_node("recorder", interrupts):
+                raise AssertionError("nothing must be begun")
+    assert not rclpy.ok()
+
+
+def test_what_fails_because_a_signal_has_shut_ros_down_is_the_interruption():
+    with pytest.raises(KeyboardInterrupt):
+        with Interrupts():
+            start()
+            signal.raise_signal(signal.SIGTERM)
+            while rclpy.ok():
+                time.sleep(0.01)
+            rclpy.create_node("too_late")
+    rclpy.try_shutdown()
 
 
 def test_only_what_ros_raises_is_its_fault():
