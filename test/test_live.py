@@ -147,6 +147,14 @@ def test_a_time_that_cannot_be_is_refused_before_a_bag_is_made(tmp_path, capsys,
     assert "longer than 0 seconds" in capsys.readouterr().err and not (tmp_path / "bag").exists()
 
 
+def test_a_disk_that_is_full_from_the_start_leaves_no_bag(tmp_path, monkeypatch):
+    monkeypatch.setattr(recordings.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20))
+    with pytest.raises(RecordingError, match="nearly full"):
+        with _new_bag(tmp_path / "bag"):
+            raise AssertionError("nothing can be written")
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_is_in_the_way_of_a_bag_stays(tmp_path):
     with pytest.raises(RecordingError, match="the disk is full"):
         with _new_bag(tmp_path / "bag"):
