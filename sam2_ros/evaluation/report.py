@@ -30,17 +30,19 @@ details { margin: 2.5rem 0 } summary { cursor: pointer } pre { background: #f5f5
 .figures { display: flex; gap: 2rem } .figures div { min-width: 7rem } .figures img { max-width: 48% }
 """
 
-#: A click on the head of a column sorts by it, once more the other way round; cells without a number come last.
-_SCRIPT = """
-document.querySelectorAll(".sorts th").forEach(head => head.addEventListener("click", () => {
-  const body = head.closest("table").tBodies[0], order = head.dataset.order === "1" ? -1 : 1;
+#: What a click on a table does: it sorts by the column whose head was clicked, once more the other way round; cells
+#: without a number come last.  Where scripts are off the table is read as it is.
+_SORT = """
+const head = event.target.closest("thead th");
+if (head) {
+  const body = this.tBodies[0], order = head.dataset.order === "1" ? -1 : 1;
   const text = row => row.cells[head.cellIndex].textContent, number = row => parseFloat(text(row));
   const compare = (a, b) => head.cellIndex === 0 ? order * text(a).localeCompare(text(b), undefined, {numeric: true})
     : isNaN(number(a)) - isNaN(number(b)) || order * (number(a) - number(b)) || 0;
-  head.closest("tr").querySelectorAll("th").forEach(other => delete other.dataset.order);
+  this.querySelectorAll("th").forEach(other => delete other.dataset.order);
   head.dataset.order = order;
   body.append(...[...body.rows].sort(compare));
-}));
+}
 """
 
 
@@ -64,8 +66,7 @@ def page(run: Path) -> str:
     parts.append(_how(result))
     body = "\n".join(part for part in parts if part)
     return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{_text(run.name)}</title>'
-            f'<link rel="icon" href="data:,"><style>{_STYLE}</style></head>\n<body>\n{body}\n'
-            f'<script>{_SCRIPT}</script></body></html>\n')
+            f'<link rel="icon" href="data:,"><style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n')
 
 
 def _head(result: Mapping[str, Any], name: str) -> str:
@@ -85,10 +86,10 @@ def _head(result: Mapping[str, Any], name: str) -> str:
 def _overview(result: Mapping[str, Any]) -> str:
     header = ("sequence", "objects", "J&F", "J", "J in view", "F", "J recall", "J decay", "occlusion F1", "late by",
               "missed", "found again", "switches", "prompts", "dropped", "p50 ms", "p95 ms")
-    rows = [_row(_Html(f'<a href="#sequence-{number}">{_text(entry["name"])}</a>'), entry, entry.get("summary"))
+    rows = [_row(_Html(f'<a href="#s{number}">{_text(entry["name"])}</a>'), entry, entry.get("summary"))
             for number, entry in enumerate(result["sequences"])]
     total = _row("all objects", result, result["summary"]) if len(rows) > 1 and result["summary"] else None
-    text = '<h2 id="sequences">Sequences</h2>' + _table(header, rows, total, sorts=True)
+    text = '<h2 id="all">Sequences</h2>' + _table(header, rows, total, sorts=True)
     note = ("Scores are means over the objects that have one, each weighing the same, in the last row too. J in view: "
             "only over images on which the object is in the image, and over objects that are on any; elsewhere an "
             "empty mask scores 100. Occlusion: “not in view”, over images; late by: images until the flag follows "
@@ -123,25 +124,29 @@ def _all_plots(result: Mapping[str, Any], run: Path) -> str:
                                 if point["j_and_f"] is not None] for entry in result["sequences"]}
     points = {name: line for name, line in points.items() if len(line) > 1}
     if len(points) > 8:  # a line for each would be a tangle
-        points = _mean_line(list(points.values()))
+        points = _mean_curve(list(points.values()))
     timings = [run / "sequences" / entry["folder"] / "timing.csv" for entry in result["sequences"]]
     return (f'<div class="figures">{_image(plots.curve(points, "frames clicked on"), "clicks against J&F")}'
             f'{_image(plots.delays(timings), "latency")}</div>')
 
 
-def _mean_line(lines: Sequence[Sequence[tuple[int, float]]]) -> dict[str, list[tuple[int, float]]]:
+def _mean_curve(lines: Sequence[Sequence[tuple[int, float]]]) -> dict[str, list[tuple[int, float]]]:
     """One line by its name: every point of it is a mean over the same sequences, those that have all points."""
-    places = sorted({frames for line in lines for frames, _ in line})
-    whole = [dict(line) for line in lines if len(line) == len(places)]
-    if not whole:
-        return {}
-    means = [(place, sum(line[place] for line in whole) / len(whole)) for place in places]
-    return {f"mean of {len(whole)} sequences": means}
+    places = {frames for line in lines for frames, _ in line}
+    whole = [line for line in lines if len(line) == len(places)]
+    return {f"mean of {len(whole)} sequences": _mean_line(whole)} if whole else {}
+
+
+def _mean_line(lines: Sequence[Sequence[tuple[int, float]]]) -> list[tuple[int, float]]:
+    values: dict[int, list[float]] = {}
+    for frames, value in (point for line in lines for point in line):
+        values.setdefault(frames, []).append(value)
+    return [(frames, sum(column) / len(column)) for frames, column in sorted(values.items())]
 
 
 def _sequence(entry: Mapping[str, Any], folder: Path, number: int) -> str:
-    back = '<a href="#sequences" title="to the table">↑</a>'
-    parts = [f'<h2 id="sequence-{number}">{_text(entry["name"])} {back}</h2>']
+    back = '<a href="#all" title="to the table">↑</a>'
+    parts = [f'<h2 id="s{number}">{_text(entry["name"])} {back}</h2>']
     if entry["error"]:
         return parts[0] + f'<p class="bad">{_text(entry["error"])}</p>'
     if entry["image_iou"]:
@@ -193,7 +198,8 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[Any]], total: Sequence
     """total: a last row set apart, which stays there.  sorts: whether a click on a column's head sorts by it."""
     head = "".join(f"<th>{_text(cell)}</th>" for cell in header)
     foot = f"<tfoot>{_line(total)}</tfoot>" if total else ""
-    kind = ' class="sorts" title="click on the head of a column to sort by it"' if sorts else ""
+    act = f'onclick="{html.escape(_SORT)}" title="a click on the head of a column sorts by it"'
+    kind = f' class="sorts" {act}' if sorts else ""
     return (f'<div class="wide"><table{kind}><thead><tr>{head}</tr></thead>'
             f'<tbody>{"".join(map(_line, rows))}</tbody>{foot}</table></div>')
 

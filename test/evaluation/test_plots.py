@@ -5,7 +5,7 @@ import pytest
 
 from sam2_ros.drawing import colour
 from sam2_ros.evaluation import plots
-from sam2_ros.evaluation.report import _mean_line
+from sam2_ros.evaluation.report import _mean_curve
 
 NAN = float("nan")
 
@@ -40,4 +40,4 @@ def test_lines_have_the_colours_that_the_objects_have_in_pictures(tmp_path, monk
 
 def test_every_point_of_a_mean_line_is_over_the_same_sequences():
     lines = [[(1, 10.0), (2, 20.0)], [(1, 30.0), (2, 60.0)], [(1, 90.0)]]
-    assert _mean_line(lines) == {"mean of 2 sequences": [(1, 20.0), (2, 40.0)]}
+    assert _mean_curve(lines) == {"mean of 2 sequences": [(1, 20.0), (2, 40.0)]}

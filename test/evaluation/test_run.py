@@ -336,8 +336,8 @@ def test_the_table_of_sequences_links_sorts_and_sets_its_last_row_apart(tmp_path
     _, folder, _ = evaluate(tmp_path, data_set, "--model", "first-mask")
     page = report.page(folder)
     table = page[page.index('<table class="sorts"'):page.index("</table>")]
-    assert re.findall(r'<a href="#(sequence-\d)">(\w+)</a>', table) == [("sequence-0", "long"), ("sequence-1", "short")]
-    assert all(f'<h2 id="sequence-{number}">' in page for number in (0, 1))
+    assert re.findall(r'<a href="#(s\d)">(\w+)</a>', table) == [("s0", "long"), ("s1", "short")]
+    assert all(f'<h2 id="s{number}">' in page for number in (0, 1))
     assert "all objects" in table[table.index("<tfoot>"):] and "all objects" not in table[:table.index("<tfoot>")]
     heads = re.findall("<th>(.*?)</th>", table)
     assert "prompts" in heads and "clicks" not in heads
