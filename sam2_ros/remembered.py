@@ -59,13 +59,18 @@ class Moment:
 
 @dataclass(slots=True)
 class Followed:
-    """One followed object; given: the answers to its prompts, by the index of the frame."""
+    """One followed object.
+
+    given: the answers to its prompts, by the index of the frame.
+    behind: index of the first frame that it is still to be followed onto after a late prompt.
+    """
 
     id: int
     name: str
     bank: MemoryBank[Tensor, Tensor]  # (m, h, w) memories and (C,) pointers
     visibility: Visibility = Visibility()
     given: dict[int, Answer] = field(default_factory=dict)
+    behind: int | None = None
 
     def prune(self, oldest: int) -> None:
         """Drop what can never be seen again from frame ``oldest`` or a later one."""

@@ -42,19 +42,17 @@ class Ring(Generic[Moment]):
     def push(self, moment: Moment) -> None:
         """Add the newest moment; the oldest makes room.
 
-        When time went back (a bag that starts over) the older moments are dropped: their
-        stamps no longer say which frame is meant.
+        When time went back (a bag that starts over, or the camera's clock is set) the moments that
+        are not older than the new one are dropped, and those without a stamp: stamps must say
+        which frame is meant.
         """
-        if self._moments and 0 < moment.stamp < self._moments[-1].stamp:
-            self._moments.clear()
+        if moment.stamp and any(earlier.stamp >= moment.stamp for earlier in self._moments):
+            older = [earlier for earlier in self._moments if 0 < earlier.stamp < moment.stamp]
+            self._moments = deque(older, maxlen=self._moments.maxlen)
         self._moments.append(moment)
 
     def clear(self) -> None:
         self._moments.clear()
-
-    def repeats(self, stamp: int) -> bool:
-        """Whether ``stamp`` is that of the newest moment, so that its image is the same one again."""
-        return bool(self._moments) and stamp != 0 and stamp == self._moments[-1].stamp
 
     def before(self, moment: Moment) -> Moment | None:
         """The moment that came just before, if it is still here."""

@@ -24,7 +24,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sam2_ros import settings as declared
 from sam2_ros.errors import InvalidInput, InvalidPrompt, UnknownObject, UnknownStamp
 from sam2_ros.memory import FORGOTTEN_BEFORE_CORRECTION, MemoryBank, View
 from sam2_ros.model import pixels
@@ -32,40 +31,10 @@ from sam2_ros.model.precision import autocast
 from sam2_ros.model.sam2 import PROMPT_LOGIT_BOUND, SAM2, Found, PromptInputs
 from sam2_ros.remembered import Answer, Followed, Interaction, Moment, Shown, Tracks, stacked
 from sam2_ros.ring import Ring
-from sam2_ros.settings import setting
+from sam2_ros.stamps import Place, Timeline
+from sam2_ros.tracker_settings import TrackerSettings as TrackerSettings
 from sam2_ros.types import MAX_OBJECT_ID, Frame, Prompt, Track
 from sam2_ros.visibility import Visibility
-
-
-@dataclass(frozen=True)
-class TrackerSettings:
-    """How the tracker behaves; the defaults are those that a robot needs."""
-
-    max_prompted_frames: int = setting(
-        4, "prompted frames that take part in an object's memory, the first always among them; 0 = all", low=0, high=64)
-    remembered_frames: int = setting(
-        30, "frames kept so that a prompt may come late [frames]", low=2, high=1000)
-    forget_around_corrections: bool = setting(
-        True, "a correction drops the unprompted memories of the seven frames before it")
-    binarize_prompted_masks: bool = setting(
-        True, "the mask of a prompted frame enters the memory as 0 or 1 instead of as probabilities")
-    stability_fallback: bool = setting(
-        True, "a mask that changes much with its threshold gives way to the best of three")
-    hole_area: int = setting(
-        8, "holes of at most this area are filled [pixels of the model's mask]; 0 = none", low=0, high=4096)
-    non_overlapping: bool = setting(
-        True, "where masks overlap only the object with the largest logit keeps the pixel")
-    visible_margin: float = setting(
-        1.0, "object score beyond which the published state changes; below minus this an object is occluded [logit]",
-        low=0.0, high=20.0)
-    lost_after_frames: int = setting(
-        150, "an object not seen for this many frames is lost (it is still looked for) [frames]", low=1, high=1_000_000)
-    precision: str = setting(
-        "auto", "arithmetic of the model; auto = bfloat16 on a GPU that has it, float32 elsewhere",
-        choices=("auto", "float32", "bfloat16", "float16"))
-
-    def __post_init__(self) -> None:
-        declared.check(self)
 
 
 #: Settings that a running tracker cannot change: its memories were made with them.
@@ -96,6 +65,8 @@ class Tracker:
         self._refuse_changed_model()
         self._objects: dict[str, Followed] = {}
         self._ring: Ring[Moment] = Ring(settings.remembered_frames)
+        self._timeline = Timeline()
+        self.placed = Place.NEWER  # where the last frame that was given belongs in the stream
         self._next_index = 0
         self._next_id = 1
 
@@ -124,19 +95,21 @@ class Tracker:
 
     @property
     def newest_stamp(self) -> int | None:
-        """Stamp of the newest frame in nanoseconds; None before the first."""
-        return self._ring.newest.stamp if self._ring.newest else None
+        """The newest stamp of a frame in nanoseconds, 0 when no frame had one; None before the first frame."""
+        return self._timeline.newest if self._ring.newest else None
 
     def track(self, frame: Frame) -> list[Track]:
         """Follow every object onto ``frame`` and say where it is, in id order.
 
-        The image is encoded once, whatever the number of objects.  A stamp equal to the newest
-        (and not 0) is the same image again: the same answer, and nothing is written to memory.
-        A stamp that went back (a bag that starts over) empties the ring; the objects live on.
+        The image is encoded once, whatever the number of objects.  ``placed`` says where it belongs:
+        the newest stamp once more, or a slightly older one, gets the answer of the newest frame, and
+        nothing is written to memory.  After a stamp that went back far (see ``stamps``) the frames
+        that are not older than it can no longer be prompted; the objects live on.
         """
         _refuse_other_kind("a frame", frame, Frame)
         self._refuse_changed_model()
-        if self._ring.repeats(frame.stamp):
+        self.placed = self._timeline.place(frame.stamp)
+        if self.placed in (Place.SAME, Place.LATE):
             return self.current()
         with self._inference():
             moment = self._remember(frame)
@@ -145,13 +118,19 @@ class Tracker:
             self._find([*self._objects.values()], moment)
         return self.current()
 
-    def prompt(self, prompt: Prompt, stamp: int = 0) -> Prompted:
+    def is_behind(self, stamp: int = 0) -> bool:
+        """Whether an object was prompted on an older frame and has not been followed from there to ``stamp``'s."""
+        index = self._ring.at(stamp).index if self._ring.newest else 0
+        return any(followed.behind is not None and followed.behind <= index for followed in self._objects.values())
+
+    def prompt(self, prompt: Prompt, stamp: int = 0, *, later: bool = False) -> Prompted:
         """Apply ``prompt`` to the frame of ``stamp`` (nanoseconds; 0 = the newest frame).
 
         An unknown or empty name starts a new object.  For a known one this is a correction:
         clicks add to those given on that frame before, a box or a mask starts over on it; the
         frame becomes a prompted frame, and newer frames are gone through again from their kept
         features.  Other objects are not touched.
+        later: those frames are left to ``catch_up``; the newest one has an answer for the time being.
 
         Raises InvalidPrompt, or UnknownStamp when that frame is not remembered.
         """
@@ -167,8 +146,21 @@ class Tracker:
             if known is None:
                 self._admit(followed)
             self._forget_stale(followed, moment, corrected=known is not None)
-            self._bring_up_to_date(followed, moment)
+            self._bring_up_to_date(followed, moment, later)
         return Prompted(self._shown(moment).only(followed.id), moment.stamp, self.newest())
+
+    def catch_up(self) -> None:
+        """Follow the objects that are behind onto one more remembered frame, those that are at the same one together."""
+        behind = [followed for followed in self._objects.values() if followed.behind is not None]
+        if not behind:
+            return
+        first = min(followed.behind for followed in behind)
+        moment, *newer = (one for one in self._ring if one.index >= first)
+        concerned = [followed for followed in behind if followed.behind <= moment.index]
+        for followed in concerned:  # first: what fails is not tried for ever
+            followed.behind = newer[0].index if newer else None
+        with self._inference():
+            self._find(concerned, moment)
 
     def forget(self, name: str) -> None:
         """Stop following ``name``; the other objects are not touched.  Raises UnknownObject."""
@@ -184,6 +176,7 @@ class Tracker:
         """Forget every object and every frame.  Ids go on counting: none is used twice."""
         self._objects.clear()
         self._ring.clear()
+        self._timeline = Timeline()
 
     def rewind(self) -> None:
         """Go through the same frames once more, from the first: objects and what was prompted stay.
@@ -192,10 +185,11 @@ class Tracker:
         On a prompted frame its answer is the one that was given there; new clicks on it start from that mask.
         """
         self._ring.clear()
+        self._timeline = Timeline()
         self._next_index = 0
         for followed in self._objects.values():
             followed.bank.rewind()
-            followed.visibility = Visibility()
+            followed.visibility, followed.behind = Visibility(), None
 
     def warm_up(self) -> None:
         """Go through every part of the model once: a GPU's first pass takes seconds, better before the first image."""
@@ -203,6 +197,10 @@ class Tracker:
         for stamp in (1, 2):
             other.track(Frame(np.zeros((64, 64, 3), np.uint8), stamp))
             other.prompt(Prompt("anything", points=[(32, 32)], labels=[1]))
+
+    def size(self, stamp: int) -> tuple[int, int]:
+        """(height, width) of the remembered frame of ``stamp`` (nanoseconds; 0 = newest).  Raises UnknownStamp."""
+        return self._at(stamp).size
 
     def at(self, stamp: int) -> list[Track]:
         """Every object on the remembered frame of ``stamp`` (nanoseconds; 0 = newest), in id order.  Raises UnknownStamp."""
@@ -341,10 +339,15 @@ class Tracker:
         around = FORGOTTEN_BEFORE_CORRECTION if corrected and self.settings.forget_around_corrections else 0
         followed.bank.forget_unprompted(moment.index - around)
 
-    def _bring_up_to_date(self, followed: Followed, moment: Moment) -> None:
+    def _bring_up_to_date(self, followed: Followed, moment: Moment, later: bool) -> None:
         """Follow the object from ``moment`` over the newer remembered frames, from their kept features."""
-        for newer in self._ring.after(moment):
-            self._find([followed], newer)
+        newer = self._ring.after(moment)
+        if later and len(newer) > 1:
+            first = newer[0].index
+            followed.behind = first if followed.behind is None else min(first, followed.behind)
+            newer = newer[-1:]
+        for one in newer:
+            self._find([followed], one)
 
     # -- answers -------------------------------------------------------------------------------
 

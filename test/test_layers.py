@@ -11,8 +11,8 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAG
 #: Rooms by level; the words of level 0 are one room together.
 LEVELS = [
     {"types", "errors", "settings", "files"},
-    {"memory", "visibility", "messages", "association", "ring", "simulated_user", "drawing", "video", "large_images",
-     "png", "pictures", "published", "processor", "interrupts", "middleware", "model"},
+    {"memory", "visibility", "messages", "association", "ring", "stamps", "tracker_settings", "simulated_user",
+     "drawing", "video", "large_images", "png", "pictures", "published", "processor", "interrupts", "middleware", "model"},
     {"remembered"},
     {"checkpoint", "tracker"},
     {"ros", "evaluation", "training"},

@@ -44,14 +44,13 @@ def test_time_that_goes_back_empties_the_ring_but_missing_stamps_do_not():
     assert [moment.stamp for moment in ring(100, 0, 0)] == [100, 0, 0]
 
 
+def test_time_that_goes_back_leaves_the_frames_that_are_older_still():
+    assert [moment.stamp for moment in ring(10, 20, 900, 30)] == [10, 20, 30]
+    assert [moment.stamp for moment in ring(10, 0, 20, 0, 15)] == [10, 15]
+
+
 def test_neighbours_are_those_in_the_order_of_arrival():
     moments = ring(10, 20, 30)
     assert moments.before(moments.at(20)).stamp == 10
     assert moments.before(moments.at(10)) is None
     assert [later.stamp for later in moments.after(moments.at(10))] == [20, 30]
-
-
-def test_a_stamp_repeats_only_when_it_is_known_and_the_newest():
-    assert ring(10, 20).repeats(20)
-    assert not ring(10, 20).repeats(10)
-    assert not ring(0).repeats(0)

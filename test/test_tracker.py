@@ -14,8 +14,11 @@ from sam2_ros.memory import PROMPTED_TIME_CODE
 from sam2_ros.model import pixels
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import TEST
+from sam2_ros.stamps import Place
 from sam2_ros.tracker import Tracker, TrackerSettings
 from sam2_ros.types import Frame, Prompt, State
+
+SECOND = 10**9
 
 
 def click(name, x, y, label=1, **more):
@@ -509,13 +512,27 @@ def test_frames_without_a_stamp_are_all_new(tracker):
 
 
 def test_a_stream_that_starts_over_keeps_its_objects_and_forgets_its_old_frames(tracker):
+    walk(tracker, [10 * SECOND, 11 * SECOND])
+    tracker.prompt(click("cup", 8, 16))
+    (track,) = tracker.track(frame(5 * SECOND, {RED: (20, 8)}))
+    assert track.id == 1 and track.state == State.VISIBLE and tracker.placed == Place.RESTART
+    assert tracker.stamps == [5 * SECOND]
+    with pytest.raises(UnknownStamp):
+        tracker.prompt(click("cup", 8, 16), stamp=11 * SECOND)
+
+
+def test_a_frame_that_comes_too_late_gets_the_newest_answer_and_changes_nothing(tracker):
     walk(tracker, [100, 200])
     tracker.prompt(click("cup", 8, 16))
-    (track,) = tracker.track(frame(50, {RED: (20, 8)}))
-    assert track.id == 1 and track.state == State.VISIBLE
-    assert tracker.stamps == [50]
-    with pytest.raises(UnknownStamp):
-        tracker.prompt(click("cup", 8, 16), stamp=200)
+    (track,) = tracker.track(frame(150, {RED: (40, 40)}))
+    assert tracker.placed == Place.LATE and tracker.stamps == [100, 200] and tracker.newest_stamp == 200
+    assert track.mask[16, 8] and tracker._model.count("encode_image") == 2
+
+
+def test_a_stamp_of_the_far_future_costs_no_more_than_its_own_frame(tracker):
+    walk(tracker, [10 * SECOND, 11 * SECOND, 10**9 * SECOND, 12 * SECOND])
+    assert tracker.stamps == [10 * SECOND, 11 * SECOND, 12 * SECOND]
+    assert tracker.prompt(click("cup", 4, 16), stamp=10 * SECOND).stamp == 10 * SECOND
 
 
 def test_where_objects_overlap_one_of_them_has_the_pixel_unless_overlap_is_wanted():
@@ -603,3 +620,39 @@ def test_what_a_caller_does_with_an_object_pointer_does_not_reach_the_memory(tra
     tracker.prompt(click("cup", 8, 16)).track.object_pointer[:] = 0
     (track,) = tracker.track(frame(2, {RED: (0, 8)}))
     assert track.mask.any() and track.object_pointer.any()
+
+
+def test_late_prompts_that_are_followed_in_parts_end_where_those_do_that_are_followed_at_once():
+    def run(later):
+        tracker = Tracker(ColourModel())
+        for stamp in range(1, 11):
+            tracker.track(frame(stamp, {RED: (stamp, 8), GREEN: (40, 40)}))
+        tracker.prompt(click("cup", 6, 16), 2, later=later)
+        tracker.prompt(click("can", 44, 44), 4, later=later)
+        tracker.prompt(click("cup", 8, 16), 6, later=later)
+        if later:
+            assert tracker.is_behind() and len(tracker.current()) == 2, "an answer for the time being"
+        steps = 0
+        while tracker.is_behind():
+            tracker.catch_up()
+            steps += 1
+        return tracker, steps
+
+    (now, _), (later, steps) = run(False), run(True)
+    assert steps == 8, "both objects together"
+    for stamp in range(2, 11):
+        ours, theirs = later.at(stamp), now.at(stamp)
+        assert [(one.name, one.mask.tobytes()) for one in ours] == [(one.name, one.mask.tobytes()) for one in theirs]
+    assert later._objects["can"].bank.view(11).lengths == now._objects["can"].bank.view(11).lengths
+
+
+def test_an_object_that_is_behind_may_be_forgotten_or_leave_the_remembered_frames():
+    tracker = Tracker(ColourModel(), TrackerSettings(remembered_frames=4))
+    walk(tracker, [1, 2, 3, 4])
+    tracker.prompt(click("cup", 4, 16), 1, later=True)
+    walk(tracker, [5, 6, 7, 8, 9], x0=4)
+    tracker.catch_up()
+    assert tracker.is_behind() and len(tracker.current()) == 1
+    tracker.forget("cup")
+    assert not tracker.is_behind()
+    tracker.catch_up()

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from sam2_ros.errors import MissingDependency, UnknownStamp
+from sam2_ros.stamps import Place, Timeline
 from sam2_ros.tracker import Prompted
 from sam2_ros.types import Frame, Prompt, State, Track
 
@@ -42,6 +43,8 @@ class FirstMask:
     _objects: dict[str, _Followed] = field(default_factory=dict)
     _frame: Frame | None = None
     _next_id: int = 1
+    _timeline: Timeline = field(default_factory=Timeline)
+    placed: Place = Place.NEWER
 
     @property
     def newest_stamp(self) -> int | None:
@@ -52,7 +55,10 @@ class FirstMask:
         return [self._frame.stamp] if self._frame else []
 
     def track(self, frame: Frame) -> list[Track]:
-        """Every object on ``frame``."""
+        """Every object on ``frame``; one that came too late changes nothing."""
+        self.placed = self._timeline.place(frame.stamp)
+        if self.placed == Place.LATE:
+            return self.current()
         self._frame = frame
         for followed in self._objects.values():
             self._move(followed, frame.image)
@@ -75,7 +81,7 @@ class FirstMask:
 
     def reset(self) -> None:
         self._objects.clear()
-        self._frame = None
+        self._frame, self._timeline = None, Timeline()
 
     def rewind(self) -> None:
         """Go through the same frames once more; a baseline cannot use what was prompted on later ones."""

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 from sam2_ros.errors import Sam2RosError, UnknownObject
 from sam2_ros.evaluation.events import Event, PromptEvent, Recording, RemovalEvent, Truth
+from sam2_ros.stamps import TOLERANCE, Place, nearest, replaces
 from sam2_ros.tracker import Prompted, Tracker
 from sam2_ros.types import Frame, Prompt, Track
 
@@ -29,8 +30,6 @@ from sam2_ros.types import Frame, Prompt, Track
 LOOK_AHEAD = 8
 #: Frames that are read while the tracker works, and steps that wait to be written or scored.
 PREFETCHED = 4
-#: A recorded prompt that is older than every remembered image goes to one this near, as in the node.
-PROMPT_TOLERANCE = 100_000_000  # nanoseconds
 
 T = TypeVar("T")
 
@@ -110,6 +109,7 @@ def replay(recording: Recording, tracker: Tracker, user: User | None = None, *, 
     moments = prefetched(moments_of(recording))
     try:
         yield from _on_clock(moments, session) if on_clock else map(session.step, moments)
+        recording.lost += session.left()
     finally:
         moments.close()  # ends its thread, also when a step raised
 
@@ -119,8 +119,10 @@ def _on_clock(moments: Iterator[Moment], session: _Session) -> Iterator[Step]:
     free, moment = 0, next(moments, None)
     tracks: tuple[Track, ...] = ()
     while moment is not None:
-        following = next(moments, None)
         start = max(moment.arrival, free)
+        late, following = _waiting_behind(moment, moments, start)
+        for left_out in late:
+            session.overhear(left_out)
         if following is not None and following.arrival <= start:
             session.overhear(moment)
             yield Step(moment, tracks, dropped=True, timed=True)
@@ -129,7 +131,18 @@ def _on_clock(moments: Iterator[Moment], session: _Session) -> Iterator[Step]:
             free = start + round((step.track_ms + step.prompt_ms) * 1e6)
             tracks = step.tracks
             yield replace(step, delay_ms=(start - moment.arrival) / 1e6 + step.track_ms, timed=True)
+        yield from (Step(left_out, tracks, dropped=True, timed=True) for left_out in late)
         moment = following
+
+
+def _waiting_behind(moment: Moment, moments: Iterator[Moment], start: int) -> tuple[list[Moment], Moment | None]:
+    """Frames that come until ``start`` and are older than the one that waits, and the first one after them."""
+    late, following = [], next(moments, None)
+    while following is not None and following.arrival <= start and not replaces(
+            moment.frame.stamp, following.frame.stamp):
+        late.append(following)
+        following = next(moments, None)
+    return late, following
 
 
 class _Session:
@@ -148,18 +161,19 @@ class _Session:
             self._waiting += [event.content for event in moment.events if not isinstance(event.content, Frame)]
 
     def step(self, moment: Moment) -> Step:
-        """Track a frame, then give the prompts that are due and let the user look."""
+        """Track a frame, then give the prompts that are due and let the user look; one that comes too late is dropped."""
         started = self._clock()
         tracks = self._tracker.track(moment.frame)
         milliseconds = (self._clock() - started) * 1e3
         self.overhear(moment)
+        late = self._tracker.placed == Place.LATE
         hand = _Hand(self._tracker, self._clock)
         refused = self._give_recorded(hand)
-        if self._user is not None:
+        if self._user is not None and not late:
             self._user(moment, self._tracker.current() if hand.used else tracks, hand.prompt)
         if hand.used:
             tracks = self._tracker.current()
-        return Step(moment, tuple(tracks), False, milliseconds, hand.spent * 1e3, milliseconds, tuple(hand.given),
+        return Step(moment, tuple(tracks), late, milliseconds, hand.spent * 1e3, milliseconds, tuple(hand.given),
                     tuple(refused))
 
     def _give_recorded(self, hand: _Hand) -> list[str]:
@@ -178,16 +192,16 @@ class _Session:
                 refused.append(f"{event.prompt.name or 'a prompt without a name'}: {error}")
         return refused
 
-    def _remembered(self, stamp: int) -> int:
-        """The nearest remembered stamp, unless ``stamp`` is too old and has to be refused.
+    def left(self) -> list[str]:
+        """A sentence on prompts that still wait for their images, if there are any; asked after the last image."""
+        names = [event.prompt.name or "one without a name" for event in self._waiting if isinstance(event, PromptEvent)]
+        return [f"prompts that were not given, since their images never came: {len(names)} "
+                f"({', '.join(dict.fromkeys(names))})"] if names else []
 
-        On the clock that may be some way off: whoever prompts would have looked at an image that
-        had been tracked, and one that a slow model dropped could not be prompted at all.
-        """
-        stamps = self._tracker.stamps
-        if not stamp or stamp < stamps[0] - PROMPT_TOLERANCE:
-            return stamp
-        return min(stamps, key=lambda known: abs(known - stamp))
+    def _remembered(self, stamp: int) -> int:
+        """The remembered stamp that a prompt of ``stamp`` is for, as in the node; ``stamp`` itself is refused then."""
+        near = nearest(self._tracker.stamps, stamp, TOLERANCE) if stamp else None
+        return stamp if near is None else near
 
 
 @dataclass(slots=True)

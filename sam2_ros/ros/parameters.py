@@ -21,6 +21,7 @@ from rclpy.parameter import Parameter
 from sam2_ros import settings as declared
 from sam2_ros.errors import InvalidInput
 from sam2_ros.settings import setting
+from sam2_ros.stamps import TOLERANCE
 from sam2_ros.tracker import TrackerSettings
 
 
@@ -40,8 +41,8 @@ class NodeSettings:
     image_is_rectified: bool = setting(
         False, "the images are undistorted: 3-D clicks are projected with P of camera_info instead of K and D")
     prompt_tolerance: float = setting(
-        0.1, "a prompt whose image was dropped is applied to the nearest remembered image up to this far away [s]",
-        low=0.0, high=10.0)
+        TOLERANCE / 1e9, "a prompt whose image was dropped is applied to the nearest remembered image up to this far away; "
+        "up to the distance between two images where that is more [s]", low=0.0, high=10.0)
     prompt_timeout: float = setting(
         2.0, "a prompt for an image that has not arrived waits for it this long [s]", low=0.0, high=60.0)
     answer_timeout: float = setting(

@@ -20,6 +20,7 @@ from rclpy.time import Time
 from sam2_ros.errors import InvalidPrompt
 from sam2_ros.messages import nanoseconds
 from sam2_ros.ros.pacing import OnDemand
+from sam2_ros.stamps import JUMP
 
 try:
     import tf2_ros
@@ -28,8 +29,6 @@ except ImportError:  # no wheel brings it
 
 #: Newest messages of a topic that are kept, some seconds of a fast one.
 KEPT = 1000
-#: A transform this many nanoseconds newer than one that arrived after it is from before the clock went back.
-JUMP = 10**9
 #: Seconds in which two frames that have no transform are not looked up again.
 PATIENCE = 0.5
 #: What tf2 means by its exceptions.
@@ -108,6 +107,7 @@ class _Feed:
 
     def set_transform(self, transform: Any, authority: str) -> None:
         child, stamp = transform.child_frame_id, nanoseconds(transform.header.stamp)
+        # A transform that is so much newer than one that arrived after it is from before the clock went back.
         self.went_back |= stamp > self._earliest.get(child, stamp) + JUMP
         if not self.went_back:
             self._earliest[child] = stamp

@@ -328,3 +328,36 @@ def test_an_unseen_colour_is_an_occluded_object():
     script = [image(0, {RED: (0, 16), GREEN: (40, 16)}), click(0), image(1, {GREEN: (40, 16)}), image(2)]
     steps = list(replay(Script(script=script), tracker()))
     assert [track.occluded for step in steps for track in step.tracks] == [False, True, False]
+
+
+# -- images out of order ---------------------------------------------------------------------------
+
+
+def test_an_image_that_comes_too_late_is_dropped_and_the_prompts_after_it_land_on_their_images():
+    order = [0, 1, 2, 4, 3, 5, 6]
+    script = [image(index, arrival=stamp(place)) for place, index in enumerate(order)] + [click(1, at=(12, 24))]
+    steps = list(replay(Script(script=script), tracker()))
+    assert [step.moment.index for step in steps if step.dropped] == [4]
+    assert steps[-1].given[0].stamp == stamp(1)
+
+
+def test_on_the_clock_an_older_image_does_not_replace_a_newer_one_that_waits():
+    clock = Clock(2.5 * PERIOD / 1e9)
+    order = [0, 2, 1, 3, 4, 5, 6]
+    script = [image(index, arrival=stamp(place)) for place, index in enumerate(order)]
+    steps = list(replay(Script(script=script), clock.slow(tracker()), on_clock=True, clock=clock))
+    assert [step.moment.frame.stamp for step in steps if not step.dropped][:2] == [stamp(0), stamp(2)]
+    assert sorted(step.moment.index for step in steps) == list(range(7))
+
+
+def test_a_prompt_far_from_every_image_is_refused_as_in_the_node():
+    script = [image(0), image(1), image(50), click(25)]
+    steps = list(replay(Script(script=script), tracker()))
+    assert "was never tracked" in steps[-1].refused[0]
+
+
+def test_prompts_whose_images_never_come_are_named():
+    recording = Script(script=[image(0), click(9), image(1)])
+    list(replay(recording, tracker()))
+    (sentence,) = recording.lost
+    assert sentence == "prompts that were not given, since their images never came: 1 (red)"
