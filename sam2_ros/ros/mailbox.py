@@ -2,8 +2,8 @@
 
 Any thread may put, one thread takes.  Only the newest image is kept, so the worker is never
 late by more than one image however slow it is; each image that a newer one replaces is
-counted.  Requests (prompts, removals) are never dropped silently: beyond ``MAX_REQUESTS`` they
-are refused.
+counted, and so is each that comes while a newer one waits.  Requests (prompts, removals) are
+never dropped silently: beyond ``MAX_REQUESTS`` they are refused.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sam2_ros.errors import Unanswered
+from sam2_ros.stamps import replaces
 
 #: Requests that wait at the same time, a bound for a flood of prompts.
 MAX_REQUESTS = 256
@@ -25,18 +26,22 @@ MAX_REQUESTS = 256
 class Request:
     """Something to do with the tracker, on the worker's thread.
 
-    act: does it; what it returns or raises becomes the ``answer``.
+    act: does it, given ``content``; what it returns or raises becomes the ``answer``.  A generator
+    is gone through step by step, and the answer is the list of what it yields.
     stamp: the image that it waits for, nanoseconds; 0 = the newest, whichever that is; None = it needs no image.
     deadline: until when it waits for that image, in seconds of ``time.monotonic``.
     name: of the object that it starts or corrects; empty = another, or several.
     revokes: says which requests that still wait for their images are refused in its favour.
+    join: makes one content of an earlier one's and its own, where that is the same; else None.
     """
 
-    act: Callable[[], Any]
+    act: Callable[..., Any]
     stamp: int | None = None
     deadline: float = 0.0
     name: str = ""
     revokes: Callable[[Request], bool] = lambda waiting: False
+    content: tuple = ()
+    join: Callable[[tuple, tuple], tuple | None] | None = None
     answer: Future = field(default_factory=Future)
 
     def is_due(self, newest: int | None) -> bool:
@@ -44,14 +49,29 @@ class Request:
         arrived = self.stamp is None or (newest is not None and self.stamp <= newest)
         return arrived or time.monotonic() >= self.deadline
 
+    def begin(self) -> Any:
+        """Do it, or its first part: a generator has done nothing yet."""
+        return self.act(*self.content)
+
+    def refuse(self, error: Exception) -> None:
+        """Answer with an error, unless somebody has cancelled it."""
+        if self.answer.set_running_or_notify_cancel():
+            self.answer.set_exception(error)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Turn:
-    """What the worker takes at once: at most one image message, how many were dropped before it, the requests."""
+    """What the worker takes at once.
+
+    image: at most one message; arrived: when it came, in seconds of ``time.monotonic``.
+    dropped: how many newer ones replaced before it; late: how many came that were older than one that waited.
+    """
 
     image: Any = None
     dropped: int = 0
     requests: tuple[Request, ...] = ()
+    late: int = 0
+    arrived: float = 0.0
 
 
 class Mailbox:
@@ -60,21 +80,34 @@ class Mailbox:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._image: Any = None
+        self._stamp = 0
+        self._arrived = 0.0
         self._dropped = 0
+        self._late = 0
         self._requests: list[Request] = []
-        self._closed = False
+        self.closed = False
 
-    def put_image(self, message: Any) -> None:
-        """Replace the image that waits; it is dropped and counted."""
+    def __len__(self) -> int:
+        """How many requests are in the box."""
+        return len(self._requests)
+
+    def put_image(self, message: Any, stamp: int = 0) -> None:
+        """Replace the image that waits, which is dropped and counted; a newer one than this stays.
+
+        stamp: of the image in nanoseconds, 0 = unknown.
+        """
         with self._changed:
+            if self._image is not None and not replaces(self._stamp, stamp):
+                self._late += 1
+                return
             self._dropped += self._image is not None
-            self._image = message
+            self._image, self._stamp, self._arrived = message, stamp, time.monotonic()
             self._changed.notify()
 
     def put(self, request: Request) -> None:
         """Append a request.  Raises Unanswered when too many wait or the box is closed."""
         with self._changed:
-            if self._closed:
+            if self.closed:
                 raise Unanswered("the node is shutting down")
             if len(self._requests) >= MAX_REQUESTS:
                 raise Unanswered(f"{MAX_REQUESTS} requests wait already; send it again later")
@@ -84,19 +117,20 @@ class Mailbox:
     def take(self, timeout: float | None = None) -> Turn | None:
         """Empty the box: wait up to ``timeout`` seconds (None = for ever) for something; None once it is closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._image is not None or self._requests, timeout)
-            if self._closed:
+            self._changed.wait_for(lambda: self.closed or self._image is not None or self._requests, timeout)
+            if self.closed:
                 return None
-            turn = Turn(self._image, self._dropped if self._image is not None else 0, tuple(self._requests))
-            if self._image is not None:
-                self._image, self._dropped = None, 0
-            self._requests.clear()
+            requests, self._requests = tuple(self._requests), []
+            if self._image is None:
+                return Turn(requests=requests)
+            turn = Turn(self._image, self._dropped, requests, self._late, self._arrived)
+            self._image, self._dropped, self._late = None, 0, 0
             return turn
 
     def close(self) -> list[Request]:
         """Let ``take`` return None from now on; what was not taken is returned for a refusal."""
         with self._changed:
-            self._closed = True
+            self.closed = True
             left, self._requests = self._requests, []
             self._changed.notify_all()
             return left

@@ -7,7 +7,6 @@ of the executor's own, so it holds nothing up: see ``THREADS``.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -24,8 +23,10 @@ from sam2_ros.msg import Prompt as PromptMessage
 from sam2_ros.ros.mailbox import Request
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.replies import mask_image, tracked_object
+from sam2_ros.ros.requests import join_equal, join_prompts
 from sam2_ros.ros.session import Applied, Detection
-from sam2_ros.ros.worker import QUIET, Worker
+from sam2_ros.ros.throttle import Throttle
+from sam2_ros.ros.worker import Worker
 from sam2_ros.srv import List, Remove
 from sam2_ros.srv import Prompt as PromptService
 
@@ -35,6 +36,8 @@ WAITING_CALLS = 12
 THREADS = WAITING_CALLS + 12
 #: Prompts and calls that arrive in a burst are kept in the middleware until their callback gets to them.
 BURST = QoSProfile(depth=50)
+#: Applied prompts of a kind that are logged one by one within ``QUIET`` seconds; more are counted.
+SENTENCES = 5
 
 
 class Prompts:
@@ -45,7 +48,8 @@ class Prompts:
         self._worker = worker
         self._logger = node.get_logger()
         self._waiting = threading.BoundedSemaphore(WAITING_CALLS)
-        self._refused: dict[str, float] = {}  # when the last refusal of each kind was logged
+        self._told = Throttle(SENTENCES)
+        self._refused = Throttle(1)
         group = ReentrantCallbackGroup()
         subscription = node.create_subscription(PromptMessage, "~/prompt", self._on_prompt, BURST)
         #: Fully qualified, for sentences.
@@ -59,11 +63,12 @@ class Prompts:
 
     def click(self, x: float, y: float, stamp: int) -> None:
         """A click of an operator's tool, in pixels."""
-        self._send("click", lambda: self._worker.session.click(x, y, stamp), stamp=0)  # its own stamp is only a hint
+        # Its own stamp is only a hint, so it waits for any image.
+        self._send("click", self._worker.session.click, 0, content=(x, y, stamp), join=join_equal)
 
     def detections(self, found: list[Detection], stamp: int) -> None:
         """Boxes that a detector found on the image of ``stamp``."""
-        self._send("detections", lambda: self._worker.session.detections(found, stamp), stamp)
+        self._send("detections", self._worker.session.each_detection, stamp, content=(found, stamp), join=join_equal)
 
     def _on_prompt(self, message: PromptMessage) -> None:
         try:
@@ -71,12 +76,23 @@ class Prompts:
         except Sam2RosError as error:
             self._refuse("prompt", error)
             return
-        self._send("prompt", lambda: self._worker.session.prompt(prompt, stamp), stamp, prompt.name)
+        join = self._join if prompt.name else None  # without a name each is an object of its own
+        self._send("prompt", self._worker.session.prompt, stamp, name=prompt.name, content=(prompt, stamp), join=join)
 
-    def _send(self, kind: str, act: Callable[[], Any], stamp: int, name: str = "") -> None:
-        """Have it done without waiting; the outcome goes to the log."""
+    def _join(self, earlier: tuple, later: tuple) -> tuple | None:
+        """One prompt for two, unless the later one will be refused: that must not cost the earlier one."""
+        frame = self._worker.session.view.frame
         try:
-            answer = self._worker.ask(act, stamp, self._parameters.node.prompt_timeout, name=name)
+            if frame is not None:
+                later[0].checked_on(frame.size, known=True)
+        except Sam2RosError:
+            return None
+        return join_prompts(earlier, later)
+
+    def _send(self, kind: str, act: Callable[..., Any], stamp: int, **more: Any) -> None:
+        """Have it done without waiting, with ``more`` for the request; the outcome goes to the log."""
+        try:
+            answer = self._worker.ask(act, stamp, self._parameters.node.prompt_timeout, **more)
         except Unanswered as error:
             self._refuse(kind, error)
             return
@@ -88,15 +104,14 @@ class Prompts:
             self._refuse(kind, error)
             return
         applied = done.result()
-        for one in applied if isinstance(applied, list) else [applied]:
-            self._logger.info(f"{kind}: {one.sentence}")
+        for one in applied if isinstance(applied, list) else filter(None, [applied]):  # None: merged with a later one
+            if sentence := self._told.line(kind, f"{kind}: {one.sentence}"):
+                self._logger.info(sentence)
 
     def _refuse(self, kind: str, error: BaseException) -> None:
         """Say why, at most every ``QUIET`` seconds of each kind: a program may repeat itself many times a second."""
-        now = time.monotonic()
-        if now - self._refused.get(kind, -QUIET) >= QUIET:
-            self._refused[kind] = now
-            self._logger.warning(f"{kind} refused: {error}")
+        if sentence := self._refused.line(kind, f"{kind} refused: {error}"):
+            self._logger.warning(sentence)
 
     # -- services ------------------------------------------------------------------------------
 

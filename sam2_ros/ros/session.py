@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from sam2_ros.association import Box, associate, intersection_over_union
 from sam2_ros.errors import InvalidPrompt
 from sam2_ros.messages import frame_from, frame_from_compressed, nanoseconds, seconds_and_rest
 from sam2_ros.ros.parameters import Parameters
+from sam2_ros.stamps import Place, nearest
 from sam2_ros.tracker import Prompted, Tracker
 from sam2_ros.types import Frame, Prompt, State, Track
 
@@ -68,37 +69,47 @@ class Session:
         self._detected: set[str] = set()
         #: Images with the stamp of the one before, which are taken for the same image.
         self.repeated = 0
+        #: Images that are a little older than one before them, which are left out.
+        self.late = 0
         #: Replaced as a whole, so that other threads may read it.
         self.view = View()
 
     @property
     def newest(self) -> int | None:
-        """Stamp of the newest processed image in nanoseconds; None before the first."""
+        """The newest stamp of a processed image in nanoseconds, 0 when none had one; None before the first image."""
         return self._tracker.newest_stamp
 
     def track(self, message: Any) -> int:
         """Follow every object onto an image or compressed image.  Raises InvalidImage.
 
-        Returns by how much the camera's time went back since the last image, in nanoseconds, usually 0.
+        One that comes too late leaves the view as it is and is counted; one that repeats the
+        newest stamp makes the same view once more.
+        Returns by how much the camera's time went back where it started again, in nanoseconds, usually 0.
         """
         self._take_settings()
-        before = self.newest
+        before = self.newest or 0
         frame = frame_from_compressed(message) if hasattr(message, "format") else frame_from(message)
-        tracks = self._tracker.track(frame)
-        self.repeated += frame.stamp != 0 and frame.stamp == before
-        self.view = View(message.header, frame, tuple(tracks))
-        return max(before - frame.stamp, 0) if before is not None and frame.stamp else 0
+        tracks = tuple(self._tracker.track(frame))
+        place = self._tracker.placed
+        self.late += place == Place.LATE
+        self.repeated += place == Place.SAME
+        if place == Place.SAME:
+            self.view = View(self.view.header, self.view.frame, tracks)
+        elif place != Place.LATE:
+            self.view = View(message.header, frame, tracks)
+        return before - frame.stamp if place == Place.RESTART else 0
 
     def prompt(self, prompt: Prompt, stamp: int, hint: bool = False) -> Applied:
         """Apply a prompt to the image of ``stamp`` (nanoseconds, 0 = newest), or to the nearest remembered one.
 
-        The nearest is taken within the parameter prompt_tolerance; further away a ``hint`` falls
-        back on the newest image, and another stamp is refused.
+        The nearest is taken within the parameter prompt_tolerance, or within the distance between
+        two images where that is more (see ``stamps.nearest``); further away a ``hint`` falls back
+        on the newest image, and another stamp is refused.
         Raises InvalidPrompt and UnknownStamp.
         """
         self._take_settings()
         corrects = not prompt.replace and prompt.name in self._tracker.objects
-        prompted = self._tracker.prompt(prompt, self._remembered(stamp, hint))
+        prompted = self._tracker.prompt(prompt, self._remembered(stamp, hint), later=True)
         self.view = View(self.view.header, self.view.frame, prompted.newest)
         applied = Applied(prompted.track, self._header_at(prompted.stamp), _sentence(prompted, stamp, corrects))
         self.on_applied(prompt, applied)
@@ -112,6 +123,8 @@ class Session:
         """
         settings = self._parameters.node
         clicked = Prompt("", points=np.array([(x, y)]), labels=np.array([int(not settings.click_negative)]))
+        while self._is_behind_on(self._remembered(stamp, hint=True)):
+            self.catch_up()
         name = settings.click_object or self._tracker.name_at(x, y, self._remembered(stamp, hint=True))
         if settings.click_negative and not name:
             raise InvalidPrompt("a negative click (parameter click_negative) is for the object whose mask it is on, and "
@@ -119,8 +132,14 @@ class Session:
         return self.prompt(replace(clicked, name=name), stamp, hint=True)
 
     def detections(self, detections: Iterable[Detection], stamp: int) -> list[Applied]:
+        """``each_detection`` to its end."""
+        return [applied for applied in self.each_detection(detections, stamp) if applied]
+
+    def each_detection(self, detections: Iterable[Detection], stamp: int) -> Iterator[Applied | None]:
         """Start objects for those detections that are none yet, and find again those that were out of sight.
 
+        Each is applied when it is asked for, so that something else may be done in between; None stands
+        for a part without an outcome of its own.
         A tracked object that is seen needs no help and is left alone.  One that is not is
         corrected only by a detection that carries its name.  When there are as many objects as
         allowed, a new one takes the place of a lost one that a detection started, or is left out.
@@ -128,13 +147,17 @@ class Session:
         """
         detections = list(detections)
         stamp = self._remembered(stamp, hint=False)
+        while self._is_behind_on(stamp):
+            self.catch_up()
+            yield None
         on_newest = self.newest is not None and stamp in (0, self.newest)
         there = self.view.tracks if on_newest else self._tracker.at(stamp)
         around = {track.name: track.box for track in there if track.box is not None}
+        stamp = stamp or nanoseconds(self.view.header.stamp)  # a newer image may come in between
+        size = self._tracker.size(stamp)
         owners = associate([found.box for found in detections], around, self._parameters.node.detection_overlap)
         states = {track.name: track.state for track in self.view.tracks}
         named = Counter(found.name for found in detections)
-        applied: list[Applied] = []
         started: list[Box] = []
         for found, owner in zip(detections, owners):
             name = found.name if named[found.name] == 1 else ""  # what two share, such as their class, is no name
@@ -145,22 +168,34 @@ class Session:
                 continue
             name = name or self._free_name(found.label or found.name)
             try:
-                prompt = Prompt(name, box=found.box).checked_on(self.view.frame.size, known=known)
+                prompt = Prompt(name, box=found.box).checked_on(size, known=known)
             except InvalidPrompt:  # outside the image
                 continue
             if not known and not self._has_room():
                 continue
             one = self.prompt(prompt, stamp)
-            applied.append(one)
             started.append(found.box)
             self._detected.add(one.track.name)
-        return applied
+            yield one
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether an object that was prompted on an older image is still to be followed to the newest."""
+        return self._tracker.is_behind()
+
+    def catch_up(self) -> None:
+        """Follow such objects onto one more image; ``look`` when it is enough."""
+        self._tracker.catch_up()
+
+    def look(self) -> None:
+        """Make the view anew, from what the tracker knows now."""
+        self.view = View(self.view.header, self.view.frame, self._tracker.newest())
 
     def forget(self, name: str) -> None:
         """Stop following ``name``.  Raises UnknownObject."""
         self._tracker.forget(name)
         self._detected.discard(name)
-        self.view = View(self.view.header, self.view.frame, self._tracker.newest())
+        self.look()
 
     def reset(self) -> int:
         """Forget every object and every image; returns how many objects there were."""
@@ -179,13 +214,16 @@ class Session:
 
     def _remembered(self, stamp: int, hint: bool) -> int:
         """The stamp to give to the tracker: a remembered one if one is near, 0 for the newest image."""
-        stamps = self._tracker.stamps
-        if not stamp or not stamps or stamp in stamps:
+        if not stamp:
             return stamp
-        nearest = min(stamps, key=lambda other: abs(other - stamp))
-        if abs(nearest - stamp) <= self._parameters.node.prompt_tolerance * 1e9:
-            return nearest
+        near = nearest(self._tracker.stamps, stamp, round(self._parameters.node.prompt_tolerance * 1e9))
+        if near is not None:
+            return near
         return 0 if hint else stamp
+
+    def _is_behind_on(self, stamp: int) -> bool:
+        """Whether an object is still to be followed to the image of ``stamp``; the newest has answers for the time being."""
+        return stamp not in (0, self.newest) and self._tracker.is_behind(stamp)
 
     def _header_at(self, stamp: int) -> Any:
         """The newest header with another stamp: a camera does not change its frame id."""

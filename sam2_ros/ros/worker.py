@@ -1,9 +1,17 @@
 """The one thread that owns the tracker.
 
-Callbacks hand it images and requests and return at once.  In each turn it does the requests
-that are due, then the newest image, then the requests that waited for that image, and
-publishes once.  A refused image or request is a sentence in the log or the answer; nothing
-that arrives from outside ends the thread.
+Callbacks hand it images and requests and return at once.  What one turn may do:
+
+1. requests that are due, in their order, for ``SHARE`` seconds (the last of them may take
+   longer; one at least is done, or one part of one that has several);
+2. the newest image, if one waits, and with what is left of the time the requests that waited for it;
+3. with what is left, but ``PARTS`` parts at least: to bring objects that were prompted on older
+   images up to date, an image a part;
+4. publish once, if anything changed.
+
+So however many requests come, an image waits for one turn at most.  Between two parts the worker
+looks whether it has to end.  A refused image or request is a sentence in the log or the answer;
+nothing that arrives from outside ends the thread.
 """
 
 from __future__ import annotations
@@ -11,19 +19,25 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from sam2_ros.errors import Sam2RosError, Unanswered
-from sam2_ros.ros.mailbox import MAX_REQUESTS, Mailbox, Request
-from sam2_ros.ros.session import Session, View
+import numpy as np
 
-#: The same complaint about images is repeated at most once in so many seconds.
-QUIET = 5.0
+from sam2_ros.errors import Sam2RosError, Unanswered
+from sam2_ros.messages import nanoseconds
+from sam2_ros.ros.mailbox import Mailbox, Request, Turn
+from sam2_ros.ros.requests import Waiting
+from sam2_ros.ros.session import Session, View
+from sam2_ros.ros.throttle import QUIET
+
 #: The age of published masks is taken over so many images.
 AGES = 50
+#: Seconds of a turn for requests, and parts of bringing objects up to date that are done in any case.
+SHARE, PARTS = 0.03, 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,7 +45,7 @@ class Result:
     """What a turn of the worker led to, for publishing.
 
     seconds: from taking the image or request to having the masks.
-    dropped: images that newer ones replaced since the last result.
+    dropped: images that newer ones replaced, or that came too late, since the last result.
     """
 
     view: View
@@ -61,6 +75,27 @@ class Counts:
     age: float = 0.0
 
 
+class _Share:
+    """The time of one turn for requests and the like: ``seconds`` of what was done, in so many ``parts``."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.parts = 0
+
+    def has_room(self, least: int = 1) -> bool:
+        """Whether one more part may be done: always for the ``least``, then while there is time."""
+        return self.parts < least or self.seconds < SHARE
+
+    def do(self, part: Callable[[], Any]) -> Any:
+        """Do one part and count it."""
+        started = time.perf_counter()
+        try:
+            return part()
+        finally:
+            self.seconds += time.perf_counter() - started
+            self.parts += 1
+
+
 class Worker:
     """Runs a Session on its own thread."""
 
@@ -70,8 +105,10 @@ class Worker:
         self._publish = publish
         self._logger = logger
         self._mailbox = Mailbox()
-        self._waiting: list[Request] = []
+        self._waiting = Waiting()
+        self._begun: tuple[Request, Generator, list] | None = None  # a request in parts, and what they gave so far
         self._dropped = 0  # since the last result
+        self._ages: deque[float] = deque(maxlen=AGES)
         self._thread = threading.Thread(target=self._run, name="tracker", daemon=True)
 
     def start(self) -> None:
@@ -79,111 +116,156 @@ class Worker:
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish the turn at hand, refuse what waits, and end the thread."""
+        """Finish the part at hand, refuse what waits, and end the thread."""
         left = self._mailbox.close()
         if self._thread.ident is not None:
             self._thread.join()
-        waiting, self._waiting = self._waiting, []
-        for request in (*waiting, *left):
-            _refuse(request, Unanswered("the node is shutting down"))
+        error = Unanswered("the node is shutting down")
+        for request in (*self._waiting.clear(), *left):
+            request.refuse(error)
+        if self._begun is not None:
+            self._begun[0].answer.set_exception(error)
 
     def put_image(self, message: Any) -> None:
-        """Hand over an Image or CompressedImage; a waiting one is dropped and counted."""
-        self._mailbox.put_image(message)
+        """Hand over an Image or CompressedImage; a waiting one is dropped and counted, unless it is the newer one."""
+        header = getattr(message, "header", None)
+        self._mailbox.put_image(message, nanoseconds(header.stamp) if header is not None else 0)
 
-    def ask(self, act: Callable[[], Any], stamp: int | None = None, patience: float = 0.0, **more: Any) -> Future:
+    def ask(self, act: Callable[..., Any], stamp: int | None = None, patience: float = 0.0, **more: Any) -> Future:
         """Have ``act`` done on the tracker's thread; the future brings its result or a Sam2RosError.
 
         stamp: wait for this image (nanoseconds, 0 = any, None = do not wait), at most ``patience`` seconds.
-        more: ``name`` and ``revokes`` of the Request.  Raises Unanswered when too many requests wait.
+        more: other fields of the Request.  One that was merged with a later one has the result None.
+        Raises Unanswered when too many requests wait.
         """
         request = Request(act, stamp, time.monotonic() + patience, **more)
-        self._mailbox.put(request)
+        try:
+            self._mailbox.put(request)
+        except Unanswered:
+            self.counts.turned_away += not self._mailbox.closed
+            raise
         return request.answer
 
     # -- the thread ----------------------------------------------------------------------------
 
     def _run(self) -> None:
         while (turn := self._mailbox.take(self._patience())) is not None:
-            started, before = time.perf_counter(), self.session.view
-            self._accept(turn.requests)
-            self._dropped += turn.dropped
-            self.counts.dropped += turn.dropped
-            # The very first image goes before the prompts that came with it: they are made on it.
-            if turn.image is None or self.session.newest is not None:
-                self._do_requests()
-            if turn.image is not None:
-                self._do_image(turn.image)
-                self._do_requests()
-            if self.session.view is not before:
-                self._report(started)
+            self._do(turn)
+
+    def _do(self, turn: Turn) -> None:
+        """One turn, as it is described above."""
+        started, before, share = time.perf_counter(), self.session.view, _Share()
+        self._take_in(turn)
+        # The very first image goes before the prompts that came with it: they are made on it.
+        if turn.image is None or self.session.newest is not None:
+            self._do_requests(share)
+        followed = turn.image is not None and self._do_image(turn.image)
+        if turn.image is not None:
+            self._do_requests(share)
+        self._catch_up(share)
+        if self.session.view is not before and self._report(started) and followed:
+            self._ages.append(time.monotonic() - turn.arrived)
+            self.counts.age = float(np.percentile(self._ages, 95))
+        self.counts.waiting = len(self._waiting) + len(self._mailbox) + (self._begun is not None)
 
     def _patience(self) -> float | None:
-        """Seconds until the first waiting request is too late; None without one."""
-        if not self._waiting:
-            return None
-        return max(min(request.deadline for request in self._waiting) - time.monotonic(), 0.0)
+        """Seconds until there is something to do though nothing arrives; None without it."""
+        if self._begun is not None or self.session.is_behind:
+            return 0.0
+        return self._waiting.patience(self.session.newest)
 
-    def _accept(self, requests: tuple[Request, ...]) -> None:
-        newest = self.session.newest
-        for request in requests:
-            self._revoke([waiting for waiting in self._waiting if not waiting.is_due(newest) and request.revokes(waiting)])
-            if len(self._waiting) < MAX_REQUESTS:
-                self._waiting.append(request)
-            else:
-                _refuse(request, Unanswered(f"{MAX_REQUESTS} requests wait for images already; send it again later"))
+    def _take_in(self, turn: Turn) -> None:
+        """Requests to those that wait, and the images that were left out to the counts."""
+        turned_away = self._waiting.turned_away
+        self._waiting.accept(turn.requests, self.session.newest)
+        self.counts.turned_away += self._waiting.turned_away - turned_away
+        self.counts.merged = self._waiting.merged
+        self.counts.dropped += turn.dropped
+        self.counts.late += turn.late
+        self._dropped += turn.dropped + turn.late
 
-    def _revoke(self, revoked: list[Request]) -> None:
-        self._waiting = [request for request in self._waiting if request not in revoked]
-        for request in revoked:
-            _refuse(request, Unanswered("its object was removed before the image of the prompt had arrived"))
+    def _do_requests(self, share: _Share) -> None:
+        """Do the requests that are due, in their order, as far as there is time."""
+        while share.has_room() and not self._mailbox.closed and (self._begun is not None or self._begin()):
+            share.do(self._go_on)
 
-    def _do_requests(self) -> None:
-        """Do the requests that are due, in their order."""
-        newest = self.session.newest
-        due = [request for request in self._waiting if request.is_due(newest)]
-        self._waiting = [request for request in self._waiting if request not in due]
-        for request in due:
+    def _begin(self) -> bool:
+        """Take the next request that is due; whether there is one."""
+        while (request := self._waiting.next_due(self.session.newest)) is not None:
             if request.answer.set_running_or_notify_cancel():
-                self._do(request)
+                self._begun = (request, self._parts(request), [])
+                return True
+        return False
 
-    def _do(self, request: Request) -> None:
+    @staticmethod
+    def _parts(request: Request) -> Generator[Any, None, Any]:
+        """The parts of a request; what it returns is its answer, None for the list of what its parts gave."""
+        answer = request.begin()
+        if isinstance(answer, Generator):
+            yield from answer
+            return None
+        return (answer,)
+
+    def _go_on(self) -> None:
+        """Do one part of the request that has begun, and answer it after the last."""
+        request, parts, gave = self._begun
         try:
-            request.answer.set_result(request.act())
+            gave.append(next(parts))  # None: a part without an outcome of its own
+        except StopIteration as ended:
+            self._begun = None
+            request.answer.set_result([one for one in gave if one is not None] if ended.value is None else ended.value[0])
         except Sam2RosError as error:
+            self._begun = None
             request.answer.set_exception(error)
         except Exception as error:  # a defect must not end the thread
-            self._logger.error(f"a request failed unexpectedly:\n{traceback.format_exc()}")
+            self._begun = None
+            self._logger.error(f"a request failed unexpectedly:\n{traceback.format_exc()}", throttle_duration_sec=QUIET)
             request.answer.set_exception(Unanswered(f"the request failed unexpectedly: {error!r}"))
 
-    def _do_image(self, message: Any) -> None:
+    def _do_image(self, message: Any) -> bool:
+        """Follow every object onto an image; whether it was one to be followed."""
+        late = self.session.late
         try:
             went_back = self.session.track(message)
         except Sam2RosError as error:
             self.counts.refused += 1
             self._logger.warning(f"image refused: {error}", throttle_duration_sec=QUIET)
-            return
+            return False
         except Exception:  # a defect must not end the thread
             self.counts.refused += 1
             self._logger.error(f"an image failed unexpectedly:\n{traceback.format_exc()}", throttle_duration_sec=QUIET)
-            return
+            return False
+        if self.session.late > late:
+            self.counts.late += 1
+            self._dropped += 1
+            return False
         self.counts.processed += 1
         if went_back:
-            self._logger.info(f"image stamps went back by {went_back / 1e9:.3f} s (a looped bag?): older images "
+            self._logger.info(f"image stamps went back by {went_back / 1e9:.3f} s (a looped bag?): images of before "
                               "cannot be prompted any more, the objects live on", throttle_duration_sec=QUIET)
+        return True
 
-    def _report(self, started: float) -> None:
+    def _catch_up(self, share: _Share) -> None:
+        """Bring objects that were prompted on older images up to date, as far as there is time."""
+        first = share.parts
+        try:
+            while (self.session.is_behind and not self._mailbox.closed and share.has_room(first + PARTS)):
+                share.do(self.session.catch_up)
+        except Exception:  # a defect must not end the thread
+            self._logger.error(f"following a late prompt failed:\n{traceback.format_exc()}", throttle_duration_sec=QUIET)
+        if share.parts > first:
+            self.session.look()
+
+    def _report(self, started: float) -> bool:
+        """Publish what there is; whether that was done."""
         view = self.session.view
         if view.header is None:
-            return
+            return False
         try:
             tuple(view.tracks)  # masks that nobody has looked at yet are made now, and their time counts
             self._publish(Result(view, time.perf_counter() - started, self._dropped))
             self._dropped = 0
+            return True
         except Exception:  # a defect must not end the thread
             self._logger.error(f"publishing failed:\n{traceback.format_exc()}", throttle_duration_sec=QUIET)
-
-
-def _refuse(request: Request, error: Sam2RosError) -> None:
-    if request.answer.set_running_or_notify_cancel():
-        request.answer.set_exception(error)
+            return False

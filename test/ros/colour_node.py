@@ -13,8 +13,9 @@ from sam2_ros.ros.node import main  # noqa: E402
 from sam2_ros.ros.parameters import Parameters  # noqa: E402
 from sam2_ros.tracker import Tracker  # noqa: E402
 
-#: Seconds that an image takes, and that loading takes.
+#: Seconds that an image takes, that a prompt takes, and that loading takes.
 SLOWNESS = float(os.environ.get("COLOUR_NODE_SLOWNESS", "0"))
+PROMPTING = float(os.environ.get("COLOUR_NODE_PROMPTING", "0"))
 LOADING = float(os.environ.get("COLOUR_NODE_LOADING", "0"))
 
 
@@ -22,6 +23,10 @@ class SlowColourModel(ColourModel):
     def encode_image(self, images):
         time.sleep(SLOWNESS)
         return super().encode_image(images)
+
+    def decode(self, view, features, prompt=None, **options):
+        time.sleep(PROMPTING if prompt is not None else 0)
+        return super().decode(view, features, prompt, **options)
 
 
 def make(parameters: Parameters) -> tuple[Tracker, str]:

@@ -16,6 +16,7 @@ def bench(shared):
     from ros_bench import MILLISECOND
     from std_srvs.srv import Trigger
     shared.call(Trigger, "reset")
-    shared.node.prompts._refused.clear()  # so that each test finds its own refusal in the log
+    shared.node.prompts._refused.clear()  # so that each test finds its own sentences in the log
+    shared.node.prompts._told.clear()
     shared.clock += 10_000 * MILLISECOND
     return shared

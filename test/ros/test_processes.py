@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from std_srvs.srv import Trigger  # noqa: E402
 
 import moving_squares  # noqa: E402
 from moving_squares import BLUE, PERIOD, RED  # noqa: E402
-from ros_bench import PATIENCE, Operator, labels_in, prompt_message, stamp_of, wait_until  # noqa: E402
+from ros_bench import PATIENCE, Operator, image_message, labels_in, prompt_message, stamp_of, wait_until  # noqa: E402
 from sam2_ros.checkpoint import save  # noqa: E402
 from sam2_ros.model.sam2 import SAM2  # noqa: E402
 from sam2_ros.model.sizes import TEST  # noqa: E402
@@ -79,9 +80,9 @@ def start():
 
 
 @contextlib.contextmanager
-def operator(**options):
+def operator(image="/not_used", **options):
     rclpy.init()
-    one = Operator(image="/not_used", **options)
+    one = Operator(image=image, **options)
     try:
         yield one
     finally:
@@ -89,8 +90,9 @@ def operator(**options):
         rclpy.shutdown()
 
 
-def colour_node(start, *arguments, slowness=0.0):
-    node = start(HERE / "colour_node.py", "--ros-args", *arguments, COLOUR_NODE_SLOWNESS=str(slowness))
+def colour_node(start, *arguments, slowness=0.0, prompting=0.0):
+    node = start(HERE / "colour_node.py", "--ros-args", *arguments, COLOUR_NODE_SLOWNESS=str(slowness),
+                 COLOUR_NODE_PROMPTING=str(prompting))
     node.says("ready")
     return node
 
@@ -176,6 +178,47 @@ def test_a_slow_tracker_counts_every_drop_and_is_interrupted_in_its_work(start):
         someone.call(List, "list")
         assert node.end(signal.SIGINT) == 0
     assert "Traceback" not in node.output and "failed" not in node.output
+
+
+def test_images_in_the_wrong_order_cost_no_late_prompt_and_results_never_go_back(start):
+    node = colour_node(start)
+    with operator(image="/image") as someone:
+        someone.connect()
+        order = [1, 2, 3, 5, 4, 6, 7, 9, 8, 10, 11, 13, 12, 14]
+        for number in order:
+            someone.images.publish(image_message(moving_squares.scene(number, SIZE), number * PERIOD))
+            if number in (6, 10, 14):  # a detector that answers four images late
+                seen = (number - 4) * PERIOD
+                answer = someone.call(Prompt, "prompt", prompt=prompt_message(f"red {number}", seen, points=[middle(seen, RED)]))
+                assert answer.success, answer.message
+                assert abs(stamp_of(answer.mask) - seen) <= PERIOD, "the image itself, or its neighbour where it was dropped"
+            someone.result(max(order[:order.index(number) + 1]) * PERIOD)
+        stamps = [stamp_of(result) for result in someone.results]
+        assert stamps == sorted(stamps)
+    assert node.end() == 0
+    assert "Traceback" not in node.output and "went back" not in node.output
+
+
+def test_images_are_answered_while_prompts_flood_and_the_node_ends_at_once(start):
+    node = colour_node(start, slowness=0.02, prompting=0.05)
+    start(HERE / "camera_process.py", "/image")
+    with operator() as someone:
+        wait_until(lambda: someone.prompts.get_subscription_count() and someone.results, "the node and the first result")
+        since, started = len(someone.results), time.monotonic()
+        while time.monotonic() - started < 3.0:
+            seen = stamp_of(someone.results[-1])
+            for name in ("a", "b", "c"):
+                someone.prompts.publish(prompt_message(name, seen, box=box(seen, RED)))
+            time.sleep(0.05)
+        stamps = {stamp_of(result) for result in someone.results[since:]}
+        assert len(stamps) > 3.0 / 0.25, "a turn takes an image and one or two prompts, whatever waits"
+        for number in range(500):
+            someone.prompts.publish(prompt_message(f"object {number}", points=[(320, 100)]))
+        started = time.monotonic()
+        assert node.end(signal.SIGINT) == 0
+        assert time.monotonic() - started < 5.0, "500 prompts would take 25 s"
+    assert "Traceback" not in node.output and "failed" not in node.output
+    assert node.output.count("prompt: ") < 15
 
 
 def test_a_compressed_best_effort_camera_is_tracked_until_the_node_is_terminated(start):

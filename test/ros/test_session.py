@@ -251,11 +251,44 @@ def test_after_a_reset_nothing_is_tracked_and_no_image_is_remembered(session):
 
 
 def test_time_that_goes_back_is_reported(session):
-    assert show(session, 5_000, {RED: (0, 0)}) == 0
-    assert show(session, 6_000, {RED: (0, 0)}) == 0
-    assert show(session, 1_000, {RED: (0, 0)}) == 5_000
-    assert show(session, 1_000, {RED: (0, 0)}) == 0
+    assert show(session, 5_000 * MILLISECOND, {RED: (0, 0)}) == 0
+    assert show(session, 6_000 * MILLISECOND, {RED: (0, 0)}) == 0
+    assert show(session, 1_000 * MILLISECOND, {RED: (0, 0)}) == 5_000 * MILLISECOND
+    assert show(session, 1_000 * MILLISECOND, {RED: (0, 0)}) == 0
     assert show(session, 0, {RED: (0, 0)}) == 0
+
+
+def test_an_image_that_comes_too_late_is_counted_and_changes_nothing(session):
+    for stamp in (5_000, 5_066, 5_133):
+        show(session, stamp * MILLISECOND, {RED: (0, 0)})
+    session.prompt(click("cup", 8, 8), 0)
+    before = session.view
+    assert show(session, 5_100 * MILLISECOND, {}) == 0
+    assert session.late == 1 and session.view is before and session.newest == 5_133 * MILLISECOND
+    assert stamp_of(session.prompt(click("cup", 8, 8), 5_000 * MILLISECOND)) == 5_000 * MILLISECOND
+    assert stamp_of(session.prompt(click("cup", 8, 8), 5_100 * MILLISECOND)) == 5_133 * MILLISECOND, "the nearest one"
+
+
+def test_a_repeated_stamp_with_another_size_keeps_the_image_that_its_masks_belong_to(session):
+    show(session, 5, {RED: (0, 0)})
+    session.prompt(click("cup", 8, 8), 0)
+    session.track(image_message(np.zeros((32, 48, 3), np.uint8), 5))
+    assert session.view.frame.size == session.view.tracks[0].mask.shape == (64, 64)
+
+
+def test_an_image_without_a_stamp_leaves_the_others_within_reach_of_prompts(session):
+    for stamp in (5_000, 0, 5_100, 0):
+        show(session, stamp * MILLISECOND, {RED: (0, 0)})
+    assert session.newest == 5_100 * MILLISECOND
+    assert stamp_of(session.prompt(click("cup", 8, 8), 5_000 * MILLISECOND)) == 5_000 * MILLISECOND
+
+
+def test_a_prompt_on_a_dropped_image_of_a_slow_camera_goes_to_the_nearest_one(session):
+    for stamp in (1_000, 1_250, 1_750, 2_000):
+        show(session, stamp * MILLISECOND, {RED: (0, 0)})
+    assert stamp_of(session.prompt(click("cup", 8, 8), 1_500 * MILLISECOND)) == 1_250 * MILLISECOND
+    with pytest.raises(UnknownStamp, match="newer than the newest"):
+        session.prompt(click("cup", 8, 8), 2_600 * MILLISECOND)
 
 
 def test_changed_settings_reach_the_tracker_with_the_next_image(session):

@@ -220,3 +220,85 @@ def test_stopping_waits_for_the_work_at_hand(worker):
     assert begun.wait(LONG)
     worker.stop()
     assert done
+
+
+# -- what one turn may do --------------------------------------------------------------------------
+
+
+def busy(seconds=0.02):
+    return lambda: time.sleep(seconds)
+
+
+def test_an_image_goes_between_requests_however_many_wait(worker):
+    worker.put_image(image(1))
+    worker.start()
+    wait_for(worker, 1)
+    answers = [worker.ask(busy()) for _ in range(100)]
+    worker.put_image(image(2))
+    wait_for(worker, 2)
+    assert sum(answer.done() for answer in answers) < 20
+    assert worker.counts.waiting > 50 and 0 < worker.counts.age < 1.0
+
+
+def test_one_long_request_is_done_in_parts_and_images_go_between(worker):
+    def parts():
+        for number in range(20):
+            time.sleep(0.02)
+            yield number
+            yield None
+
+    worker.put_image(image(1))
+    worker.start()
+    wait_for(worker, 1)
+    answer = worker.ask(parts)
+    time.sleep(0.05)
+    worker.put_image(image(2))
+    wait_for(worker, 2)
+    assert not answer.done()
+    assert answer.result(LONG) == list(range(20))
+
+
+def test_the_end_is_looked_for_between_requests_and_the_rest_is_refused(worker):
+    worker.start()
+    answers = [worker.ask(busy(0.05)) for _ in range(200)]
+    started = time.monotonic()
+    worker.stop()
+    assert time.monotonic() - started < 1.0
+    with pytest.raises(Unanswered, match="shutting down"):
+        answers[-1].result(0)
+    assert all(answer.done() for answer in answers)
+
+
+def test_prompts_on_one_object_and_image_are_done_once(worker):
+    worker.put_image(image(1))
+    join = dict(name="cup", join=lambda earlier, later: later)
+    answers = [worker.ask(worker.session.prompt, 0, LONG, content=(Prompt("cup", box=(0, 0, 15, 15)), 0), **join)
+               for _ in range(50)]
+    worker.start()
+    assert answers[-1].result(LONG).track.prompted_frames == 1
+    assert worker.counts.merged == 49 and answers[0].result(LONG) is None
+    assert worker.session._tracker._model.count("encode_memory") == 1
+
+
+def test_an_image_that_is_older_than_the_newest_is_dropped_and_counted_wherever_it_is_noticed(worker):
+    worker.put_image(image(300))
+    worker.put_image(image(200))  # while a newer one waits
+    worker.start()
+    wait_for(worker, 300)
+    worker.put_image(image(250))
+    worker.put_image(image(400))
+    assert wait_for(worker, 400).dropped in (1, 2)
+    assert [stamp_of(result.view) for result in worker.results] == [300, 400]
+    wait_until(lambda: worker.counts.late + worker.counts.dropped == 2, "the counts")
+    assert worker.results[0].dropped == 1
+
+
+def test_an_object_that_was_prompted_late_is_followed_to_the_newest_image_in_parts(worker):
+    worker.start()
+    for stamp in range(1, 21):
+        worker.put_image(image(stamp))
+        wait_for(worker, stamp)
+    answer = worker.ask(prompting(worker, 2)).result(LONG)
+    assert stamp_of(answer) == 2
+    wait_until(lambda: not worker.session.is_behind, "the object to be followed")
+    assert all(len(worker.session._tracker.at(stamp)) == 1 for stamp in range(2, 21))
