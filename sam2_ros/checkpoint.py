@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from sam2_ros.errors import CheckpointError, InvalidInput, first_sentence, needs_room
+from sam2_ros.files import plain_name
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import SIZES, Size
 from sam2_ros.published import PUBLISHED, published_file, sha256
@@ -178,7 +179,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
+        with plain_name(path) as name, safetensors.safe_open(name, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
     except safetensors.SafetensorError as error:
         raise CheckpointError(f"{path} is truncated or damaged ({error}); download or copy it again") from error
@@ -186,7 +187,8 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
     try:
-        contents = torch.load(path, map_location="cpu", weights_only=True)
+        with plain_name(path) as name:
+            contents = torch.load(name, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(f"{path} holds more than tensors, which could run code when opened; "
                               "save its state dict alone") from error

@@ -1,6 +1,7 @@
 import functools
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,15 @@ def test_safetensors_keep_the_size_that_tensors_do_not_show(tmp_path):
     assert loaded.size == model.size and same(loaded, model)
     assert checkpoint.identify(tmp_path / "folder" / "weights.safetensors").version == "2.0"
     assert [path.name for path in (tmp_path / "folder").iterdir()] == ["weights.safetensors"]
+
+
+@pytest.mark.parametrize("name", [os.fsdecode(b"caf\xe9"), "a:b", "50%d"], ids=ascii)
+def test_a_checkpoint_of_any_name_is_loaded(tmp_path, name):
+    torch_file(tmp_path / "plain.pt", small_model().state_dict()).rename(tmp_path / f"{name}.pt")
+    assert same(checkpoint.load(tmp_path / f"{name}.pt", "cpu"), small_model())
+    checkpoint.save(small_model(), tmp_path / "plain.safetensors")
+    (tmp_path / "plain.safetensors").rename(tmp_path / f"{name}.safetensors")
+    assert same(checkpoint.load(tmp_path / f"{name}.safetensors", "cpu"), small_model())
 
 
 def test_half_precision_weights_load_in_single_precision(tmp_path):

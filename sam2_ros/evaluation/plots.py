@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from sam2_ros import files
 from sam2_ros.drawing import colour
 from sam2_ros.evaluation.results import read_rows
 
@@ -38,6 +39,11 @@ def _axes(width: float, height: float, out: list[bytes]) -> Iterator[Any]:
     out.append(file.getvalue())
 
 
+def _as_it_is(name: str) -> str:
+    """A name for a legend, in which matplotlib sees no formula ($), nothing to hide (_), and only text."""
+    return files.shown(name).replace("$", r"\$").replace("_", " _", 1 if name.startswith("_") else 0)
+
+
 def over_time(scores: Path, timing: Path) -> bytes | None:
     """J&F of each object over the images, in the object's colour of the pictures, with gaps where there is no truth.
 
@@ -57,7 +63,7 @@ def over_time(scores: Path, timing: Path) -> bytes | None:
             paint, name = tuple(part / 255 for part in colour(object_id)), mine[-1]["name"]
             # A dark rim: some of the colours are pale on white.
             axes.plot(*with_gaps(frames, score), color=paint, linewidth=1.4, marker=".", markersize=3,
-                      label=name if name == str(object_id) else f"{object_id} {name}",
+                      label=_as_it_is(name if name == str(object_id) else f"{object_id} {name}"),
                       path_effects=[Stroke(linewidth=2.4, foreground="#555555"), Normal()])
             absent = np.array([row["absent"] == "1" for row in mine])
             where, shown = with_gaps(frames, absent.astype(float))
@@ -104,7 +110,7 @@ def curve(points: Mapping[str, Sequence[tuple[int, float]]], unit: str) -> bytes
     out: list[bytes] = []
     with _axes(5, 2.6, out) as axes:
         for number, (name, line) in enumerate(points.items()):
-            axes.plot(*zip(*line), marker="o", color=COLOURS[number % len(COLOURS)], label=name)
+            axes.plot(*zip(*line), marker="o", color=COLOURS[number % len(COLOURS)], label=_as_it_is(name))
         axes.set(xlabel=unit, ylabel="J&F [%]", xticks=sorted({x for line in points.values() for x, _ in line}))
         axes.legend(fontsize="small")
     return out[0]

@@ -41,3 +41,16 @@ def test_lines_have_the_colours_that_the_objects_have_in_pictures(tmp_path, monk
 def test_every_point_of_a_mean_line_is_over_the_same_sequences():
     lines = [[(1, 10.0), (2, 20.0)], [(1, 30.0), (2, 60.0)], [(1, 90.0)]]
     assert _mean_curve(lines) == {"mean of 2 sequences": [(1, 20.0), (2, 40.0)]}
+
+
+    assert _mean_line(lines) == {"mean of 2 sequences": [(1, 20.0), (2, 40.0)]}
+
+
+@pytest.mark.parametrize("name, label", [("$5$", r"\$5\$"), (r"$\frac$ a_b", r"\$\frac\$ a_b"), ("_hidden_", " _hidden_"),
+                                         ("caf\udce9", r"caf\udce9")], ids=ascii)
+def test_a_legend_shows_names_as_they_are(monkeypatch, name, label):
+    pytest.importorskip("matplotlib")
+    figures, make = [], plots.Figure
+    monkeypatch.setattr(plots, "Figure", lambda **options: figures.append(make(**options)) or figures[-1])
+    assert plots.curve({name: [(1, 50.0), (2, 60.0)]}, "clicks")
+    assert [text.get_text() for text in figures[0].axes[0].get_legend().get_texts()] == [label]
