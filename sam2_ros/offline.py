@@ -25,7 +25,7 @@ from tqdm import tqdm
 from sam2_ros import checkpoint, drawing
 from sam2_ros.errors import InvalidPrompt, RecordingError
 from sam2_ros.evaluation import recordings
-from sam2_ros.evaluation.bags import Bag
+from sam2_ros.evaluation.bags import Bag, refuse_without_bag
 from sam2_ros.evaluation.folders import PictureFolder
 from sam2_ros.evaluation.labels import LabelWriter, read_labels
 from sam2_ros.files import write_whole
@@ -71,6 +71,7 @@ def follow(source: Path, prompts: Sequence[tuple[int, Prompt]], tracker: Tracker
     nothing is left of them.
     """
     recording = recordings.open(source, image_topic=image_topic)
+    refuse_without_bag(recording, image_topic=image_topic)
     waiting = sorted(prompts, key=lambda item: item[0])
     _refuse_unreachable(waiting, recording)
     refuse_former_results(out, source)

@@ -187,6 +187,7 @@ def test_a_mask_from_a_file_is_a_prompt(folder, tmp_path):
     (["--frame", "2", "--frame", "3", "--point", "6,16"], "comes after --frame 2"),
     (["--point", "6,16", "--name", "cup"], "comes after --name cup"),
     (["--frame", "6", "--point", "6,16"], "--frame 6 is not in"),
+    (["--image-topic", "/image", "--point", "6,16"], "--image-topic would be ignored"),
     (["--name", os.fsdecode(b"caf\xe9"), "--point", "6,16"], r"the name 'caf\udce9' is not UTF-8 text"),
 ])
 def test_prompts_that_mean_nothing_are_one_sentence_and_exit_code_one(folder, tmp_path, capsys, arguments, sentence):

@@ -268,6 +268,13 @@ def refuse_unclear_nodes(recording: Recording) -> None:
         raise InvalidInput(f"{recording.path} holds prompts of several nodes: {', '.join(nodes)}; choose with --node")
 
 
+def refuse_without_bag(recording: Recording, **options: str) -> None:
+    """InvalidInput for options of bags, by their names, that were given for another kind of recording."""
+    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value]
+    if given and not isinstance(recording, Bag):
+        raise InvalidInput(f"{' and '.join(given)} would be ignored: {recording.path} is no bag; leave it out")
+
+
 def labels_from(message: Any, among_ids: Callable[[], bool] = lambda: False) -> np.ndarray:
     """A label image message (mono8, mono16, their OpenCV names, or a compressed PNG) as (H, W) ids.
 

@@ -29,7 +29,7 @@ from sam2_ros import checkpoint
 from sam2_ros.errors import RecordingError
 from sam2_ros.evaluation import recordings
 from sam2_ros.evaluation.bag_writer import BagWriter
-from sam2_ros.evaluation.bags import IMAGE, OBJECTS, Bag, Source, refuse_unclear_nodes
+from sam2_ros.evaluation.bags import IMAGE, OBJECTS, Bag, Source, refuse_unclear_nodes, refuse_without_bag
 from sam2_ros.evaluation.recordings import LabelWriter, Recording
 from sam2_ros.evaluation.replay import Step, prefetched, replay
 from sam2_ros.evaluation.trackers import Choice, positive, settings_from
@@ -186,6 +186,7 @@ def main(arguments: Sequence[str]) -> int:
     add("--node", default="", metavar="NAME", help="whose prompts in a bag are given, where several nodes were prompted")
     parsed = parser.parse_args(arguments)
     recording = recordings.open(parsed.recording, image_topic=parsed.image_topic, node=parsed.node)
+    refuse_without_bag(recording, image_topic=parsed.image_topic, node=parsed.node)
     refuse_unclear_nodes(recording)
     checkpoint.use_threads(parsed.threads)
     choice = Choice(parsed.model, parsed.device, tuple(settings_from(parsed.set).items()))
