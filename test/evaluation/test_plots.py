@@ -43,9 +43,6 @@ def test_every_point_of_a_mean_line_is_over_the_same_sequences():
     assert _mean_curve(lines) == {"mean of 2 sequences": [(1, 20.0), (2, 40.0)]}
 
 
-    assert _mean_line(lines) == {"mean of 2 sequences": [(1, 20.0), (2, 40.0)]}
-
-
 @pytest.mark.parametrize("name, label", [("$5$", r"\$5\$"), (r"$\frac$ a_b", r"\$\frac\$ a_b"), ("_hidden_", " _hidden_"),
                                          ("caf\udce9", r"caf\udce9")], ids=ascii)
 def test_a_legend_shows_names_as_they_are(monkeypatch, name, label):
