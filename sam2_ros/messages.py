@@ -18,6 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from sam2_ros import decoding
 from sam2_ros.errors import InvalidImage, InvalidPrompt
 from sam2_ros.types import Frame, Prompt
 
@@ -53,7 +54,6 @@ _LAYOUTS |= {  # other names of the same; an OpenCV type says nothing of colours
     "16UC1": _LAYOUTS["mono16"], "16UC3": _LAYOUTS["bgr16"], "16UC4": _LAYOUTS["bgra16"],
     "uyvy": _LAYOUTS["yuv422"], "yuyv": _LAYOUTS["yuv422_yuy2"],
 }
-_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 #: Planar: a full-size plane of brightness above a half-size one of colour pairs.
 _PLANAR = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21}
 #: Every encoding of sensor_msgs/Image that can be read.
@@ -105,17 +105,12 @@ def frame_from_compressed(message: Any) -> Frame:
     encoding, _, storage = (part.strip() for part in message.format.partition(";"))
     if "compressedDepth" in message.format:
         raise InvalidImage(f"format {message.format!r} is a depth image; subscribe to its colour image instead")
-    data = np.frombuffer(message.data, np.uint8)
-    # OpenCV fills what is missing of a JPEG with grey, or with a part of an earlier picture.
-    if data[:2].tobytes() == _JPEG_START and _JPEG_END not in data.tobytes():
-        raise InvalidImage(f"a JPEG ends too early, after {len(data)} bytes")
     try:
         # As stored: the camera's pixel grid counts, not a rotation noted in the file's EXIF data.
-        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
-    except cv2.error as error:
-        raise InvalidImage(f"a compressed image cannot be decoded: {error.err}") from error
-    if image is None:
-        raise InvalidImage(f"{len(data)} bytes of format {message.format!r} are not a JPEG or PNG image")
+        image = decoding.decode(message.data, cv2.IMREAD_UNCHANGED)
+    except InvalidImage as error:
+        raise InvalidImage(f"{len(message.data)} bytes of format {message.format!r} are not a JPEG or PNG image "
+                           f"({error})") from error
     if image.dtype not in (np.uint8, np.uint16):
         raise InvalidImage(f"a compressed image of {image.dtype} pixels cannot be read; use 8 or 16 bits")
     channels = 1 if image.ndim == 2 else image.shape[2]

@@ -288,6 +288,15 @@ def test_a_truncated_jpeg_is_refused_and_bytes_after_its_end_do_no_harm():
             frame_from_compressed(Shape(header=stamp(), format="jpeg", data=whole.data[:length]))
 
 
+def test_a_cut_jpeg_is_refused_although_its_thumbnail_is_whole():
+    whole = compressed(noise(64, 64, 3), ".jpg", "jpeg").data.tobytes()
+    inside = b"\xff\xe1" + (len(whole) + 2).to_bytes(2, "big") + whole
+    data = whole[:2] + inside + whole[2:]
+    assert frame_from_compressed(Shape(header=stamp(), format="jpeg", data=data)).size == (64, 64)
+    with pytest.raises(InvalidImage, match="ends too early"):
+        frame_from_compressed(Shape(header=stamp(), format="jpeg", data=data[:-900]))
+
+
 def test_a_truncated_png_is_refused_or_read_but_never_breaks():
     whole = compressed(noise(64, 64, 3), ".png", "png")
     for length in range(0, len(whole.data), 997):

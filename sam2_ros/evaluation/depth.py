@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from sam2_ros import decoding
 from sam2_ros.errors import InvalidImage
 
 #: Before the picture: a number that says nothing, and the two parameters of the inverse depth.
@@ -31,9 +32,10 @@ def depth_from(message: Any) -> np.ndarray:
         raise InvalidImage(f"a depth image of format {message.format!r} has only {len(data)} bytes")
     _, scale, offset = _HEADER.unpack_from(data)
     picture = np.frombuffer(data, np.uint8, offset=_HEADER.size)
-    image = _from_rvl(picture) if "rvl" in message.format.lower() else cv2.imdecode(picture, cv2.IMREAD_UNCHANGED)
-    if image is None or image.ndim != 2:
-        raise InvalidImage(f"a depth image of format {message.format!r} cannot be read; PNG and RVL can")
+    is_rvl = "rvl" in message.format.lower()
+    image = _from_rvl(picture) if is_rvl else decoding.decode(picture, cv2.IMREAD_UNCHANGED)
+    if image.ndim != 2:
+        raise InvalidImage(f"a depth image of format {message.format!r} has {image.shape[2]} channels; it needs one")
     if not message.format.startswith("32FC1"):
         return image
     with np.errstate(divide="ignore"):

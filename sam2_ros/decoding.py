@@ -1,0 +1,90 @@
+"""Picture files in memory, as pixels: the one door to OpenCV's decoders for data from outside.
+
+OpenCV fills what is missing of a JPEG with grey, or with a part of an earlier picture, and
+gives a picture all the memory that its header claims.  Both are looked at before.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+from sam2_ros.errors import InvalidImage, first_sentence
+
+#: A picture that claims more pixels is refused before it gets its memory.
+MOST_PIXELS = 2 ** 28
+
+_JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
+_END_OF_JPEG, _START_OF_JPEG, _START_OF_SCAN = 0xD9, 0xD8, 0xDA
+#: Markers without content: a byte of no meaning, and those between the parts of a scan.
+_BARE = {0x01, *range(0xD0, 0xD8)}
+#: Markers of a frame header, which says the size.
+_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+#: The next marker behind the data of a scan, in which ff 00 is a byte and ff d0 to ff d7 are restarts.
+_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)
+
+
+def decode(data: bytes | np.ndarray, flags: int) -> np.ndarray:
+    """The pixels of a picture file as ``cv2.imdecode`` gives them.
+
+    Raises InvalidImage for what is no picture, ends too early, is too large or cannot be decoded.
+    """
+    data = bytes(data)
+    width, height = size_of(data)
+    if width * height > MOST_PIXELS:
+        raise InvalidImage(f"a picture claims {width}x{height} pixels, more than {MOST_PIXELS // 10**6} millions; "
+                           "it is damaged, or scale it down first")
+    if data.startswith(_JPEG) and not is_whole_jpeg(data):
+        raise InvalidImage(f"a JPEG ends too early, after {len(data)} bytes")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    except cv2.error as error:
+        raise InvalidImage(f"{len(data)} bytes cannot be decoded as a picture: "
+                           f"{first_sentence(ValueError(error.err))}") from error
+    if image is None:
+        raise InvalidImage(f"{len(data)} bytes are not a readable picture")
+    return image
+
+
+def size_of(data: bytes) -> tuple[int, int]:
+    """(width, height) that the header of a PNG, JPEG or BMP file claims; zeros for others, whose data limit them."""
+    if data.startswith(_PNG) and len(data) >= 24:
+        return struct.unpack_from(">II", data, 16)
+    if data.startswith(b"BM") and len(data) >= 26:
+        width, height = struct.unpack_from("<ii", data, 18)
+        return abs(width), abs(height)
+    if data.startswith(_JPEG):
+        frame = next((content for marker, content in _segments(data) if marker in _FRAMES), len(data))
+        if frame + 7 <= len(data):
+            height, width = struct.unpack_from(">HH", data, frame + 3)
+            return width, height
+    return 0, 0
+
+
+def is_whole_jpeg(data: bytes) -> bool:
+    """Whether an end marker comes after the last scan: a thumbnail inside has scans and an end of its own."""
+    scans = 0
+    for marker, _ in _segments(data):
+        if marker == _END_OF_JPEG:
+            return scans > 0
+        if marker == _START_OF_JPEG:  # the next picture begins before this one has ended
+            return False
+        scans += marker == _START_OF_SCAN
+    return False
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """(marker, place of its content) of each part of a JPEG file, up to the end of the data."""
+    found = _MARKER.search(data, len(_JPEG))
+    while found:
+        marker, place = found.group(1)[0], found.end()
+        yield marker, place
+        if marker not in _BARE and marker not in (_START_OF_JPEG, _END_OF_JPEG):
+            if place + 2 > len(data):
+                return
+            place += struct.unpack_from(">H", data, place)[0]
+        found = _MARKER.search(data, place)
