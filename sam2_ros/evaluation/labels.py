@@ -15,17 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from sam2_ros.errors import RecordingError
-from sam2_ros.png import GREY, KIND_AT, PALETTE, SIGNATURE, chunk, stored_values
+from sam2_ros.png import GREY, KIND_AT, PALETTE, SIGNATURE, chunk, palette, stored_values
 
-
-def palette() -> np.ndarray:
-    """The (256, 3) uint8 RGB palette of PASCAL VOC and DAVIS: bits of the id spread over the channels."""
-    ids = np.arange(256)
-    colours = np.zeros((256, 3), np.uint8)
-    for bit in range(8):
-        for channel in range(3):
-            colours[:, channel] |= (((ids >> (3 * bit + channel)) & 1) << (7 - bit)).astype(np.uint8)
-    return colours
+#: White of 16 bits.
+WHITE_16 = 65535
 
 
 def encode_labels(labels: np.ndarray) -> bytes:
@@ -60,10 +53,12 @@ def decode_labels(data: bytes, source: str = "label image",
 
 
 def labels_of_grey(values: np.ndarray, among_ids: Callable[[], bool] = lambda: False) -> np.ndarray:
-    """Ids from (H, W) grey values; nothing but 0 and 255 is the mask of one object, its id 1.
+    """Ids from (H, W) grey values; nothing but black and white is the mask of one object, its id 1.
 
     among_ids: asked then whether other images of the sequence hold ids; 255 means the same in all of them.
     """
+    if values.dtype == np.uint16 and values.any() and np.isin(values, (0, WHITE_16)).all():
+        return (values == WHITE_16).astype(np.uint8)
     if values.dtype == np.uint8 and values.any() and not holds_ids(values) and not among_ids():
         return (values == 255).astype(np.uint8)
     return values
