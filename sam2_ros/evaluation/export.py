@@ -29,7 +29,7 @@ from sam2_ros.evaluation.labels import LabelWriter, read_labels
 from sam2_ros.evaluation.results import read_result
 from sam2_ros.evaluation.trackers import positive
 from sam2_ros.files import shown, write_whole
-from sam2_ros.pictures import pictures_in
+from sam2_ros.pictures import is_turned, pictures_in, read_picture, write_picture
 from sam2_ros.simulated_user import box_around
 
 FORMATS = ("davis", "youtube-vos", "sa-v", "coco-rle")
@@ -105,10 +105,18 @@ def _write_pictures(sequence: Masklets, folder: Path) -> None:
         wanted = {path.stem for path in sequence.labels}
         for path in recording.pictures:
             if path.stem in wanted:
-                shutil.copyfile(path, folder / path.name)
+                _write_as_shown(path, folder / path.name)
         return
     for frame, label in zip(recording, sequence.labels):
         (folder / f"{label.stem}.jpg").write_bytes(jpeg(frame.image, JPEG_QUALITY))
+
+
+def _write_as_shown(path: Path, copy: Path) -> None:
+    """A copy of a picture; one that its EXIF data turn, which not every reader does, is turned for good."""
+    if is_turned(path):
+        write_picture(copy, read_picture(path))
+    else:
+        shutil.copyfile(path, copy)
 
 
 def _write_davis(sequences: Sequence[Masklets], out: Path, every: int) -> None:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from sam2_ros.errors import RecordingError
-from sam2_ros.pictures import is_picture, pictures_in, read_picture
+from sam2_ros.pictures import is_picture, masks_of, pictures_in, read_picture
 from sam2_ros.png import stored_values
 from sam2_ros.training.compositing import WHOLE_SHARE, as_clip, squared
 
@@ -126,8 +126,9 @@ def _videos(root: Path) -> tuple[list[tuple[str, list[tuple[Path, Path]]]], list
     videos, left_out = [], []
     for folder in sorted({path.parent.relative_to(pictures) for path in pictures.rglob("*") if is_picture(path)}):
         labels = root / "Annotations" / folder
-        files = [(path, labels / f"{path.stem}.png") for path in pictures_in(pictures / folder)]
-        files = [(path, label) for path, label in files if label.is_file()]
+        shown = pictures_in(pictures / folder)
+        masks = [path for path in pictures_in(labels) if path.suffix.lower() == ".png"] if labels.is_dir() else []
+        files = [(shown[place], label) for place, label in sorted(masks_of(shown, masks)[0].items())]
         if len(files) > 1:
             videos.append((folder.name, files))
         else:
