@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from sam2_ros import checkpoint
-from sam2_ros.errors import InvalidInput, Sam2RosError
+from sam2_ros.errors import InvalidInput, RecordingError, Sam2RosError
 from sam2_ros.evaluation import recordings
 from sam2_ros.evaluation.bags import Bag, refuse_unclear_nodes
 from sam2_ros.evaluation.events import Recording
@@ -116,9 +116,11 @@ def evaluate_one(job: Job, tick: Callable[[], object] = lambda: None) -> Sequenc
         recording = job.open()
         protocol = _settled(job.protocol, recording)
         job.folder.mkdir(parents=True, exist_ok=True)
-        if protocol == "images":
-            return _evaluate_images(job, recording, tick)
-        return _evaluate(dataclasses.replace(job, protocol=protocol), recording, tick)
+        run = _evaluate_images if protocol == "images" else _evaluate
+        result = run(dataclasses.replace(job, protocol=protocol), recording, tick)
+        if protocol != "recorded" and not result.annotated and result.lost:
+            raise RecordingError(f"no ground truth could be used: {'; '.join(result.lost[:3])}")
+        return result
     except (Sam2RosError, OSError) as error:
         return failed(job, str(error))
     except Exception as error:  # out of memory, a bug: the other recordings have a right to theirs

@@ -29,7 +29,7 @@ class Truth:
 
     stamp: nanoseconds, that of the image.
     masks: (H, W) bool for each object id; masks may overlap.
-    ignore: (H, W) bool of the pixels that must not count, or None.
+    ignore: (H, W) bool of the pixels that must not count for any object, or None; ignores: for single ones.
     complete: an id that is not listed is absent from this image (a label image); otherwise
         it was simply not annotated here (one picture for each object, as in SA-V).
     """
@@ -38,6 +38,7 @@ class Truth:
     masks: dict[int, np.ndarray]
     ignore: np.ndarray | None = None
     complete: bool = True
+    ignores: dict[int, np.ndarray] = field(default_factory=dict)
 
     @classmethod
     def from_labels(cls, labels: np.ndarray, stamp: int) -> Truth:
@@ -51,6 +52,10 @@ class Truth:
         if object_id in self.masks:
             return self.masks[object_id]
         return np.zeros(size, bool) if self.complete else None
+
+    def ignored(self, object_id: int) -> np.ndarray | None:
+        """(H, W) bool of the pixels that must not count for an object, or None."""
+        return self.ignores.get(object_id, self.ignore)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

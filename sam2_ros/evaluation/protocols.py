@@ -86,7 +86,7 @@ class FirstFrame:
         for number, mask in sorted(moment.truth.masks.items()) if moment.truth else ():
             if number not in self.given and mask.any():
                 self.given.add(number)
-                give_first(str(number), mask, self.kind, give, moment.truth.ignore)
+                give_first(str(number), mask, self.kind, give, moment.truth.ignored(number))
 
 
 @dataclass
@@ -127,7 +127,7 @@ class Online:
             if truth is None or indices[-1] == moment.index or len(indices) >= self.most_frames:
                 continue
             mask = found.get(str(number), np.zeros(truth.shape, bool))  # a baseline may fail to start an object
-            if region_similarity(mask, truth, moment.truth.ignore) < self.pause_below:
+            if region_similarity(mask, truth, moment.truth.ignored(number)) < self.pause_below:
                 indices.append(moment.index)
                 self._correct(str(number), truth, mask, moment, give)
 
@@ -135,27 +135,28 @@ class Online:
         if self.method == "sam" and self.first.endswith("click"):
             self._by_sam(name, truth, moment, give, int(self.first.partition("-")[0]))
         else:
-            give_first(name, truth, self.first, give, moment.truth.ignore)
+            give_first(name, truth, self.first, give, moment.truth.ignored(int(name)))
 
     def _correct(self, name: str, truth: np.ndarray, found: np.ndarray, moment: Moment, give: Give) -> None:
+        ignore = moment.truth.ignored(int(name))
         if self.method == "click" or not truth.any():
-            click(name, truth, found, self.clicks, give, ignore=moment.truth.ignore)
+            click(name, truth, found, self.clicks, give, ignore=ignore)
         elif self.method == "restart":
-            click(name, truth, None, self.clicks, give, fresh=True, ignore=moment.truth.ignore)
+            click(name, truth, None, self.clicks, give, fresh=True, ignore=ignore)
         else:
             self._by_sam(name, truth, moment, give, self.clicks)
 
     def _by_sam(self, name: str, truth: np.ndarray, moment: Moment, give: Give, clicks: int) -> None:
-        mask = segment(self.segmenter, moment, truth, clicks)
+        mask = segment(self.segmenter, moment, truth, moment.truth.ignored(int(name)), clicks)
         if mask.any():
             give(Prompt(name, mask=mask))
 
 
-def segment(segmenter: Tracker, moment: Moment, truth: np.ndarray, clicks: int) -> np.ndarray:
+def segment(segmenter: Tracker, moment: Moment, truth: np.ndarray, ignore: np.ndarray | None, clicks: int) -> np.ndarray:
     """The (H, W) mask of ``truth``'s object after some clicks on one image, without any memory."""
     segmenter.reset()
     segmenter.track(moment.frame)
-    return click("object", truth, None, clicks, segmenter.prompt, ignore=moment.truth.ignore).track.mask
+    return click("object", truth, None, clicks, segmenter.prompt, ignore=ignore).track.mask
 
 
 @dataclass
@@ -185,7 +186,7 @@ class Offline:
             if moment.index in indices:
                 prompted = self._click(number, moment, truth, mask, give)
                 mask = prompted.track.mask if prompted else mask
-            self.iou.setdefault(number, {})[moment.index] = region_similarity(mask, truth, moment.truth.ignore)
+            self.iou.setdefault(number, {})[moment.index] = region_similarity(mask, truth, moment.truth.ignored(number))
 
     def revise(self, recording: Recording, tracker: Tracker) -> Offline:
         """Click on the worst frame of each object, and rewind: the user of the next pass over ``recording``."""
@@ -213,7 +214,7 @@ class Offline:
             noted.append(prompt)
             return give(prompt)
 
-        return click(str(number), truth, found, self.clicks, give_and_note, ignore=moment.truth.ignore)
+        return click(str(number), truth, found, self.clicks, give_and_note, ignore=moment.truth.ignored(number))
 
     def _with_worst(self) -> dict[int, list[int]]:
         """The plan, with the worst frame of each object among those that were not clicked on."""
@@ -251,17 +252,17 @@ def segment_images(moments: Iterable[Moment], segmenter: Tracker, clicks: tuple[
         images += 1
         for number, truth in sorted(moment.truth.masks.items()):
             if truth.any():
-                rows.append(_iou_by_clicks(str(number), truth, moment, segmenter, clicks))
+                rows.append(_iou_by_clicks(str(number), truth, moment.truth.ignored(number), segmenter, clicks))
     return ImageSegmentation(clicks, np.array(rows).reshape(-1, len(clicks)), images)
 
 
-def _iou_by_clicks(name: str, truth: np.ndarray, moment: Moment, segmenter: Tracker,
+def _iou_by_clicks(name: str, truth: np.ndarray, ignore: np.ndarray | None, segmenter: Tracker,
                    clicks: tuple[int, ...]) -> list[float]:
     found, scores = None, {}
     for count in range(1, max(clicks) + 1):
-        prompted = click(name, truth, found, 1, segmenter.prompt, ignore=moment.truth.ignore)
+        prompted = click(name, truth, found, 1, segmenter.prompt, ignore=ignore)
         found = prompted.track.mask if prompted else found
-        scores[count] = region_similarity(found, truth, moment.truth.ignore)
+        scores[count] = region_similarity(found, truth, ignore)
     segmenter.forget(name)
     return [scores[count] for count in clicks]
 

@@ -8,9 +8,10 @@ from typing import Any
 from sam2_ros.errors import RecordingError
 from sam2_ros.evaluation.bags import Bag
 from sam2_ros.evaluation.events import Event, PromptEvent, Recording, Truth
-from sam2_ros.evaluation.folders import VIDEO_SUFFIXES, Video, sequences_in
+from sam2_ros.evaluation.folders import sequences_in
 from sam2_ros.evaluation.labels import LabelWriter, read_labels
 from sam2_ros.evaluation.storage import is_storage, storage_files
+from sam2_ros.evaluation.videos import VIDEO_SUFFIXES, Video
 from sam2_ros.files import shown
 
 __all__ = ["Event", "LabelWriter", "PromptEvent", "Recording", "Truth", "find", "open", "read_labels"]

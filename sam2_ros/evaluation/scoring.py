@@ -159,7 +159,8 @@ class Scorer:
         j = f = float("nan")
         matched = 0
         if mask is not None and (track is not None or self.every_object):
-            j, f = region_similarity(found, mask, truth.ignore), boundary_accuracy(found, mask, truth.ignore)
+            ignore = truth.ignored(object_id)
+            j, f = region_similarity(found, mask, ignore), boundary_accuracy(found, mask, ignore)
             matched = match(found, truth.masks)
         shared = {"frame": step.moment.index, "stamp": step.moment.frame.stamp, "object": object_id, "j": j, "f": f,
                   "absent": mask is not None and not mask.any(), "predicted": bool(found.any()), "matched": matched}

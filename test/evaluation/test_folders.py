@@ -162,7 +162,7 @@ def test_a_training_video_of_sa_v_brings_its_masklets(tmp_path):
     mask[10:20, 30:40] = True
     codes = [[coco_rle.encode(mask), coco_rle.encode(mask & (place > 0))] for place in range(3)]
     (tmp_path / "sav_000001_manual.json").write_text(
-        json.dumps({"masklet": codes, "masklet_first_appeared_frame": [0, 4]}))
+        json.dumps({"masklet": codes, "masklet_first_appeared_frame": [0.0, 1.0]}))
     recording = recordings.open(path)
     assert recording.has_truth
     assert [sorted(truth.masks) for truth in truths(recording)] == [[1], [1, 2], [1, 2]]
