@@ -30,12 +30,12 @@ def palette() -> np.ndarray:
     return colours
 
 
-def stored_values(data: bytes, source: str = "label image") -> np.ndarray:
+def stored_values(data: bytes, source: str = "label image", colours: bool = False) -> np.ndarray:
     """The (H, W) uint8 or uint16 indices of a palette picture, or values of a grey one.
 
-    A colour picture in nothing but the colours of ``palette`` gives their numbers.  A mask that only
-    the alpha channel holds is 0 and 255.  Raises RecordingError when ``data`` is no such picture;
-    ``source`` names it there.
+    A mask that only the alpha channel holds is 0 and 255.  colours: whether a colour picture in
+    nothing but the colours of ``palette`` gives their numbers.  Raises RecordingError when ``data``
+    is no such picture; ``source`` names it there.
     """
     chunks = _chunks(data, source)
     depth, kind = struct.unpack_from(">BB", chunks[0][1], 8)
@@ -49,15 +49,19 @@ def stored_values(data: bytes, source: str = "label image") -> np.ndarray:
     except InvalidImage as error:
         raise RecordingError(f"{source} cannot be decoded; the file is damaged ({error})") from error
     if values.ndim == 3:
-        return _one_channel(values[..., :3], values[..., 3] if values.shape[2] == 4 else None, source)
+        values = _one_channel(values[..., :3], values[..., 3] if values.shape[2] == 4 else None, source)
+    if values.ndim == 3:
+        if not colours:
+            raise RecordingError(f"{source} is a colour picture; labels are palette or grey PNG files")
+        return _numbers_of(values, source)
     return values // (255 // (2 ** depth - 1)) if depth < 8 else values  # decoders stretch few bits to eight
 
 
 def _one_channel(colours: np.ndarray, alpha: np.ndarray | None, source: str) -> np.ndarray:
-    """The mask in a picture of (H, W, 3) BGR and perhaps (H, W) alpha values, whichever of them holds it."""
+    """The mask in (H, W, 3) BGR and perhaps (H, W) alpha values, whichever holds it; the colours where these differ."""
     is_grey = bool((colours[..., :1] == colours).all())
     if alpha is None or (alpha == alpha[0, 0]).all():
-        return colours[..., 0] if is_grey else _numbers_of(colours, source)
+        return colours[..., 0] if is_grey else colours
     if not is_grey or (colours == colours[0, 0]).all():
         return np.where(alpha > np.iinfo(alpha.dtype).max // 2, 255, 0).astype(np.uint8)
     if ((colours[..., 0] > 0) != (alpha > 0)).any():

@@ -43,12 +43,12 @@ def encode_labels(labels: np.ndarray) -> bytes:
 
 def decode_labels(data: bytes, source: str = "label image",
                   among_ids: Callable[[], bool] = lambda: False) -> np.ndarray:
-    """The (H, W) ids in a PNG file: the indices of a palette picture, the values of a grey one.
+    """The (H, W) ids in a PNG file: the indices of a palette picture, the values of a grey one, numbers of colours.
 
     among_ids: see ``labels_of_grey``.  Raises RecordingError when ``data`` is no such picture;
     ``source`` names it there.
     """
-    values = stored_values(data, source)
+    values = stored_values(data, source, colours=True)
     return values if data[KIND_AT] == PALETTE else labels_of_grey(values, among_ids)
 
 
