@@ -18,12 +18,13 @@ endif
 INSTALLED_FROM = pyproject.toml setup.py CMakeLists.txt package.xml constraints.txt \
 	$(wildcard msg/*.msg srv/*.srv launch/*.py config/*.* scripts/*)
 
-.PHONY: help demo test train clean interpreter
+.PHONY: help demo test soak train clean interpreter
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    a camera, the node and an operator who clicks; results in demo_out/"
 	@echo "make test    the whole test suite, parity with two other implementations included"
+	@echo "make soak    half an hour of the node under load, flat or not; ARGS='--minutes 3', results in soak_out/"
 	@echo "make train   train the embedded model; ARGS='--config FILE --resume'"
 	@echo "make clean   remove the environment and everything that was built"
 
@@ -35,11 +36,14 @@ test: $(VENV)/.installed-test
 	@$(VENV)/bin/python -c 'import rclpy, sam2.sam2_video_predictor, transformers'
 	$(VENV)/bin/python -m pytest test
 
+soak: $(VENV)/.installed-test
+	$(VENV)/bin/python benchmarks/soak.py $(ARGS)
+
 train: $(VENV)/.installed-train
 	$(VENV)/bin/sam2_ros train $(ARGS)
 
 clean:
-	rm -rf $(VENV) build install log dist *.egg-info demo_out sam2_ros/msg sam2_ros/srv sam2_ros/*.so
+	rm -rf $(VENV) build install log dist *.egg-info demo_out soak_out sam2_ros/msg sam2_ros/srv sam2_ros/*.so
 
 interpreter:
 	@test ! -x $(VENV)/bin/python -o "$(origin PYTHON)" = file || \

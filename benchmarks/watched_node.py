@@ -8,6 +8,7 @@ Every few seconds it writes the number of tensors that are alive and their bytes
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import threading
 import time
@@ -34,7 +35,9 @@ def count() -> tuple[int, int]:
 
 def watch(path: Path) -> None:
     while True:
-        path.write_text("{} {}".format(*count()))
+        new = path.with_suffix(".new")
+        new.write_text("{} {}".format(*count()))
+        os.replace(new, path)  # a reader never finds half a line
         time.sleep(PERIOD)
 
 

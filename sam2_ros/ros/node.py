@@ -36,6 +36,9 @@ from sam2_ros.ros.worker import QUIET, Result, Worker
 from sam2_ros.tracker import Tracker
 from sam2_ros.types import Prompt
 
+#: Seconds after which a callback lets the tracker have the interpreter, which it asks for after each operation of torch;
+#: with the 5 ms of Python a busy callback would delay every one of them.
+SWITCH = 0.0005
 #: Seconds between looks at what is published.
 LOOK = 0.25
 
@@ -157,6 +160,7 @@ def _interruptible(make: MakeTracker, interrupts: Interrupts) -> MakeTracker:
 
 def _run(arguments: list[str], make: MakeTracker) -> None:
     node, executor = None, None
+    sys.setswitchinterval(SWITCH)
     try:
         with creating():
             node = Node(make)

@@ -3,7 +3,7 @@
 Each time the executor turns to a message it builds its wait sets again, about 2 ms of Python, and the
 tracker's thread waits for the interpreter meanwhile: 300 messages a second on one topic would stop it.
 So the executor turns to each topic a bounded number of times a second and then handles all that waits
-there (``together``), or it never does and the messages wait until they are needed (``OnDemand``).
+there (``Turns``), or it never does and the messages wait until they are needed (``OnDemand``).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rclpy.callback_groups import CallbackGroup, MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from rclpy.exceptions import InvalidHandle
 from rclpy.node import Node as RosNode
 from rclpy.subscription import Subscription
 
@@ -62,34 +63,46 @@ class OnDemand:
         return waiting(self.subscription)
 
 
+class Turns:
+    """The callback of a subscription that is paced: one turn handles every message that waits, then it rests.
+
+    Its callback group is taken while it rests, so the executor does not wait for the topic.
+    """
+
+    def __init__(self, callback: Callable[[Any], Any], rate: float) -> None:
+        self.subscription: Any = None
+        self._callback = callback
+        self._pace = Pace(rate)
+
+    def __call__(self, message: Any) -> None:
+        self._callback(message)
+        if self.subscription is not None:  # else the first message has come while it is being made
+            for other in waiting(self.subscription):
+                self._callback(other)
+        time.sleep(self._pace.spend())
+
+
 def together(create: Callable[..., Any], rate: float, kind: type, topic: str, callback: Callable[[Any], Any],
              *arguments: Any, callback_group: CallbackGroup | None = None, **options: Any) -> Any:
-    """A subscription that gets at most ``rate`` turns a second, each of which handles every message that waits.
-
-    create: ``create_subscription`` of a node.  Its callback rests while it is too early for the next turn; its
-    callback group is taken meanwhile, so that the executor does not wait for the topic.
-    """
-    pace = Pace(rate)
-
-    def handle(message: Any) -> None:
-        for each in (message, *waiting(subscription)):
-            callback(each)
-        time.sleep(pace.spend())
-
+    """A subscription that gets at most ``rate`` turns a second; create: ``create_subscription`` of a node."""
+    turns = Turns(callback, rate)
     group = callback_group or MutuallyExclusiveCallbackGroup()  # of its own: others go on while this one rests
-    subscription = create(kind, topic, handle, *arguments, callback_group=group, **options)
-    return subscription
+    turns.subscription = create(kind, topic, turns, *arguments, callback_group=group, **options)
+    return turns.subscription
 
 
 def waiting(subscription: Any) -> list[Any]:
-    """Take the messages that wait in the middleware, at most as many as its queue holds."""
+    """Take the messages that wait in the middleware, at most as many as its queue holds; none once it is destroyed."""
     taken: list[Any] = []
-    with subscription.handle:
-        while len(taken) < (subscription.qos_profile.depth or WITHOUT_DEPTH):
-            message = subscription.handle.take_message(subscription.msg_type, subscription.raw)
-            if message is None:
-                break
-            taken.append(message[0])
+    try:
+        with subscription.handle:
+            while len(taken) < (subscription.qos_profile.depth or WITHOUT_DEPTH):
+                message = subscription.handle.take_message(subscription.msg_type, subscription.raw)
+                if message is None:
+                    break
+                taken.append(message[0])
+    except InvalidHandle:  # another camera has come
+        pass
     return taken
 
 
