@@ -4,12 +4,15 @@ import os
 import numpy as np
 import pytest
 from evaluation.bags import IMAGE, PROMPT, image_message, labels, picture, prompt_message, stamp, write_bag
+from test_pictures import turned_jpeg
 
 from sam2_ros.errors import RecordingError
 from sam2_ros.evaluation import export, recordings, run
 from sam2_ros.evaluation.events import Truth
 from sam2_ros.evaluation.export import FORMATS
 from sam2_ros.evaluation.bag_writer import BagWriter
+from sam2_ros.evaluation.labels import LabelWriter
+from sam2_ros.pictures import is_turned, read_picture
 
 
 @pytest.fixture
@@ -164,3 +167,15 @@ def test_label_images_are_in_the_order_of_their_numbers(tmp_path, finished):
         (folder / f"{index:05d}.png").rename(folder / f"{99_997 + index}.png")
     (_, short) = export.masklets_of(finished)
     assert [path.stem for path in short.labels] == ["99997", "99998", "99999", "100000", "100001"]
+
+
+def test_a_picture_that_exif_data_turn_is_exported_as_it_was_segmented(tmp_path):
+    for index in range(2):
+        (tmp_path / "in" / "JPEGImages" / "clip").mkdir(parents=True, exist_ok=True)
+        shown = read_picture(turned_jpeg(tmp_path / "in" / "JPEGImages" / "clip" / f"{index}.jpg", 6))
+        LabelWriter(tmp_path / "in" / "Annotations" / "clip").write((shown[..., 0] > 128).astype(np.uint8), str(index))
+    run.main([str(tmp_path / "in"), "--model", "first-mask", "--out", str(tmp_path / "runs"), "--name", "run"])
+    export.export(tmp_path / "runs" / "run", "davis", tmp_path / "out")
+    path = tmp_path / "out" / "JPEGImages" / "clip" / "1.jpg"
+    assert not is_turned(path) and read_picture(path).shape == shown.shape
+    assert recordings.read_labels(tmp_path / "out" / "Annotations" / "clip" / "1.png").shape == shown.shape[:2]

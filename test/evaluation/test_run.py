@@ -401,3 +401,12 @@ def test_an_engine_that_is_not_installed_is_said(tmp_path, data_set, monkeypatch
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingDependency, match="pip install ray"):
         evaluate(tmp_path, data_set, "--model", "first-mask", "--engine", "ray")
+
+
+def test_masks_that_cannot_be_used_fail_their_sequence(tmp_path, data_set):
+    for path in (data_set / "Annotations" / "short").iterdir():
+        path.rename(path.with_name(f"{path.stem}_1.png"))
+    status = run.main([str(data_set), "--model", "first-mask", "--out", str(tmp_path / "runs"), "--name", "run"])
+    found = json.loads((tmp_path / "runs" / "run" / "result.json").read_text())["sequences"]
+    assert status == 1 and found[0]["error"] in (None, "")
+    assert "no ground truth could be used: 5 masks in" in found[1]["error"]

@@ -156,3 +156,12 @@ def test_an_object_that_was_removed_may_be_prompted_under_another_name():
 def test_a_track_that_is_no_true_object_gets_a_value_of_its_own():
     scorer, _ = scores([step(0, [track("cup", square(15)), track("wall", EMPTY, 3)], CUP | BOWL)])
     assert scorer.names() == {"cup": 3, "wall": 5}
+
+
+def test_pixels_that_are_unclear_for_one_object_count_for_the_others():
+    mask, unclear = square(5), square(9)
+    truth = Truth(1000, {1: mask & ~unclear, 2: mask & ~unclear}, ignores={1: unclear})
+    scorer = Scorer()
+    rows = scorer.add(Step(Moment(0, Frame(np.zeros((*mask.shape, 3), np.uint8), 1000), 1000, truth),
+                           (track("1", mask, 1), track("2", mask, 2))))
+    assert rows[0].j == 1.0 and rows[1].j == 0.5
