@@ -51,10 +51,10 @@ def record(out: Path, topics: Sequence[str] = (), of_node: str = NODE, seconds: 
     """Record into a new bag until interrupted or for so many seconds; returns what was written and lost by topic.
 
     topics: relative ones are taken as ``ros2 bag record`` takes them.  The bag also holds, as JSON, the node's
-    parameters with its model (name, version, SHA256) on ``ABOUT`` and what is returned on ``SUMMARY``.  A bag to which
-    no message came is removed again.  Raises RecordingError when the bag cannot be created or the disk is full,
-    and what was written by then can be read; CannotStart when ROS cannot; InvalidInput for names and times that
-    cannot be.
+    parameters with its model (name, and in a second message version and SHA256) on ``ABOUT``, and what is returned
+    on ``SUMMARY``.  A bag to which no message came is removed again.  Raises RecordingError when the bag cannot be
+    created or the disk is full, and what was written by then can be read; CannotStart when ROS cannot; InvalidInput
+    for names and times that cannot be.
     """
     if seconds is not None and not 0 < seconds < math.inf:
         raise InvalidInput(f"a recording lasts longer than 0 seconds, and not for ever; got {seconds:g} s")
@@ -90,21 +90,22 @@ def _new_bag(out: Path) -> Iterator[BagWriter]:
 
 
 def _tell(writer: BagWriter, of_node: str, parameters: dict[str, Any]) -> None:
-    with suppress(RecordingError):  # the bag is full or closed, which is not for this thread to say
-        _note(writer, ABOUT, _about(of_node, parameters))
-
-
-def _about(of_node: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    """What is known of a node: its parameters, and its model as far as this machine has it too."""
+    """Note what is known of a node: its parameters at once, and with its model once that was looked up, which takes a while."""
     model = str(parameters.get("model", ""))
+    with suppress(RecordingError):  # the bag is full or closed, which is not for this thread to say
+        _note(writer, ABOUT, {"node": of_node, "model": {"name": model}, "parameters": parameters})
+        _note(writer, ABOUT, {"node": of_node, "model": _identity(model), "parameters": parameters})
+
+
+def _identity(model: str) -> dict[str, str]:
+    """Name, version and checksum of a model, as far as this machine has it, too."""
     try:
         from sam2_ros import checkpoint  # brings torch, which a recorder on a small machine can do without
 
         known = checkpoint.identify(model, download=False)
-        identity = {"name": known.name, "version": known.version, "sha256": known.sha256}
+        return {"name": known.name, "version": known.version, "sha256": known.sha256}
     except (Sam2RosError, ImportError) as error:
-        identity = {"name": model, "unknown": str(error)}
-    return {"node": of_node, "model": identity, "parameters": parameters}
+        return {"name": model, "unknown": str(error)}
 
 
 def _note(writer: BagWriter, topic: str, content: dict[str, Any]) -> None:

@@ -31,7 +31,7 @@ from sam2_ros.evaluation.events import PromptEvent, RemovalEvent  # noqa: E402
 from sam2_ros.evaluation.bag_source import BagSource  # noqa: E402
 from sam2_ros.evaluation.bag_writer import BagWriter  # noqa: E402
 from sam2_ros.evaluation.result_bag import main as replay  # noqa: E402
-from sam2_ros.live import ABOUT, SUMMARY, _about, _new_bag, _rounds, play, record, targets_of  # noqa: E402
+from sam2_ros.live import ABOUT, SUMMARY, _identity, _new_bag, _rounds, play, record, targets_of  # noqa: E402
 from sam2_ros.messages import fill_image  # noqa: E402
 from sam2_ros.model.sam2 import SAM2  # noqa: E402
 from sam2_ros.model.sizes import TEST  # noqa: E402
@@ -46,6 +46,12 @@ def start(*arguments, program=("-m", "sam2_ros")):
     return subprocess.Popen([sys.executable, *program, *map(str, arguments)], cwd=HERE.parent, text=True,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                             env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"})
+
+
+def wait_for_recorder(node):
+    """Wait for the recorder's last subscription, and until its publisher has seen it, too: others see it first."""
+    wait_until(lambda: node.count_subscribers("/sam2_ros/prompt/applied"), "the recorder's last subscription")
+    time.sleep(0.5)
 
 
 def messages(bag, topic):
@@ -148,7 +154,7 @@ def test_a_time_that_cannot_be_is_refused_before_a_bag_is_made(tmp_path, capsys,
 
 
 def test_a_disk_that_is_full_from_the_start_leaves_no_bag(tmp_path, monkeypatch):
-    monkeypatch.setattr(recordings.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=2**20))
     with pytest.raises(RecordingError, match="nearly full"):
         with _new_bag(tmp_path / "bag"):
             raise AssertionError("nothing can be written")
@@ -184,7 +190,7 @@ def test_a_running_node_is_recorded_with_its_parameters_and_its_model(tmp_path, 
     try:
         wait_until(lambda: publisher.get_subscription_count() >= 2, "node and recorder")
         wait_until(lambda: prompts.get_subscription_count() >= 2, "node and recorder")
-        wait_until(lambda: node.count_subscribers("/sam2_ros/prompt/applied"), "the recorder's last subscription")
+        wait_for_recorder(node)
         publish_until(node, publisher, lambda done: len(objects) > 2, image)
         from geometry_msgs.msg import Point
         prompts.publish(Prompt(name="square", points=[Point(x=20.0, y=20.0)], labels=[1]))
@@ -209,7 +215,7 @@ def test_a_running_node_is_recorded_with_its_parameters_and_its_model(tmp_path, 
     assert not any("overlay" in topic for topic in topics)
     about = json.loads(messages(tmp_path / "bag", ABOUT)[0].data)
     assert about["node"] == "/sam2_ros" and about["parameters"]["remembered_frames"] == 30
-    assert about["model"]["name"] == "embedded"
+    assert about["model"]["name"] == "embedded"  # what was there before the model was looked up
     recording = recordings.open(tmp_path / "bag")
     assert recording.image_topic == "/image"
     given = [event.content for event in recording.events() if isinstance(event.content, PromptEvent)]
@@ -281,14 +287,14 @@ def test_a_writer_that_fails_ends_recording_and_says_why(node):
 def test_a_recorder_without_torch_notes_the_name_of_the_model(monkeypatch):
     monkeypatch.setitem(sys.modules, "sam2_ros.checkpoint", None)
     monkeypatch.delattr("sam2_ros.checkpoint", raising=False)
-    model = _about("/sam2_ros", {"model": "large"})["model"]
+    model = _identity("large")
     assert model["name"] == "large" and "sam2_ros.checkpoint" in model["unknown"]
 
 
 def test_a_recorder_downloads_no_model(tmp_path, monkeypatch):
     monkeypatch.setenv("SAM2_ROS_CACHE", str(tmp_path))
     monkeypatch.setattr(published.urllib.request, "urlopen", None)
-    model = _about("/sam2_ros", {"model": "large"})["model"]
+    model = _identity("large")
     assert model["name"] == "large" and "sam2.1_hiera_large.pt (SHA256 2647878d" in model["unknown"]
 
 
@@ -493,7 +499,7 @@ def operate(node, publisher):
                for kind, name in ((PromptService, "prompt"), (Remove, "remove"))}
     wait_until(lambda: publisher.get_subscription_count() >= 2, "node and recorder")
     wait_until(lambda: all(client.service_is_ready() for client in clients.values()), "the services")
-    wait_until(lambda: node.count_subscribers("/sam2_ros/prompt/applied"), "the recorder's last subscription")
+    wait_for_recorder(node)
     publish_until(node, publisher, lambda done: done >= 5, now)
     for kind, request in (
             (PromptService, dict(prompt=Prompt(name="left", points=[Point(x=10.0, y=20.0)], labels=[1]))),
