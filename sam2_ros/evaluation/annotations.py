@@ -134,7 +134,8 @@ class CocoTracks(Annotations):
         listed = video.get("annotated") if video else None
         self._annotated = set(listed if isinstance(listed, list) and all(type(place) is int for place in listed)
                               else range(len(names)))
-        gone = [stem for stem in self._places if self._places[stem] in self._annotated and stem not in set(self._stems)]
+        there = set(self._stems)
+        gone = [stem for stem, place in self._places.items() if place in self._annotated and stem not in there]
         if gone:
             self.lost.append(f"{len(gone)} annotated images of {sequence} in {file} are not among its pictures ({_some(gone)})")
         self._tracks: dict[int, list] = {}
