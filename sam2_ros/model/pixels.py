@@ -21,8 +21,8 @@ HOLE_LOGIT = 0.1
 #: Background at the border of the image is the outside, unless it is a speck of at most this area, which the
 #: released predictor closes wherever it lies [pixels of the model's mask].
 SPECK = 16
-#: Logits at the camera's size that are held at once: of 16 objects at VGA, of one at 12 megapixels.
-HELD_AT_ONCE = 16 * 640 * 480
+#: Logits at the camera's size that are held at once: of 54 objects at VGA, of one at 12 megapixels.
+HELD_AT_ONCE = 16 * 1024 * 1024
 
 
 def normalise(image: np.ndarray, side: int, device: torch.device | str = "cpu") -> Tensor:
@@ -64,24 +64,33 @@ def to_masks(logits: Tensor, size: tuple[int, int], exclusive: bool) -> np.ndarr
     exclusive: where masks overlap only the one with the largest logit keeps the pixel.  However many
     objects there are, the logits of only a few are held at the camera's size.
     """
-    masks = torch.empty((len(logits), *size), dtype=torch.bool, device=logits.device)
-    exclusive, largest, winner = exclusive and len(logits) > 1, None, None
     count = max(HELD_AT_ONCE // (size[0] * size[1]), 1)
-    for start in range(0, len(logits), count):
-        part = to_camera(logits[start:start + count], size)  # (n, H, W)
-        masks[start:start + count] = part > 0
-        if not exclusive:
-            continue
+    if len(logits) > count:
+        return _to_masks_in_parts(logits, size, exclusive, count)
+    there = to_camera(logits, size)
+    masks = there > 0
+    if exclusive and len(logits) > 1:
         # Not argmax: on a CPU it takes 15 times as long along the first dimension.
-        values, place = part.max(dim=0) if len(part) > 1 else (part[0], torch.zeros_like(part[0], dtype=torch.int32))
-        if largest is None:
-            largest, winner = values, place.to(torch.int32)
-        else:
-            winner = torch.where(values > largest, place.to(torch.int32) + start, winner)
-            largest = torch.maximum(largest, values)
+        masks &= torch.arange(len(logits), device=logits.device)[:, None, None] == there.max(dim=0).indices
+    return masks.cpu().numpy()
+
+
+def _to_masks_in_parts(logits: Tensor, size: tuple[int, int], exclusive: bool, count: int) -> np.ndarray:
+    """The same from ``count`` objects at a time, with the largest logit and its object so far at every pixel."""
+    masks = torch.empty((len(logits), *size), dtype=torch.bool, device=logits.device)
+    largest = torch.zeros(size, device=logits.device, dtype=logits.dtype)  # what is not above 0 is on no object
+    winner = torch.full(size, -1, device=logits.device, dtype=torch.int32)
+    for start in range(0, len(logits), count):
+        part = to_camera(logits[start:start + count], size)
+        if not exclusive:
+            masks[start:start + count] = part > 0
+            continue
+        for number, values in enumerate(part, start):
+            winner.masked_fill_(values > largest, number)
+            torch.maximum(largest, values, out=largest)
     if exclusive:
         for number, mask in enumerate(masks):
-            mask &= winner == number
+            torch.eq(winner, number, out=mask)
     return masks.cpu().numpy()
 
 
