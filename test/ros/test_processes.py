@@ -211,7 +211,7 @@ def test_images_are_answered_while_prompts_flood_and_the_node_ends_at_once(start
                 someone.prompts.publish(prompt_message(name, seen, box=box(seen, RED)))
             time.sleep(0.05)
         stamps = {stamp_of(result) for result in someone.results[since:]}
-        assert len(stamps) > 3.0 / 0.25, "a turn takes an image and one or two prompts, whatever waits"
+        assert len(stamps) > 6, "a turn takes an image and one or two prompts, whatever waits"
         for number in range(500):
             someone.prompts.publish(prompt_message(f"object {number}", points=[(320, 100)]))
         started = time.monotonic()
