@@ -74,7 +74,8 @@ class VideoWriter:
             raise self._failure()
 
     def _failure(self) -> RecordingError:
-        return RecordingError(f"cannot write the video {shown(self.path)}; is the folder writable and the disk not full?")
+        return RecordingError(f"cannot write the video {shown(self.path)}; "
+                              "is the folder writable and the disk not full?")
 
     def __enter__(self) -> VideoWriter:
         return self

@@ -91,7 +91,8 @@ class BagSource:
     def _refuse_if_nothing(self, counts: Counter[Channel]) -> None:
         damage = [sentence for file in self._files for sentence in file.damage]
         if not sum(counts.values()) and (damage or self._said):
-            raise RecordingError(f"nothing of the bag {shown(self.path)} can be read: {'; '.join([*self._said, *damage])}")
+            reasons = "; ".join([*self._said, *damage])
+            raise RecordingError(f"nothing of the bag {shown(self.path)} can be read: {reasons}")
         if not self.topics and counts:
             ros1 = any(channel.encoding == "ros1" for channel in counts)
             raise RecordingError(f"{shown(self.path)} holds nothing that ROS 2 recorded: {'; '.join(self._said)}"

@@ -96,7 +96,7 @@ class McapFile:
     def _walk(self, file: BinaryIO) -> Iterator[Record]:
         """Chunks, and messages, schemas and channels outside of chunks, in the order of the file."""
         if file.read(len(MAGIC)) != MAGIC:
-            self.damage.append(f"{shown(self.path.name)} does not start as an MCAP file does; nothing of it can be read")
+            self.damage.append(f"{shown(self.path.name)} does not start as an MCAP file does; nothing of it is read")
             return
         torn: list[str] = []
         for kind, start, length in _records(file, torn):
@@ -106,7 +106,7 @@ class McapFile:
             self.damage.append(f"{shown(self.path.name)} is damaged ({torn[0]}); reading what is whole")
 
     def _read_summary(self, file: BinaryIO, units: list[Record]) -> bool:
-        """Take the counts from the end of the file, and chunks that the walk did not come to; whether they are known."""
+        """Take counts from the end of the file, and chunks that the walk did not come to; whether they are known."""
         tables, counts, walked = _Tables(), {}, set(units)
         for kind, content in _summary(file):
             try:

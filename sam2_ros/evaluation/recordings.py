@@ -10,7 +10,7 @@ from sam2_ros.evaluation.bags import Bag
 from sam2_ros.evaluation.events import Event, PromptEvent, Recording, Truth
 from sam2_ros.evaluation.folders import sequences_in
 from sam2_ros.evaluation.labels import LabelWriter, read_labels
-from sam2_ros.evaluation.storage import is_storage, storage_files
+from sam2_ros.evaluation.storage import COMPRESSED, is_storage, storage_files
 from sam2_ros.evaluation.videos import VIDEO_SUFFIXES, Video
 from sam2_ros.files import shown
 
@@ -40,7 +40,8 @@ def find(path: str | Path, *, rate: float | None = None, **topics: Any) -> list[
     if is_bag(path):
         from sam2_ros.evaluation.bag_source import BagSource  # brings rosbags, which pictures and videos do without
 
-        return [Bag(path.name if path.is_dir() else path.name.partition(".")[0], path, source=BagSource(path), **topics)]
+        name = path.name if path.is_dir() else Path(path.name.removesuffix(COMPRESSED)).stem
+        return [Bag(name, path, source=BagSource(path), **topics)]
     if path.suffix == ".bag":
         raise RecordingError(f"{shown(path)} is a bag of ROS 1; convert it first: rosbags-convert --src FILE --dst FOLDER")
     if path.is_dir():

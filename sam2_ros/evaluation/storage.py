@@ -90,15 +90,15 @@ def zstd() -> Any:
 
 
 def temporary_folder(path: Path, reason: str) -> tempfile.TemporaryDirectory[str]:
-    """A folder with room for a copy of ``path``; it is removed when nobody holds it any more.  Raises RecordingError."""
+    """A folder with room for a copy of ``path``; removed when nobody holds it any more.  Raises RecordingError."""
     try:
         folder = tempfile.TemporaryDirectory(prefix="sam2_ros-")
         free, needed = shutil.disk_usage(folder.name).free, path.stat().st_size
     except OSError as error:
         raise RecordingError(f"cannot read {shown(path)}, {reason}: {error.strerror}") from error
     if free < needed:
-        raise RecordingError(f"cannot read {shown(path)}, {reason}: {tempfile.gettempdir()} has {free // 2**20} MB left, "
-                             f"{needed // 2**20} MB are needed; make room, or name another folder in TMPDIR")
+        raise RecordingError(f"cannot read {shown(path)}, {reason}: {tempfile.gettempdir()} has {free // 2**20} MB left "
+                             f"of the {needed // 2**20} MB that are needed; make room, or name another folder in TMPDIR")
     return folder
 
 

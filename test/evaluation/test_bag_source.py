@@ -106,6 +106,12 @@ def test_a_bag_in_a_folder_of_any_name_is_read(bag, tmp_path, name):
     assert {topic.type for topic in BagSource(folder).topics} >= {IMAGE}
 
 
+def test_a_bag_has_the_whole_name_of_its_folder_or_file(bag):
+    folder = bag.rename(bag.with_name("kit.12.30"))
+    assert recordings.open(folder).name == "kit.12.30"
+    assert recordings.open((folder / "bag.mcap").rename(folder / "kit.12.45.mcap")).name == "kit.12.45"
+
+
 OPEN = ("import sys; sys.modules['rosbags'] = None; import sam2_ros.offline; from sam2_ros.evaluation import recordings; "
         "print(recordings.open(sys.argv[1]).frames)")
 
