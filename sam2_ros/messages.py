@@ -5,7 +5,7 @@ rclpy, rosbags or a test made it.  Images become RGB with the OpenCV conversions
 in which cv_bridge applies them (``imgmsg_to_cv2(message, "rgb8")``, and for encodings without
 a colour the guesses of ``cvtColorForDisplay``).  There is only this one path, whether cv_bridge
 is installed or not, so the pixels cannot differ; it is also the one that copies nothing for
-rgb8 without row padding.
+rgb8 without row padding.  How 16 bits become 8 is the part of ``ranges``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 
 from sam2_ros import decoding
 from sam2_ros.errors import InvalidImage, InvalidPrompt
+from sam2_ros.ranges import FULL, Range
 from sam2_ros.types import Frame, Prompt
 
 NANOSECONDS = 1_000_000_000
@@ -54,6 +55,10 @@ _LAYOUTS |= {  # other names of the same; an OpenCV type says nothing of colours
     "16UC1": _LAYOUTS["mono16"], "16UC3": _LAYOUTS["bgr16"], "16UC4": _LAYOUTS["bgra16"],
     "uyvy": _LAYOUTS["yuv422"], "yuyv": _LAYOUTS["yuv422_yuy2"],
 }
+#: Two pixels share two colours, each of which lies beside one of them: at this place.
+_PAIRED = {cv2.COLOR_YUV2RGB_UYVY: 0, cv2.COLOR_YUV2RGB_YUY2: 1}
+#: Keeps nothing from one image to the next.
+_FULL = Range(FULL)
 #: Planar: a full-size plane of brightness above a half-size one of colour pairs.
 _PLANAR = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21}
 #: Every encoding of sensor_msgs/Image that can be read.
@@ -76,26 +81,26 @@ def seconds_and_rest(stamp: int) -> tuple[int, int]:
 
 # -- images in -----------------------------------------------------------------------------------
 
-def frame_from(message: Any) -> Frame:
+def frame_from(message: Any, grey: Range = _FULL) -> Frame:
     """A sensor_msgs/Image as a Frame; rgb8 without row padding is not copied.
 
-    16 bits become 8 by 255/65535, rounded; 32FC1 is stretched from the smallest to the largest
-    finite value of this image, and what is not finite is black.
+    grey: how the values of the camera's 16-bit and float images become 8 bits; without it 16
+    bits by 255/65535, rounded, and 32FC1 from the smallest to the largest finite value of this image.
     Raises InvalidImage for a size, step, length or encoding that cannot be read.
     """
     encoding = message.encoding
     if encoding not in ENCODINGS:
         raise InvalidImage(f"encoding {encoding!r} cannot be read; publish one of {', '.join(ENCODINGS)}")
     if encoding in _PLANAR:
-        image = _converted(_planar_pixels(message), _PLANAR[encoding], encoding)
+        image = _converted(_planar_pixels(message), _PLANAR[encoding], encoding, grey)
     else:
         layout = _LAYOUTS[encoding]
-        image = _converted(_pixels(message, layout.dtype, layout.channels), layout.to_rgb, encoding)
+        image = _converted(_pixels(message, layout.dtype, layout.channels), layout.to_rgb, encoding, grey)
     return Frame(image, nanoseconds(message.header.stamp))
 
 
-def frame_from_compressed(message: Any) -> Frame:
-    """A sensor_msgs/CompressedImage (JPEG, PNG and what else OpenCV reads) as a Frame.
+def frame_from_compressed(message: Any, grey: Range = _FULL) -> Frame:
+    """A sensor_msgs/CompressedImage (JPEG, PNG and what else OpenCV reads) as a Frame; grey: as for ``frame_from``.
 
     The format is read as image_transport writes it: "rgb8; jpeg compressed bgr8" names the
     camera's encoding and how the colours lie in the file; a bare "jpeg" or "png" is an ordinary
@@ -121,7 +126,7 @@ def frame_from_compressed(message: Any) -> Frame:
         code = None if stored_as_rgb else cv2.COLOR_BGR2RGB
     else:
         code = cv2.COLOR_RGBA2RGB if stored_as_rgb else cv2.COLOR_BGRA2RGB
-    return Frame(_converted(image, code, message.format), nanoseconds(message.header.stamp))
+    return Frame(_converted(image, code, message.format, grey), nanoseconds(message.header.stamp))
 
 
 def _pixels(message: Any, dtype: str, channels: int) -> np.ndarray:
@@ -162,26 +167,30 @@ def _buffer(message: Any) -> memoryview:
     return memoryview(message.data).cast("B")
 
 
-def _converted(image: np.ndarray, code: int | None, encoding: str) -> np.ndarray:
+def _converted(image: np.ndarray, code: int | None, encoding: str, grey: Range) -> np.ndarray:
     """(H, W, C) pixels as (H, W, 3) uint8 RGB: first the colours, then the depth, as cv_bridge does."""
-    if image.dtype == np.float32:
-        image = _stretched(image)
+    if code == cv2.COLOR_GRAY2RGB:
+        image = grey.eight_bits(image)  # the same in either order, and there are fewer values
     try:
-        image = image if code is None else cv2.cvtColor(image, code)
+        if code in _PAIRED and image.shape[1] % 2:
+            image = _odd_pairs(image, code)
+        else:
+            image = image if code is None else cv2.cvtColor(image, code)
     except cv2.error as error:
         height, width = image.shape[:2]
         raise InvalidImage(f"a {width}x{height} image cannot be {encoding}: {error.err}") from error
-    return image if image.dtype == np.uint8 else cv2.convertScaleAbs(image, alpha=255.0 / 65535.0)
+    return grey.eight_bits(image)
 
 
-def _stretched(values: np.ndarray) -> np.ndarray:
-    """Floats as uint8, the finite ones from their minimum to their maximum; the others become 0."""
-    finite = np.isfinite(values)
-    if not finite.any():
-        return np.zeros(values.shape, np.uint8)
-    low, high = float(values[finite].min()), float(values[finite].max())
-    scaled = (np.where(finite, values, low) - low) * (255.0 / (high - low) if high > low else 0.0)
-    return scaled.round().astype(np.uint8)
+def _odd_pairs(image: np.ndarray, code: int) -> np.ndarray:
+    """RGB of colour pairs in rows of odd width: the last pixel has one of two colours, the other is its neighbour's.
+
+    Older versions of OpenCV, and cv_bridge with them, took such rows; newer ones refuse them.
+    """
+    rows = cv2.copyMakeBorder(image, 0, 0, 0, 1, cv2.BORDER_REPLICATE)
+    colour = _PAIRED[code]
+    rows[:, -1, colour] = image[:, -2, colour] if image.shape[1] > 1 else 128
+    return cv2.cvtColor(rows, code)[:, :-1].copy()
 
 
 # -- prompts in ----------------------------------------------------------------------------------

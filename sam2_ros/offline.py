@@ -30,6 +30,7 @@ from sam2_ros.evaluation.folders import PictureFolder
 from sam2_ros.evaluation.labels import LabelWriter, read_labels
 from sam2_ros.files import write_whole
 from sam2_ros.pictures import read_picture, write_picture
+from sam2_ros.ranges import AUTO, HELP, Range, limits_of
 from sam2_ros.tracker import Tracker, TrackerSettings
 from sam2_ros.types import Frame, Prompt, Track, label_image
 from sam2_ros.video import MPEG4, VideoWriter
@@ -43,12 +44,14 @@ NO_H264 = ("overlay.mp4 is MPEG-4 Part 2, because the OpenCV of this machine wri
            "browsers do not; to convert it: ffmpeg -i overlay.mp4 -c:v libx264 -pix_fmt yuv420p overlay_h264.mp4")
 
 
-def segment(image: Path, prompts: Sequence[tuple[int, Prompt]], tracker: Tracker, out: Path) -> list[Track]:
+def segment(image: Path, prompts: Sequence[tuple[int, Prompt]], tracker: Tracker, out: Path,
+            image_range: str = AUTO) -> list[Track]:
     """Segment one picture; writes masks.png (labels), overlay.png and result.json into ``out``.
 
-    Files of these names are replaced.  Raises RecordingError and InvalidPrompt.
+    Files of these names are replaced.  image_range: how 16 bits become 8, see ``ranges.Range``.
+    Raises RecordingError and InvalidPrompt.
     """
-    picture = read_picture(image)
+    picture = read_picture(image, Range(image_range))
     if picture is None:
         raise RecordingError(f"{image} is not a readable picture")
     tracker.track(Frame(picture))
@@ -61,8 +64,8 @@ def segment(image: Path, prompts: Sequence[tuple[int, Prompt]], tracker: Tracker
     return tracks
 
 
-def follow(source: Path, prompts: Sequence[tuple[int, Prompt]], tracker: Tracker, out: Path, image_topic: str = ""
-           ) -> tuple[int, list[str]]:
+def follow(source: Path, prompts: Sequence[tuple[int, Prompt]], tracker: Tracker, out: Path, image_topic: str = "",
+           image_range: str = AUTO) -> tuple[int, list[str]]:
     """Follow the prompted objects through a video, folder or bag; the number of images, and what there is to say.
 
     Writes masks/*.png (labels), overlay.mp4, sheet.png and states.jsonl (one line for each
@@ -70,7 +73,7 @@ def follow(source: Path, prompts: Sequence[tuple[int, Prompt]], tracker: Tracker
     the codec of the video.  Raises RecordingError and InvalidPrompt; then, and after Ctrl-C,
     nothing is left of them.
     """
-    recording = recordings.open(source, image_topic=image_topic)
+    recording = recordings.open(source, image_topic=image_topic, image_range=image_range)
     refuse_without_bag(recording, image_topic=image_topic)
     waiting = sorted(prompts, key=lambda item: item[0])
     _refuse_unreachable(waiting, recording)
@@ -251,6 +254,7 @@ def _parser(command: str, source: str, description: str) -> argparse.ArgumentPar
         parser.add_argument("--frame", action=_Said, type=_index, metavar="N",
                             help="on which image, from 0, the prompts that follow are")
         parser.add_argument("--image-topic", default="", metavar="TOPIC", help="the camera's topic in a bag")
+    parser.add_argument("--image-range", default=AUTO, metavar="RANGE", help=HELP)
     parser.add_argument("--model", default="embedded", help="a known name or the path of a checkpoint (%(default)s)")
     parser.add_argument("--device", default="auto", help="cpu, cuda, ...; auto = a GPU if there is one")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where results are written")
@@ -263,7 +267,7 @@ def main_segment(arguments: Sequence[str]) -> int:
     if not parsed.source.is_file():  # said before a model is loaded
         raise RecordingError(f"there is no picture {parsed.source}")
     prompts, tracker = _prepared(parsed)
-    for track in segment(parsed.source, prompts, tracker, parsed.out):
+    for track in segment(parsed.source, prompts, tracker, parsed.out, parsed.image_range):
         print(f"{track.name}: {track.area} pixels, predicted IoU {track.predicted_iou:.2f}")
     print(f"results in {parsed.out}")
     return 0
@@ -274,7 +278,7 @@ def main_track(arguments: Sequence[str]) -> int:
     parsed = _parser("track", "VIDEO|FOLDER|BAG", "Follow objects through a recording.").parse_args(arguments)
     refuse_former_results(parsed.out, parsed.source)  # said before a model is loaded
     prompts, tracker = _prepared(parsed)
-    count, lost = follow(parsed.source, prompts, tracker, parsed.out, parsed.image_topic)
+    count, lost = follow(parsed.source, prompts, tracker, parsed.out, parsed.image_topic, parsed.image_range)
     for sentence in lost:
         print(sentence)
     print(f"{count} images; results in {parsed.out}")
@@ -282,6 +286,7 @@ def main_track(arguments: Sequence[str]) -> int:
 
 
 def _prepared(parsed: argparse.Namespace) -> tuple[list[tuple[int, Prompt]], Tracker]:
+    limits_of(parsed.image_range)
     prompts = prompts_from(getattr(parsed, "said", None) or [])
     try:
         parsed.out.mkdir(parents=True, exist_ok=True)

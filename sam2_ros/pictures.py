@@ -13,6 +13,7 @@ import numpy as np
 from sam2_ros import decoding
 from sam2_ros.errors import InvalidImage, RecordingError
 from sam2_ros.files import shown, write_whole
+from sam2_ros.ranges import AUTO, Range
 
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"}
 #: Words that tell a mask or a picture apart from others of the same moment, and say nothing of which moment.
@@ -80,13 +81,16 @@ def natural(path: Path) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", path.name) if part]
 
 
-def read_picture(path: Path) -> np.ndarray | None:
-    """(H, W, 3) uint8 RGB, turned as its EXIF data say, or None when the file is no readable picture."""
+def read_picture(path: Path, grey: Range | None = None) -> np.ndarray | None:
+    """(H, W, 3) uint8 RGB, turned as its EXIF data say, or None when the file is no readable picture.
+
+    grey: how 16 bits become 8, for a sequence of pictures; without it by the values of this one.
+    """
     try:
-        image = decoding.decode(path.read_bytes(), cv2.IMREAD_COLOR)
+        image = decoding.decode(path.read_bytes(), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     except (OSError, InvalidImage):
         return None
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return as_rgb(image, grey or Range(AUTO)) if image.dtype in (np.uint8, np.uint16, np.float32) else None
 
 
 def is_turned(path: Path) -> bool:
@@ -98,6 +102,11 @@ def is_turned(path: Path) -> bool:
     except (OSError, InvalidImage):
         return False
     return not np.array_equal(stored, turned)
+
+
+def as_rgb(image: np.ndarray, grey: Range) -> np.ndarray:
+    """What OpenCV has decoded, (H, W) or (H, W, 3) BGR of 8 or 16 bits, as (H, W, 3) uint8 RGB."""
+    return cv2.cvtColor(grey.eight_bits(image), cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB)
 
 
 def write_picture(path: Path, image: np.ndarray, *options: int) -> None:

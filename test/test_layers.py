@@ -10,7 +10,7 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAG
 
 #: Rooms by level; the words of level 0 are one room together.
 LEVELS = [
-    {"types", "errors", "settings", "files", "decoding"},
+    {"types", "errors", "settings", "ranges", "files", "decoding"},
     {"memory", "visibility", "messages", "association", "ring", "stamps", "tracker_settings", "simulated_user",
      "drawing", "video", "large_images", "png", "pictures", "published", "processor", "interrupts", "middleware", "model"},
     {"remembered"},

@@ -7,6 +7,7 @@ import pytest
 
 from sam2_ros.errors import RecordingError
 from sam2_ros.pictures import doubles_among, is_turned, masks_of, pictures_in, read_picture, write_picture
+from sam2_ros.ranges import Range
 
 
 def test_pictures_come_in_the_order_of_the_numbers_in_their_names(tmp_path):
@@ -21,6 +22,14 @@ def test_a_picture_is_rgb_of_eight_bits_whatever_the_file_holds(tmp_path):
     cv2.imwrite(str(tmp_path / "deep.png"), blue)
     picture = read_picture(tmp_path / "deep.png")
     assert picture.dtype == np.uint8 and picture.shape == (4, 6, 3) and (picture == (0, 0, 255)).all()
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tiff"])
+def test_a_picture_of_a_twelve_bit_camera_keeps_its_grey_levels(tmp_path, name):
+    values = np.arange(4096, dtype=np.uint16).reshape(64, 64)
+    cv2.imwrite(str(tmp_path / name), values)
+    assert len(np.unique(read_picture(tmp_path / name))) > 200
+    assert (read_picture(tmp_path / name, Range("full"))[:, :, 0] == (values.astype(int) + 128) // 257).all()
 
 
 def test_what_is_no_picture_is_none(tmp_path):

@@ -20,6 +20,7 @@ from sam2_ros.evaluation.depth import depth_from
 from sam2_ros.evaluation.events import (
     CameraEvent, DepthEvent, Event, PromptEvent, Recording, RemovalEvent, StoredMessage, Truth)
 from sam2_ros.evaluation.labels import holds_ids, labels_of_grey
+from sam2_ros.ranges import Range
 from sam2_ros.types import Frame
 
 IMAGE = "sensor_msgs/msg/Image"
@@ -83,6 +84,7 @@ class Bag(Recording):
     unclear_truths: tuple[str, ...] = field(default=(), init=False)
     _rate: float | None = field(default=None, init=False, repr=False)
     _holds_ids: bool | None = field(default=None, init=False, repr=False)
+    _grey: Range = field(default_factory=Range, init=False, repr=False)
     _skipped: dict[str, list] = field(default_factory=dict, repr=False)
     _listed: dict[str, set[str]] = field(default_factory=dict, repr=False)  # names of the objects, by topic
 
@@ -124,6 +126,7 @@ class Bag(Recording):
     def events(self) -> Iterator[Event]:
         self.lost.clear()
         self._skipped.clear()
+        self._grey = Range(self.image_range)
         self._listed = {topic: set() for topic in self._listings()}
         ours = {topic.name for topic in self.source.topics if topic.type in (PROMPT, OBJECTS)}
         prompts = self._prompt_topics()
@@ -154,7 +157,7 @@ class Bag(Recording):
         message = stored.decode()
         if stored.topic == self.image_topic:
             read = messages.frame_from if stored.type == IMAGE else messages.frame_from_compressed
-            frame = read(message)
+            frame = read(message, self._grey)
             # PyTorch complains of memory that it could not write to, such as that of a bag.
             image = frame.image if frame.image.flags.writeable else frame.image.copy()
             # A camera that gives no time is known by the time of its recording.

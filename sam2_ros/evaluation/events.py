@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from sam2_ros.errors import RecordingError
+from sam2_ros.ranges import AUTO
 from sam2_ros.types import Frame, Prompt
 
 #: Value of an 8-bit label image that means "not labelled, do not count this pixel".
@@ -136,6 +137,7 @@ class Recording(abc.ABC):
     name: what reports call it.  path: where it lies.  frames: how many images, None when
     that is unknown before the end.  rate: nominal images per second.
     lost: sentences on what could not be read, complete after one whole iteration.
+    image_range: how 16 bits become 8, see ``ranges.Range``; each iteration follows the values from the first image on.
     """
 
     name: str
@@ -143,6 +145,7 @@ class Recording(abc.ABC):
     frames: int | None = None
     rate: float | None = None
     lost: list[str] = field(default_factory=list)
+    image_range: str = AUTO
 
     @abc.abstractmethod
     def events(self) -> Iterator[Event]:

@@ -23,6 +23,7 @@ from sam2_ros.errors import RecordingError
 from sam2_ros.evaluation.annotations import annotations_of
 from sam2_ros.evaluation.events import DEFAULT_RATE, Event, Recording, stamp_of
 from sam2_ros.pictures import PICTURE_SUFFIXES, doubles_among, natural, pictures_in, read_picture
+from sam2_ros.ranges import Range
 from sam2_ros.types import Frame
 
 _LAYOUTS = (("JPEGImages", "Annotations"), ("JPEGImages_24fps", "Annotations_6fps"))
@@ -67,8 +68,9 @@ class PictureFolder(Recording):
             raise RecordingError(f"{self.path} holds several pictures of one name ({', '.join(doubles[:4])}), whose results "
                                  "would be mixed; leave one of each there, and move masks to a folder of their own")
         masks, unreadable = annotations_of(self.annotations, self.path.name, self.pictures), 0
+        grey = Range(self.image_range)
         for index, path in enumerate(self.pictures):
-            image = read_picture(path)
+            image = read_picture(path, grey)
             if image is None:
                 unreadable += 1
                 self.lost += [f"{path.name} is not a readable picture"] * (unreadable <= MOST_NAMED)

@@ -13,18 +13,14 @@ from sam2_ros.evaluation.labels import LabelWriter, read_labels
 from sam2_ros.evaluation.storage import COMPRESSED, is_storage, storage_files
 from sam2_ros.evaluation.videos import VIDEO_SUFFIXES, Video
 from sam2_ros.files import shown
+from sam2_ros.ranges import AUTO, limits_of
 
 __all__ = ["Event", "LabelWriter", "PromptEvent", "Recording", "Truth", "find", "open", "read_labels"]
 
 
-def open(path: str | Path, *, rate: float | None = None, image_topic: str = "", truth_topic: str = "",
-         node: str = "", more_topics: tuple[str, ...] = ()) -> Recording:  # noqa: A001 - recordings.open reads well
-    """The one recording at ``path``: a bag, a video, a folder of pictures or one sequence of a data set.
-
-    rate: images per second of pictures that carry no times.  The topics and the node: see ``bags.Bag``.
-    Raises RecordingError when there is none, or several.
-    """
-    found = find(path, rate=rate, image_topic=image_topic, truth_topic=truth_topic, node=node, more_topics=more_topics)
+def open(path: str | Path, **options: Any) -> Recording:  # noqa: A001 - recordings.open reads well
+    """The one recording at ``path``, with the options of ``find``; RecordingError when there is none, or several."""
+    found = find(path, **options)
     if len(found) > 1:
         names = ", ".join(recording.name for recording in found[:12])
         raise RecordingError(f"{shown(path)} holds {len(found)} sequences ({names}); name one of them, "
@@ -32,9 +28,21 @@ def open(path: str | Path, *, rate: float | None = None, image_topic: str = "", 
     return found[0]
 
 
-def find(path: str | Path, *, rate: float | None = None, **topics: Any) -> list[Recording]:
-    """Every recording at ``path``; a data set holds many.  Raises RecordingError when there is none."""
-    path = Path(path)
+def find(path: str | Path, *, rate: float | None = None, image_range: str = AUTO, **topics: Any) -> list[Recording]:
+    """Every recording at ``path``: a bag, a video, a folder of pictures or one sequence of a data set, which holds many.
+
+    rate: images per second of pictures that carry no times.  image_range: how 16 bits become 8, see
+    ``ranges.Range``.  topics: image_topic, truth_topic, node and more_topics of ``bags.Bag``.
+    Raises RecordingError when there is none, and InvalidInput for what is no range.
+    """
+    limits_of(image_range)
+    found = _found(Path(path), rate, topics)
+    for recording in found:
+        recording.image_range = image_range
+    return found
+
+
+def _found(path: Path, rate: float | None, topics: dict[str, Any]) -> list[Recording]:
     if not path.exists():
         raise RecordingError(f"{shown(path)} does not exist")
     if is_bag(path):

@@ -34,6 +34,7 @@ from sam2_ros.evaluation.recordings import LabelWriter, Recording
 from sam2_ros.evaluation.replay import Step, prefetched, replay
 from sam2_ros.evaluation.trackers import Choice, positive, settings_from
 from sam2_ros.messages import fill_image, seconds_and_rest
+from sam2_ros.ranges import AUTO, HELP
 from sam2_ros.types import Track, label_image
 
 #: Where results go: where the node publishes, or beside its own results and those of former replays.
@@ -184,8 +185,10 @@ def main(arguments: Sequence[str]) -> int:
     add("--threads", type=positive, default=os.cpu_count() or 1, metavar="N", help="of the model on a CPU (%(default)s)")
     add("--image-topic", default="", metavar="TOPIC", help="the camera's topic in a bag")
     add("--node", default="", metavar="NAME", help="whose prompts in a bag are given, where several nodes were prompted")
+    add("--image-range", default=AUTO, metavar="RANGE", help=HELP)
     parsed = parser.parse_args(arguments)
-    recording = recordings.open(parsed.recording, image_topic=parsed.image_topic, node=parsed.node)
+    recording = recordings.open(parsed.recording, image_topic=parsed.image_topic, node=parsed.node,
+                                image_range=parsed.image_range)
     refuse_without_bag(recording, image_topic=parsed.image_topic, node=parsed.node)
     refuse_unclear_nodes(recording)
     checkpoint.use_threads(parsed.threads)

@@ -35,6 +35,7 @@ from sam2_ros.evaluation.protocols import CLICKS, MOST_FRAMES
 from sam2_ros.evaluation.report import write_report
 from sam2_ros.evaluation.results import SequenceResult, headline, latencies, new_run, write_result
 from sam2_ros.evaluation.trackers import BASELINES, OF_RULES, PAPER, Choice, positive, settings_from
+from sam2_ros.ranges import AUTO, HELP, limits_of
 
 ENGINES = ("processes", "ray")
 
@@ -264,7 +265,9 @@ def template_from(parsed: argparse.Namespace) -> Job:
         raise InvalidInput("--on-clock measures how fast this machine is; use it with one job at a time")
     if parsed.on_clock and parsed.prompt in ("offline", "images"):
         raise InvalidInput(f"--prompt {parsed.prompt} looks at every image; leave out --on-clock")
-    topics = {"image_topic": parsed.image_topic, "truth_topic": parsed.truth_topic, "node": parsed.node}
+    limits_of(parsed.image_range)
+    topics = {"image_topic": parsed.image_topic, "truth_topic": parsed.truth_topic, "node": parsed.node,
+              "image_range": "" if parsed.image_range == AUTO else parsed.image_range}
     return Job(Path(), Path(), Choice(parsed.model, parsed.device, tuple(sorted(settings.items()))), parsed.prompt,
                parsed.rules, parsed.on_clock, parsed.clicks or CLICKS, parsed.budgets or (MOST_FRAMES,),
                parsed.every or 1, tuple((name, topic) for name, topic in topics.items() if topic), threads)
@@ -316,6 +319,7 @@ def parser() -> argparse.ArgumentParser:
     add("--every", type=positive, metavar="N", help="--prompt images: take every N-th image (default 1)")
     add("--image-topic", default="", metavar="TOPIC", help="the camera's topic in a bag")
     add("--truth-topic", default="", metavar="TOPIC", help="the topic of the label images in a bag")
+    add("--image-range", default=AUTO, metavar="RANGE", help=HELP)
     add("--node", default="", metavar="NAME", help="whose prompts in a bag are given, where several nodes were prompted")
     add("--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs are kept (%(default)s)")
     add("--name", default="", help="of the run's folder; default: the time, the model and the prompt")

@@ -19,6 +19,8 @@ from sam2_ros.evaluation.annotations import Annotations, Masklets
 from sam2_ros.evaluation.containers import Container, container_of
 from sam2_ros.evaluation.events import DEFAULT_RATE, Event, Recording, stamp_of
 from sam2_ros.files import plain_name
+from sam2_ros.pictures import as_rgb
+from sam2_ros.ranges import Range
 from sam2_ros.types import Frame
 
 VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"}
@@ -30,6 +32,8 @@ _MOST_FAILURES = 1000
 _SEEK_BACK = 16
 #: Where reading is tried again, in images from the first that may be reached so: closely at first.
 _SEEK_AHEAD = (0, 1, 2, 4, *range(8, 512, 8))
+#: How FFmpeg names grey images of 16 bits, the lower byte first.
+_GREY_16 = int.from_bytes(b"Y1\x00\x10", "little")
 _IMAGE_TOPIC, _TRUTH_TOPIC = "image", "truth"
 
 
@@ -57,12 +61,12 @@ class Video(Recording):
         masks = Masklets(self.annotations) if self.annotations else Annotations()
         times = image_times(self.path) if self.annotations else []
         listed = len(times) == self.frames  # else damage ends the list
-        decoder = _Decoder(self.path, self.frames, self.rate)
+        decoder, grey = _Decoder(self.path, self.frames, self.rate), Range(self.image_range)
         previous, period, number = 0, stamp_of(0, self.rate), -1
         for elapsed, image in decoder.images():
             # The container's own time, for videos of changing rate; not every backend knows it.
             stamp = max(previous + 1, period + round(elapsed * 1e6)) if elapsed > 0 else previous + period
-            yield Event(stamp, _IMAGE_TOPIC, Frame(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), stamp))
+            yield Event(stamp, _IMAGE_TOPIC, Frame(as_rgb(image, grey), stamp))
             # Which image of the file this is, those that could not be decoded counted.
             place = bisect_left(times, elapsed - 0.5) if listed else round(elapsed * self.rate / 1e3)
             number = max(number + 1, place)
@@ -88,7 +92,7 @@ class _Decoder:
         self._failures, self._sought = 0, False  # images that could not be decoded; whether reading went on elsewhere
 
     def images(self) -> Iterator[tuple[float, np.ndarray]]:
-        """Milliseconds from the start, 0 where the file does not say, and (H, W, 3) BGR."""
+        """Milliseconds from the start, 0 where the file does not say, and (H, W, 3) BGR or (H, W) of 16 bits."""
         capture = _opened(self._path)
         try:
             yield from self._following(capture)
@@ -170,4 +174,6 @@ def _opened(path: Path) -> cv2.VideoCapture:
         capture = cv2.VideoCapture(name)
     if not capture.isOpened():
         raise RecordingError(f"{path} cannot be opened as a video; is it damaged or of an unknown codec?")
+    if int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)) == _GREY_16:
+        capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)  # else OpenCV keeps the upper eight bits
     return capture

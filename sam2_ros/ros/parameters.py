@@ -20,6 +20,7 @@ from rclpy.parameter import Parameter
 
 from sam2_ros import settings as declared
 from sam2_ros.errors import InvalidInput
+from sam2_ros.ranges import limits_of
 from sam2_ros.settings import setting
 from sam2_ros.stamps import TOLERANCE
 from sam2_ros.tracker import TrackerSettings
@@ -40,6 +41,9 @@ class NodeSettings:
         choices=("auto", "reliable", "best_effort"))
     image_is_rectified: bool = setting(
         False, "the images are undistorted: 3-D clicks are projected with P of camera_info instead of K and D")
+    image_range: str = setting(
+        "auto", "which values of 16-bit and float images become black and white; auto = those that occur, "
+                "full = 0 and 65535, LOW,HIGH = these")
     prompt_tolerance: float = setting(
         TOLERANCE / 1e9, "a prompt whose image was dropped is applied to the nearest remembered image up to this far away; "
         "up to the distance between two images where that is more [s]", low=0.0, high=10.0)
@@ -64,6 +68,7 @@ class NodeSettings:
 
     def __post_init__(self) -> None:
         declared.check(self)
+        limits_of(self.image_range)
 
 
 #: Read once at start-up: they decide what is built.  Everything else may be changed while the node runs.
@@ -72,6 +77,9 @@ FIXED = frozenset({"model", "device", "threads", "precision", "image_transport",
 CLASSES = (NodeSettings, TrackerSettings)
 #: Where a range is open to one side; an IntegerRange needs both ends.
 _UNBOUNDED = 2**31 - 1
+#: What a quality of service may be set to.
+_QUALITIES = {"history": ("keep_last", "keep_all", "system_default"),
+              "reliability": ("reliable", "best_effort", "system_default")}
 
 
 class Parameters:
@@ -84,6 +92,9 @@ class Parameters:
         """Declare every parameter on ``ros_node`` and read it.  Raises InvalidInput for a value out of range."""
         #: What was set from outside, by name; rclpy has no public way to ask for what nobody declares.
         self.given: dict[str, Parameter] = dict(getattr(ros_node, "_parameter_overrides", {}))
+        for name, parameter in self.given.items():
+            if name.startswith("qos_overrides."):
+                _check_quality(name, parameter.value)
         self.node = _declare(ros_node, NodeSettings, self.given)
         self.tracker = _declare(ros_node, TrackerSettings, self.given)
         if hasattr(ros_node, "add_pre_set_parameters_callback"):  # not on Humble
@@ -128,6 +139,15 @@ def _declare(ros_node: RosNode, settings: type, given: dict[str, Parameter]) -> 
     return current
 
 
+def _check_quality(name: str, value: Any) -> None:
+    """rclpy finds out only when it subscribes, which may be much later, and not at the start."""
+    policy = name.rpartition(".")[2]
+    if policy == "depth" and (not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _UNBOUNDED):
+        raise InvalidInput(f"{name} must be a whole number of messages, got {value!r}")
+    if policy in _QUALITIES and value not in _QUALITIES[policy]:
+        raise InvalidInput(f"{name} must be one of {', '.join(_QUALITIES[policy])}; got {value!r}")
+
+
 def _converted(field: dataclasses.Field, value: Any) -> Any:
     kind = type(field.default)
     if value is None:
@@ -138,7 +158,8 @@ def _converted(field: dataclasses.Field, value: Any) -> Any:
 
 def _as_declared(changes: list[Parameter]) -> list[Parameter]:
     """Whole numbers for parameters that are floats become floats."""
-    floats = {field.name for settings in CLASSES for field in dataclasses.fields(settings) if isinstance(field.default, float)}
+    fields = [field for settings in CLASSES for field in dataclasses.fields(settings)]
+    floats = {field.name for field in fields if isinstance(field.default, float)}
     return [Parameter(change.name, value=float(change.value))
             if change.name in floats and change.type_ == Parameter.Type.INTEGER else change for change in changes]
 

@@ -18,6 +18,7 @@ import numpy as np
 from sam2_ros.association import Box, associate, intersection_over_union
 from sam2_ros.errors import InvalidPrompt
 from sam2_ros.messages import frame_from, frame_from_compressed, nanoseconds, seconds_and_rest
+from sam2_ros.ranges import Range
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.stamps import Place, nearest
 from sam2_ros.tracker import Prompted, Tracker
@@ -71,6 +72,9 @@ class Session:
         self.repeated = 0
         #: Images that are a little older than one before them, which are left out.
         self.late = 0
+        #: Detections that could not be used, by reason; for the status.
+        self.left_out: Counter[str] = Counter()
+        self._grey = Range(parameters.node.image_range)
         #: Replaced as a whole, so that other threads may read it.
         self.view = View()
 
@@ -88,7 +92,7 @@ class Session:
         """
         self._take_settings()
         before = self.newest or 0
-        frame = frame_from_compressed(message) if hasattr(message, "format") else frame_from(message)
+        frame = self._frame_of(message)
         tracks = tuple(self._tracker.track(frame))
         place = self._tracker.placed
         self.late += place == Place.LATE
@@ -169,9 +173,11 @@ class Session:
             name = name or self._free_name(found.label or found.name)
             try:
                 prompt = Prompt(name, box=found.box).checked_on(size, known=known)
-            except InvalidPrompt:  # outside the image
+            except InvalidPrompt:
+                self.left_out["outside the image"] += 1
                 continue
             if not known and not self._has_room():
+                self.left_out["without room (max_detected_objects)"] += 1
                 continue
             one = self.prompt(prompt, stamp)
             started.append(found.box)
@@ -211,6 +217,13 @@ class Session:
         """Parameters that were changed meanwhile take effect."""
         if self._tracker.settings is not self._parameters.tracker:
             self._tracker.settings = self._parameters.tracker
+
+    def _frame_of(self, message: Any) -> Frame:
+        rule = self._parameters.node.image_range
+        if self._grey.rule != rule:
+            self._grey = Range(rule)
+        read = frame_from_compressed if hasattr(message, "format") else frame_from
+        return read(message, self._grey)
 
     def _remembered(self, stamp: int, hint: bool) -> int:
         """The stamp to give to the tracker: a remembered one if one is near, 0 for the newest image."""

@@ -140,6 +140,14 @@ def test_255_in_label_images_means_the_same_in_all_of_a_bag(tmp_path, later, sho
     assert [list(truth.masks) for truth in found] == shown
 
 
+def test_images_of_a_twelve_bit_camera_keep_their_grey_levels(tmp_path):
+    values = np.arange(48 * 64, dtype=np.uint16).reshape(48, 64)
+    with BagWriter(tmp_path / "bag", kept_free=0) as writer:
+        writer.write("/camera/image", IMAGE, stamp(0), image_message(values, stamp(0)))
+    assert [len(np.unique(frame.image)) > 200 for frame in recordings.open(tmp_path / "bag")] == [True]
+    assert [len(np.unique(frame.image)) > 20 for frame in recordings.open(tmp_path / "bag", image_range="full")] == [False]
+
+
 def test_the_rate_of_a_bag_is_that_of_its_camera(tmp_path):
     assert recordings.open(write_bag(tmp_path / "bag")).rate == 10.0
     assert recordings.open(write_bag(tmp_path / "short", count=1)).rate is None

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sam2_ros.errors import RecordingError
+from sam2_ros.errors import InvalidInput, RecordingError
 from sam2_ros.evaluation import coco_rle, recordings
 from sam2_ros.evaluation.events import Truth
 from sam2_ros.evaluation.labels import LabelWriter
@@ -127,6 +127,45 @@ def test_a_video_is_a_stream_of_stamped_frames(tmp_path):
     assert recording.rate == pytest.approx(10)
     assert [round(frame.stamp / 1e8) for frame in frames] == list(range(1, 13))
     assert abs(int(frames[5].image[..., 0].mean()) - 100) < 6, "red is the first channel"
+
+
+def twelve_bits(index):
+    """A scene that trembles a little, by a 12-bit camera."""
+    return np.linspace(300 + 9 * index, 2300 - 9 * index, 48 * 64).reshape(48, 64).astype(np.uint16)
+
+
+def assert_levels_are_kept_and_steady(recording):
+    images = [frame.image for frame in recording]
+    assert len(images) == 4 and all(len(np.unique(image)) > 200 for image in images)
+    assert all(image.max() < images[0].max() for image in images[1:]), "the range does not follow each image"
+    assert all((again.image == image).all() for again, image in zip(recording, images)), "again the same"
+
+
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_pictures_of_a_camera_with_more_than_eight_bits_are_read_by_one_steady_range(tmp_path, suffix):
+    for index in range(4):
+        cv2.imwrite(str(tmp_path / f"{index}.{suffix}"), twelve_bits(index))
+    assert_levels_are_kept_and_steady(recordings.open(tmp_path))
+    full = recordings.open(tmp_path, image_range="full")
+    assert len(np.unique(next(iter(full)).image)) < 12
+    assert [frame.image.max() for frame in recordings.open(tmp_path, image_range="0,2200")] == [255] * 4
+
+
+def test_a_video_of_sixteen_bits_keeps_its_grey_levels(tmp_path):
+    path = str(tmp_path / "clip.mkv")
+    writer = cv2.VideoWriter(path, cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*"FFV1"), 10, (64, 48),
+                             [cv2.VIDEOWRITER_PROP_DEPTH, cv2.CV_16U, cv2.VIDEOWRITER_PROP_IS_COLOR, 0])
+    if not writer.isOpened():
+        pytest.skip("this OpenCV writes no FFV1 of 16 bits")
+    for index in range(4):
+        writer.write(twelve_bits(index))
+    writer.release()
+    assert_levels_are_kept_and_steady(recordings.open(path))
+
+
+def test_what_is_no_range_of_values_is_refused(tmp_path):
+    with pytest.raises(InvalidInput, match="image_range must be auto, full, or LOW,HIGH"):
+        recordings.open(write_pictures(tmp_path / "clip"), image_range="9,1")
 
 
 def test_a_truncated_video_gives_what_it_has_and_says_what_was_lost(tmp_path):

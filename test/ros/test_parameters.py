@@ -40,7 +40,7 @@ def test_every_number_has_a_range():
 
 
 @pytest.mark.parametrize("values", [
-    dict(image_transport="theora"), dict(threads=-1), dict(detection_overlap=0.0), dict(overlay_jpeg_quality=101)])
+    dict(image_transport="theora"), dict(image_range="4095,0"), dict(threads=-1), dict(detection_overlap=0.0), dict(overlay_jpeg_quality=101)])
 def test_values_out_of_range_are_refused_with_their_name(values):
     with pytest.raises(InvalidInput, match=next(iter(values))):
         NodeSettings(**values)
@@ -71,6 +71,8 @@ def test_values_that_can_only_mean_one_thing_are_taken():
     ("visible_margin:=[1.0, 2.0]", "visible_margin must be a number"), ("silence_after:=.inf", "silence_after must be at most"),
     ("non_overlapping:='false'", "non_overlapping must be true or false"), ("non_overlapping:=1", "non_overlapping must be true"),
     ("click_object:=yes", "click_object must be text"), ("precision:=''", "precision must be one of"),
+    ("qos_overrides./image.subscription.depth:=ten", "subscription.depth must be a whole number"),
+    ("qos_overrides./image.subscription.reliability:=best", "reliability must be one of reliable, best_effort"),
     ("model:=[]", "model was given no value"), ("silence_after:=''", "silence_after must be a number")])
 def test_a_value_that_cannot_be_meant_is_refused_by_name(given, sentence):
     with pytest.raises(InvalidInput, match=sentence):

@@ -50,6 +50,20 @@ def test_compressed_images_take_the_same_road(session):
     assert session.prompt(click("cup", 8, 8), 0).track.area > 0
 
 
+def test_a_twelve_bit_camera_keeps_its_grey_levels_and_its_range_can_be_changed(session):
+    values = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
+
+    def levels(stamp):
+        session.track(image_message(values, stamp))
+        return len(np.unique(session.view.frame.image))
+
+    assert levels(1) > 200
+    session._parameters.node = NodeSettings(image_range="full")
+    assert levels(2) < 20
+    session._parameters.node = NodeSettings(image_range="0,4095")
+    assert levels(3) == 256
+
+
 def test_the_answer_to_a_prompt_carries_the_header_of_the_prompted_image(session):
     show(session, 1, {RED: (0, 0)})
     show(session, 2, {RED: (32, 0)})
@@ -186,12 +200,14 @@ def test_that_no_object_can_be_started_any_more_is_said(session):
 def test_a_detection_outside_the_image_is_left_out_and_the_others_count(session):
     show(session, 1, {RED: (8, 8)})
     assert len(session.detections([Detection((100, 100, 120, 120)), Detection((8, 8, 24, 24))], 1)) == 1
+    assert session.left_out == {"outside the image": 1}
 
 
 def test_detections_start_no_more_objects_than_allowed():
     session = made(NodeSettings(max_detected_objects=1))
     show(session, 1, {RED: (0, 0), BLUE: (40, 40)})
     assert len(session.detections([Detection((0, 0, 15, 15)), Detection((40, 40, 55, 55))], 1)) == 1
+    assert session.left_out == {"without room (max_detected_objects)": 1}
 
 
 def test_a_detection_takes_the_place_of_a_lost_one_but_never_of_an_object_that_a_person_started():
