@@ -22,6 +22,7 @@ from sam2_ros.ros.topics import subscribe
 
 #: The callback only hands images on; a short queue spans the moments when it is not scheduled.
 DEPTH = 5
+_COMPRESSED = "/compressed"
 _TYPES = {"raw": ("sensor_msgs/msg/Image", Image), "compressed": ("sensor_msgs/msg/CompressedImage", CompressedImage)}
 IMAGE_TYPES = tuple(kind for _, kind in _TYPES.values())
 
@@ -33,14 +34,21 @@ class Camera:
         self._node = node
         self._settings = parameters.node
         self._on_image = on_image
-        base = node.resolve_topic_name("image")
-        #: Topic by transport; remapping ``image`` moves both.
-        self.topics = {"raw": base, "compressed": node.resolve_topic_name(f"{base}/compressed")}
+        named = node.resolve_topic_name("image")
+        base = named.removesuffix(_COMPRESSED) or named
+        #: Topic by transport; remapping ``image`` moves both, and may name either.
+        self.topics = {"raw": base, "compressed": node.resolve_topic_name(base + _COMPRESSED)}
+        #: Where images may come from, those that are preferred first; a compressed topic may have any name.
+        self._roads = [("raw", base), ("compressed", self.topics["compressed"]), ("compressed", base)]
+        if named != base:
+            self._roads.insert(0, self._roads.pop(1))
         self.frame_id = ""
         self.received = 0
         self.lost = 0  # messages that the middleware knows it did not get
-        self.last_time = time.monotonic()  # of the last image, or of the start
-        self._chosen: tuple[str, bool] | None = None  # transport, reliable
+        self._last_time = time.monotonic()  # of the last image, or of the start
+        self._published_since: float | None = None  # None while nobody publishes
+        self._before = 0  # images that had come by then
+        self._chosen: tuple[str, str, bool] | None = None  # transport, topic, reliable
         self._hesitated = False
         self._subscription: Any = None
         self.look()
@@ -48,7 +56,17 @@ class Camera:
     @property
     def topic(self) -> str:
         """The topic that is subscribed to, or that would be first."""
-        return self.topics[self._transport]
+        return self._road[1]
+
+    @property
+    def silence(self) -> float:
+        """Seconds without an image, from the last one on, or since somebody publishes."""
+        return time.monotonic() - max(self._last_time, self._published_since or 0.0)
+
+    @property
+    def arrived(self) -> bool:
+        """Whether an image has come from those that publish now."""
+        return self.received > self._before
 
     @property
     def reliable(self) -> bool | None:
@@ -58,12 +76,19 @@ class Camera:
 
     def publishers(self) -> list[Any]:
         """The publishers of images on ``topic``, each with its ``qos_profile``."""
-        return self._publishers_of(self._transport)
+        return self._publishers_of(self._road)
 
     def other_type(self) -> str:
-        """The type of what is published on ``topic`` and cannot be heard as images; empty when there is no such thing."""
+        """The type of what is published on ``topic`` and is not subscribed to; empty when there is no such thing."""
         types = {info.topic_type for info in self._node.get_publishers_info_by_topic(self.topic)}
-        return min(types - {_TYPES[self._transport][0]}, default="")
+        readable = {_TYPES[transport][0] for transport, topic in self._allowed() if topic == self.topic}
+        return min(types - readable, default="")
+
+    def unwanted(self) -> str:
+        """Topic and type of images of this camera that image_transport excludes; empty without any."""
+        excluded = [road for road in self._roads if road not in self._allowed()]
+        return next((f"{topic} ({_TYPES[transport][1].__name__})" for transport, topic in excluded
+                     if self._publishers_of((transport, topic))), "")
 
     def look(self) -> None:
         """Subscribe, or subscribe anew, if what is published asks for it; called now and then."""
@@ -71,44 +96,52 @@ class Camera:
         if wanted is not None and wanted != self._chosen:
             if self._subscription is not None:
                 self._node.destroy_subscription(self._subscription)
-            self._chosen, (transport, reliable) = wanted, wanted
-            self._subscription = self._subscribe(transport, reliable)
+            self._chosen = wanted
+            self._subscription = self._subscribe(*wanted)
+        if not self.publishers():
+            self._published_since = None
+        elif self._published_since is None:
+            self._published_since, self._before = time.monotonic(), self.received
 
     @property
-    def _transport(self) -> str:
-        return self._chosen[0] if self._chosen else "compressed" if self._settings.image_transport == "compressed" else "raw"
+    def _road(self) -> tuple[str, str]:
+        """Transport and topic that are subscribed to, or that would be first."""
+        return self._chosen[:2] if self._chosen else self._allowed()[0]
 
-    def _publishers_of(self, transport: str) -> list[Any]:
+    def _allowed(self) -> list[tuple[str, str]]:
+        return [road for road in self._roads if self._settings.image_transport in ("auto", road[0])]
+
+    def _publishers_of(self, road: tuple[str, str]) -> list[Any]:
+        transport, topic = road
         kind = _TYPES[transport][0]
-        return [info for info in self._node.get_publishers_info_by_topic(self.topics[transport]) if info.topic_type == kind]
+        return [info for info in self._node.get_publishers_info_by_topic(topic) if info.topic_type == kind]
 
-    def _wanted(self) -> tuple[str, bool] | None:
-        """Transport and reliability for what is published now; None to leave things as they are."""
+    def _wanted(self) -> tuple[str, str, bool] | None:
+        """Transport, topic and reliability for what is published now; None to leave things as they are."""
         wish, reliability = self._settings.image_transport, self._settings.image_reliability
-        publishers = {transport: self._publishers_of(transport)
-                      for transport in self.topics if wish in ("auto", transport)}
-        transport = max(publishers, key=lambda name: (bool(publishers[name]), name == self._transport))
-        if not publishers[transport] and "auto" in (wish, reliability):
+        publishers = {road: self._publishers_of(road) for road in self._allowed()}
+        road = max(publishers, key=lambda one: (bool(publishers[one]), one == self._road))
+        if not publishers[road] and "auto" in (wish, reliability):
             return None
-        if transport == "compressed" and wish == "auto" and not (self._chosen or self._hesitated):
+        if road[0] == "compressed" and wish == "auto" and not (self._chosen or self._hesitated):
             self._hesitated = True  # the raw topic of the same camera may be discovered a moment later
             return None
         if reliability != "auto":
-            return transport, reliability == "reliable"
+            return *road, reliability == "reliable"
         # A best-effort subscription hears both kinds of publishers.
-        offered = {info.qos_profile.reliability for info in publishers[transport]}
-        return transport, offered == {ReliabilityPolicy.RELIABLE}
+        offered = {info.qos_profile.reliability for info in publishers[road]}
+        return *road, offered == {ReliabilityPolicy.RELIABLE}
 
-    def _subscribe(self, transport: str, reliable: bool) -> Any:
+    def _subscribe(self, transport: str, topic: str, reliable: bool) -> Any:
         qos = QoSProfile(
             depth=DEPTH, reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT)
         # qos_overrides of a topic are declared once, with the first default: a change of mind
         # about reliability must not be overruled by it.
         kinds = [QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH]
-        name = f"qos_overrides.{self.topics[transport]}.subscription.reliability"
+        name = f"qos_overrides.{topic}.subscription.reliability"
         if not self._node.has_parameter(name):
             kinds.append(QoSPolicyKind.RELIABILITY)
-        return subscribe(self._node, _TYPES[transport][1], self.topics[transport], self._receive, qos,
+        return subscribe(self._node, _TYPES[transport][1], topic, self._receive, qos,
                          on_lost=self._count_lost,
                          # Of its own: a subscription destroyed in the midst of a callback may leave its group taken.
                          callback_group=MutuallyExclusiveCallbackGroup(),
@@ -116,7 +149,7 @@ class Camera:
 
     def _receive(self, message: Any) -> None:
         self.received += 1
-        self.last_time = time.monotonic()
+        self._last_time = time.monotonic()
         self.frame_id = message.header.frame_id
         self._on_image(message)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from rclpy.node import Node as RosNode
@@ -11,6 +13,7 @@ from rclpy.qos import qos_profile_sensor_data
 
 from sam2_ros.messages import nanoseconds
 from sam2_ros.ros.parameters import Parameters
+from sam2_ros.ros.sentences import WEAK
 from sam2_ros.ros.session import Detection
 
 try:
@@ -19,15 +22,27 @@ except ImportError:  # no wheel brings it
     Detection2DArray = None
 
 TOPIC = "detections"
+NO_NUMBER, NO_SIZE = "with a box that is not finite", "with a box without a size"
+NO_SCORE = "with a score that is no number"
 
 
-def subscribe(node: RosNode, parameters: Parameters, on_detections: Callable[[list[Detection], int], None]) -> bool:
+@dataclass(slots=True)
+class Tally:
+    """How many detections have come since the start, and why some were left out, by reason."""
+
+    boxes: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+def subscribe(node: RosNode, parameters: Parameters, on_detections: Callable[[list[Detection], int], None],
+              tally: Tally | None = None) -> bool:
     """Hand detections and the stamp of their image (nanoseconds) on; False where vision_msgs is not installed."""
+    tally = tally or Tally()
     if Detection2DArray is None:
         return False
 
     def on_message(message: Any) -> None:
-        found = read(message, parameters.node.detection_score)
+        found = read(message, parameters.node.detection_score, tally)
         if found:
             on_detections(found, nanoseconds(message.header.stamp))
 
@@ -35,20 +50,35 @@ def subscribe(node: RosNode, parameters: Parameters, on_detections: Callable[[li
     return True
 
 
-def read(message: Any, least_score: float) -> list[Detection]:
+def read(message: Any, least_score: float, tally: Tally | None = None) -> list[Detection]:
     """The detections of a vision_msgs/Detection2DArray whose best score is at least ``least_score``.
 
     A turned box becomes the upright one around it.  Boxes without a finite positive size are
-    left out; a detection without any hypothesis counts as certain.
+    left out; a detection without any hypothesis counts as certain.  tally: counts them all.
     """
+    tally = tally or Tally()
     detections = []
     for detection in message.detections:
         best = max((result.hypothesis for result in detection.results), key=lambda guess: guess.score, default=None)
         box = _upright(detection.bbox)
-        if box is None or (best is not None and not best.score >= least_score):
+        reason = _unusable(detection.bbox, box, 1.0 if best is None else best.score, least_score)
+        tally.boxes += 1
+        if reason:
+            tally.left_out[reason] += 1
             continue
         detections.append(Detection(box, name=detection.id, label=best.class_id if best else ""))
     return detections
+
+
+def _unusable(given: Any, box: Any, score: float, least_score: float) -> str:
+    """Why a detection cannot be used; empty when it can."""
+    if box is None:
+        centre = getattr(given.center, "position", given.center)
+        numbers = (centre.x, centre.y, given.center.theta, given.size_x, given.size_y)
+        return NO_SIZE if all(map(math.isfinite, numbers)) else NO_NUMBER
+    if math.isnan(score):
+        return NO_SCORE
+    return "" if score >= least_score else WEAK
 
 
 def _upright(box: Any) -> tuple[float, float, float, float] | None:

@@ -77,9 +77,10 @@ class Node(RosNode):
         self.prompts = Prompts(self, self.parameters, self.worker)
         self.camera = Camera(self, self.parameters, self.worker.put_image)
         self.clicks = clicks.Clicks(self, self.parameters, self.camera, self.prompts.click)
-        detects = detections.subscribe(self, self.parameters, self.prompts.detections)
+        tally = detections.Tally()
+        detects = detections.subscribe(self, self.parameters, self.prompts.detections, tally)
         self._say_what_is_missing(detects)
-        self.status = Status(self.camera, self.worker, self.parameters, self.get_logger(), self.prompts.topic)
+        self.status = Status(self, self.camera, self.worker, self.parameters, tally, self.prompts)
         # Real time: with use_sim_time and no /clock the node must still say why it is silent.
         self.create_timer(LOOK, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.worker.start()

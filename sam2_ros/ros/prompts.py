@@ -50,6 +50,8 @@ class Prompts:
         self._waiting = threading.BoundedSemaphore(WAITING_CALLS)
         self._told = Throttle(SENTENCES)
         self._refused = Throttle(1)
+        #: Prompts, clicks and detections that were refused, and why the last one was; for the status.
+        self.refused, self.reason = 0, ""
         group = ReentrantCallbackGroup()
         subscription = node.create_subscription(PromptMessage, "~/prompt", self._on_prompt, BURST)
         #: Fully qualified, for sentences.
@@ -110,6 +112,7 @@ class Prompts:
 
     def _refuse(self, kind: str, error: BaseException) -> None:
         """Say why, at most every ``QUIET`` seconds of each kind: a program may repeat itself many times a second."""
+        self.refused, self.reason = self.refused + 1, f"{kind}: {error}"
         if sentence := self._refused.line(kind, f"{kind} refused: {error}"):
             self._logger.warning(sentence)
 

@@ -3,90 +3,42 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
+from rclpy.node import Node as RosNode
 from rclpy.qos import ReliabilityPolicy
 
-from sam2_ros import large_images
 from sam2_ros.ros.camera import Camera
-from sam2_ros.ros.parameters import NodeSettings, Parameters
+from sam2_ros.ros.detections import Tally
+from sam2_ros.ros.neighbours import Neighbours
+from sam2_ros.ros.parameters import Parameters
+from sam2_ros.ros.prompts import Prompts
+from sam2_ros.ros.sentences import Facts, describe
 from sam2_ros.ros.worker import Worker
 
-#: From this share of lost or repeated images on it is worth a warning, once there were so many images.
-LOSS, ENOUGH = 0.2, 10
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known about the last ``seconds``; counts are of images."""
-
-    topic: str
-    publishers: int
-    best_effort_publishers: int
-    reliable: bool | None  # the subscription; None = there is none
-    silence: float  # seconds since the last image
-    seconds: float
-    received: int
-    lost: int
-    processed: int
-    refused: int
-    repeated: int  # with the stamp of the image before
-    objects: int
-    prompt_topic: str
-    other_type: str = ""  # what is published on the topic instead of images
-
-
-def describe(facts: Facts, settings: NodeSettings) -> tuple[str, bool, str] | None:
-    """(state, warns, sentence): a name of the case, whether it is worth a warning, and what to say.
-
-    None when it is too early to say anything.
-    """
-    deaf = facts.reliable and facts.publishers == facts.best_effort_publishers > 0
-    if not facts.publishers and facts.other_type:
-        return "no images", True, (
-            f"{facts.topic} carries {facts.other_type}: remap 'image' to a topic of sensor_msgs/msg/Image, or to the name "
-            "of a compressed one without its /compressed")
-    if not facts.publishers and facts.silence > settings.silence_after:
-        return "no camera", True, f"nobody publishes {facts.topic}: remap 'image' or start the camera"
-    if deaf:
-        return "incompatible", True, (
-            f"{facts.topic} is published best-effort but subscribed to as reliable, so nothing arrives: "
-            "set image_reliability to auto or best_effort")
-    sent = facts.lost + facts.received
-    if sent >= ENOUGH and facts.lost > LOSS * sent:
-        advice = "" if facts.reliable else (
-            "large best-effort images are lost between processes; make the camera reliable, give its process "
-            f"{large_images.variable()}=.../{large_images.PROFILE}, or use image_transport compressed")
-        return "losing", True, (
-            f"only {facts.received} of {sent} images of {facts.topic} arrived in "
-            f"{facts.seconds:.0f} s: {advice or 'the network or this machine is too slow for them'}")
-    if facts.silence > settings.silence_after:
-        return "silent", True, (
-            f"no image on {facts.topic} for {facts.silence:.0f} s, though {facts.publishers} publish it")
-    if not facts.received:
-        return None
-    if not facts.processed and facts.refused:
-        return "unreadable", True, f"none of the last {facts.refused} images of {facts.topic} could be read"
-    if facts.processed >= ENOUGH and facts.repeated > LOSS * facts.processed:
-        return "repeating", True, (
-            f"{facts.repeated} of {facts.processed} images of {facts.topic} carry the stamp of the image before and are taken "
-            "for it, so their masks are those of before: the camera must stamp every image by itself")
-    if not facts.objects:
-        return "idle", False, f"images arrive, nothing is tracked yet: send a prompt to {facts.prompt_topic}"
-    rate = facts.processed / facts.seconds if facts.seconds else 0.0
-    return "tracking", False, (f"tracking {facts.objects} object{'s' * (facts.objects > 1)} at {rate:.1f} images/s "
-                                f"of {facts.received / max(facts.seconds, 1e-9):.1f} that arrive")
+#: Files that Docker and Podman put into their containers.
+_CONTAINER = ("/.dockerenv", "/run/.containerenv")
+#: Seconds between looks at the names of all nodes.
+NAMES = 1.0
 
 
 class Status:
     """Looks at the camera and the worker once in a while and logs what ``describe`` says."""
 
-    def __init__(self, camera: Camera, worker: Worker, parameters: Parameters, logger: Any, prompt_topic: str) -> None:
-        self._camera, self._worker, self._parameters = camera, worker, parameters
-        self._logger, self._prompt_topic = logger, prompt_topic
+    def __init__(self, node: RosNode, camera: Camera, worker: Worker, parameters: Parameters, tally: Tally,
+                 prompts: Prompts) -> None:
+        self._node, self._camera, self._worker, self._parameters = node, camera, worker, parameters
+        self._tally, self._prompts = tally, prompts
+        self._logger = node.get_logger()
+        self._name = node.get_fully_qualified_name()
+        self._neighbours = Neighbours(node)
+        self._container = any(Path(path).exists() for path in _CONTAINER)
         self._state = ""
-        self._counted = self._now()
+        self._namesakes, self._names_at = 0, 0.0
+        self._answered, self._answered_at = 0, time.monotonic()  # images, and when that number grew last
+        self._counted_at, self._counted = time.monotonic(), self._counts()
 
     def look(self) -> None:
         """Log the state when it is a new one, and again after the parameter report_period."""
@@ -103,21 +55,57 @@ class Status:
                 self._logger.info(sentence)
             self._state = state
         if periodic:
-            self._counted = self._now()
+            self._counted_at, self._counted = time.monotonic(), self._counts()
 
-    def _now(self) -> tuple[float, int, int, int, int, int]:
-        counts = self._worker.counts
-        return (time.monotonic(), self._camera.received, self._camera.lost, counts.processed, counts.refused,
-                self._worker.session.repeated)
+    def _counts(self) -> Counter[str]:
+        """What is counted since the start."""
+        counts, tally = self._worker.counts, self._tally
+        return Counter({
+            "received": self._camera.received, "lost": self._camera.lost, "repeated": self._worker.session.repeated,
+            "boxes": tally.boxes, "refused_prompts": self._prompts.refused, **{name: getattr(counts, name) for name in (
+                "processed", "refused", "late", "merged", "turned_away")}, **{
+                ("left out", reason): count for left_out in (tally.left_out, self._worker.session.left_out)
+                for reason, count in tuple(left_out.items())}})
 
     def _facts(self) -> Facts:
-        seconds, received, lost, processed, refused, repeated = (
-            now - before for now, before in zip(self._now(), self._counted))
+        now = time.monotonic()
+        since = Counter({name: count - self._counted[name] for name, count in self._counts().items()})
+        left_out = {name[1]: since.pop(name) for name in [name for name in since if isinstance(name, tuple)]}
         publishers = self._camera.publishers()
         best_effort = sum(info.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT for info in publishers)
         return Facts(
             topic=self._camera.topic, publishers=len(publishers), best_effort_publishers=best_effort,
-            reliable=self._camera.reliable, silence=time.monotonic() - self._camera.last_time, seconds=seconds,
-            received=received, lost=lost, processed=processed, refused=refused, repeated=repeated,
-            objects=len(self._worker.session.view.tracks), prompt_topic=self._prompt_topic,
-            other_type=self._camera.other_type())
+            reliable=self._camera.reliable, silence=self._camera.silence, seconds=now - self._counted_at, **since,
+            objects=len(self._worker.session.view.tracks), prompt_topic=self._prompts.topic,
+            reason=self._prompts.reason,
+            other_type=self._camera.other_type(), unwanted="" if publishers else self._camera.unwanted(),
+            neighbours=self._looked_for(bool(publishers)), arrived=self._camera.arrived, container=self._container,
+            names=tuple(sorted(map(_full_name, publishers))), node=self._name, namesakes=self._count_namesakes(now),
+            waiting=self._worker.counts.waiting, age=self._worker.counts.age, unanswered=self._unanswered(now),
+            left_out={reason: count for reason, count in left_out.items() if count})
+
+    def _looked_for(self, published: bool) -> Any:
+        if published:
+            self._neighbours.rest()
+            return ()
+        return self._neighbours.look()
+
+    def _unanswered(self, now: float) -> float:
+        """Seconds for which images have come and none has been answered or refused."""
+        counts = self._worker.counts
+        answered = counts.processed + counts.refused + counts.late
+        if answered != self._answered or self._camera.silence >= now - self._answered_at:
+            self._answered, self._answered_at = answered, now
+        return now - self._answered_at
+
+    def _count_namesakes(self, now: float) -> int:
+        """Other nodes of this name, looked for once in ``NAMES`` seconds."""
+        if now - self._names_at >= NAMES:
+            found = self._node.get_node_names_and_namespaces()
+            same = sum(f"{space.rstrip('/')}/{name}" == self._name for name, space in found)
+            self._names_at, self._namesakes = now, max(same - 1, 0)
+        return self._namesakes
+
+
+def _full_name(info: Any) -> str:
+    return f"{info.node_namespace.rstrip('/')}/{info.node_name}"

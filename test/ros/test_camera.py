@@ -5,6 +5,7 @@ import pytest
 pytest.importorskip("rclpy")
 
 from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
+from sensor_msgs.msg import CompressedImage  # noqa: E402
 
 from sam2_ros.ros.camera import Camera  # noqa: E402
 from sam2_ros.ros.parameters import NodeSettings  # noqa: E402
@@ -15,12 +16,14 @@ RAW, COMPRESSED = "/image", "/image/compressed"
 class Graph:
     """What a Camera asks of a node: who publishes what, and subscriptions."""
 
-    def __init__(self) -> None:
+    def __init__(self, image="image") -> None:
+        self.image = image
+        self.subscribed = []
         self.offers: dict[str, list[ReliabilityPolicy]] = {}
         self.types: dict[str, str] = {}
 
     def resolve_topic_name(self, name):
-        return f"/{name.lstrip('/')}"
+        return f"/{(self.image if name == 'image' else name).lstrip('/')}"
 
     def get_publishers_info_by_topic(self, topic):
         kind = self.types.get(topic) or f"sensor_msgs/msg/{'CompressedImage' if topic == COMPRESSED else 'Image'}"
@@ -30,14 +33,15 @@ class Graph:
         return True
 
     def create_subscription(self, kind, topic, callback, qos: QoSProfile, **_):
+        self.subscribed.append((kind, topic))
         return Shape(qos_profile=qos)
 
     def destroy_subscription(self, subscription):
         pass
 
 
-def made(**settings):
-    graph = Graph()
+def made(image="image", **settings):
+    graph = Graph(image)
     return graph, Camera(graph, Shape(node=NodeSettings(**settings)), print)
 
 
@@ -67,10 +71,58 @@ def test_what_the_settings_fix_is_subscribed_to_before_anybody_publishes():
 
 def test_a_topic_of_something_else_is_not_subscribed_to_and_its_type_is_known():
     graph, camera = made()
-    graph.offers[RAW], graph.types[RAW] = [ReliabilityPolicy.RELIABLE], "sensor_msgs/msg/CompressedImage"
+    graph.offers[RAW], graph.types[RAW] = [ReliabilityPolicy.RELIABLE], "std_msgs/msg/String"
+    camera.look()
     camera.look()
     assert camera.reliable is None and camera.publishers() == []
-    assert camera.other_type() == "sensor_msgs/msg/CompressedImage"
+    assert camera.other_type() == "std_msgs/msg/String"
+
+
+def test_a_compressed_topic_of_any_name_is_subscribed_to_by_its_type():
+    graph, camera = made()
+    graph.offers[RAW], graph.types[RAW] = [ReliabilityPolicy.BEST_EFFORT], "sensor_msgs/msg/CompressedImage"
+    camera.look()
+    assert camera.other_type() == "", "it will be, at the next look"
+    camera.look()
+    assert camera.topic == RAW and camera.reliable is False and len(camera.publishers()) == 1
+    assert graph.subscribed == [(CompressedImage, RAW)]
+
+
+@pytest.mark.parametrize("wish, published, type_of_raw, unwanted", [
+    ("compressed", RAW, "sensor_msgs/msg/Image", "/image (Image)"),
+    ("raw", RAW, "sensor_msgs/msg/CompressedImage", "/image (CompressedImage)"),
+    ("raw", COMPRESSED, "", "/image/compressed (CompressedImage)"), ("auto", RAW, "sensor_msgs/msg/Image", "")])
+def test_images_that_the_transport_excludes_are_known(wish, published, type_of_raw, unwanted):
+    graph, camera = made(image_transport=wish)
+    graph.offers[published], graph.types[RAW] = [ReliabilityPolicy.RELIABLE], type_of_raw
+    camera.look()
+    assert camera.unwanted() == unwanted
+
+
+def test_a_camera_may_be_named_by_its_compressed_topic():
+    graph, camera = made(image=COMPRESSED)
+    assert camera.topics == {"raw": RAW, "compressed": COMPRESSED}
+    graph.offers[RAW] = graph.offers[COMPRESSED] = [ReliabilityPolicy.RELIABLE]
+    camera.look()
+    camera.look()
+    assert camera.topic == COMPRESSED
+
+
+def test_silence_is_counted_from_the_moment_that_somebody_publishes(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    graph, camera = made()
+    now[0] += 60
+    camera.look()
+    assert camera.silence == 60
+    graph.offers[RAW] = [ReliabilityPolicy.RELIABLE]
+    camera.look()
+    now[0] += 1
+    camera.look()
+    assert camera.silence == 1 and not camera.arrived
+    camera._receive(Shape(header=Shape(frame_id="camera")))
+    now[0] += 2
+    assert camera.silence == 2 and camera.arrived
 
 
 def test_a_camera_is_looked_for_on_the_topic_that_is_wished_for():

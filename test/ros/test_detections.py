@@ -44,6 +44,15 @@ def test_weak_and_broken_detections_are_left_out():
     assert boxes(weak, *broken, detection()) == [(40.0, 35.0, 60.0, 45.0)]
 
 
+def test_what_is_left_out_is_counted_by_its_reason():
+    tally = detections.Tally()
+    broken = [detection(score=math.nan), detection(width=0.0), detection(width=-3.0), detection(x=math.nan),
+              detection(height=math.inf), detection(score=0.4), detection()]
+    read(Shape(detections=broken), 0.5, tally)
+    assert tally.boxes == 7
+    assert tally.left_out == {detections.NO_SCORE: 1, detections.NO_SIZE: 2, detections.NO_NUMBER: 2, detections.WEAK: 1}
+
+
 def test_a_detection_without_a_score_counts_as_certain():
     assert len(boxes(detection(score=None))) == 1
 

@@ -143,8 +143,60 @@ def test_a_fixed_reliability_that_hears_nothing_is_explained():
 def test_a_node_without_a_camera_says_so():
     bench = Bench("-p", "silence_after:=0.3", "-r", "image:=/nowhere")
     try:
-        bench.says("nobody publishes /nowhere")
+        bench.says("nobody publishes /nowhere", "images are published on /image (Image)")
         bench.says("ready: a model that follows colours", "/nowhere", "/sam2_ros/prompt", "/sam2_ros/masks")
+    finally:
+        bench.close()
+
+
+def test_a_camera_that_starts_late_is_not_called_silent():
+    bench = Bench("-p", "silence_after:=1.0", "-r", "image:=/late")
+    try:
+        bench.says("nobody publishes /late")
+        camera = bench.ros.create_publisher(Image, "/late", 10)
+        wait_until(camera.get_subscription_count, "the subscription")
+        wait_until(lambda: camera.publish(image_message(scene(), 5)) or bench.results, "a result")
+        assert not [line for line in bench.log if "no image on /late" in line]
+    finally:
+        bench.close()
+
+
+def test_a_compressed_topic_of_any_name_is_tracked():
+    bench = Bench("-r", "image:=/jpg")
+    try:
+        camera = bench.ros.create_publisher(CompressedImage, "/jpg", 10)
+        wait_until(camera.get_subscription_count, "the subscription")
+        message = fill_compressed(CompressedImage(), scene())
+        set_stamp(message.header, 5)
+        wait_until(lambda: camera.publish(message) or bench.results, "a result")
+    finally:
+        bench.close()
+
+
+def test_raw_images_are_named_where_compressed_ones_are_wanted():
+    bench = Bench("-p", "image_transport:=compressed")
+    try:
+        bench.says("image_transport is compressed, but the images of this camera are on /image (Image)")
+    finally:
+        bench.close()
+
+
+def test_two_publishers_on_one_image_topic_are_named(opened):
+    bench = opened("-p", "report_period:=0.5")
+    bench.ros.create_publisher(Image, "/image", 10)
+    bench.show(scene(), 1)
+    bench.says("2 publishers send images on /image", "/operator, /operator")
+
+
+def test_the_rate_of_another_camera_is_told():
+    bench = Bench("-p", "silence_after:=0.3", "-r", "image:=/nowhere", image="/head")
+    try:
+        wait_until(bench.images.get_subscription_count, "somebody to count")
+        for _ in range(40):
+            bench.images.publish(image_message(scene(), 5))
+            time.sleep(0.04)
+        line = bench.says("nobody publishes /nowhere", "/head (Image, ")
+        assert 5 <= int(line.split("(Image, ")[1].split("/s")[0]) <= 26
     finally:
         bench.close()
 

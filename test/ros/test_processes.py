@@ -258,6 +258,16 @@ def test_a_model_from_a_file_is_loaded_and_tracks(start, tmp_path):
     assert node.end() == 0
 
 
+def test_parameters_that_reach_nothing_and_a_second_node_of_the_name_are_named(start, tmp_path):
+    (tmp_path / "other.yaml").write_text("/tracker: {ros__parameters: {threads: 1}}")
+    node = colour_node(start, "-p", "imag_transport:=raw", "-p", "silence_after:=3", "--params-file", tmp_path / "other.yaml")
+    node.says("the parameter 'imag_transport' does not exist and sets nothing; did you mean 'image_transport'?")
+    node.says("it sets parameters of '/tracker', and this node is /sam2_ros; write '/sam2_ros:' or '/**:' there")
+    start(HERE / "camera_process.py", "/image")
+    colour_node(start)
+    node.says("2 nodes are called /sam2_ros: their masks are mixed")
+
+
 def test_a_node_ends_though_it_is_interrupted_where_its_executor_starts_a_callback(start):
     node = start(HERE / "interrupted.py", "acquire", 5, HERE / "colour_node.py")
     assert node.wait() == 0, node.output

@@ -1,49 +1,85 @@
-import dataclasses
+"""The status of a node that is made of shapes, on a clock that the test turns."""
+
+from collections import Counter
+from types import SimpleNamespace as Shape
 
 import pytest
 
 pytest.importorskip("rclpy")
 
-from sam2_ros import large_images  # noqa: E402
+from rclpy.qos import ReliabilityPolicy  # noqa: E402
+
+from sam2_ros.ros.detections import Tally  # noqa: E402
 from sam2_ros.ros.parameters import NodeSettings  # noqa: E402
-from sam2_ros.ros.status import Facts, describe  # noqa: E402
+from sam2_ros.ros.status import Status  # noqa: E402
+from sam2_ros.ros.worker import Counts  # noqa: E402
 
-GOOD = Facts(topic="/image", publishers=1, best_effort_publishers=0, reliable=True, silence=0.1, seconds=10.0,
-             received=300, lost=0, processed=120, refused=0, repeated=0, objects=2, prompt_topic="/sam2_ros/prompt")
-
-
-@pytest.mark.parametrize("changes, state, words", [
-    (dict(publishers=0, silence=9.0, received=0), "no camera", ["nobody publishes /image", "remap"]),
-    (dict(publishers=0, received=0, topic="/image/compressed", other_type="sensor_msgs/msg/CompressedImage"), "no images",
-     ["/image/compressed carries sensor_msgs/msg/CompressedImage", "without its /compressed"]),
-    (dict(best_effort_publishers=1, received=0), "incompatible", ["image_reliability"]),
-    (dict(lost=200, received=100, reliable=False), "losing", ["100 of 300", large_images.variable()]),
-    (dict(lost=200, received=100), "losing", ["100 of 300", "too slow"]),
-    (dict(silence=9.0, received=0), "silent", ["no image on /image for 9 s", "1 publish"]),
-    (dict(repeated=100), "repeating", ["100 of 120 images of /image", "must stamp every image"]),
-    (dict(processed=0, refused=300), "unreadable", ["none of the last 300 images"]),
-])
-def test_the_node_warns_why_nothing_happens(changes, state, words):
-    found, warns, sentence = describe(dataclasses.replace(GOOD, **changes), NodeSettings())
-    assert (found, warns) == (state, True)
-    assert all(word in sentence for word in words)
+CAMERA = Shape(node_name="camera", node_namespace="/head", qos_profile=Shape(reliability=ReliabilityPolicy.RELIABLE))
 
 
-def test_a_node_without_a_prompt_says_where_to_send_one():
-    state, warns, sentence = describe(dataclasses.replace(GOOD, objects=0), NodeSettings())
-    assert (state, warns) == ("idle", False) and "/sam2_ros/prompt" in sentence
+class World:
+    """A camera that sends images and a worker that answers them, each second as many as it is told."""
+
+    def __init__(self, monkeypatch, **settings):
+        self.now, self.log, self.nodes = 100.0, [], [("sam2_ros", "/")]
+        monkeypatch.setattr("time.monotonic", lambda: self.now)
+        self.camera = Shape(topic="/image", reliable=True, received=0, lost=0, silence=0.0, arrived=True,
+                            publishers=lambda: [CAMERA], other_type=str, unwanted=str)
+        session = Shape(repeated=0, left_out=Counter(), view=Shape(tracks=[1]))
+        self.worker = Shape(counts=Counts(age=0.1), session=session)
+        self.tally = Tally()
+        logger = Shape(warning=lambda text: self.log.append(text), info=lambda text: self.log.append(text))
+        node = Shape(get_logger=lambda: logger, get_fully_qualified_name=lambda: "/sam2_ros",
+                     get_node_names_and_namespaces=lambda: self.nodes)
+        self.status = Status(node, self.camera, self.worker, Shape(node=NodeSettings(**settings)), self.tally,
+                             Shape(topic="/sam2_ros/prompt", refused=0, reason=""))
+
+    def second(self, received=10, processed=10):
+        self.now += 1
+        self.camera.received += received
+        self.worker.counts.processed += processed
+        self.status.look()
 
 
-def test_a_node_that_tracks_says_how_fast():
-    state, warns, sentence = describe(GOOD, NodeSettings())
-    assert (state, warns) == ("tracking", False) and "2 objects at 12.0 images/s of 30.0" in sentence
+def test_a_state_is_said_when_it_begins_and_again_after_the_period(monkeypatch):
+    world = World(monkeypatch, report_period=10.0)
+    for _ in range(9):
+        world.second()
+    assert len(world.log) == 1 and "tracking 1 object at 10.0 images/s of 10.0" in world.log[0]
+    world.second()
+    assert len(world.log) == 2
 
 
-def test_nothing_is_said_before_there_is_something_to_say():
-    assert describe(dataclasses.replace(GOOD, received=0, processed=0, objects=0), NodeSettings()) is None
-    assert describe(dataclasses.replace(GOOD, publishers=0, received=0, processed=0), NodeSettings()) is None
+def test_images_that_are_not_answered_are_not_called_tracking(monkeypatch):
+    world = World(monkeypatch)
+    world.second()
+    for _ in range(5):
+        world.second(processed=0)
+    assert "no masks have gone out for 4 s" in world.log[-1]
+    world.second()
+    assert "tracking" in world.log[-1]
 
 
-def test_few_lost_images_are_no_reason_to_warn():
-    assert describe(dataclasses.replace(GOOD, lost=20), NodeSettings())[0] == "tracking"
-    assert describe(dataclasses.replace(GOOD, lost=3, received=2), NodeSettings())[0] == "tracking"
+def test_a_camera_that_pauses_leaves_no_image_unanswered(monkeypatch):
+    world = World(monkeypatch)
+    world.second()
+    for pause in range(1, 30):
+        world.camera.silence = pause
+        world.second(0, 0)
+    world.camera.silence = 0.0
+    world.second(1, 1)
+    assert not [line for line in world.log if "no masks have gone out" in line]
+
+
+def test_another_node_of_the_name_and_detections_that_are_left_out_are_noticed(monkeypatch):
+    world = World(monkeypatch)
+    world.second()
+    world.nodes += [("sam2_ros", "/"), ("sam2_ros", "/arm")]
+    world.second()
+    assert "2 nodes are called /sam2_ros" in world.log[-1]
+    del world.nodes[1:]
+    world.tally.boxes += 3
+    world.tally.left_out["with a box without a size"] += 2
+    world.worker.session.left_out["outside the image"] += 1
+    world.second()
+    assert "none of the 3 detections" in world.log[-1] and "1 outside the image" in world.log[-1]

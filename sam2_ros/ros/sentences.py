@@ -1,0 +1,233 @@
+"""What the node says about the state of affairs: one sentence for each way in which it can be silent, with the remedy.
+
+Pure functions over ``Facts``.  "tracking" is said only while masks go out at a useful age.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sam2_ros import large_images
+from sam2_ros.ros.neighbours import Neighbour
+from sam2_ros.ros.parameters import NodeSettings
+
+#: From this share of lost or repeated images on it is worth a warning, once there were so many images.
+LOSS, ENOUGH = 0.2, 10
+#: The same for images that came in the wrong order, which are left out.
+DISORDER, DISORDERED = 0.05, 3
+#: Masks are of use up to this age: so many seconds, or so many intervals of the camera where that is more.
+USEFUL_SECONDS, USEFUL_INTERVALS = 0.5, 5
+#: The reason for which detections are left out of which nobody has to be warned while something is tracked.
+WEAK = "below detection_score"
+
+#: State, whether it is worth a warning, sentence.
+Said = tuple[str, bool, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known about the last ``seconds``; counts are of images where nothing else is said."""
+
+    topic: str
+    publishers: int
+    best_effort_publishers: int
+    reliable: bool | None  # the subscription; None = there is none
+    silence: float  # seconds since the last image, or since somebody publishes
+    seconds: float
+    received: int
+    lost: int
+    processed: int
+    refused: int
+    repeated: int  # with the stamp of the image before
+    objects: int
+    prompt_topic: str
+    other_type: str = ""  # what is published on the topic instead of images
+    unwanted: str = ""  # topic and type of images of the same camera that image_transport excludes
+    neighbours: tuple[Neighbour, ...] | None = ()  # other topics of images; None = still being counted
+    arrived: bool = True  # whether an image has come from those that publish now
+    container: bool = False  # whether this process runs in one
+    names: tuple[str, ...] = ()  # nodes that publish the topic
+    node: str = "/sam2_ros"
+    namesakes: int = 0  # other nodes of the name ``node``
+    late: int = 0  # older than an image that had come before, left out
+    waiting: int = 0  # requests, now
+    merged: int = 0  # requests, with others that waited
+    turned_away: int = 0  # requests, because too many waited
+    age: float = 0.0  # seconds from the arrival of an image to its masks
+    unanswered: float = 0.0  # seconds for which images have come and no masks have gone out
+    boxes: int = 0  # detections
+    refused_prompts: int = 0
+    reason: str = ""  # why the last prompt was refused
+    left_out: Mapping[str, int] = field(default_factory=dict)  # detections by reason
+
+
+def describe(facts: Facts, settings: NodeSettings) -> Said | None:
+    """The state of affairs; None when it is too early to say anything."""
+    absent = _absent(facts, settings)
+    if absent is not None or not facts.publishers and facts.silence > settings.silence_after:
+        return absent
+    reason = _no_images(facts, settings)
+    if reason is not None or not facts.received:
+        return reason
+    for look in (_unreadable, _repeating, _doubled, _disordered, _overloaded, _stuck, _late, _unusable_detections,
+                 _idle):
+        said = look(facts, settings)
+        if said is not None:
+            return said
+    return _tracking(facts)
+
+
+# -- no images -----------------------------------------------------------------------------------
+
+def _absent(facts: Facts, settings: NodeSettings) -> Said | None:
+    """Nobody publishes what is subscribed to."""
+    if facts.publishers:
+        return None
+    if facts.unwanted:
+        return "no camera", True, (
+            f"image_transport is {settings.image_transport}, but the images of this camera are on {facts.unwanted}: "
+            "set image_transport to auto")
+    if facts.other_type:
+        return "no images", True, (
+            f"{facts.topic} carries {facts.other_type}: remap 'image' to a topic of "
+            "sensor_msgs/msg/Image or CompressedImage" + _list(facts.neighbours))
+    if facts.silence <= settings.silence_after or facts.neighbours is None:
+        return None
+    return "no camera", True, (
+        f"nobody publishes {facts.topic}: remap 'image' or start the camera"
+        + (_list(facts.neighbours) or "; no other images are published in this ROS_DOMAIN_ID"))
+
+
+def _list(neighbours: tuple[Neighbour, ...] | None) -> str:
+    return f"; images are published on {', '.join(map(str, neighbours))}" if neighbours else ""
+
+
+def _no_images(facts: Facts, settings: NodeSettings) -> Said | None:
+    """The camera is there, and its images are not."""
+    if facts.reliable and facts.publishers == facts.best_effort_publishers > 0:
+        return "incompatible", True, (
+            f"{facts.topic} is published best-effort but subscribed to as reliable, so nothing arrives: "
+            "set image_reliability to auto or best_effort")
+    sent = facts.lost + facts.received
+    if sent >= ENOUGH and facts.lost > LOSS * sent:
+        advice = "" if facts.reliable else (
+            "large best-effort images are lost between processes; make the camera reliable, give its process "
+            f"{large_images.variable()}=.../{large_images.PROFILE}, or use image_transport compressed")
+        return "losing", True, (
+            f"only {facts.received} of {sent} images of {facts.topic} arrived in "
+            f"{facts.seconds:.0f} s: {advice or 'the network or this machine is too slow for them'}")
+    if facts.silence > settings.silence_after:
+        return "silent", True, (
+            f"no image on {facts.topic} for {facts.silence:.0f} s, though {facts.publishers} publish it: "
+            + ("the camera has stopped or hangs" if facts.arrived else _shared_memory(facts)))
+    return None
+
+
+def _shared_memory(facts: Facts) -> str:
+    where = ("this node runs in a container" if facts.container
+             else "one of the two runs in a container or as another user")
+    return (f"the camera sends nothing yet, or {where} and they share no memory (/dev/shm): start the container with "
+            "--ipc=host and both as the same user, or give both FASTDDS_BUILTIN_TRANSPORTS=UDPv4")
+
+
+# -- images that are of no use -------------------------------------------------------------------
+
+def _unreadable(facts: Facts, settings: NodeSettings) -> Said | None:
+    if facts.processed or not facts.refused:
+        return None
+    return "unreadable", True, f"none of the last {facts.refused} images of {facts.topic} could be read"
+
+
+def _repeating(facts: Facts, settings: NodeSettings) -> Said | None:
+    if facts.processed < ENOUGH or facts.repeated <= LOSS * facts.processed:
+        return None
+    return "repeating", True, (
+        f"{facts.repeated} of {facts.processed} images of {facts.topic} carry the stamp of the image before and are "
+        "taken for it, so their masks are those of before: the camera must stamp every image by itself")
+
+
+def _doubled(facts: Facts, settings: NodeSettings) -> Said | None:
+    """Two cameras on one topic, or two of this node: what goes out is a mixture."""
+    if facts.namesakes:
+        return "namesakes", True, (
+            f"{facts.namesakes + 1} nodes are called {facts.node}: their masks are mixed and a parameter may be set "
+            "in either; end one, or give it another name (name:=left, or -r __node:=left)")
+    if len(facts.names) < 2:
+        return None
+    return "doubled", True, (
+        f"{len(facts.names)} publishers send images on {facts.topic} ({', '.join(facts.names)}), and they are mixed: "
+        "end one, or remap its topic and 'image'")
+
+
+def _disordered(facts: Facts, settings: NodeSettings) -> Said | None:
+    if facts.late < DISORDERED or facts.late <= DISORDER * facts.received:
+        return None
+    return "disordered", True, (
+        f"{facts.late} of {facts.received} images of {facts.topic} came after newer ones and were left out: make the "
+        "camera reliable (image_reliability), and let only one camera publish the topic")
+
+
+# -- masks that are of no use --------------------------------------------------------------------
+
+def _useless_age(facts: Facts) -> bool:
+    interval = facts.seconds / max(facts.received, 1)
+    return facts.age > max(USEFUL_SECONDS, USEFUL_INTERVALS * interval)
+
+
+def _overloaded(facts: Facts, settings: NodeSettings) -> Said | None:
+    if not facts.turned_away and not (_useless_age(facts) and (facts.merged or facts.waiting > 1)):
+        return None
+    return "overloaded", True, (
+        f"prompts come faster than the tracker can apply them: {facts.waiting} wait, {facts.merged} were merged and "
+        f"{facts.turned_away} turned away in {facts.seconds:.0f} s, and masks are {facts.age:.1f} s old: prompt an "
+        "object once, or where it is wrong, not on every image")
+
+
+def _stuck(facts: Facts, settings: NodeSettings) -> Said | None:
+    if facts.unanswered <= max(settings.silence_after, 2 * facts.age):
+        return None
+    return "stuck", True, (
+        f"images of {facts.topic} arrive, but no masks have gone out for {facts.unanswered:.0f} s: the tracker is "
+        "at work on one image or prompt; name a smaller model or a GPU (parameters model, device)")
+
+
+def _late(facts: Facts, settings: NodeSettings) -> Said | None:
+    if not facts.objects or not _useless_age(facts):
+        return None
+    intervals = facts.age * facts.received / max(facts.seconds, 1e-9)
+    return "late", True, (
+        f"masks are {facts.age:.1f} s old when they go out, {intervals:.0f} intervals of the camera: this machine is "
+        "too slow for the model and its objects; name a smaller model or a GPU (parameters model, device), or follow "
+        "fewer objects")
+
+
+def _unusable_detections(facts: Facts, settings: NodeSettings) -> Said | None:
+    bad = sum(facts.left_out.values())
+    harmless = facts.objects and set(facts.left_out) <= {WEAK}
+    if not facts.boxes or bad < facts.boxes or harmless:
+        return None
+    counts = sorted(facts.left_out.items(), key=lambda one: -one[1])
+    reasons = ", ".join(f"{count} {reason}" for reason, count in counts)
+    return "unusable detections", True, (
+        f"none of the {facts.boxes} detections of the last {facts.seconds:.0f} s can be used: {reasons} "
+        f"(detection_score is {settings.detection_score:g}; boxes are in pixels of {facts.topic}, scores from 0 to 1)")
+
+
+def _idle(facts: Facts, settings: NodeSettings) -> Said | None:
+    if facts.objects:
+        return None
+    if facts.refused_prompts:
+        return "refused", True, (
+            f"nothing is tracked: {facts.refused_prompts} prompts were refused in {facts.seconds:.0f} s, "
+            f"the last {facts.reason}")
+    return "idle", False, f"images arrive, nothing is tracked yet: send a prompt to {facts.prompt_topic}"
+
+
+def _tracking(facts: Facts) -> Said | None:
+    if not facts.processed:
+        return None  # the first masks of this period are still to come
+    rate = facts.processed / facts.seconds if facts.seconds else 0.0
+    left_out = f"; {facts.late} came after newer ones and were left out" if facts.late else ""
+    return "tracking", False, (f"tracking {facts.objects} object{'s' * (facts.objects > 1)} at {rate:.1f} images/s "
+                                f"of {facts.received / max(facts.seconds, 1e-9):.1f} that arrive{left_out}")
