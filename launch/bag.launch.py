@@ -9,7 +9,8 @@ from pathlib import Path
 
 from launch import LaunchDescription
 from launch.actions import (
-    DeclareLaunchArgument, ExecuteProcess, IncludeLaunchDescription, OpaqueFunction, RegisterEventHandler, Shutdown, TimerAction)
+    DeclareLaunchArgument, ExecuteProcess, IncludeLaunchDescription, OpaqueFunction, RegisterEventHandler, Shutdown,
+    TimerAction)
 from launch.event_handlers import OnProcessExit
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution, ThisLaunchFileDir
@@ -18,7 +19,8 @@ from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
 #: Arguments of track.launch.py that are handed on, with their defaults there.
 PASSED_ON = {
     "image": "image", "camera_info": "camera_info", "clicked_point": "/clicked_point", "detections": "detections",
-    "namespace": "", "name": "sam2_ros", "record": "", "model": "", "device": "", "image_transport": "", "image_reliability": "",
+    "namespace": "", "name": "sam2_ros", "record": "",
+    "model": "", "device": "", "image_transport": "", "image_reliability": "",
     "params_file": PathJoinSubstitution([FindPackageShare("sam2_ros"), "config", "track.yaml"]),
 }
 

@@ -78,7 +78,7 @@ def params_file(context):
 
 
 def recorder(context):
-    """Our recorder, when a bag was asked for: all that the node hears and says, its parameters and its model."""
+    """Our recorder, when a bag was asked for: the topics of the node, its parameters and its model."""
     bag, namespace, name = (LaunchConfiguration(key).perform(context) for key in ("record", "namespace", "name"))
     if not bag:
         return None

@@ -92,11 +92,13 @@ def _missing(error: ImportError) -> str:
     """What a command needs that cannot be imported; raises ``error`` again where the fault is ours."""
     name = error.name or ""
     if name in GENERATED:
-        return f"needs the messages in {name}, which are not built here; build the package with pip or colcon, and source it"
+        return (f"needs the messages in {name}, which are not built here; "
+                "build the package with pip or colcon, and source it")
     if name.partition(".")[0] in ("", "sam2_ros"):
         raise error
     if isinstance(error, ModuleNotFoundError):
-        return f"needs the Python module {name}, which is not installed here; the README says how to install what it needs"
+        return (f"needs the Python module {name}, which is not installed here; "
+                "the README says how to install what it needs")
     return f"cannot load {name}: {str(error).splitlines()[0]}; is ROS sourced, and is it of this Python?"
 
 

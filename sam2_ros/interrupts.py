@@ -75,9 +75,9 @@ class Interrupts:
 
 @contextmanager
 def immediate() -> Iterator[None]:
-    """Ctrl-C ends the process at once: a KeyboardInterrupt inside an extension module's start aborts it with a core dump."""
-    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if not ours:  # ignored, as in the background of a script, or somebody else's
+    """Ctrl-C ends the process at once: a KeyboardInterrupt while an extension module starts may dump core."""
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # ignored, as in the background of a script, or somebody else's
         yield
         return
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -1,6 +1,6 @@
 """Bags and a running node: ``sam2_ros record`` and ``sam2_ros play``.
 
-    sam2_ros record --out kitchen                 everything that /sam2_ros hears and says, until Ctrl-C
+    sam2_ros record --out kitchen                 what /sam2_ros subscribes to and publishes, until Ctrl-C
     sam2_ros record --out kitchen --node /arm/sam2_ros /tf /joint_states
     sam2_ros play kitchen                         the camera and the prompts again, with /clock
     sam2_ros play kitchen --start 12.5 --loop     from there on, over and over until Ctrl-C
@@ -48,7 +48,7 @@ _ASKED = ("geometry_msgs/msg/PointStamped", "vision_msgs/msg/Detection2DArray")
 
 
 def record(out: Path, topics: Sequence[str] = (), of_node: str = NODE, seconds: float | None = None) -> dict[str, Any]:
-    """Record into a new bag until interrupted or for so many seconds; returns what was written and lost by topic.
+    """Record into a new bag until interrupted or for ``seconds``; returns what was written and lost by topic.
 
     topics: relative ones are taken as ``ros2 bag record`` takes them.  The bag also holds, as JSON, the node's
     parameters with its model (name, and in a second message version and SHA256) on ``ABOUT``, and what is returned

@@ -16,7 +16,7 @@ from sam2_ros.evaluation.events import StoredMessage
 
 
 class Converter:
-    """Builds messages anew from their fields, as far as these are the same.
+    """Builds messages again from their fields, as far as these are the same.
 
     say: is told, once for each topic, of fields that are not known here, and of messages that are left out because
     a field of theirs is of another type here.
@@ -65,7 +65,8 @@ class Converter:
             self._say(f"{what} and is not played: {', '.join(changed)} is of another type here; record it again, or use "
                       "the version that recorded it")
             return "none"
-        self._say(f"{what} and is converted" + (f", without {', '.join(unknown)}, which is not known here" if unknown else ""))
+        left_out = f", without {', '.join(unknown)}, which is not known here" if unknown else ""
+        self._say(f"{what} and is converted{left_out}")
         return "built"
 
 

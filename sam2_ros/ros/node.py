@@ -172,7 +172,7 @@ def _run(arguments: list[str], make: MakeTracker) -> None:
     except (KeyboardInterrupt, ExternalShutdownException):
         pass  # the usual way to end
     except Exception:
-        if rclpy.ok():  # else a signal came while the node was being built, and ROS went away beneath it
+        if rclpy.ok():  # else a signal came while the node was being built, and ROS was shut down
             raise
     finally:
         # A thread that still spins or publishes while the interpreter exits aborts the process.

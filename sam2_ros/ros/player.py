@@ -86,12 +86,12 @@ class Player:
                           f"namespace {topic.removesuffix('/prompt')} that it was recorded with")
 
     def wait(self, topics: Sequence[str], seconds: float) -> str:
-        """Wait until somebody hears one of ``topics`` and each topic that somebody asks for; what is missing then, or ""."""
+        """Wait until one of ``topics`` has a subscriber and all known ones are connected; what is missing, or ""."""
         deadline, ready = time.monotonic() + seconds, 0
         wanted = [self._publishers[topic] for topic in topics if topic in self._publishers]
         while time.monotonic() < deadline and ready < SETTLED:
-            heard = not wanted or any(publisher.get_subscription_count() for publisher in wanted)
-            ready = ready + 1 if heard and not any(map(self._is_waited_for, self._publishers)) else 0
+            subscribed = not wanted or any(publisher.get_subscription_count() for publisher in wanted)
+            ready = ready + 1 if subscribed and not any(map(self._is_waited_for, self._publishers)) else 0
             time.sleep(0.05)
         if ready == SETTLED:
             return ""
@@ -101,7 +101,7 @@ class Player:
         return f"a subscriber of {' or '.join(waited)} is not connected" if waited else ""
 
     def _is_waited_for(self, topic: str) -> bool:
-        """Whether the graph knows of subscribers that will hear the publisher, and do not yet."""
+        """Whether the graph knows of subscribers that will receive from the publisher, and do not yet."""
         publisher = self._publishers[topic]
         latched = publisher.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
         asking = [one for one in self.node.get_subscriptions_info_by_topic(publisher.topic_name)
@@ -170,6 +170,6 @@ def run(rounds: Iterable[Iterable[Recorded]], topics: Sequence[tuple[str, str, b
         except KeyboardInterrupt:
             pass
         except Exception:
-            if rclpy.ok():  # else a signal came, and ROS went away beneath a call
+            if rclpy.ok():  # else a signal came, and ROS was shut down during a call
                 raise
     return player.published, player.unreadable

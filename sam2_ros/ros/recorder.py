@@ -1,4 +1,4 @@
-"""Hear everything that a tracking node hears and says, as serialised bytes, and lose nothing in silence.
+"""Record what a tracking node subscribes to and publishes, as serialised bytes, and count whatever is lost.
 
 Callbacks put messages into a queue of bounded size; a thread of its own hands them to
 ``write``, which may be as slow as a disk.  What the queue cannot take, and what the middleware
@@ -97,7 +97,7 @@ class Recorder:
         return sorted(self._subscriptions)
 
     def look(self) -> None:
-        """Subscribe to wanted topics that have appeared, and anew where what is offered has changed.
+        """Subscribe to wanted topics that have appeared, and again where what is offered has changed.
 
         A topic that nobody publishes yet is subscribed to as well: who publishes once waits for no recorder.
         What is latched may then be written twice, which changes nothing.
@@ -134,15 +134,15 @@ class Recorder:
             return set()
         namespace, _, name = self._of_node.rpartition("/")
         try:
-            heard = self._node.get_subscriber_names_and_types_by_node(name, namespace or "/")
-            said = self._node.get_publisher_names_and_types_by_node(name, namespace or "/")
+            subscribed = self._node.get_subscriber_names_and_types_by_node(name, namespace or "/")
+            published = self._node.get_publisher_names_and_types_by_node(name, namespace or "/")
         except RuntimeError:  # rclpy's word for a node that is not there yet
             if self._missed_since is not None and time.monotonic() - self._missed_since > PATIENCE:
                 self._node.get_logger().warning(f"there is no node {self._of_node} yet; name the one to record with --node")
                 self._missed_since = None
             return set()
         self._missed_since = None
-        topics = {topic for topic, _ in heard + said if not topic.endswith(_CHATTER)}
+        topics = {topic for topic, _ in subscribed + published if not topic.endswith(_CHATTER)}
         return {topic for topic in topics if not topic.removesuffix("/compressed").endswith("/overlay")
                 and not topic.endswith("/masks/compressed")}
 
@@ -234,7 +234,7 @@ class Outcome:
 
 def run(node: RosNode, write: Write, topics: Sequence[str], of_node: str, about: Callable[[dict[str, Any]], None],
         seconds: float = math.inf) -> Outcome:
-    """Record until ROS shuts down, until ``write`` fails, or for so many seconds.
+    """Record until ROS shuts down, until ``write`` fails, or for ``seconds``.
 
     topics and of_node: as for ``Recorder``.  about: is told the parameters of ``of_node`` once that answers, on a
     thread of its own because it may take long; it is not called if the node never does.
@@ -254,7 +254,7 @@ def run(node: RosNode, write: Write, topics: Sequence[str], of_node: str, about:
                 telling, parameters = threading.Thread(target=about, args=(found,)), None
                 telling.start()
     except Exception:
-        if rclpy.ok():  # else ROS was shut down, beneath a callback or between two
+        if rclpy.ok():  # else ROS was shut down, during a callback or between two
             raise
     finally:
         recorder.close()
