@@ -25,7 +25,7 @@ from torch import Tensor
 from sam2_ros.errors import CheckpointError, InvalidInput, first_sentence, needs_room
 from sam2_ros.files import plain_name
 from sam2_ros.model.sam2 import SAM2
-from sam2_ros.model.sizes import SIZES, Size
+from sam2_ros.model.sizes import HIERA, SIZES, Size
 from sam2_ros.published import PUBLISHED, published_file, sha256
 
 logger = logging.getLogger(__name__)
@@ -238,7 +238,8 @@ def _other_family(names: dict[str, Tensor]) -> str:
         return "weights of the first SAM (images only)"
     if not some("image_encoder.trunk.", "sam_mask_decoder."):
         return "weights of an unknown model"
-    if not {"image_encoder.trunk.pos_embed_window", "sam_mask_decoder.conv_s0.weight"} <= set(names):
+    trunks = {"image_encoder.trunk.pos_embed_window", "image_encoder.trunk.stem.weight"}
+    if not trunks & set(names) or "sam_mask_decoder.conv_s0.weight" not in names:
         return "EfficientTAM weights (a plain vision transformer as trunk), or an incomplete SAM 2"
     return ""
 
@@ -255,6 +256,7 @@ def _facts_in(shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
     return {
         "embed_dim": dimension("image_encoder.trunk.patch_embed.proj.weight", 0),
         "blocks": count("image_encoder.trunk.blocks."),
+        "coarsest": dimension("image_encoder.neck.convs.0.conv.weight", 1),
         "window": dimension("image_encoder.trunk.pos_embed_window", -1),
         "position_background_size": dimension("image_encoder.trunk.pos_embed", -1),
         "hidden_dim": dimension("no_mem_embed", -1),
@@ -266,9 +268,12 @@ def _facts_in(shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
 
 def _facts_of(size: Size) -> dict[str, int]:
     """The same numbers of a known size."""
-    facts = {name: getattr(size, name) for name in (
-        "embed_dim", "position_background_size", "hidden_dim", "memory_dim", "memory_layers", "feedforward_dim")}
-    return facts | {"blocks": sum(size.stages), "window": size.window_spec[0]}
+    facts = {name: getattr(size, name) for name in ("hidden_dim", "memory_dim", "memory_layers", "feedforward_dim")}
+    hiera = {"embed_dim": size.embed_dim, "position_background_size": size.position_background_size,
+             "window": size.window_spec[0]}
+    if size.trunk != HIERA:
+        hiera = dict.fromkeys(hiera, -1)
+    return facts | hiera | {"blocks": size.blocks, "coarsest": size.channels[-1]}
 
 
 def _size_from_text(text: str, path: Path) -> Size:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sam2_ros.model.efficientnet import EfficientNetLite
 from sam2_ros.model.hiera import Hiera
-from sam2_ros.model.sizes import Size
+from sam2_ros.model.sizes import EFFICIENTNET_STAGES, HIERA, Size
+
+#: Every trunk is made from a Size and turns images (B, 3, S, S), as pixels.normalise makes them, into a list of four
+#: features with the size's ``channels``, at strides 4, 8, 16 and 32.  A new kind of trunk is one more entry.
+TRUNKS: dict[str, Callable[[Size], nn.Module]] = {HIERA: Hiera} | {name: EfficientNetLite for name in EFFICIENTNET_STAGES}
 
 
 class Neck(nn.Module):
@@ -46,7 +52,7 @@ class ImageEncoder(nn.Module):
 
     def __init__(self, size: Size) -> None:
         super().__init__()
-        self.trunk = Hiera(size)
+        self.trunk = TRUNKS[size.trunk](size)
         self.neck = Neck(size)
 
     def forward(self, images: Tensor, narrow4: nn.Conv2d, narrow8: nn.Conv2d) -> tuple[Tensor, Tensor, Tensor]:

@@ -14,6 +14,34 @@ from sam2_ros.errors import InvalidInput
 
 #: Stride of the coarsest image feature in pixels.
 COARSEST_STRIDE = 32
+#: The trunk of the published models.
+HIERA = "hiera"
+
+
+@dataclass(frozen=True)
+class EfficientNetStage:
+    """One stage of an EfficientNet: its blocks, and of each the kernel, the widening and the channels that come out."""
+
+    blocks: int
+    kernel: int
+    stride: int
+    expansion: int
+    channels: int
+
+
+#: The stages of an EfficientNet whose outputs are the features of strides 4, 8, 16 and 32.
+FEATURE_STAGES = (1, 2, 4, 6)
+#: The trunks made of convolutions, by name (https://arxiv.org/abs/1905.11946, table 1, scaled; the stem has 32 channels).
+EFFICIENTNET_STAGES = {
+    "efficientnet-lite0": (
+        EfficientNetStage(1, 3, 1, 1, 16), EfficientNetStage(2, 3, 2, 6, 24), EfficientNetStage(2, 5, 2, 6, 40),
+        EfficientNetStage(3, 3, 2, 6, 80), EfficientNetStage(3, 5, 1, 6, 112), EfficientNetStage(4, 5, 2, 6, 192),
+        EfficientNetStage(1, 3, 1, 6, 320)),
+    "efficientnet-lite2": (
+        EfficientNetStage(1, 3, 1, 1, 16), EfficientNetStage(3, 3, 2, 6, 24), EfficientNetStage(3, 5, 2, 6, 48),
+        EfficientNetStage(4, 3, 2, 6, 88), EfficientNetStage(4, 5, 1, 6, 120), EfficientNetStage(5, 5, 2, 6, 208),
+        EfficientNetStage(1, 3, 1, 6, 352)),
+}
 
 
 @dataclass(frozen=True)
@@ -21,7 +49,8 @@ class Size:
     """What distinguishes one size of SAM 2 from another (paper, appendix C; Hiera, table 2).
 
     name: the published short name.
-    embed_dim: channels of the first stage of the trunk; doubled at each later stage.
+    embed_dim: channels of the first stage of the trunk; doubled at each later stage.  This and the next five
+        describe Hiera, and no other trunk.
     num_heads: attention heads of the first stage; doubled likewise.
     stages: blocks per stage.
     global_attention_blocks: blocks, counted from 0, that look at the whole image.
@@ -32,16 +61,17 @@ class Size:
     memory_dim: width of one memory token; divides hidden_dim.
     memory_layers: layers of the memory attention.
     feedforward_dim: hidden width of the memory attention's and the mask decoder's MLPs.
+    trunk: HIERA, or a name in EFFICIENTNET_STAGES.
     version_2_1: SAM 2.1 (an embedding for absent objects, timed pointers) or SAM 2.
     drop_path, dropout: training only; probability of skipping a trunk block (of the last
         one; earlier ones less) and of zeroing an activation in the memory attention.
     """
 
     name: str
-    embed_dim: int
-    num_heads: int
-    stages: tuple[int, int, int, int]
-    global_attention_blocks: tuple[int, ...]
+    embed_dim: int = 0
+    num_heads: int = 0
+    stages: tuple[int, int, int, int] = (0, 0, 0, 0)
+    global_attention_blocks: tuple[int, ...] = ()
     window_spec: tuple[int, int, int, int] = (8, 4, 14, 7)
     position_background_size: int = 7
     image_size: int = 1024
@@ -49,12 +79,15 @@ class Size:
     memory_dim: int = 64
     memory_layers: int = 4
     feedforward_dim: int = 2048
+    trunk: str = HIERA
     version_2_1: bool = True
     drop_path: float = 0.0
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        step = math.lcm(COARSEST_STRIDE, 4 * self.window_spec[0])
+        if self.trunk != HIERA and self.trunk not in EFFICIENTNET_STAGES:
+            raise InvalidInput(f"unknown trunk {self.trunk!r}; known are {', '.join((HIERA, *EFFICIENTNET_STAGES))}")
+        step = math.lcm(COARSEST_STRIDE, 4 * self.window_spec[0]) if self.trunk == HIERA else COARSEST_STRIDE
         if self.image_size < step or self.image_size % step:
             raise InvalidInput(f"the image side must be a multiple of {step} pixels, got {self.image_size}")
         if self.hidden_dim % self.memory_dim or self.hidden_dim % 16 or self.memory_dim % 4:
@@ -71,8 +104,15 @@ class Size:
 
     @property
     def channels(self) -> tuple[int, int, int, int]:
-        """Channels of the four stages, at strides 4, 8, 16 and 32."""
+        """Channels of the trunk's four features, at strides 4, 8, 16 and 32."""
+        if self.trunk != HIERA:
+            return tuple(EFFICIENTNET_STAGES[self.trunk][stage].channels for stage in FEATURE_STAGES)
         return tuple(self.embed_dim * 2**stage for stage in range(4))
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of the trunk."""
+        return sum(self.stages) if self.trunk == HIERA else sum(stage.blocks for stage in EFFICIENTNET_STAGES[self.trunk])
 
     @property
     def grid(self) -> int:
@@ -89,10 +129,13 @@ LARGE = Size("large", embed_dim=144, num_heads=2, stages=(2, 6, 36, 4), global_a
 #: Ours, for two CPU cores: windows that divide the grid, so that nothing is padded.
 EMBEDDED = Size("embedded", embed_dim=32, num_heads=1, stages=(1, 2, 5, 2), global_attention_blocks=(5, 7),
                 window_spec=(8, 4, 8, 4), image_size=256, hidden_dim=128, memory_layers=2, feedforward_dim=512)
+#: Its successor in training: convolutions that have seen real pictures in place of Hiera.
+EMBEDDED_LITE = Size("embedded_lite", image_size=256, hidden_dim=128, memory_layers=2, feedforward_dim=512,
+                     trunk="efficientnet-lite0")
 #: Ours, for tests of everything around the model: milliseconds per frame, never trained.
 TEST = Size("test", embed_dim=8, num_heads=1, stages=(1, 1, 1, 1), global_attention_blocks=(2,),
             window_spec=(8, 4, 4, 2), image_size=128, hidden_dim=32, memory_dim=16, memory_layers=1,
             feedforward_dim=32)
 
 #: All of them by name.
-SIZES = {size.name: size for size in (TINY, SMALL, BASE_PLUS, LARGE, EMBEDDED, TEST)}
+SIZES = {size.name: size for size in (TINY, SMALL, BASE_PLUS, LARGE, EMBEDDED, EMBEDDED_LITE, TEST)}

@@ -17,12 +17,15 @@ from sam2_ros.training.compositing import HALF, Bend, Layer, Lens, paint
 from sam2_ros.training.footage import Footage
 from sam2_ros.training.motion import (camera_path, elsewhere, lingering, meeting, object_places, shift, smooth,
                                       sprite_matrices, turn_and_scale)
+from sam2_ros.training.photographs import Photographs
 from sam2_ros.training.robot_clips import RobotClips
 from sam2_ros.training.shapes import MARGIN, Shape, draw_part, make_shapes, reshape
 from sam2_ros.training.textures import TextureBank, make_bank, recoloured
 
 #: An object must cover this share of the first frame to be asked for, and at most the other.
 SMALLEST, LARGEST = 0.0012, 0.7
+#: So many clips are photographs under a moving camera, where there are photographs.
+PHOTO_CLIPS = 0.12
 #: So often is a new scene drawn when the first frame shows nothing to ask for.
 ATTEMPTS = 100
 
@@ -40,9 +43,10 @@ class ClipStock:
     """What clips are made of.
 
     seed: of the drawn textures and shapes.  footage, pictures, robots: folders of videos in
-    DAVIS layout, of pictures, and of cached robot clips; None = without.  held_out: take the
-    photographs that training never uses.  footage_share: so many clips show the footage, if
-    there is any.  plain_share: so many of these have nothing drawn on top.  lingering_share: so many drawn
+    DAVIS layout, of pictures, and of cached robot clips; None = without.  photos, scenes: folders of
+    photographs with masks, and of rendered scenes of scanned objects.  held_out: take the
+    photographs that training never uses.  footage_share, scene_share: so many clips show the footage or
+    the scenes, if there are any.  photo_share: so many single images are photographs.  plain_share: so many of these have nothing drawn on top.  lingering_share: so many drawn
     things hide another for a while, or stay away and come back elsewhere.
     """
 
@@ -50,8 +54,12 @@ class ClipStock:
     footage: str | Path | None = None
     pictures: str | Path | None = None
     robots: str | Path | None = None
+    photos: str | Path | None = None
+    scenes: str | Path | None = None
     held_out: bool = False
     footage_share: float = 0.35
+    photo_share: float = 0.4
+    scene_share: float = 0.3
     plain_share: float = 0.4
     lingering_share: float = 0.0
 
@@ -65,6 +73,8 @@ class ClipSource:
         self.shapes: list[Shape] = make_shapes(stock.seed)
         self.footage = Footage(stock.footage) if stock.footage else None
         self.robots = RobotClips(stock.robots) if stock.robots else None
+        self.photos = Photographs(stock.photos) if stock.photos else None
+        self.scenes = RobotClips(stock.scenes) if stock.scenes else None
         self.grain = np.random.default_rng(stock.seed).normal(0, 32, (768, 768, 3)).clip(-127, 127).astype(np.int8)
 
     def draw(self, index: int, frames: int, side: int, objects: int = 3, smallest: float = SMALLEST,
@@ -86,7 +96,13 @@ class ClipSource:
 
     def _scene(self, random: np.random.Generator, frames: int, side: int) -> tuple[np.ndarray, np.ndarray]:
         """Pictures (T, S, S, 3) and coverages (T, K, S, S) before the lens."""
+        photos = 0.0 if self.photos is None else self.stock.photo_share if frames == 1 else PHOTO_CLIPS
+        if self.photos is not None and random.random() < photos:
+            return self._photo(random, frames, side)
         kind = random.random()
+        scenes = self.stock.footage_share + self.stock.scene_share
+        if self.scenes is not None and self.stock.footage_share <= kind < scenes:
+            return self.scenes.clip(random, frames, side)
         if self.footage is not None and kind < self.stock.footage_share:
             backdrop, masks = self.footage.clip(random, frames, side)
             if not self.stock.held_out:
@@ -101,6 +117,15 @@ class ClipSource:
         layers = self._layers(random, frames, side, int(random.integers(2, 8)))
         world = [_moved_with(layer, camera) for layer in layers]
         return _composed(_seen_by(camera, backdrop, side), np.zeros((frames, 0, side, side), np.uint8), world)
+
+    def _photo(self, random: np.random.Generator, frames: int, side: int) -> tuple[np.ndarray, np.ndarray]:
+        """A photograph, seen by another camera in a clip, half of those with drawn things on top."""
+        picture, covers = self.photos.draw(random, side)
+        images = np.repeat(picture[None], frames, axis=0)
+        images, masks = _varied(random, images, np.repeat(covers[None], frames, axis=0))
+        if frames > 1 and random.random() < 0.5:
+            return _composed(images, masks, self._layers(random, frames, side, int(random.integers(1, 4))))
+        return images, masks
 
     def _backdrop(self, random: np.random.Generator, frames: int, side: int) -> np.ndarray:
         """A texture, or one picture of the footage; larger than the image, for the camera to move over."""

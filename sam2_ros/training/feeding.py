@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from sam2_ros.errors import InvalidInput
 from sam2_ros.training.clips import ClipSource, ClipStock
 from sam2_ros.training.footage import check_footage
+from sam2_ros.training.photographs import Photographs
 from sam2_ros.training.recipe import TrainSettings
 from sam2_ros.training.robot_clips import RobotClips
 from sam2_ros.training.textures import pictures_in
@@ -51,7 +52,8 @@ class Batches(Dataset[ClipBatch]):
 def stock_of(settings: TrainSettings) -> ClipStock:
     """What the clips of a training are made of."""
     return ClipStock(settings.seed, settings.footage or None, settings.pictures or None, settings.robots or None,
-                     footage_share=settings.footage_share, plain_share=settings.plain_share,
+                     settings.photos or None, settings.scenes or None, photo_share=settings.photo_share,
+                     scene_share=settings.scene_share, footage_share=settings.footage_share, plain_share=settings.plain_share,
                      lingering_share=settings.lingering_share)
 
 
@@ -66,8 +68,10 @@ def check_folders(settings: TrainSettings, tell: Callable[[str], None]) -> None:
                            "give --footage FOLDER, or a smaller footage_share")
     for footage in filter(None, (settings.footage, settings.validation_footage)):
         tell(check_footage(footage))
-    if settings.robots:
-        RobotClips(settings.robots)
+    for folder in filter(None, (settings.robots, settings.scenes)):
+        RobotClips(folder)
+    if settings.photos:
+        Photographs(settings.photos)
     if settings.pictures:
         pictures_in(Path(settings.pictures))
 

@@ -86,6 +86,10 @@ class TrainSettings:
     plain_share: float = setting(0.4, "share of these clips without drawn objects on top", low=0.0, high=1.0)
     pictures: str = setting("", "folder of photographs, and of things cut out on a transparent background; empty = none")
     robots: str = setting("", "folder of rendered robot scenes (.npz); empty = none")
+    photos: str = setting("", "folder of photographs with masks (see photographs.py); empty = none")
+    photo_share: float = setting(0.4, "share of single images that are photographs, where there are any", low=0.0, high=1.0)
+    scenes: str = setting("", "folder of rendered scenes of scanned objects (see object_scenes.py); empty = none")
+    scene_share: float = setting(0.3, "share of clips that show these scenes, where there are any", low=0.0, high=1.0)
     seed: int = setting(0, "seed of weights, clips and prompts", low=0)
     device: str = setting("auto", "torch device; auto = cuda where there is one, else cpu")
     threads: int = setting(0, "CPU threads of the model; 0 = torch decides", low=0, high=256)
@@ -95,6 +99,7 @@ class TrainSettings:
     vanishing: float = setting(0.5, "share of clips that ask first for objects which go out of sight", low=0.0, high=1.0)
     encoder_rate: float = setting(1.0, "learning rate of the image encoder, as a share of the rate; 0 = it stays as it is",
                                   low=0.0, high=1.0)
+    frozen_stages: int = setting(0, "first stages of an EfficientNet trunk, with its stem, that stay as they are", low=0, high=7)
     dropout: float = setting(0.0, "share of activations that the memory attention drops; 0.1 in the paper", low=0.0, high=0.9)
     drop_path: float = setting(0.0, "chance that the trunk's last block is skipped, earlier ones less; 0.1 to 0.3 in the paper",
                                low=0.0, high=0.9)
@@ -128,6 +133,8 @@ class TrainSettings:
             raise InvalidInput("a training needs at least one stage")
         if self.mask_share + self.box_share > 1.0:
             raise InvalidInput(f"mask_share {self.mask_share} and box_share {self.box_share} exceed 1 together")
+        if self.footage and self.scenes and self.footage_share + self.scene_share > 1.0:
+            raise InvalidInput(f"footage_share {self.footage_share} and scene_share {self.scene_share} exceed 1 together")
 
     @property
     def steps(self) -> int:

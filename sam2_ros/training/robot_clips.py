@@ -1,8 +1,8 @@
-"""Robot scenes that were rendered beforehand, as a stock of training clips.
+"""Scenes that were rendered beforehand, as a stock of training clips.
 
 One file is one scene: a compressed ``.npz`` with ``frames`` (T, H, W, 3) uint8 RGB and
-``labels`` (T, H, W) uint8, one value per object, 0 = background.
-``random_scenes`` writes such files.
+``labels`` (T, H, W) uint8, one value per object, 0 = background; or a plain ``.npy`` (T, H, W, 4) uint8
+of both, of which only what is wanted is read.  ``random_scenes`` and ``object_scenes`` write such files.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class RobotClips:
 
     def __init__(self, folder: str | Path) -> None:
         """List the folder; RecordingError when it holds no scenes."""
-        self.files = sorted(Path(folder).glob("*.npz"))
+        self.files = sorted(path for path in Path(folder).glob("*.np[yz]"))
         if not self.files:
-            raise RecordingError(f"{folder} holds no .npz robot scenes; render some, or name no folder")
+            raise RecordingError(f"{folder} holds no .npz or .npy scenes; render some, or name no folder")
         self.share = SHARE * min(1.0, len(self.files) / ENOUGH)
         self._kept: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -51,6 +51,9 @@ class RobotClips:
         return as_clip(*seen, values, side)
 
     def _scene(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        if self.files[number].suffix == ".npy":
+            scene = np.load(self.files[number], mmap_mode="r")
+            return scene[..., :3], scene[..., 3]
         if number not in self._kept:
             if len(self._kept) >= KEPT:
                 del self._kept[next(iter(self._kept))]

@@ -17,6 +17,7 @@ from torch import nn
 from sam2_ros.model.attention import Attention
 from sam2_ros.model.layers import Tokens
 from sam2_ros.model.sam2 import SAM2
+from sam2_ros.model.sizes import HIERA
 
 #: Standard deviation of learned constants that are added to image features.
 CONSTANT = 0.02
@@ -61,7 +62,7 @@ def initialise(model: SAM2) -> SAM2:
             value.fill_(BRANCH)
     for convolution, gain in zip(model.image_encoder.neck.convs, NECK):
         convolution.conv.weight.mul_(gain)
-    for block in model.image_encoder.trunk.blocks:
+    for block in model.image_encoder.trunk.blocks if model.size.trunk == HIERA else ():
         block.attn.proj.weight.mul_(TRUNK)
         block.mlp.layers[-1].weight.mul_(TRUNK)
     _expect_little(model)

@@ -61,6 +61,8 @@ class Training:
         self.average = {name: value.detach().clone().float() for name, value in self.model.state_dict().items()}
         if settings.encoder_rate == 0:
             self.model.image_encoder.requires_grad_(False)  # nothing of it is kept for a backward pass
+        if settings.frozen_stages:
+            self.model.image_encoder.trunk.freeze(settings.frozen_stages)
         groups = _groups(self.model, settings.weight_decay, encoder_apart=settings.encoder_rate != 1.0)
         self.optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.999), fused=True)
         self.step = 0
