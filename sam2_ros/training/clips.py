@@ -46,8 +46,9 @@ class ClipStock:
     DAVIS layout, of pictures, and of cached robot clips; None = without.  photos, scenes: folders of
     photographs with masks, and of rendered scenes of scanned objects.  held_out: take the
     photographs that training never uses.  footage_share, scene_share: so many clips show the footage or
-    the scenes, if there are any.  photo_share: so many single images are photographs.  plain_share: so many of these have nothing drawn on top.  lingering_share: so many drawn
-    things hide another for a while, or stay away and come back elsewhere.
+    the scenes, if there are any.  robot_share: so many show robot scenes, where there are many.  photo_share:
+    so many single images are photographs.  plain_share: so many footage clips have nothing drawn on top.
+    lingering_share: so many drawn things hide another for a while, or stay away and come back elsewhere.
     """
 
     seed: int = 0
@@ -60,6 +61,7 @@ class ClipStock:
     footage_share: float = 0.35
     photo_share: float = 0.4
     scene_share: float = 0.3
+    robot_share: float = 0.4
     plain_share: float = 0.4
     lingering_share: float = 0.0
 
@@ -110,7 +112,7 @@ class ClipSource:
             if random.random() < self.stock.plain_share:
                 return backdrop, masks
             return _composed(backdrop, masks, self._layers(random, frames, side, int(random.integers(1, 4))))
-        if self.robots is not None and kind > 1 - self.robots.share:
+        if self.robots is not None and kind > 1 - self.stock.robot_share * self.robots.fullness:
             return self.robots.clip(random, frames, side)
         backdrop = self._backdrop(random, frames, side)
         camera = camera_path(random, frames, side)

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import cv2
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
@@ -45,7 +46,8 @@ class Batches(Dataset[ClipBatch]):
             self.source = ClipSource(stock_of(self.settings))
         _, stage, _ = self.settings.stage_at(step)
         first = step * CLIPS_PER_STEP
-        return collate([self.source.draw(first + number, stage.frames, stage.side, self.settings.objects, stage.smallest,
+        frames = stage.frames + stage.lead_of(np.random.default_rng((self.settings.seed, step, 4)))
+        return collate([self.source.draw(first + number, frames, stage.side, self.settings.objects, stage.smallest,
                                          self.settings.vanishing) for number in range(stage.clips)])
 
 
@@ -53,7 +55,7 @@ def stock_of(settings: TrainSettings) -> ClipStock:
     """What the clips of a training are made of."""
     return ClipStock(settings.seed, settings.footage or None, settings.pictures or None, settings.robots or None,
                      settings.photos or None, settings.scenes or None, photo_share=settings.photo_share,
-                     scene_share=settings.scene_share, footage_share=settings.footage_share, plain_share=settings.plain_share,
+                     scene_share=settings.scene_share, robot_share=settings.robot_share, footage_share=settings.footage_share, plain_share=settings.plain_share,
                      lingering_share=settings.lingering_share)
 
 

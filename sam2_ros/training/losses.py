@@ -39,11 +39,11 @@ def mean(losses: list[Losses]) -> Losses:
     return Losses(*(torch.stack(part).mean() for part in parts))
 
 
-def answer_loss(answer: Candidates, truth: Tensor, cover: Tensor) -> Losses:
+def answer_loss(answer: Candidates, truth: Tensor, cover: Tensor, edge_weight: float = 0.0) -> Losses:
     """The loss of K answers for N objects.
 
     truth: (N, S, S) bool.  cover: (N, 1, L, L) float in 0..1, the same at the side at which
-    masks are compared; logits are brought to that side.
+    masks are compared; logits are brought to that side.  edge_weight: as for ``focal_loss``.
     """
     visible = truth.flatten(1).any(dim=1)
     visibility = F.binary_cross_entropy_with_logits(answer.object_score, visible.float())
@@ -53,21 +53,30 @@ def answer_loss(answer: Candidates, truth: Tensor, cover: Tensor) -> Losses:
     count = taught.sum().clamp(min=1.0)
     logits = F.interpolate(answer.logits, size=cover.shape[-2:], mode="bilinear", align_corners=False)
     logits = torch.where(decoded[:, None, None, None], logits, 0.0)
-    focal, dice = focal_loss(logits, cover), dice_loss(logits, cover)  # (N, K)
+    focal, dice = focal_loss(logits, cover, edge_weight), dice_loss(logits, cover)  # (N, K)
     best = (FOCAL_WEIGHT * focal + DICE_WEIGHT * dice).argmin(dim=1, keepdim=True)
     focal, dice = focal.gather(1, best)[:, 0], dice.gather(1, best)[:, 0]
     iou = (answer.iou - overlap(logits.detach(), cover)).abs().mean(dim=1)
     return Losses((focal * taught).sum() / count, (dice * taught).sum() / count, (iou * taught).sum() / count, visibility)
 
 
-def focal_loss(logits: Tensor, cover: Tensor) -> Tensor:
-    """Mean focal loss over the pixels of each answer: logits (N, K, L, L), cover (N, 1, L, L) -> (N, K)."""
-    cover = cover.expand_as(logits)
-    entropy = F.binary_cross_entropy_with_logits(logits, cover, reduction="none")
+def focal_loss(logits: Tensor, cover: Tensor, edge_weight: float = 0.0) -> Tensor:
+    """Mean focal loss over the pixels of each answer: logits (N, K, L, L), cover (N, 1, L, L) -> (N, K).
+
+    edge_weight: how much more a pixel at the edge of the object counts than others.
+    """
+    entropy = F.binary_cross_entropy_with_logits(logits, cover.expand_as(logits), reduction="none")
     probability = logits.sigmoid()
     miss = probability + cover - 2 * probability * cover  # 1 - p of the true class
     weight = FOCAL_ALPHA * cover + (1 - FOCAL_ALPHA) * (1 - cover)
+    if edge_weight:
+        weight = weight * (1 + edge_weight * edges(cover))
     return (weight * miss ** FOCAL_GAMMA * entropy).mean(dim=(2, 3))
+
+
+def edges(cover: Tensor) -> Tensor:
+    """1 where object and background meet within a pixel or two, else 0: (N, 1, L, L)."""
+    return (F.max_pool2d(cover, 5, stride=1, padding=2) + F.max_pool2d(-cover, 5, stride=1, padding=2) > 0.5).float()
 
 
 def dice_loss(logits: Tensor, cover: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sam2_ros.errors import InvalidInput, MissingDependency
 from sam2_ros.settings import check, convert, setting
 
@@ -33,6 +35,8 @@ class Stage:
     clicks: most correction clicks on a corrected frame.  corrections: most frames corrected.
     images: share of the steps that see as many single images as they would see frames; prompts are
     learned from many objects there, memory from the clips (the paper alternates, too: appendix D.2.2).
+    lead: most frames that come before those of a clip and are tracked without gradients.  leads: share of the clips
+    that have such frames.
     """
 
     steps: int
@@ -47,10 +51,12 @@ class Stage:
     dice_weight: float = 1.0
     visibility_weight: float = 1.0
     images: float = 0.0
+    lead: int = 0
+    leads: float = 0.5
 
     def __post_init__(self) -> None:
         low = {"steps": 1, "frames": 1, "clips": 1, "side": 32 if self.side else 0, "rate": 0.0, "end_rate": 0.0,
-               "clicks": 0, "corrections": 0}
+               "clicks": 0, "corrections": 0, "lead": 0}
         for name, least in low.items():
             if getattr(self, name) < least:
                 raise InvalidInput(f"{name} of a stage must be at least {least}, got {getattr(self, name)}")
@@ -60,7 +66,11 @@ class Stage:
     def at(self, step: int) -> Stage:
         """The stage as its step ``step`` (from 0) is: of clips, or of images; the latter are spread evenly."""
         of_images = math.floor((step + 1) * self.images) > math.floor(step * self.images)
-        return dataclasses.replace(self, frames=1, clips=self.frames * self.clips, images=1.0) if of_images else self
+        return dataclasses.replace(self, frames=1, clips=self.frames * self.clips, images=1.0, lead=0) if of_images else self
+
+    def lead_of(self, random: np.random.Generator) -> int:
+        """How many frames come before those of one step's clips."""
+        return int(random.integers(1, self.lead + 1)) if self.lead and random.random() < self.leads else 0
 
 
 #: From nothing, on one CPU core, in a few hours.
@@ -84,6 +94,8 @@ class TrainSettings:
     footage_share: float = setting(0.35, "share of clips that show the footage, where there is any; 1 = no others",
                                    low=0.0, high=1.0)
     plain_share: float = setting(0.4, "share of these clips without drawn objects on top", low=0.0, high=1.0)
+    robot_share: float = setting(0.4, "share of clips that show rendered robot scenes, where there are a hundred or more",
+                                 low=0.0, high=1.0)
     pictures: str = setting("", "folder of photographs, and of things cut out on a transparent background; empty = none")
     robots: str = setting("", "folder of rendered robot scenes (.npz); empty = none")
     photos: str = setting("", "folder of photographs with masks (see photographs.py); empty = none")
@@ -118,6 +130,7 @@ class TrainSettings:
                                    low=0.0, high=1.0)
     lingering_share: float = setting(0.0, "share of drawn things that stay in front of another, or come back elsewhere",
                                      low=0.0, high=1.0)
+    edge_weight: float = setting(0.0, "how much more a pixel at the edge of an object counts in the focal loss", low=0.0)
     loss_stride: int = setting(2, "masks are compared at the image side divided by this", low=1, high=4)
     quiet: float = setting(0.0, "weight of the penalty on loud image features and memories; for a start from nothing", low=0.0)
     validate_every: int = setting(300, "steps between validations on held-out clips; 0 = never", low=0)

@@ -16,21 +16,21 @@ from sam2_ros.training.compositing import WHOLE_SHARE, as_clip
 
 #: Decompressed scenes kept at hand, of 7 MB each.
 KEPT = 250
-#: So many clips of a training are robot scenes, when there are this many scenes or more; else fewer, in proportion.
-SHARE, ENOUGH = 0.4, 100
+#: With this many scenes or more they get their whole share of a training; with fewer less, in proportion.
+ENOUGH = 100
 #: So many of them skip every second picture; scenes have two pictures a second, so that is fast.
 FAST_SHARE = 0.25
 
 
 class RobotClips:
-    """A folder of rendered scenes; ``share``: how many clips of a training should come from it, 0..1."""
+    """A folder of rendered scenes; ``fullness``: how much of their share of a training they are enough for, 0..1."""
 
     def __init__(self, folder: str | Path) -> None:
         """List the folder; RecordingError when it holds no scenes."""
         self.files = sorted(path for path in Path(folder).glob("*.np[yz]"))
         if not self.files:
             raise RecordingError(f"{folder} holds no .npz or .npy scenes; render some, or name no folder")
-        self.share = SHARE * min(1.0, len(self.files) / ENOUGH)
+        self.fullness = min(1.0, len(self.files) / ENOUGH)
         self._kept: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def clip(self, random: np.random.Generator, frames: int, side: int) -> tuple[np.ndarray, np.ndarray]:

@@ -76,10 +76,11 @@ class Training:
         torch.manual_seed(settings.seed * 1_000_003 + step)
         generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
         prompting = draw_prompting(np.random.default_rng((settings.seed, step, 3)), settings, stage)
+        prompting = prompting.after(len(batch.images) - stage.frames)
         batch = batch.to(self.device)
         with autocast(self.device):
             unrolled = Unroller(model, batch, prompting, generator).run()
-        losses = _losses(unrolled.answers, batch, settings.loss_stride)
+        losses = _losses(unrolled.answers, batch, settings.loss_stride, settings.edge_weight)
         loss = losses.total(stage.dice_weight, stage.visibility_weight) + settings.quiet * unrolled.loudness
         loss.backward()
         for number, group in enumerate(self.optimiser.param_groups):
@@ -256,14 +257,14 @@ def _validated(training: Training, clips: list[Clip], journal: Journal) -> str:
     return f"step {training.step}: J " + ", ".join(f"{prompt} {scores[prompt].j:.3f}" for prompt in PROMPTS)
 
 
-def _losses(answers: list[Any], batch: ClipBatch, stride: int) -> Losses:
+def _losses(answers: list[Any], batch: ClipBatch, stride: int, edge_weight: float) -> Losses:
     covers: dict[int, Tensor] = {}
     parts = []
     for answer in answers:
         truth = batch.masks[answer.frame]
         if answer.frame not in covers:
             covers[answer.frame] = F.avg_pool2d(truth[:, None].float(), stride)
-        parts.append(answer_loss(answer.candidates, truth, covers[answer.frame]))
+        parts.append(answer_loss(answer.candidates, truth, covers[answer.frame], edge_weight))
     return mean(parts)
 
 

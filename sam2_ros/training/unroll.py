@@ -41,11 +41,11 @@ class ClipBatch:
         """The same on ``device``."""
         return ClipBatch(*(part.to(device, non_blocking=True) for part in (self.images, self.masks, self.video)))
 
-    def normalised(self) -> Tensor:
-        """(T, B, 3, S, S) float32, as encode_image wants it."""
+    def normalised(self, start: int, end: int) -> Tensor:
+        """Frames ``start`` to ``end``, (T, B, 3, S, S) float32, as encode_image wants them."""
         mean = torch.tensor(MEAN, device=self.images.device).view(3, 1, 1)
         deviation = torch.tensor(DEVIATION, device=self.images.device).view(3, 1, 1)
-        return (self.images.float() / 255 - mean) / deviation
+        return (self.images[start:end].float() / 255 - mean) / deviation
 
 
 def collate(clips: list[Clip]) -> ClipBatch:
@@ -65,6 +65,8 @@ class Prompting:
     exact: clicks meet the middle of the object or error and boxes fit, else at random (paper, appendix D.2.2).
     age: so many frames are taken to lie between frame 0 and the next, so that prompts get older than clips are long.
     spoiled: frames that half of the objects remember wrongly.  wrong: how, one of SPOILED.
+    lead: so many first frames are tracked without gradients and teach nothing; what is wrong in memory
+    after them are the model's own mistakes.
     """
 
     first: str
@@ -75,6 +77,14 @@ class Prompting:
     age: int = 0
     spoiled: tuple[int, ...] = ()
     wrong: str = "absent"
+    lead: int = 0
+
+    def after(self, lead: int) -> Prompting:
+        """The same for a clip that has ``lead`` frames more at its beginning; what is clicked on these is not refined."""
+        if not lead:
+            return self
+        corrected = tuple(number + lead for number in self.corrected if number)
+        return replace(self, corrected=corrected, spoiled=tuple(number + lead for number in self.spoiled), lead=lead)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +97,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Unrolled:
-    """answers: everything to be taught.  found: the final answer on each frame.
+    """answers: everything to be taught.  found: the final answer on each frame after the lead.
 
     loudness: by how much the mean square of image features and memories exceeds 1, a scalar.
     Positions and prompts are added to these at a fixed strength, and are lost in loud ones.
@@ -108,13 +118,24 @@ class Unroller:
 
     def run(self) -> Unrolled:
         """Through all frames, in order."""
-        images = self.batch.normalised()
-        frames, videos = images.shape[:2]
+        frames, lead = len(self.batch.images), self.prompting.lead
+        with torch.no_grad():
+            self._through(0, lead)
+        self.answers.clear()
+        found, loudness = self._through(lead, frames)
+        return Unrolled(self.answers, found, torch.stack(loudness).mean())
+
+    def _through(self, start: int, end: int) -> tuple[list[Found], list[Tensor]]:
+        """The final answer on each of the frames ``start`` to ``end``, and how loud image and memories are."""
+        if start == end:
+            return [], []
+        images = self.batch.normalised(start, end)
+        frames, videos = self.batch.images.shape[:2]
         whole = self.model.encode_image(images.flatten(0, 1))
         found: list[Found] = []
         loudness = [_excess(whole.stride16)]
-        for number in range(frames):
-            features = whole.rows(number * videos + self.batch.video)
+        for number in range(start, end):
+            features = whole.rows((number - start) * videos + self.batch.video)
             prompted = number == 0 or number in self.prompting.corrected
             found.append(self._first(features) if number == 0 else self._next(features, number))
             if number + 1 < frames:
@@ -125,7 +146,7 @@ class Unroller:
                 if prompted:  # as the tracker does after a correction
                     self.bank.forget_unprompted(index - FORGOTTEN_BEFORE_CORRECTION)
                 loudness.append(_excess(memory))
-        return Unrolled(self.answers, found, torch.stack(loudness).mean())
+        return found, loudness
 
     def _index(self, number: int) -> int:
         """The order of arrival of a frame in the bank."""
