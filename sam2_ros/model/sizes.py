@@ -87,6 +87,8 @@ class Size:
     def __post_init__(self) -> None:
         if self.trunk != HIERA and self.trunk not in EFFICIENTNET_STAGES:
             raise InvalidInput(f"unknown trunk {self.trunk!r}; known are {', '.join((HIERA, *EFFICIENTNET_STAGES))}")
+        if self.trunk == HIERA and not (self.embed_dim and self.num_heads and all(self.stages)):
+            raise InvalidInput(f"a size with the trunk {HIERA} names its embed_dim, num_heads and stages; {self.name} does not")
         step = math.lcm(COARSEST_STRIDE, 4 * self.window_spec[0]) if self.trunk == HIERA else COARSEST_STRIDE
         if self.image_size < step or self.image_size % step:
             raise InvalidInput(f"the image side must be a multiple of {step} pixels, got {self.image_size}")
