@@ -25,8 +25,9 @@ from sam2_ros.training.staging import Actor, Cast, Part, matrix, stage
 
 logger = logging.getLogger(__name__)
 
-#: Training scenes have smaller seeds.
-HELD_OUT_SEED = 500_000
+#: Training scenes have smaller seeds.  Held-out scenes have these, and objects that are kept aside.
+HELD_OUT_SEED, HELD_OUT_SCENES = 500_000, 20
+HELD_OUT_STORIES = ("shuffle", "carry", "pass", "near", "shuffle")
 FRAMES, SIZE = 24, (288, 384)
 #: Of the table top, and how far away and how high the walls are, in metres.
 TABLE, WALLS = (1.5, 1.5, 0.03), (1.7, 2.6)
@@ -201,27 +202,34 @@ def _crop(panorama: np.ndarray, quarter: int) -> np.ndarray:
     return panorama[height // 5:height * 4 // 5, width * quarter // 4:width * (quarter + 1) // 4]
 
 
+def write(scene: Scene, path: Path) -> None:
+    """A .npy file of pixels and labels, and beside it the share seen of each object, with their names."""
+    np.savetxt(path.with_suffix(".visible.csv"), scene.visible, "%.3f", ",", header=",".join(scene.names))
+    partial = path.with_name(f".{path.name}")
+    with open(partial, "wb") as file:
+        np.save(file, np.concatenate((scene.frames, scene.labels[..., None]), axis=-1))
+    os.replace(partial, path)
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description="Render scenes of scanned objects for training.")
     parser.add_argument("objects", type=Path, help="folder of the scanned objects")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=500)
-    parser.add_argument("--first-seed", type=int, default=0, help=f"below {HELD_OUT_SEED}: training scenes")
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--held-out", action="store_true", help="the scenes that nothing may train on or be tuned to")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options.folder.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)
-    renderer = Renderer(options.objects)
-    for seed in range(options.first_seed, min(options.first_seed + options.count, HELD_OUT_SEED)):
-        path = options.folder / f"{seed:06d}.npy"
+    renderer = Renderer(options.objects, held_out=options.held_out)
+    first = HELD_OUT_SEED if options.held_out else options.first_seed
+    for number in range(HELD_OUT_SCENES if options.held_out else options.count):
+        path = options.folder / f"{first + number:06d}.npy"
         if not path.exists():
-            scene = renderer.render(seed)
-            np.savetxt(path.with_suffix(".visible.csv"), scene.visible, "%.3f", ",", header=",".join(scene.names))
-            partial = path.with_name(f".{path.name}")
-            with open(partial, "wb") as file:
-                np.save(file, np.concatenate((scene.frames, scene.labels[..., None]), axis=-1))
-            os.replace(partial, path)
+            scene = renderer.render(first + number, story=HELD_OUT_STORIES[number % 5] if options.held_out else "")
+            write(scene, path)
             logger.info("%s %s", path, scene.story)
 
 
