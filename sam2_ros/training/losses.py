@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sam2_ros.model.sam2 import ABSENT_LOGIT, Candidates
+from sam2_ros.model.sam2 import ABSENT_LOGIT, Candidates, PromptInputs
 
 FOCAL_WEIGHT, DICE_WEIGHT, IOU_WEIGHT, VISIBILITY_WEIGHT = 20.0, 1.0, 1.0, 1.0
 FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
@@ -77,6 +77,23 @@ def focal_loss(logits: Tensor, cover: Tensor, edge_weight: float = 0.0) -> Tenso
 def edges(cover: Tensor) -> Tensor:
     """1 where object and background meet within a pixel or two, else 0: (N, 1, L, L)."""
     return (F.max_pool2d(cover, 5, stride=1, padding=2) + F.max_pool2d(-cover, 5, stride=1, padding=2) > 0.5).float()
+
+
+def click_loss(answer: Candidates, prompt: PromptInputs | None, side: int) -> Tensor:
+    """How far clicks are from being obeyed: cross-entropy of each answer at each of its clicks, a scalar.
+
+    side: of the image in whose pixels the clicks are.
+    """
+    clicked = None if prompt is None or prompt.points is None else (prompt.labels == 0) | (prompt.labels == 1)
+    if clicked is None or not clicked.any():
+        return answer.logits.new_zeros(())
+    places = ((prompt.points + 0.5) / side * 2 - 1)[:, :, None]  # (N, P, 1, 2) in -1..1
+    logits = F.grid_sample(answer.logits, places, align_corners=False, padding_mode="border")[..., 0]  # (N, K, P)
+    decoded = answer.logits.detach().amax(dim=(1, 2, 3)) > ABSENT_LOGIT / 2
+    counted = (clicked & decoded[:, None])[:, None].expand_as(logits)
+    wanted = (prompt.labels == 1).float()[:, None].expand_as(logits)
+    entropy = F.binary_cross_entropy_with_logits(torch.where(counted, logits, 0.0), wanted, reduction="none")
+    return (entropy * counted).sum() / counted.sum().clamp(min=1)
 
 
 def dice_loss(logits: Tensor, cover: Tensor) -> Tensor:

@@ -131,6 +131,7 @@ class TrainSettings:
     lingering_share: float = setting(0.0, "share of drawn things that stay in front of another, or come back elsewhere",
                                      low=0.0, high=1.0)
     edge_weight: float = setting(0.0, "how much more a pixel at the edge of an object counts in the focal loss", low=0.0)
+    click_weight: float = setting(0.0, "weight of what clicks that are not obeyed cost", low=0.0)
     loss_stride: int = setting(2, "masks are compared at the image side divided by this", low=1, high=4)
     quiet: float = setting(0.0, "weight of the penalty on loud image features and memories; for a start from nothing", low=0.0)
     validate_every: int = setting(300, "steps between validations on held-out clips; 0 = never", low=0)

@@ -12,6 +12,8 @@ import dataclasses
 import json
 import logging
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +33,7 @@ from sam2_ros.model.sizes import SIZES
 from sam2_ros.training.clips import Clip, ClipSource, ClipStock
 from sam2_ros.training.feeding import check_folders, feed
 from sam2_ros.training.journal import Journal
-from sam2_ros.training.losses import Losses, answer_loss, mean
+from sam2_ros.training.losses import Losses, answer_loss, click_loss, mean
 from sam2_ros.training.recipe import Stage, TrainSettings, changes, read_settings
 from sam2_ros.training.start import initialise
 from sam2_ros.training.unroll import SPOILED, ClipBatch, Prompting, Unroller
@@ -82,6 +84,8 @@ class Training:
             unrolled = Unroller(model, batch, prompting, generator).run()
         losses = _losses(unrolled.answers, batch, settings.loss_stride, settings.edge_weight)
         loss = losses.total(stage.dice_weight, stage.visibility_weight) + settings.quiet * unrolled.loudness
+        clicks = torch.stack([click_loss(answer.candidates, answer.prompt, stage.side) for answer in unrolled.answers]).mean()
+        loss = loss + settings.click_weight * clicks
         loss.backward()
         for number, group in enumerate(self.optimiser.param_groups):
             group["lr"] = settings.rate_at(step) * (settings.encoder_rate if number >= 2 else 1.0)
@@ -95,7 +99,7 @@ class Training:
         self.step += 1
         self._follow()
         return {"loss": loss.item(), "focal": losses.focal.item(), "dice": losses.dice.item(),
-                "iou": losses.iou.item(), "visibility": losses.visibility.item(), "gradient": float(norm), "loudness": unrolled.loudness.item()}
+                "iou": losses.iou.item(), "visibility": losses.visibility.item(), "click": clicks.item(), "gradient": float(norm), "loudness": unrolled.loudness.item()}
 
     def _leave_out(self, step: int) -> None:
         """A step whose gradient is not finite changes no weight.  Raises TrainingError after too many in a row."""
@@ -179,7 +183,9 @@ def train(settings: TrainSettings, resume: bool = False, tell: Callable[[str], N
     held_out = validation_clips(settings) if settings.validate_every else []
     started = saved = time.monotonic()
     bar = _bar(training.step, settings.steps)
-    for batch in feed(settings, training.step):
+    batches = feed(settings, training.step)
+    asked = _asked_to_stop()  # after the workers have started, which end by a signal of their own
+    for batch in batches:
         number, stage, _ = settings.stage_at(training.step)
         values = training.learn(batch)
         minutes = (time.monotonic() - started) / 60
@@ -187,7 +193,7 @@ def train(settings: TrainSettings, resume: bool = False, tell: Callable[[str], N
         journal.write("steps", training.step, values)
         bar.set_description(f"stage {number} loss {values['loss']:.3f}", refresh=False)
         bar.update(1)
-        last = training.step == settings.steps or 0 < settings.time_limit_minutes <= minutes
+        last = training.step == settings.steps or asked.is_set() or 0 < settings.time_limit_minutes <= minutes
         if held_out and (last or training.step % settings.validate_every == 0):
             tell(_validated(training, held_out, journal))
         if last or time.monotonic() - saved > settings.save_minutes * 60:
@@ -198,6 +204,14 @@ def train(settings: TrainSettings, resume: bool = False, tell: Callable[[str], N
             break
     bar.close()
     return folder / "model.safetensors"
+
+
+def _asked_to_stop() -> threading.Event:
+    """Set by SIGTERM: the run then ends after its step, with everything saved."""
+    asked = threading.Event()
+    if threading.current_thread() is threading.main_thread():  # Python allows it nowhere else
+        signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    return asked
 
 
 def saved_settings(folder: Path) -> dict[str, Any]:

@@ -89,10 +89,14 @@ class Prompting:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the model said about frame ``frame``, to be compared with the truth; corrections come one by one."""
+    """What the model said about frame ``frame``, to be compared with the truth; corrections come one by one.
+
+    prompt: what it was asked with; None where it tracked.
+    """
 
     frame: int
     candidates: Candidates
+    prompt: PromptInputs | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +205,7 @@ class Unroller:
     def _decode(self, number: int, view: Tensor, features: ImageFeatures, prompt: PromptInputs | None) -> Found:
         count = 0 if prompt is None or prompt.points is None else prompt.points.shape[1]
         candidates = self.model.decode(view, features, prompt, multimask=count <= 1)
-        self.answers.append(Answer(number, candidates))
+        self.answers.append(Answer(number, candidates, prompt))
         return candidates.best()
 
     def _corrected(self, number: int, view: Tensor, features: ImageFeatures, found: Found,

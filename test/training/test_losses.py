@@ -1,7 +1,7 @@
 import torch
 
-from sam2_ros.model.sam2 import ABSENT_LOGIT, Candidates
-from sam2_ros.training.losses import answer_loss, dice_loss, focal_loss, overlap
+from sam2_ros.model.sam2 import ABSENT_LOGIT, Candidates, PromptInputs
+from sam2_ros.training.losses import answer_loss, click_loss, dice_loss, focal_loss, overlap
 
 
 def truth(side=16):
@@ -75,3 +75,30 @@ def test_masks_are_compared_at_the_side_of_the_truth_given():
     mask = truth(32)
     coarse = torch.nn.functional.avg_pool2d(good(mask)[:, None], 2)[:, 0]
     assert answer_loss(answers(coarse), mask, cover(mask)).dice < 0.2
+
+
+def test_what_is_wrong_at_the_edge_can_cost_more_than_what_is_wrong_elsewhere():
+    mask = torch.zeros(1, 32, 32, dtype=torch.bool)
+    mask[:, 8:24, 8:24] = True
+    fit = torch.where(mask, 4.0, -4.0)[:, None]
+    at_edge, inside = fit.clone(), fit.clone()
+    at_edge[..., 8:24, 8], inside[..., 15, 8:24] = -4.0, -4.0
+    inside[..., 15, 8:10] = inside[..., 15, 22:24] = 4.0
+
+    def extra(logits):
+        return (focal_loss(logits, cover(mask), 3.0) / focal_loss(logits, cover(mask))).item()
+
+    assert extra(at_edge) > 3.5 and extra(inside) < 1.5
+
+
+def test_a_click_that_is_not_obeyed_costs_and_box_corners_do_not():
+    mask = truth()
+    logits = good(mask)[:, None]
+    answer = Candidates(logits, torch.ones(1, 1), torch.ones(1), torch.zeros(1, 1, 4))
+
+    def cost(x, y, label):
+        return click_loss(answer, PromptInputs(torch.tensor([[[x, y]]]), torch.tensor([[label]], dtype=torch.int32)), 16).item()
+
+    assert cost(6.0, 6.0, 1) < 0.01 and cost(1.0, 1.0, 0) < 0.01
+    assert cost(6.0, 6.0, 0) > 5 and cost(1.0, 1.0, 1) > 5
+    assert cost(6.0, 6.0, 2) == 0 and click_loss(answer, None, 16) == 0

@@ -2,7 +2,9 @@ import csv
 import dataclasses
 import json
 import multiprocessing
+import os
 import shutil
+import signal
 
 import pytest
 import torch
@@ -72,6 +74,22 @@ def test_a_time_limit_stops_the_run_saved(tmp_path):
     train(settings(tmp_path, time_limit_minutes=1e-6, validate_every=0))
     assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 1
     assert (tmp_path / "model.safetensors").is_file()
+
+
+def test_a_run_that_is_asked_to_end_does_so_after_its_step_and_saved(tmp_path, monkeypatch):
+    learn = Training.learn
+
+    def learn_and_be_asked(training, batch):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return learn(training, batch)
+
+    former = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(Training, "learn", learn_and_be_asked)
+    try:
+        train(settings(tmp_path, validate_every=0, save_minutes=60.0))
+    finally:
+        signal.signal(signal.SIGTERM, former)
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 1 and (tmp_path / "model.safetensors").is_file()
 
 
 def test_fine_tuning_starts_from_the_weights_that_were_named(whole, tmp_path):

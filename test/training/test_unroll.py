@@ -120,6 +120,15 @@ def test_an_older_prompt_is_seen_from_farther_away_and_nothing_else_changes(mode
     assert torch.equal(young._memories(3).time_code, old._memories(3).time_code)
 
 
+def test_frames_of_a_lead_teach_nothing_and_are_tracked_as_others(model):
+    clips = [clip(0, 2), clip(1, 1)]
+    led = run(model, clips, Prompting("box", (0, 1), 2).after(2))
+    whole = run(model, clips, Prompting("box", (3,), 2))
+    assert [answer.frame for answer in led.answers] == [2] + [3] * 3 and len(led.found) == 2
+    for ours, theirs in zip(led.found, whole.found[2:]):
+        torch.testing.assert_close(ours.logits, theirs.logits, atol=1e-3, rtol=1e-3)
+
+
 def test_gradients_reach_every_part_of_the_model():
     torch.manual_seed(0)
     learner = initialise(SAM2(TEST)).train()
