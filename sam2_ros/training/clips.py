@@ -24,8 +24,9 @@ from sam2_ros.training.textures import TextureBank, make_bank, recoloured
 
 #: An object must cover this share of the first frame to be asked for, and at most the other.
 SMALLEST, LARGEST = 0.0012, 0.7
-#: So many clips are photographs under a moving camera, where there are photographs.
-PHOTO_CLIPS = 0.12
+#: So many clips are photographs under a moving camera, and so many of the things that move over others are cut out of
+#: photographs, where there are photographs.
+PHOTO_CLIPS, PHOTO_SPRITES = 0.12, 0.4
 #: So often is a new scene drawn when the first frame shows nothing to ask for.
 ATTEMPTS = 100
 
@@ -134,6 +135,8 @@ class ClipSource:
         if self.footage is not None and random.random() < 0.35:
             picture = self.footage.clip(random, 1, side * 3 // 2)[0][0]
             return np.ascontiguousarray(picture)
+        if self.photos is not None and random.random() < 0.4:
+            return self.photos.draw(random, side * 3 // 2)[0]
         base = self.textures.texture(random, side * 3 // 2)
         if random.random() < 0.4:  # a table or a floor: two surfaces that meet
             other = self.textures.texture(random, side * 3 // 2)
@@ -166,6 +169,10 @@ class ClipSource:
             cut = self.footage.cutouts(random, frames, side)
             if cut is not None:
                 return cut
+        if self.photos is not None and random.random() < PHOTO_SPRITES:
+            whole = self.photos.cutout(random, side)
+            if whole is not None:
+                return np.ascontiguousarray(whole)[None]
         if self.textures.cutouts and random.random() < 0.5:
             return self.textures.cutout(random, side)[None]
         coverage, shading = reshape(self.shapes[random.integers(len(self.shapes))], random, side)

@@ -1,13 +1,14 @@
 """Clips that training never draws, for judging: the same on every machine with the same libraries.
 
 Robot scenes use seeds, models and photographs of their own; composites use seeds and
-photographs of their own and no footage.  ``python -m sam2_ros.training.held_out FOLDER``
-writes both sets in the layout of DAVIS, for any reader of it.
+photographs of their own and no footage; scenes of scanned objects use objects that are kept aside.
+``python -m sam2_ros.training.held_out FOLDER`` writes these sets in the layout of DAVIS, for any reader of it.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 
 from sam2_ros.pictures import write_picture
 from sam2_ros.training.clips import Clip, ClipSource, ClipStock
+from sam2_ros.training.object_scenes import HELD_OUT_SCENES, HELD_OUT_STORIES, Renderer
 from sam2_ros.training.random_scenes import HELD_OUT_SEED, render
 from sam2_ros.training.textures import make_bank
 
@@ -26,7 +28,8 @@ COMPOSITE_SEEDS = tuple(range(24))
 ROBOT_SEEDS = tuple(range(HELD_OUT_SEED, HELD_OUT_SEED + 16))
 COMPOSITE_FRAMES, COMPOSITE_SIDE = 24, 256
 ROBOT_FRAMES, ROBOT_SIZE = 40, (240, 320)
-#: A thing of a robot scene is asked for when it covers this share of the first picture.
+OBJECT_SEEDS = tuple(range(HELD_OUT_SEED, HELD_OUT_SEED + HELD_OUT_SCENES))
+#: A thing of a rendered scene is asked for when it covers this share of the first picture.
 SMALLEST_SHARE = 0.003
 
 
@@ -57,6 +60,19 @@ def robot_scenes(seeds: tuple[int, ...] = ROBOT_SEEDS) -> Iterator[HeldOutClip]:
             yield HeldOutClip(f"robot-{seed}", frames, np.stack([labels == value for value in values], axis=1))
 
 
+def object_scenes(folder: Path) -> Iterator[HeldOutClip]:
+    """Rendered scenes of the scanned objects in ``folder``; names tell which are of look-alikes that are shuffled."""
+    renderer = Renderer(folder, held_out=True)
+    for seed, story in zip(OBJECT_SEEDS, itertools.cycle(HELD_OUT_STORIES)):
+        scene = renderer.render(seed, story=story)
+        values = [value for value in range(1, len(scene.names) + 1) if (scene.labels[0] == value).mean() > SMALLEST_SHARE]
+        if story == "shuffle":
+            values = [value for value in values if scene.names.count(scene.names[value - 1]) > 1]
+        if values:
+            name = f"{'look-alikes' if story == 'shuffle' else 'objects'}-{seed}"
+            yield HeldOutClip(name, scene.frames, np.stack([scene.labels == value for value in values], axis=1))
+
+
 def _disjoint(clip: Clip) -> np.ndarray:
     """Objects without those that share pixels with an earlier one (a part of it)."""
     kept: list[int] = []
@@ -81,14 +97,17 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description="Write the held-out sets in the layout of DAVIS.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--only", choices=("composites", "robot"), default=None)
+    parser.add_argument("--only", choices=("composites", "robot", "objects"), default=None)
+    parser.add_argument("--objects", type=Path, default=None, help="folder of the scanned objects; without it their scenes are left out")
     options = parser.parse_args()
-    if options.only != "robot":
-        for clip in composites():
-            write(clip, options.folder / "composites")
-    if options.only != "composites":
-        for clip in robot_scenes():
-            write(clip, options.folder / "robot")
+    if options.only == "objects" and not options.objects:
+        parser.error("--only objects needs --objects FOLDER")
+    sets = {"composites": composites, "robot": robot_scenes}
+    if options.objects:
+        sets["objects"] = lambda: object_scenes(options.objects)
+    for name in [options.only] if options.only else sets:
+        for clip in sets[name]():
+            write(clip, options.folder / name)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from sam2_ros.errors import MissingDependency
+from sam2_ros.errors import MissingDependency, RecordingError
+from sam2_ros.pictures import read_picture, write_picture
 from sam2_ros.training.scanned_objects import Model, backgrounds, models, outline
 from sam2_ros.training.staging import Actor, Cast, Part, matrix, stage
 
@@ -142,9 +143,9 @@ class Studio:
         return self.bullet.createMultiBody(0, -1, visual, place, turn, physicsClientId=self.client)
 
     def _paint(self, body: int, picture: np.ndarray) -> None:
-        path = os.path.join(self._folder.name, f"{body}.png")
-        cv2.imwrite(path, picture[..., ::-1])
-        texture = self.bullet.loadTexture(path, physicsClientId=self.client)
+        path = Path(self._folder.name) / f"{body}.png"
+        write_picture(path, picture)
+        texture = self.bullet.loadTexture(str(path), physicsClientId=self.client)
         self.bullet.changeVisualShape(body, -1, textureUniqueId=texture, rgbaColor=(1, 1, 1, 1), physicsClientId=self.client)
 
 
@@ -192,7 +193,9 @@ def _light(random: np.random.Generator) -> dict[str, Any]:
 
 def _picture(path: Path, random: np.random.Generator) -> np.ndarray:
     """A background (H, W, 3) RGB in a light of its own."""
-    image = cv2.imread(str(path))[..., ::-1]
+    image = read_picture(path)
+    if image is None:
+        raise RecordingError(f"{path} is not a readable picture; give the folder of the scanned objects with its backgrounds")
     gain = random.uniform(0.6, 1.15) * random.uniform(0.92, 1.08, 3)
     return np.clip(image * gain, 0, 255).astype(np.uint8)
 

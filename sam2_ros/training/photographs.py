@@ -15,7 +15,7 @@ import numpy as np
 from sam2_ros.errors import RecordingError
 from sam2_ros.pictures import read_picture
 from sam2_ros.png import stored_values
-from sam2_ros.training.compositing import as_clip
+from sam2_ros.training.compositing import as_clip, squared
 from sam2_ros.training.kept_aside import kept_aside
 
 #: A set of little variety counts as so many photographs at most when one is drawn; the varied one counts whole.
@@ -23,6 +23,8 @@ MOST_OF_A_SET, VARIED_SET = 40, "coco"
 #: So many photographs are seen whole; of the others a window around one of their things.
 WHOLE_SHARE = 0.4
 UNKNOWN_LABEL = 255
+#: A thing must cover this share of its photograph to be cut out, and may touch the border on so much of its outline.
+SMALLEST_CUTOUT, MOST_BORDER = 0.006, 0.04
 
 
 class Photographs:
@@ -59,13 +61,28 @@ class Photographs:
             self._kept[name] = (picture, labels)
         return self._kept[name]
 
+    def cutout(self, random: np.random.Generator, side: int) -> np.ndarray | None:
+        """A whole thing, (side, side, 4) RGB and coverage, in the middle; None where the one that was drawn is no whole."""
+        picture, labels = self._any(random)
+        values = [value for value in np.unique(labels) if value not in (0, UNKNOWN_LABEL)]
+        mask = labels == (values[random.integers(len(values))] if values else UNKNOWN_LABEL)
+        border = np.concatenate((mask[0], mask[-1], mask[:, 0], mask[:, -1])).sum()
+        if mask.mean() < SMALLEST_CUTOUT or border > MOST_BORDER * np.sqrt(mask.sum()) * 4:
+            return None
+        coverage = cv2.erode(np.where(mask, 255, 0).astype(np.uint8), np.ones((2, 2), np.uint8))  # no rim of background
+        sprite = squared(np.dstack([picture, cv2.blur(coverage, (2, 2))]), side)
+        return sprite[:, ::-1] if random.random() < 0.5 else sprite
+
+    def _any(self, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        ids = self.sets[self._names[random.choice(len(self._names), p=self._weights)]]
+        return self.photo(ids[random.integers(len(ids))])
+
     def draw(self, random: np.random.Generator, side: int) -> tuple[np.ndarray, np.ndarray]:
         """A picture (side, side, 3) and the coverages of the things on it, (K, side, side) uint8.
 
         Drawn by set, then by photograph, then by thing, so that none of them is seen all the time.
         """
-        ids = self.sets[self._names[random.choice(len(self._names), p=self._weights)]]
-        picture, labels = self.photo(ids[random.integers(len(ids))])
+        picture, labels = self._any(random)
         values = [value for value in np.unique(labels) if value not in (0, UNKNOWN_LABEL)]
         if values and random.random() >= WHOLE_SHARE:
             y, x = _window(random, labels == values[random.integers(len(values))])

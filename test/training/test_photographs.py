@@ -51,6 +51,16 @@ def test_a_photograph_alone_is_a_training_image_and_under_a_moving_camera_a_clip
     assert photo[0].shape == (4, 64, 64, 3) and photo[1].shape[:1] == (4,)
 
 
+def test_a_whole_thing_is_cut_out_and_one_that_the_border_cuts_is_not(folder):
+    photographs = Photographs(folder)
+    sprite = photographs.cutout(np.random.default_rng(0), 48)
+    inside = sprite[..., 3] > 250
+    assert sprite.shape == (48, 48, 4) and inside.any() and sprite[inside][:, :3].min() > 150
+    for picture, labels in map(photographs.photo, ("a", "b")):
+        labels[20:40, 60:] = 1
+    assert photographs.cutout(np.random.default_rng(0), 48) is None
+
+
 def test_a_folder_without_photographs_is_refused_with_what_is_wanted(tmp_path):
     with pytest.raises(RecordingError, match="index.json cannot be read.*photographs with masks"):
         Photographs(tmp_path)
