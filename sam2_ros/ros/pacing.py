@@ -15,7 +15,6 @@ from typing import Any
 from rclpy.callback_groups import CallbackGroup, MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.exceptions import InvalidHandle
 from rclpy.node import Node as RosNode
-from rclpy.subscription import Subscription
 
 #: Turns per second that one topic gets for as long as it is fast; images get those of the fastest cameras.
 RATE, IMAGE_RATE = 10.0, 60.0
@@ -41,11 +40,15 @@ class Pace:
 
 
 class Never(ReentrantCallbackGroup):
-    """The executor never turns to a subscription of this group, but still does to its QoS events."""
+    """The executor never turns to what is in this group, nor waits for it.
+
+    That goes for the QoS events of a subscription, too: with Fast DDS they share a condition with its messages, so
+    that one message nobody has taken would end every wait at once.
+    """
 
     def can_execute(self, entity: Any) -> bool:
-        """Whether the executor may turn to it; it does not even wait for it otherwise."""
-        return not isinstance(entity, Subscription)
+        """False."""
+        return False
 
 
 class OnDemand:

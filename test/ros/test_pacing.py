@@ -93,6 +93,16 @@ def test_images_of_a_fast_bag_get_a_bounded_number_of_turns_and_the_newest_is_fo
     assert BURST < len(turns) <= BURST + IMAGE_RATE * (time.monotonic() - start + 0.5)
 
 
+def test_messages_that_nobody_has_read_do_not_keep_the_executor_awake(bench, monkeypatch):
+    flood(bench, CameraInfo, "/camera_info")
+    waits = []
+    wait = bench.node_executor.can_execute
+    monkeypatch.setattr(bench.node_executor, "can_execute", lambda entity: waits.append(entity) or wait(entity))
+    time.sleep(0.5)
+    timers = [entity for entity in waits if entity in list(bench.node.timers)]
+    assert len(timers) < 50  # it is asked once for each wait
+
+
 def test_every_subscription_of_the_node_is_paced_or_read_on_demand(bench):
     paced = {one.topic_name for one in bench.node.subscriptions if isinstance(one.callback, pacing.Turns)}
     never = {one.topic_name for one in bench.node.subscriptions if isinstance(one.callback_group, pacing.Never)}
