@@ -27,6 +27,9 @@ SMALLEST, LARGEST = 0.0012, 0.7
 #: So many clips are photographs under a moving camera, and so many of the things that move over others are cut out of
 #: photographs, where there are photographs.
 PHOTO_CLIPS, PHOTO_SPRITES = 0.12, 0.4
+#: So many clips of scanned objects are played faster than they were filmed, and how much at most: then things are hidden
+#: and come back within a clip, and move by as much as their own size.
+SCENE_SPEED = (0.6, 3)
 #: So often is a new scene drawn when the first frame shows nothing to ask for.
 ATTEMPTS = 100
 
@@ -77,7 +80,7 @@ class ClipSource:
         self.footage = Footage(stock.footage) if stock.footage else None
         self.robots = RobotClips(stock.robots) if stock.robots else None
         self.photos = Photographs(stock.photos) if stock.photos else None
-        self.scenes = RobotClips(stock.scenes) if stock.scenes else None
+        self.scenes = RobotClips(stock.scenes, *SCENE_SPEED) if stock.scenes else None
         self.grain = np.random.default_rng(stock.seed).normal(0, 32, (768, 768, 3)).clip(-127, 127).astype(np.int8)
 
     def draw(self, index: int, frames: int, side: int, objects: int = 3, smallest: float = SMALLEST,

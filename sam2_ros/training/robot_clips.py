@@ -18,15 +18,19 @@ from sam2_ros.training.compositing import WHOLE_SHARE, as_clip
 KEPT = 250
 #: With this many scenes or more they get their whole share of a training; with fewer less, in proportion.
 ENOUGH = 100
-#: So many of them skip every second picture; scenes have two pictures a second, so that is fast.
+#: So many robot scenes skip every second picture; they have two pictures a second, so that is fast.
 FAST_SHARE = 0.25
 
 
 class RobotClips:
     """A folder of rendered scenes; ``fullness``: how much of their share of a training they are enough for, 0..1."""
 
-    def __init__(self, folder: str | Path) -> None:
-        """List the folder; RecordingError when it holds no scenes."""
+    def __init__(self, folder: str | Path, fast_share: float = FAST_SHARE, fastest: int = 2) -> None:
+        """List the folder; RecordingError when it holds no scenes.
+
+        fast_share: so many clips are played at 2 to ``fastest`` times the speed.
+        """
+        self.fast_share, self.fastest = fast_share, fastest
         self.files = sorted(path for path in Path(folder).glob("*.np[yz]"))
         if not self.files:
             raise RecordingError(f"{folder} holds no .npz or .npy scenes; render some, or name no folder")
@@ -37,8 +41,8 @@ class RobotClips:
         """Pictures (T, side, side, 3) and coverages (T, K, side, side) of a random stretch and window."""
         pictures, labels = self._scene(int(random.integers(len(self.files))))
         count, height, width = labels.shape
-        fastest = 2 if random.random() < FAST_SHARE else 1
-        speed = min(fastest, max((count - 1) // max(frames - 1, 1), 1))
+        wanted = int(random.integers(2, self.fastest + 1)) if random.random() < self.fast_share else 1
+        speed = min(wanted, max((count - 1) // max(frames - 1, 1), 1))
         start = int(random.integers(max(count - speed * (frames - 1), 1)))
         numbers = np.minimum(start + speed * np.arange(frames), count - 1)
         numbers = numbers[::-1] if random.random() < 0.3 else numbers
