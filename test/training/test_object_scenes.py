@@ -101,3 +101,31 @@ def test_a_scene_is_rendered_with_exact_masks_and_the_share_that_is_seen(folder,
     write(scene, tmp_path / "000003.npy")
     pictures, covers = RobotClips(tmp_path).clip(np.random.default_rng(0), 3, 64)
     assert pictures.shape == (3, 64, 64, 3) and covers.shape[2:] == (64, 64)
+
+
+def test_scenes_are_played_as_fast_as_asked_for(tmp_path):
+    scene = np.zeros((24, 32, 32, 4), np.uint8)
+    scene[..., 0] = np.arange(24)[:, None, None] * 10
+    scene[..., 8:24, 8:24, 3] = 1
+    np.save(tmp_path / "0.npy", scene)
+    steps = set()
+    for clips in (RobotClips(tmp_path, 0.0, 3), RobotClips(tmp_path, 1.0, 3)):
+        for seed in range(20):
+            pictures = clips.clip(np.random.default_rng(seed), 4, 32)[0]
+            steps.add((clips.fast_share, *np.unique(np.abs(np.diff(pictures[:, 16, 16, 0].astype(int)))) // 10))
+    assert steps == {(0.0, 1), (1.0, 2), (1.0, 3)}
+
+
+def test_held_out_scenes_tell_look_alikes_from_others(folder, monkeypatch):
+    pytest.importorskip("pybullet", reason="rendered scenes are an optional extra")
+    from sam2_ros.training import held_out, object_scenes
+    from sam2_ros.training.object_scenes import Scene
+
+    def scene(self, seed, story=""):
+        labels = np.zeros((2, 20, 20), np.uint8)
+        labels[:, :8, :8], labels[:, 10:18, :8], labels[:, 10:18, 10:18] = 1, 2, 3
+        return Scene(np.zeros((2, 20, 20, 3), np.uint8), labels, np.ones((2, 3)), ["cup", "cup", "box"], story)
+
+    monkeypatch.setattr(object_scenes.Renderer, "render", scene)
+    clips = {clip.name: clip.masks.shape[1] for clip in held_out.object_scenes(folder)}
+    assert len(clips) == 20 and clips["look-alikes-500000"] == 2 and clips["objects-500001"] == 3

@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 
 from sam2_ros.errors import InvalidInput
@@ -114,3 +115,16 @@ def test_each_setting_that_a_run_goes_on_without_is_told():
     told = changes(saved, TrainSettings(footage_share=1.0))
     assert len(told) == 3 and "footage is '', in the run so far it was 'videos'" in told
     assert changes(saved, TrainSettings(footage="videos", stages=(Stage(**STAGE),))) == []
+
+
+def test_clips_have_frames_before_them_as_often_as_asked_for_and_single_images_never():
+    stage = Stage(10, 4, 2, 64, 0.001, 0, images=0.5, lead=6, leads=0.5)
+    counts = [stage.lead_of(np.random.default_rng(seed)) for seed in range(200)]
+    assert set(counts) == set(range(7)) and 70 < counts.count(0) < 130
+    leads = {stage.at(step).frames: stage.at(step).lead for step in range(2)}
+    assert leads == {1: 0, 4: 6}
+
+
+def test_shares_of_footage_and_scenes_fit_into_one():
+    with pytest.raises(InvalidInput, match="footage_share 0.7 and scene_share 0.4 exceed 1 together"):
+        TrainSettings(footage="videos", footage_share=0.7, scenes="scenes", scene_share=0.4)

@@ -76,6 +76,15 @@ def test_a_time_limit_stops_the_run_saved(tmp_path):
     assert (tmp_path / "model.safetensors").is_file()
 
 
+def test_frames_before_a_clip_are_drawn_with_it_and_only_the_clip_teaches(tmp_path, monkeypatch):
+    seen = []
+    learn = Training.learn
+    monkeypatch.setattr(Training, "learn", lambda training, batch: seen.append(len(batch.images)) or learn(training, batch))
+    stage = Stage(6, 2, 1, 64, 1e-3, 1e-3, lead=3, leads=0.7)
+    train(settings(tmp_path, stages=(stage,), validate_every=0))
+    assert min(seen) == 2 and max(seen) > 3 and max(seen) <= 5
+
+
 def test_a_run_that_is_asked_to_end_does_so_after_its_step_and_saved(tmp_path, monkeypatch):
     learn = Training.learn
 
