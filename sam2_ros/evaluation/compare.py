@@ -49,7 +49,7 @@ class Comparison:
 
 def scores_of(result: Mapping[str, Any], by_path: Collection[str] = ()) -> Scores:
     """J&F of every object of a run that has one; by_path: names of sequences that are known by their paths instead."""
-    return {(entry["path"] if entry["name"] in by_path else entry["name"], found["id"]): found["j_and_f"]
+    return {(entry.get("path", "") if entry["name"] in by_path else entry["name"], found["id"]): found["j_and_f"]
             for entry in result["sequences"] for found in entry["objects"] if found["j_and_f"] is not None}
 
 

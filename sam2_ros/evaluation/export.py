@@ -57,8 +57,8 @@ def masklets_of(run: Path) -> list[Masklets]:
     result = read_result(run)
     try:
         found = [one for one in (_masklets(run, entry, result) for entry in result["sequences"]) if one.labels]
-    except (LookupError, TypeError, AttributeError) as error:
-        raise RecordingError(f"{shown(run)} is not a whole result of an evaluation: {error!r} in result.json") from error
+    except KeyError as error:
+        raise RecordingError(f"{shown(run)} is not a whole result of an evaluation: no {error} in result.json") from error
     if not found:
         raise RecordingError(f"{run} holds no label images; evaluate with another --prompt than images")
     return found

@@ -15,8 +15,9 @@ import json
 import math
 import os
 import platform
+import reprlib
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -24,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from sam2_ros.errors import RecordingError
+from sam2_ros.errors import InvalidInput, RecordingError
 from sam2_ros.evaluation.metrics import Latency, ObjectResult, Summary, latency
 from sam2_ros.files import shown, write_whole
 
@@ -202,17 +203,57 @@ def latencies(timings: Iterable[Path]) -> dict[str, Latency]:
 
 
 def read_result(run: Path) -> dict[str, Any]:
-    """The result.json of a run's folder, or of the file itself.  Raises RecordingError."""
+    """The result.json of a run's folder, or of the file itself.
+
+    Raises RecordingError, also where a field that commands read again is missing or of another type.
+    """
     path = run / "result.json" if run.is_dir() else run
     try:
         result = json.loads(path.read_bytes())
     except OSError as error:
-        raise RecordingError(f"cannot read {path}: {error.strerror}; give the folder of an evaluation") from error
+        raise RecordingError(f"cannot read {shown(path)}: {error.strerror}; give the folder of an evaluation") from error
     except (ValueError, RecursionError) as error:
-        raise RecordingError(f"{path} is not a result of an evaluation: {error}") from error
-    if not isinstance(result, dict) or not isinstance(result.get("sequences"), list):
-        raise RecordingError(f"{path} is not a result of an evaluation: it has no sequences")
+        raise RecordingError(f"{shown(path)} is not a result of an evaluation: {error}") from error
+    try:
+        _refuse_other_types(result)
+    except InvalidInput as error:
+        raise RecordingError(f"{shown(path)} is not a whole result of an evaluation: {error}") from error
     return result
+
+
+#: The types of what commands read of a result again, by the place where it stands.
+_RUN = {"sequences": list, "configuration": dict}
+_CONFIGURATION = {"topics": dict, "rules": dict, "tracker": dict}
+_SEQUENCE = {"name": str, "folder": str, "path": str, "objects": list, "names": dict}
+_OBJECT = {"id": int, "name": str, "j_and_f": (int, float, type(None))}
+#: Without these there is nothing to read.
+_NEEDED = {"sequences", "configuration", "objects", "id", "j_and_f"}
+
+
+def _refuse_other_types(result: Any) -> None:
+    _refuse_fields("the file", result, _RUN)
+    _refuse_fields("configuration", result["configuration"], _CONFIGURATION)
+    for number, entry in enumerate(result["sequences"]):
+        _refuse_fields(f"sequence {number}", entry, _SEQUENCE, needed={"name"})
+        folder = entry.get("folder", entry["name"])
+        if folder in ("", ".", "..") or set(folder) & set("/\0"):
+            raise InvalidInput(f"folder of sequence {number} is no name of a folder: {folder!r}")
+        for name, value in entry.get("names", {}).items():
+            if type(value) is not int:
+                raise InvalidInput(f"the value of {name!r} in sequence {number} is {value!r}")
+        for found in entry["objects"]:
+            _refuse_fields(f"an object of sequence {number}", found, _OBJECT)
+
+
+def _refuse_fields(what: str, value: Any, types: Mapping[str, Any], needed: Collection[str] = ()) -> None:
+    """InvalidInput unless ``value`` is an object whose fields, as far as it has them, are of these types."""
+    if not isinstance(value, dict):
+        raise InvalidInput(f"{what} is no JSON object")
+    for name, kind in types.items():
+        if name not in value and (name in needed or name in _NEEDED):
+            raise InvalidInput(f"{what} has no {name}")
+        if name in value and (not isinstance(value[name], kind) or isinstance(value[name], bool)):
+            raise InvalidInput(f"{name} of {what} is {reprlib.repr(value[name])}")
 
 
 def write_result(run: Path, sequences: Sequence[SequenceResult], total: Summary | None,
