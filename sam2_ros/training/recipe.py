@@ -104,7 +104,8 @@ class TrainSettings:
     scene_share: float = setting(0.3, "share of clips that show these scenes, where there are any", low=0.0, high=1.0)
     seed: int = setting(0, "seed of weights, clips and prompts", low=0)
     device: str = setting("auto", "torch device; auto = cuda where there is one, else cpu")
-    threads: int = setting(0, "CPU threads of the model; 0 = torch decides", low=0, high=256)
+    threads: int = setting(0, "CPU threads of the model; 0 = torch decides, -1 = one while other programs use the processor, "
+                              "else one for each core", low=-1, high=256)
     workers: int = setting(2, "processes that draw clips; 0 = draw them in this one", low=0, high=256)
     worker_niceness: int = setting(5, "how much these processes give way to others", low=0, high=19)
     objects: int = setting(3, "most objects per clip", low=1, high=16)

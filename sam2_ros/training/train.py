@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 #: Seed and length of the validation's composites; training seeds are not this large.
 VALIDATION_SEED, VALIDATION_FRAMES = 900_001, 8
+#: What the process that draws clips adds to the machine's load beside one for each core.
+OWN_LOAD = 0.7
 #: Chance that correction clicks fall on the object whatever the error (paper, appendix D.2.2).
 FROM_TRUTH_SHARE = 0.1
 #: A training ends after so many steps in a row with a gradient that is not finite; one bad clip is no reason.
@@ -163,8 +165,7 @@ def train(settings: TrainSettings, resume: bool = False, tell: Callable[[str], N
 
     tell: receives one line now and then (a progress bar is drawn where tqdm is installed).
     """
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
+    torch.set_num_threads(_threads(settings.threads))
     folder = Path(settings.out)
     check_folders(settings, tell)
     if not resume and (folder / "state.pt").exists():
@@ -187,6 +188,7 @@ def train(settings: TrainSettings, resume: bool = False, tell: Callable[[str], N
     asked = _asked_to_stop()  # after the workers have started, which end by a signal of their own
     for batch in batches:
         number, stage, _ = settings.stage_at(training.step)
+        torch.set_num_threads(_threads(settings.threads))
         values = training.learn(batch)
         minutes = (time.monotonic() - started) / 60
         values |= {"rate": settings.rate_at(training.step - 1), "stage": number, "minutes": minutes}
@@ -204,6 +206,17 @@ def train(settings: TrainSettings, resume: bool = False, tell: Callable[[str], N
             break
     bar.close()
     return folder / "model.safetensors"
+
+
+def _threads(wanted: int) -> int:
+    """How many threads to compute with now, for the setting ``threads``.
+
+    Threads wait for each other after every operation, so where others are busy two take longer than one.
+    """
+    if wanted >= 0:
+        return wanted or torch.get_num_threads()
+    cores = os.cpu_count() or 1
+    return cores if os.getloadavg()[0] < cores + OWN_LOAD else 1
 
 
 def _asked_to_stop() -> threading.Event:

@@ -13,7 +13,7 @@ from sam2_ros import checkpoint
 from sam2_ros.errors import CheckpointError, InvalidInput, RecordingError, TrainingError
 from sam2_ros.training.feeding import feed
 from sam2_ros.training.recipe import Stage, TrainSettings
-from sam2_ros.training.train import Training, draw_prompting, main, train, validation_clips
+from sam2_ros.training.train import Training, _threads, draw_prompting, main, train, validation_clips
 
 STAGES = (Stage(2, 1, 2, 64, 1e-3, 1e-3), Stage(2, 2, 1, 128, 1e-3, 5e-4))
 
@@ -74,6 +74,13 @@ def test_a_time_limit_stops_the_run_saved(tmp_path):
     train(settings(tmp_path, time_limit_minutes=1e-6, validate_every=0))
     assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 1
     assert (tmp_path / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(("load", "threads"), [(0.1, 4), (4.5, 4), (5.5, 1)])
+def test_a_training_beside_other_programs_computes_with_one_thread(monkeypatch, load, threads):
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
+    assert _threads(-1) == threads and _threads(2) == 2 and _threads(0) == torch.get_num_threads()
 
 
 def test_frames_before_a_clip_are_drawn_with_it_and_only_the_clip_teaches(tmp_path, monkeypatch):
