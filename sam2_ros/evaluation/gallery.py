@@ -21,6 +21,8 @@ EACH = 4
 SPREAD = 32
 #: Of images nearer than this one is enough: neighbours show the same.
 APART = 10
+#: One candidate of each ``APART`` images, of this many such stretches: two at most are too near to one that is shown.
+CANDIDATES = 3 * EACH
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +40,7 @@ class Thumbnail:
 
 @dataclass
 class Gallery:
-    """Offer every step; what is kept is at most ``SPREAD`` x 2 + 2 x ``EACH`` thumbnails."""
+    """Offer every step; what is kept is at most 2 x ``SPREAD`` + 2 x ``CANDIDATES`` thumbnails."""
 
     _best: list[Thumbnail] = field(default_factory=list)
     _worst: list[Thumbnail] = field(default_factory=list)
@@ -72,7 +74,7 @@ class Gallery:
             return {"in order": self._spread[::step][:2 * EACH]}
         scored = sorted((kept for kept in self._spread if not np.isnan(kept.score)), key=lambda kept: kept.score)
         middle = max(len(scored) // 2 - EACH // 2, 0)
-        return {"best": self._best, "median": scored[middle:middle + EACH], "worst": self._worst}
+        return {"best": _apart(self._best), "median": scored[middle:middle + EACH], "worst": _apart(self._worst)}
 
     def sheet(self) -> np.ndarray | None:
         """All rows below one another as one picture, RGB; None when nothing was offered."""
@@ -84,15 +86,24 @@ class Gallery:
 
 def _belongs(row: list[Thumbnail], index: int, score: float, sign: int) -> bool:
     """Whether an image is better (sign 1) or worse (-1) than what it would displace from a row."""
-    near = [kept for kept in row if abs(kept.index - index) < APART]
-    rivals = near or (row[-1:] if len(row) == EACH else [])
+    same = [kept for kept in row if kept.index // APART == index // APART]
+    rivals = same or (row[-1:] if len(row) == CANDIDATES else [])
     return not np.isnan(score) and all(sign * score > sign * kept.score for kept in rivals)
 
 
 def _with(row: list[Thumbnail], thumbnail: Thumbnail, sign: int) -> list[Thumbnail]:
-    """A row with one more picture in place of its neighbours, or else of the last."""
-    others = [kept for kept in row if abs(kept.index - thumbnail.index) >= APART]
-    return sorted([*others, thumbnail], key=lambda kept: -sign * kept.score)[:EACH]
+    """A row with one more picture in place of that of its stretch of images, or else of the last."""
+    others = [kept for kept in row if kept.index // APART != thumbnail.index // APART]
+    return sorted([*others, thumbnail], key=lambda kept: -sign * kept.score)[:CANDIDATES]
+
+
+def _apart(row: list[Thumbnail]) -> list[Thumbnail]:
+    """The first of a row that are no neighbours of one before them."""
+    shown: list[Thumbnail] = []
+    for thumbnail in row:
+        if all(abs(thumbnail.index - kept.index) >= APART for kept in shown):
+            shown.append(thumbnail)
+    return shown[:EACH]
 
 
 def picture(step: Step, numbers: Mapping[int, int] = MappingProxyType({})) -> np.ndarray:

@@ -42,6 +42,14 @@ def test_neighbours_of_a_picture_are_left_out():
                for other in indices(rows[row]) if one != other)
 
 
+def test_a_poor_image_is_not_among_the_best_because_better_ones_had_better_neighbours():
+    rising = np.linspace(0.5, 0.9, 100).tolist()
+    rows = filled(rising + [0.0] * 60).rows()
+    assert min(kept.score for kept in rows["best"]) > 0.7 and len(rows["best"]) == EACH
+    rows = filled([1 - score for score in rising] + [1.0] * 60).rows()
+    assert max(kept.score for kept in rows["worst"]) < 0.3 and len(rows["worst"]) == EACH
+
+
 @pytest.mark.parametrize("count", [1, 5, 40, 5000])
 def test_what_is_kept_is_bounded(count):
     gallery = filled([NAN] * count)
