@@ -18,12 +18,15 @@ endif
 INSTALLED_FROM = pyproject.toml setup.py CMakeLists.txt package.xml constraints.txt \
 	$(wildcard msg/*.msg srv/*.srv launch/*.py config/*.* scripts/*)
 
-.PHONY: help demo test soak train clean interpreter
+FUZZ ?= 700
+
+.PHONY: help demo test fuzz soak train clean interpreter
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    a camera, the node and an operator who clicks; results in demo_out/"
 	@echo "make test    the whole test suite, parity with two other implementations included"
+	@echo "make fuzz    $(FUZZ) damaged inputs for everything that takes somebody else's data; FUZZ=5000 for more"
 	@echo "make soak    half an hour of the node under load, flat or not; ARGS='--minutes 3', results in soak_out/"
 	@echo "make train   train the embedded model; ARGS='--config FILE --resume'"
 	@echo "make clean   remove the environment and everything that was built"
@@ -35,6 +38,9 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-test
 	@$(VENV)/bin/python -c 'import rclpy, sam2.sam2_video_predictor, transformers'
 	$(VENV)/bin/python -m pytest test
+
+fuzz: $(VENV)/.installed-test
+	SAM2_ROS_FUZZ=$(FUZZ) $(VENV)/bin/python -m pytest test/fuzz
 
 soak: $(VENV)/.installed-test
 	$(VENV)/bin/python benchmarks/soak.py $(ARGS)

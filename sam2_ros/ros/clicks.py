@@ -122,11 +122,14 @@ def project(position: np.ndarray, info: Any, rectified: bool) -> tuple[float, fl
         raise InvalidPrompt(f"the point {np.round(position, 3).tolist()} is not in front of the camera")
     if not info.k[0] or (rectified and not info.p[0]):
         raise InvalidPrompt("camera_info holds no calibration, so a click in 3-D has no pixel")
-    if rectified:
-        u, v, w = np.reshape(info.p, (3, 4)) @ [*position, 1.0]
-        x, y = u / w, v / w
-    else:
-        x, y = _distorted(position, np.reshape(info.k, (3, 3)), np.array(info.d, np.float64), info.distortion_model)
+    with np.errstate(all="ignore"):  # a calibration of any numbers; what comes out of it is checked below
+        if rectified:
+            x, y = _dehomogenised(np.reshape(info.p, (3, 4)) @ [*position, 1.0])
+        else:
+            x, y = _distorted(position, np.reshape(info.k, (3, 3)), np.array(info.d, np.float64), info.distortion_model)
+    if not np.isfinite((x, y)).all():
+        raise InvalidPrompt(f"camera_info puts the point {np.round(position, 3).tolist()} at no finite pixel; "
+                            "check its K, D and P")
     across, down = max(info.binning_x, 1), max(info.binning_y, 1)
     return (float((x - info.roi.x_offset + 0.5) / across - 0.5),
             float((y - info.roi.y_offset + 0.5) / down - 0.5))
@@ -147,7 +150,12 @@ def _distorted(position: np.ndarray, camera: np.ndarray, lens: np.ndarray, model
             return tuple(pixels[-1, 0])
     except cv2.error as error:
         raise InvalidPrompt(f"{len(lens)} lens coefficients of {model!r} cannot be used: {error.err}") from error
-    u, v, w = camera @ position
+    return _dehomogenised(camera @ position)
+
+
+def _dehomogenised(point: np.ndarray) -> tuple[np.float64, np.float64]:
+    """The pixel of a homogeneous point (3,); not finite where its last coordinate is 0."""
+    u, v, w = np.asarray(point, np.float64)
     return u / w, v / w
 
 

@@ -84,6 +84,8 @@ def _unusable(given: Any, box: Any, score: float, least_score: float) -> str:
 def _upright(box: Any) -> tuple[float, float, float, float] | None:
     # vision_msgs 3 keeps x and y in the centre itself.
     centre = getattr(box.center, "position", box.center)
+    if not math.isfinite(box.center.theta):
+        return None
     cosine, sine = abs(math.cos(box.center.theta)), abs(math.sin(box.center.theta))
     width, height = cosine * box.size_x + sine * box.size_y, sine * box.size_x + cosine * box.size_y
     corners = (centre.x - width / 2, centre.y - height / 2, centre.x + width / 2, centre.y + height / 2)

@@ -18,7 +18,6 @@ from sam2_ros import checkpoint
 from sam2_ros.evaluation import coco_rle, recordings
 from sam2_ros.evaluation.labels import decode_labels, encode_labels
 from sam2_ros.pictures import read_picture
-from sam2_ros.settings import check
 from sam2_ros.tracker import TrackerSettings
 
 
@@ -232,15 +231,29 @@ def test_damaged_weights_are_refused(weights, folder, data) -> None:
         checkpoint.load(path)
 
 
+DEFAULTS = {name: getattr(TrackerSettings(), name) for name in TrackerSettings.__dataclass_fields__}
+
+
+@st.composite
+def setting_values(draw):
+    """Values for one or two settings, half of them of the kind that is meant."""
+    values = {}
+    for name in draw(st.lists(st.sampled_from(sorted(DEFAULTS)), min_size=1, max_size=2)):
+        default = DEFAULTS[name]
+        meant = (st.booleans() if isinstance(default, bool) else st.integers(-1, 40) if isinstance(default, int)
+                 else st.floats(0, 5) if isinstance(default, float) else st.sampled_from([default, "float32", "other"]))
+        values[name] = draw(st.one_of(meant, meant, json_values))
+    return values
+
+
 @fuzz(4)
-@given(values=st.dictionaries(st.sampled_from(sorted(TrackerSettings.__dataclass_fields__)),
-                              st.one_of(json_values, st.integers(-5, 500), st.floats(-5, 5)), max_size=4))
+@given(values=setting_values())
 def test_settings_of_any_values_are_taken_as_they_are_meant_or_refused(values) -> None:
     with door("settings"):
         found = TrackerSettings(**values)
-        check(found)
         for name, value in values.items():
-            assert isinstance(getattr(found, name), type(getattr(TrackerSettings(), name))) or isinstance(value, (int, float))
+            assert getattr(found, name) == value
+            assert isinstance(value, bool) == isinstance(DEFAULTS[name], bool), "no truth value for a number, or a number for one"
 
 
 def recipe_file():
@@ -260,9 +273,20 @@ def test_any_training_file_is_read_or_refused(folder, content) -> None:
         recipe.read_settings(path)
 
 
-@fuzz(2)
-@given(size=st.lists(st.one_of(st.integers(-3, 70), st.integers(0, 2**40)), max_size=3),
-       counts=st.one_of(texts, st.binary(max_size=20), st.lists(st.integers(-5, 4000), max_size=6), json_values))
-def test_a_run_length_code_is_a_mask_or_is_refused(size, counts) -> None:
+@st.composite
+def run_length_codes(draw):
+    """A code whose runs fill its size, or do not."""
+    height, width = draw(st.tuples(st.integers(1, 20), st.integers(1, 20)))
+    runs = draw(st.lists(st.integers(0, 30), min_size=1, max_size=8))
+    runs.append(max(height * width - sum(runs), 0))
+    text = coco_rle.compress(runs)
+    counts = draw(st.one_of(st.sampled_from([runs, text, text.encode()]), damaged([text.encode()], most=1), texts, json_values))
+    size = draw(st.one_of(st.just([height, width]), st.just([height, width]), st.lists(st.integers(-3, 2**40), max_size=3)))
+    return {"size": size, "counts": counts}
+
+
+@fuzz(4)
+@given(code=run_length_codes())
+def test_a_run_length_code_is_a_mask_or_is_refused(code) -> None:
     with door("run-length code"):
-        assert coco_rle.decode({"size": size, "counts": counts}).shape == tuple(size)
+        assert coco_rle.decode(code).shape == tuple(code["size"])

@@ -29,7 +29,8 @@ CHANNELS = {"rgb8": 3, "bgr8": 3, "8UC3": 3, "rgba8": 4, "bgra8": 4, "8UC4": 4, 
 
 def image_messages(encodings):
     """Fields of a sensor_msgs/Image: in half of the cases they agree with each other, but for one."""
-    sizes = st.one_of(st.just((48, 64)), st.just((48, 64)), st.tuples(small, small), st.just((2**32 - 1, 2**32 - 1)))
+    whole = st.just((48, 64))
+    sizes = st.one_of(whole, whole, whole, st.tuples(small, small), st.just((2**32 - 1, 2**32 - 1)))
 
     @st.composite
     def build(draw):
@@ -37,7 +38,7 @@ def image_messages(encodings):
         height, width = (max(side, 0) for side in draw(sizes))
         step = width * (CHANNELS.get(encoding, 2 if encoding.endswith("16") else 1)) + draw(st.sampled_from([0, 0, 0, 4]))
         length = step * (height * 3 // 2 if encoding in ("nv12", "nv21") else height)
-        if draw(st.booleans()):
+        if draw(st.integers(0, 4)) == 0:
             step = draw(small.map(abs))
         if draw(st.integers(0, 3)) == 0:
             length = draw(st.integers(0, 5000))
@@ -64,7 +65,7 @@ def assert_is_frame(found):
 
 
 @fuzz(2)
-@given(image_messages(st.one_of(st.sampled_from(ENCODINGS), texts)))
+@given(image_messages(st.one_of(st.sampled_from(ENCODINGS), st.sampled_from(ENCODINGS), st.sampled_from(ENCODINGS), texts)))
 def test_an_image_becomes_a_frame_or_is_refused(message) -> None:
     with door("image message"):
         assert_is_frame(frame_from(message))
@@ -98,7 +99,8 @@ def prompt_messages(draw):
     masks = image_messages(st.sampled_from(["mono8", "8SC1", "16UC1", "32SC1", "bool", "rgb8", ""]))
     mask = draw(st.one_of(no_masks, no_masks, masks))
     box = draw(st.one_of(st.just([]), whole_boxes.map(lambda one: [one]), st.lists(boxes, max_size=2)))
-    return SimpleNamespace(header=draw(headers), name=draw(texts), points=clicked, labels=labels, box=box, mask=mask,
+    newest = SimpleNamespace(stamp=SimpleNamespace(sec=0, nanosec=0), frame_id="")
+    return SimpleNamespace(header=draw(st.one_of(st.just(newest), st.just(newest), headers)), name=draw(texts), points=clicked, labels=labels, box=box, mask=mask,
                            replace=draw(st.booleans()))
 
 

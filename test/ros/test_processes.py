@@ -254,7 +254,7 @@ def test_a_model_from_a_file_is_loaded_and_tracks(start, tmp_path):
         wait_until(lambda: someone.masks, "the first masks")
         answer = someone.call(Prompt, "prompt", prompt=prompt_message("red", points=[(320, 240)]))
         assert answer.success and len(answer.object.object_pointer) == TEST.hidden_dim
-        wait_until(lambda: someone.results[-1].objects, "the object")
+        wait_until(lambda: someone.results and someone.results[-1].objects, "the object")
     assert node.end() == 0
 
 
