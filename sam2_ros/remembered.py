@@ -9,11 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sam2_ros.errors import InvalidPrompt
 from sam2_ros.memory import MemoryBank, View
 from sam2_ros.model import pixels
 from sam2_ros.model.sam2 import ImageFeatures, Memories
 from sam2_ros.types import Prompt, Track
 from sam2_ros.visibility import Visibility
+
+#: Clicks, box corners included, that one object has on one image at most: each makes every further prompt there slower.
+MAX_CLICKS = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,11 +41,18 @@ class Interaction:
     labels: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))  # (K,) 2 and 3 are box corners
 
     def gather(self, prompt: Prompt) -> Interaction:
-        """The clicks so far with those of ``prompt``; its box, as two corners, or its mask starts over."""
+        """The clicks so far with those of ``prompt``; its box, as two corners, or its mask starts over.
+
+        Raises InvalidPrompt for more than ``MAX_CLICKS``.
+        """
         kept = 0 if prompt.box is not None or prompt.mask is not None else len(self.points)
         corners = np.reshape(prompt.box if prompt.box is not None else (), (-1, 2))
         points = np.concatenate([self.points[:kept], corners, prompt.points])
         labels = np.concatenate([self.labels[:kept], (2, 3)[:len(corners)], prompt.labels])
+        if len(points) > MAX_CLICKS:
+            name = prompt.name or "the object"
+            raise InvalidPrompt(f"{name} would have {len(points)} clicks on this image, more than {MAX_CLICKS}; "
+                                "give a box or a mask, which starts over, or click on a newer image")
         return Interaction(self.view, points.astype(np.float32), labels.astype(np.int32))
 
 
@@ -117,8 +128,8 @@ class Shown:
 class Tracks(Sequence[Track]):
     """The objects on one frame in id order, as they were when this was made; any thread may read it.
 
-    Masks are brought to the camera's ``size`` (height, width) when they are first looked at: whoever
-    asks for one object, or only for their number, does not pay for the others.
+    Masks are brought to the camera's ``size`` (height, width) when they are first looked at: one object,
+    or only their number, does not cost the masks of the others.
     """
 
     def __init__(self, shown: Sequence[Shown], size: tuple[int, int], exclusive: bool) -> None:

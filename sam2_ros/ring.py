@@ -72,6 +72,9 @@ class Ring(Generic[Moment]):
             if moment.stamp == stamp:
                 return moment
         oldest, newest = self._moments[0].stamp, self._moments[-1].stamp
+        if not newest:
+            raise UnknownStamp(f"the images carry no stamp, so none is that of {_seconds(stamp)}; "
+                               "send the prompt with stamp 0, for the newest image")
         if stamp > newest:
             raise UnknownStamp(f"stamp {_seconds(stamp)} is newer than the newest image ({_seconds(newest)})")
         if stamp < oldest:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
@@ -108,14 +109,15 @@ class Tracker:
         """
         _refuse_other_kind("a frame", frame, Frame)
         self._refuse_changed_model()
-        self.placed = self._timeline.place(frame.stamp)
-        if self.placed in (Place.SAME, Place.LATE):
-            return self.current()
-        with self._inference():
-            moment = self._remember(frame)
-            for followed in self._objects.values():
-                followed.prune(self._ring.oldest.index)  # first: the bound holds also where the model fails
-            self._find([*self._objects.values()], moment)
+        timeline = copy(self._timeline)
+        self.placed = timeline.place(frame.stamp)
+        if self.placed not in (Place.SAME, Place.LATE):
+            with self._inference():
+                moment = self._remember(frame)
+                for followed in self._objects.values():
+                    followed.prune(self._ring.oldest.index)  # first: the bound holds also where the model fails
+                self._find([*self._objects.values()], moment)
+        self._timeline = timeline  # last: an image on which the model failed may be sent again
         return self.current()
 
     def is_behind(self, stamp: int = 0) -> bool:
@@ -280,7 +282,7 @@ class Tracker:
     def _new_object(self, name: str) -> Followed:
         """An object with an empty memory, not followed yet; named after its id when it has no name."""
         if self._next_id > MAX_OBJECT_ID:
-            raise InvalidPrompt(f"all {MAX_OBJECT_ID} object ids are used up; start the tracker, or the node, anew")
+            raise InvalidPrompt(f"all {MAX_OBJECT_ID} object ids are used up; restart the tracker, or the node")
         number = self._next_id
         while not name:
             name = f"object_{number}" if f"object_{number}" not in self._objects else ""

@@ -54,3 +54,10 @@ def test_neighbours_are_those_in_the_order_of_arrival():
     assert moments.before(moments.at(20)).stamp == 10
     assert moments.before(moments.at(10)) is None
     assert [later.stamp for later in moments.after(moments.at(10))] == [20, 30]
+
+
+def test_a_camera_without_stamps_is_named_as_the_reason():
+    ring = Ring(3)
+    ring.push(SimpleNamespace(index=0, stamp=0))
+    with pytest.raises(UnknownStamp, match="the images carry no stamp.*send the prompt with stamp 0"):
+        ring.at(5_000_000_000)

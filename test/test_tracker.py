@@ -14,6 +14,7 @@ from sam2_ros.memory import PROMPTED_TIME_CODE
 from sam2_ros.model import pixels
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import TEST
+from sam2_ros.remembered import MAX_CLICKS
 from sam2_ros.stamps import Place
 from sam2_ros.tracker import Tracker, TrackerSettings
 from sam2_ros.types import Frame, Prompt, State
@@ -656,3 +657,24 @@ def test_an_object_that_is_behind_may_be_forgotten_or_leave_the_remembered_frame
     tracker.forget("cup")
     assert not tracker.is_behind()
     tracker.catch_up()
+
+
+def test_an_image_on_which_the_model_failed_may_be_sent_again(tracker, monkeypatch):
+    tracker.track(frame(1, {RED: (0, 0)}))
+    tracker.prompt(Prompt("cup", points=[(8, 8)], labels=[1]))
+    with monkeypatch.context() as broken, pytest.raises(RuntimeError):
+        broken.setattr(ColourModel, "attend", lambda *_: (_ for _ in ()).throw(RuntimeError("out of memory")))
+        tracker.track(frame(2, {RED: (32, 32)}))
+    (track,) = tracker.track(frame(2, {RED: (32, 32)}))
+    assert tracker.placed == Place.NEWER and track.mask[40, 40] and not track.mask[8, 8]
+    assert tracker.stamps == [1, 2]
+
+
+def test_clicks_on_one_image_have_a_bound_and_a_box_starts_over(tracker):
+    tracker.track(frame(1, {RED: (0, 0)}))
+    many = Prompt("cup", points=[(8, 8)] * MAX_CLICKS, labels=[1] * MAX_CLICKS)
+    tracker.prompt(many)
+    with pytest.raises(InvalidPrompt, match=f"cup would have {MAX_CLICKS + 1} clicks on this image"):
+        tracker.prompt(Prompt("cup", points=[(8, 8)], labels=[1]))
+    tracker.prompt(Prompt("cup", box=(0, 0, 16, 16)))
+    tracker.prompt(Prompt("cup", points=[(8, 8)], labels=[1]))
