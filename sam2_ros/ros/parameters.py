@@ -62,6 +62,8 @@ class NodeSettings:
         low=0.05, high=1.0)
     max_detected_objects: int = setting(
         16, "detections start no new object while this many are tracked and none that they started is lost [objects]", low=0, high=1000)
+    max_objects: int = setting(
+        64, "nothing starts a new object while this many are tracked [objects]", low=1, high=65535)
     overlay_jpeg_quality: int = setting(80, "quality of the compressed overlay [1 to 100]", low=1, high=100)
     silence_after: float = setting(3.0, "the node warns when no image has come for this long [s]", low=0.1, high=3600.0)
     report_period: float = setting(10.0, "a state of affairs is logged again after this long [s]", low=0.1, high=3600.0)

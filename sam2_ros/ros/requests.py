@@ -2,7 +2,10 @@
 
 Two prompts for one object on one image are one when nothing that could concern the object was
 asked between them: the later box or mask starts over as it would on the tracker, clicks add up.
-The one takes the place of the earlier, so a flood of repeats is not put off for ever.
+That one takes the place of the earlier, so a flood of repeats is not put off for ever.
+
+Prompts for one object, each on an image of its own, are not one.  When they come faster than the
+tracker can apply them the oldest gives way, so that they do not hold up those of others.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ from sam2_ros.types import Prompt
 
 #: Clicks that are gathered into one prompt at most.
 MAX_CLICKS = 32
+#: Requests of one kind for one object that may be due at the same time.
+MAX_DUE = 8
 
 
 class Waiting:
@@ -44,8 +49,8 @@ class Waiting:
             elif len(self._requests) < MAX_REQUESTS:
                 self._requests.append(request)
             else:
-                self.turned_away += 1
-                request.refuse(Unanswered(f"{MAX_REQUESTS} requests wait for images already; send it again later"))
+                self._turn_away(request, f"{MAX_REQUESTS} requests wait for images already; send it again later")
+        self._give_way(newest)
 
     def next_due(self, newest: int | None) -> Request | None:
         """Take out the first request that can be done, given the newest stamp; None without one."""
@@ -71,6 +76,21 @@ class Waiting:
         self._requests = [request for request in self._requests if request not in revoked]
         for request in revoked:
             request.refuse(Unanswered("its object was removed before the image of the prompt had arrived"))
+
+    def _turn_away(self, request: Request, why: str) -> None:
+        self.turned_away += 1
+        request.refuse(Unanswered(why))
+
+    def _give_way(self, newest: int | None) -> None:
+        """Turn the oldest away where too many of one kind are due for one object; calls of services stay."""
+        kinds: dict[tuple, list[Request]] = {}
+        for request in self._requests:
+            if request.join is not None and request.is_due(newest):
+                kinds.setdefault((request.act, request.name), []).append(request)
+        for same in kinds.values():
+            for request in same[:-MAX_DUE]:
+                self._requests.remove(request)
+                self._turn_away(request, f"{MAX_DUE} newer ones of its kind wait for the tracker; send fewer")
 
     def _merge(self, request: Request) -> bool:
         """Make one of a request and one that waits, if they are the same."""

@@ -72,6 +72,8 @@ class Session:
         self.repeated = 0
         #: Images that are a little older than one before them, which are left out.
         self.late = 0
+        #: Times that the camera's time started again.
+        self.restarts = 0
         #: Detections that could not be used, by reason; for the status.
         self.left_out: Counter[str] = Counter()
         self._grey = Range(parameters.node.image_range)
@@ -97,6 +99,7 @@ class Session:
         place = self._tracker.placed
         self.late += place == Place.LATE
         self.repeated += place == Place.SAME
+        self.restarts += place == Place.RESTART
         if place == Place.SAME:
             self.view = View(self.view.header, self.view.frame, tracks)
         elif place != Place.LATE:
@@ -113,6 +116,7 @@ class Session:
         """
         self._take_settings()
         corrects = not prompt.replace and prompt.name in self._tracker.objects
+        self._refuse_one_too_many(prompt)
         prompted = self._tracker.prompt(prompt, self._remembered(stamp, hint), later=True)
         self.view = View(self.view.header, self.view.frame, prompted.newest)
         applied = Applied(prompted.track, self._header_at(prompted.stamp), _sentence(prompted, stamp, corrects))
@@ -177,7 +181,7 @@ class Session:
                 self.left_out["outside the image"] += 1
                 continue
             if not known and not self._has_room():
-                self.left_out["without room (max_detected_objects)"] += 1
+                self.left_out[f"without room ({self._bound})"] += 1
                 continue
             one = self.prompt(prompt, stamp)
             started.append(found.box)
@@ -194,7 +198,7 @@ class Session:
         self._tracker.catch_up()
 
     def look(self) -> None:
-        """Make the view anew, from what the tracker knows now."""
+        """Make a new view, from what the tracker knows now."""
         self.view = View(self.view.header, self.view.frame, self._tracker.newest())
 
     def forget(self, name: str) -> None:
@@ -246,10 +250,23 @@ class Session:
         header.stamp.sec, header.stamp.nanosec = seconds_and_rest(stamp)
         return header
 
+    def _refuse_one_too_many(self, prompt: Prompt) -> None:
+        """Each object makes every image slower, so a program that starts one with every prompt would stop the node."""
+        most, objects = self._parameters.node.max_objects, self._tracker.objects
+        if prompt.name not in objects and len(objects) >= most:
+            raise InvalidPrompt(f"{len(objects)} objects are tracked already (parameter max_objects is {most}); name "
+                                "the object that the prompt is for, remove one, or raise max_objects")
+
+    @property
+    def _bound(self) -> str:
+        """The parameter that says how many objects there may be when a detection starts one."""
+        settings = self._parameters.node
+        return "max_detected_objects" if settings.max_detected_objects <= settings.max_objects else "max_objects"
+
     def _has_room(self) -> bool:
         """Whether a detection may start an object; if not, the one that a detection started and that is lost
         longest is given up for it."""
-        if len(self.view.tracks) < self._parameters.node.max_detected_objects:
+        if len(self._tracker.objects) < getattr(self._parameters.node, self._bound):
             return True
         lost = [track for track in self.view.tracks if track.state == State.LOST and track.name in self._detected]
         if lost:

@@ -7,7 +7,7 @@ pytest.importorskip("rclpy")
 
 from sam2_ros.errors import Unanswered  # noqa: E402
 from sam2_ros.ros.mailbox import MAX_REQUESTS, Request  # noqa: E402
-from sam2_ros.ros.requests import MAX_CLICKS, Waiting, join_equal, join_prompts  # noqa: E402
+from sam2_ros.ros.requests import MAX_CLICKS, MAX_DUE, Waiting, join_equal, join_prompts  # noqa: E402
 from sam2_ros.types import Prompt  # noqa: E402
 
 BOX, OTHER = (0.0, 0.0, 9.0, 9.0), (4.0, 4.0, 12.0, 12.0)
@@ -17,8 +17,12 @@ def click(name="cup", x=8, label=1, **more):
     return Prompt(name, points=np.array([[x, 8]]), labels=np.array([label]), **more)
 
 
+def act(*content):
+    return content
+
+
 def request(prompt, stamp=0, **more):
-    return Request(lambda *content: content, stamp, 1e12, prompt.name, content=(prompt, stamp), join=join_prompts, **more)
+    return Request(act, stamp, 1e12, prompt.name, content=(prompt, stamp), join=join_prompts, **more)
 
 
 def waiting(*requests):
@@ -87,3 +91,21 @@ def test_requests_beyond_the_bound_are_turned_away():
     queue.accept([last], None)
     with pytest.raises(Unanswered, match="256 requests wait for images already"):
         last.answer.result(0)
+
+
+def test_of_prompts_that_come_too_fast_for_one_object_the_oldest_give_way():
+    flood = [request(click(x=stamp), stamp) for stamp in range(1, 31)]
+    operator = request(click("can"), 30)
+    queue = Waiting()
+    queue.accept([*flood, operator], newest=30)
+    assert [one.stamp for one in queue] == [*range(31 - MAX_DUE, 31), 30] and queue.turned_away == 30 - MAX_DUE
+    with pytest.raises(Unanswered, match="8 newer ones of its kind wait"):
+        flood[0].answer.result(0)
+
+
+def test_prompts_that_wait_for_their_images_and_unnamed_ones_do_not_give_way():
+    later = [request(click(x=stamp), stamp) for stamp in range(1, 31)]
+    unnamed = [Request(lambda: None, 0, content=(click(""), 0)) for _ in range(30)]
+    queue = Waiting()
+    queue.accept([*later, *unnamed], newest=0)
+    assert len(queue) == 60 and queue.turned_away == 0

@@ -193,7 +193,7 @@ def test_detections_that_share_an_id_are_objects_of_their_own(session):
 def test_that_no_object_can_be_started_any_more_is_said(session):
     show(session, 1, {RED: (8, 8)})
     session._tracker._next_id = 65536
-    with pytest.raises(InvalidPrompt, match="ids are used up; start the tracker, or the node, anew"):
+    with pytest.raises(InvalidPrompt, match="ids are used up; restart the tracker, or the node"):
         session.detections([Detection((8, 8, 23, 23))], 1)
 
 
@@ -314,3 +314,17 @@ def test_changed_settings_reach_the_tracker_with_the_next_image(session):
     session.click(8, 8, 0)
     show(session, 3, {})
     assert session.view.tracks[0].state == State.LOST
+
+
+def test_prompts_without_a_name_do_not_start_objects_without_end():
+    session = made(NodeSettings(max_objects=3))
+    show(session, 1, {RED: (0, 0)})
+    for _ in range(3):
+        session.prompt(click("", 8, 8), 0)
+    with pytest.raises(InvalidPrompt, match=r"3 objects are tracked already \(parameter max_objects is 3\).*remove one"):
+        session.prompt(click("", 8, 8), 0)
+    session.prompt(click("object_1", 8, 8), 0)
+    assert session.detections([Detection((40.0, 40.0, 60.0, 60.0))], 1) == []
+    assert session.left_out == {"without room (max_objects)": 1} and len(names(session)) == 3
+    session.forget("object_2")
+    assert session.prompt(click("cup", 8, 8), 0).track.name == "cup"
