@@ -12,11 +12,13 @@ from sam2_ros import large_images
 from sam2_ros.ros.neighbours import Neighbour
 from sam2_ros.ros.parameters import NodeSettings
 
-#: From this share of lost or repeated images on it is worth a warning, once there were so many images.
+#: From this share of lost or repeated images on it is worth a warning, once there were ENOUGH images.
 LOSS, ENOUGH = 0.2, 10
 #: The same for images that came in the wrong order, which are left out.
 DISORDER, DISORDERED = 0.05, 3
-#: Masks are of use up to this age: so many seconds, or so many intervals of the camera where that is more.
+#: Restarts of time that are worth a warning.
+RESTARTS = 3
+#: Masks are of use up to this age: in seconds, or in intervals of the camera where that is more.
 USEFUL_SECONDS, USEFUL_INTERVALS = 0.5, 5
 #: The reason for which detections are left out of which nobody has to be warned while something is tracked.
 WEAK = "below detection_score"
@@ -51,6 +53,8 @@ class Facts:
     node: str = "/sam2_ros"
     namesakes: int = 0  # other nodes of the name ``node``
     late: int = 0  # older than an image that had come before, left out
+    restarts: int = 0  # times that the stamps went back far, so that what was remembered cannot be prompted
+    unread: int = 0  # refused since the last one that could be read
     waiting: int = 0  # requests, now
     merged: int = 0  # requests, with others that waited
     turned_away: int = 0  # requests, because too many waited
@@ -70,8 +74,8 @@ def describe(facts: Facts, settings: NodeSettings) -> Said | None:
     reason = _no_images(facts, settings)
     if reason is not None or not facts.received:
         return reason
-    for look in (_unreadable, _repeating, _doubled, _disordered, _overloaded, _stuck, _late, _unusable_detections,
-                 _idle):
+    for look in (_unreadable, _repeating, _doubled, _disordered, _restarting, _overloaded, _stuck, _late,
+                 _unusable_detections, _idle):
         said = look(facts, settings)
         if said is not None:
             return said
@@ -134,9 +138,10 @@ def _shared_memory(facts: Facts) -> str:
 # -- images that are of no use -------------------------------------------------------------------
 
 def _unreadable(facts: Facts, settings: NodeSettings) -> Said | None:
-    if facts.processed or not facts.refused:
+    unread, enough = (facts.unread, ENOUGH) if facts.processed else (facts.refused, 1)
+    if unread < enough:
         return None
-    return "unreadable", True, f"none of the last {facts.refused} images of {facts.topic} could be read"
+    return "unreadable", True, f"none of the last {unread} images of {facts.topic} could be read"
 
 
 def _repeating(facts: Facts, settings: NodeSettings) -> Said | None:
@@ -166,6 +171,14 @@ def _disordered(facts: Facts, settings: NodeSettings) -> Said | None:
     return "disordered", True, (
         f"{facts.late} of {facts.received} images of {facts.topic} came after newer ones and were left out: make the "
         "camera reliable (image_reliability), and let only one camera publish the topic")
+
+
+def _restarting(facts: Facts, settings: NodeSettings) -> Said | None:
+    if facts.restarts < RESTARTS:
+        return None
+    return "restarting", True, (
+        f"the stamps of {facts.topic} went back {facts.restarts} times in {facts.seconds:.0f} s, after which earlier images "
+        "cannot be prompted: let one camera with one clock publish the topic, or play longer bags")
 
 
 # -- masks that are of no use --------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from sam2_ros.ros.worker import Worker
 _CONTAINER = ("/.dockerenv", "/run/.containerenv")
 #: Seconds between looks at the names of all nodes.
 NAMES = 1.0
+#: The state is judged by the last seconds, as many as report_period says, but at most these.
+LONGEST = 60.0
 
 
 class Status:
@@ -38,16 +40,19 @@ class Status:
         self._state = ""
         self._namesakes, self._names_at = 0, 0.0
         self._answered, self._answered_at = 0, time.monotonic()  # images, and when that number grew last
-        self._counted_at, self._counted = time.monotonic(), self._counts()
+        self._unread = Unread()
+        self._period_at = time.monotonic()
+        self._looks = deque([(self._period_at, self._counts())])  # the last ones, the oldest first
 
     def look(self) -> None:
         """Log the state when it is a new one, and again after the parameter report_period."""
-        facts, settings = self._facts(), self._parameters.node
-        described = describe(facts, settings)
+        now, settings = time.monotonic(), self._parameters.node
+        self._forget_looks(now, min(settings.report_period, LONGEST))
+        described = describe(self._facts(now), settings)
         if described is None:
             return
         state, warns, sentence = described
-        periodic = facts.seconds >= settings.report_period
+        periodic = now - self._period_at >= settings.report_period
         if state != self._state or periodic:
             if warns:
                 self._logger.warning(sentence)
@@ -55,29 +60,39 @@ class Status:
                 self._logger.info(sentence)
             self._state = state
         if periodic:
-            self._counted_at, self._counted = time.monotonic(), self._counts()
+            self._period_at = now
+
+    def _forget_looks(self, now: float, window: float) -> None:
+        """Keep one look that is ``window`` seconds old: the counts since then say what the state is.
+
+        Counting from zero again with each report would call every camera a good one for a while.
+        """
+        while len(self._looks) > 1 and now - self._looks[1][0] >= window:
+            self._looks.popleft()
 
     def _counts(self) -> Counter[str]:
         """What is counted since the start."""
         counts, tally = self._worker.counts, self._tally
         return Counter({
             "received": self._camera.received, "lost": self._camera.lost, "repeated": self._worker.session.repeated,
+            "restarts": self._worker.session.restarts,
             "boxes": tally.boxes, "refused_prompts": self._prompts.refused, **{name: getattr(counts, name) for name in (
                 "processed", "refused", "late", "merged", "turned_away")}, **{
                 ("left out", reason): count for left_out in (tally.left_out, self._worker.session.left_out)
                 for reason, count in tuple(left_out.items())}})
 
-    def _facts(self) -> Facts:
-        now = time.monotonic()
-        since = Counter({name: count - self._counted[name] for name, count in self._counts().items()})
+    def _facts(self, now: float) -> Facts:
+        (began, before), counts = self._looks[0], self._counts()
+        self._looks.append((now, counts))
+        since = {name: count - before[name] for name, count in counts.items()}
         left_out = {name[1]: since.pop(name) for name in [name for name in since if isinstance(name, tuple)]}
         publishers = self._camera.publishers()
         best_effort = sum(info.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT for info in publishers)
         return Facts(
             topic=self._camera.topic, publishers=len(publishers), best_effort_publishers=best_effort,
-            reliable=self._camera.reliable, silence=self._camera.silence, seconds=now - self._counted_at, **since,
-            objects=len(self._worker.session.view.tracks), prompt_topic=self._prompts.topic,
-            reason=self._prompts.reason,
+            reliable=self._camera.reliable, silence=self._camera.silence, seconds=now - began, **since,
+            objects=len(self._worker.session.view.tracks), unread=self._unread.since(counts),
+            prompt_topic=self._prompts.topic, reason=self._prompts.reason,
             other_type=self._camera.other_type(), unwanted="" if publishers else self._camera.unwanted(),
             neighbours=self._looked_for(bool(publishers)), arrived=self._camera.arrived, container=self._container,
             names=tuple(sorted(map(_full_name, publishers))), node=self._name, namesakes=self._count_namesakes(now),
@@ -105,6 +120,18 @@ class Status:
             same = sum(f"{space.rstrip('/')}/{name}" == self._name for name, space in found)
             self._names_at, self._namesakes = now, max(same - 1, 0)
         return self._namesakes
+
+
+class Unread:
+    """Counts images that were refused since the last one that could be read."""
+
+    def __init__(self) -> None:
+        self._processed = self._refused = 0
+
+    def since(self, counts: Counter[str]) -> int:
+        if counts["processed"] != self._processed:
+            self._processed, self._refused = counts["processed"], counts["refused"]
+        return counts["refused"] - self._refused
 
 
 def _full_name(info: Any) -> str:

@@ -11,7 +11,7 @@ from rclpy.qos import ReliabilityPolicy  # noqa: E402
 
 from sam2_ros.ros.detections import Tally  # noqa: E402
 from sam2_ros.ros.parameters import NodeSettings  # noqa: E402
-from sam2_ros.ros.status import Status  # noqa: E402
+from sam2_ros.ros.status import LONGEST, Status  # noqa: E402
 from sam2_ros.ros.worker import Counts  # noqa: E402
 
 CAMERA = Shape(node_name="camera", node_namespace="/head", qos_profile=Shape(reliability=ReliabilityPolicy.RELIABLE))
@@ -25,7 +25,7 @@ class World:
         monkeypatch.setattr("time.monotonic", lambda: self.now)
         self.camera = Shape(topic="/image", reliable=True, received=0, lost=0, silence=0.0, arrived=True,
                             publishers=lambda: [CAMERA], other_type=str, unwanted=str)
-        session = Shape(repeated=0, left_out=Counter(), view=Shape(tracks=[1]))
+        session = Shape(repeated=0, restarts=0, left_out=Counter(), view=Shape(tracks=[1]))
         self.worker = Shape(counts=Counts(age=0.1), session=session)
         self.tally = Tally()
         logger = Shape(warning=lambda text: self.log.append(text), info=lambda text: self.log.append(text))
@@ -83,3 +83,30 @@ def test_another_node_of_the_name_and_detections_that_are_left_out_are_noticed(m
     world.worker.session.left_out["outside the image"] += 1
     world.second()
     assert "none of the 3 detections" in world.log[-1] and "1 outside the image" in world.log[-1]
+
+
+def test_a_camera_that_repeats_its_stamps_is_not_called_tracked_with_each_report(monkeypatch):
+    world = World(monkeypatch, report_period=10.0)
+    for _ in range(120):
+        world.worker.session.repeated += 2
+        world.second(2, 2)
+    assert "carry the stamp of the image before" in world.log[-1]
+    assert not [line for line in world.log[1:] if "tracking" in line]
+
+
+def test_a_camera_whose_images_cannot_be_read_any_more_is_not_called_tracked(monkeypatch):
+    world = World(monkeypatch, report_period=60.0)
+    for _ in range(30):
+        world.second()
+    world.worker.counts.refused += 10
+    world.second(processed=0)
+    assert "none of the last 10 images of /image could be read" in world.log[-1]
+    world.second()
+    assert "tracking" in world.log[-1]
+
+
+def test_looks_that_are_kept_have_a_bound(monkeypatch):
+    world = World(monkeypatch, report_period=3600.0)
+    for _ in range(300):
+        world.second()
+    assert len(world.status._looks) <= LONGEST + 2
