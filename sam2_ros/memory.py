@@ -23,7 +23,7 @@ Pointer = TypeVar("Pointer")
 RECENT_MEMORIES = 6
 #: How many frames back an object pointer is seen.
 RECENT_POINTERS = 15
-#: So many frames before a corrected one lose what was remembered of them: it may be of the wrong thing.
+#: This many frames before a corrected one lose what was remembered of them: it may be of the wrong thing.
 FORGOTTEN_BEFORE_CORRECTION = RECENT_MEMORIES + 1
 #: The time code of every prompted frame; a recent frame has its distance minus one.
 PROMPTED_TIME_CODE = RECENT_MEMORIES

@@ -22,13 +22,13 @@ SAMPLES = 20_000
 TAIL = 0.001
 #: Room beyond the values that were found, as a share of their span.
 MARGIN = 0.05
-#: A span is at least so many values of an integer image: noise on a wall should not look like a scene.
+#: A span has at least this many values of an integer image: noise on a wall should not look like a scene.
 LEAST_SPAN = 64
 #: Ends that are off by less than this share of the span stay where they are.
 SLACK = 0.1
 #: The share of the way that an end goes with each image, outwards (else values are lost) and inwards.
 OUTWARDS, INWARDS = 0.25, 1 / 30
-#: So many images in a row with less than this share of the span are another scene, and not a hand before the lens.
+#: Less than this share of the span is another scene, not a hand before the lens, when this many images in a row have it.
 NARROW, ENOUGH = 0.25, 5
 
 #: What ``--image-range`` of the commands says.

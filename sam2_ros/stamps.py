@@ -2,7 +2,7 @@
 
 Networks and drivers now and then deliver neighbouring images in the wrong order, and some deliver
 one twice.  That is a small disorder: an image that is a little older than the newest one is left
-out, and nothing else changes.  Time starts again (a bag that begins anew, a camera that restarts)
+out, and nothing else changes.  Time starts again (a bag that loops, a camera that restarts)
 when a stamp goes back by more than ``JUMP``, or when ``OLDER_IN_A_ROW`` images have come since the
 last newer one and all were older.
 """
@@ -15,7 +15,7 @@ from statistics import median_low
 
 #: A stamp that goes back by more than this many nanoseconds is a restart, not a message out of order.
 JUMP = 10**9
-#: So many older images without a newer one among them are a restart, too: a bag shorter than ``JUMP`` that loops.
+#: This many older images without a newer one among them are a restart, too: a bag shorter than ``JUMP`` that loops.
 OLDER_IN_A_ROW = 5
 #: A prompt whose image is not remembered goes to one this near, in nanoseconds, or farther away where images are rare.
 TOLERANCE = 100_000_000

@@ -61,7 +61,7 @@ class Prompt:
     points: (N, 2) float32, pixels; labels: (N,) int8, 1 = on the object, 0 = off it.
     box: x0, y0, x1, y1 in pixels, or None.
     mask: (H, W) bool of the image's size, or None.
-    replace: forget what carried this name and start anew.
+    replace: forget the object of this name and start a new one.
     """
 
     name: str = ""

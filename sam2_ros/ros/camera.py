@@ -91,7 +91,7 @@ class Camera:
                      if self._publishers_of((transport, topic))), "")
 
     def look(self) -> None:
-        """Subscribe, or subscribe anew, if what is published asks for it; called now and then."""
+        """Subscribe, or subscribe again, if what is published asks for it; called now and then."""
         wanted = self._wanted()
         if wanted is not None and wanted != self._chosen:
             if self._subscription is not None:
@@ -128,7 +128,7 @@ class Camera:
             return None
         if reliability != "auto":
             return *road, reliability == "reliable"
-        # A best-effort subscription hears both kinds of publishers.
+        # A best-effort subscription receives from both kinds of publishers.
         offered = {info.qos_profile.reliability for info in publishers[road]}
         return *road, offered == {ReliabilityPolicy.RELIABLE}
 
@@ -143,7 +143,7 @@ class Camera:
             kinds.append(QoSPolicyKind.RELIABILITY)
         return subscribe(self._node, _TYPES[transport][1], topic, self._receive, qos,
                          on_lost=self._count_lost,
-                         # Of its own: a subscription destroyed in the midst of a callback may leave its group taken.
+                         # Of its own: a subscription that is destroyed during a callback may leave its group taken.
                          callback_group=MutuallyExclusiveCallbackGroup(),
                          qos_overriding_options=QoSOverridingOptions(kinds))
 

@@ -26,7 +26,7 @@ from sam2_ros.ros.camera import Camera
 from sam2_ros.ros import transforms
 from sam2_ros.ros.pacing import OnDemand
 from sam2_ros.ros.parameters import Parameters
-from sam2_ros.ros.worker import QUIET
+from sam2_ros.ros.throttle import SELDOM
 
 #: Lens models of camera_info that OpenCV computes as a fisheye; every other one as its standard model.
 FISHEYE = ("equidistant", "fisheye")
@@ -90,7 +90,7 @@ class Clicks:
         try:
             x, y = self.pixel(message)
         except Sam2RosError as error:
-            self._logger.warning(f"click refused: {error}", throttle_duration_sec=QUIET)
+            self._logger.warning(f"click refused: {error}", **SELDOM)
             return
         self._on_click(x, y, nanoseconds(message.header.stamp))
 

@@ -46,7 +46,8 @@ def subscribe(node: RosNode, parameters: Parameters, on_detections: Callable[[li
         if found:
             on_detections(found, nanoseconds(message.header.stamp))
 
-    node.create_subscription(Detection2DArray, TOPIC, on_message, qos_profile_sensor_data)  # hears every publisher
+    # With this QoS it receives from every publisher.
+    node.create_subscription(Detection2DArray, TOPIC, on_message, qos_profile_sensor_data)
     return True
 
 

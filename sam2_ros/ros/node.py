@@ -32,7 +32,8 @@ from sam2_ros.ros.replies import Replies
 from sam2_ros.ros.session import Applied, Session
 from sam2_ros.ros.start import creating, start, without_ros_arguments
 from sam2_ros.ros.status import Status
-from sam2_ros.ros.worker import QUIET, Result, Worker
+from sam2_ros.ros.throttle import SELDOM
+from sam2_ros.ros.worker import Result, Worker
 from sam2_ros.tracker import Tracker
 from sam2_ros.types import Prompt
 
@@ -110,7 +111,7 @@ class Node(RosNode):
         try:
             self.replies.publish(result)
         except Exception:
-            if self.context.ok():  # else ROS has shut down beneath the worker, and nobody listens any more
+            if self.context.ok():  # else ROS has shut down meanwhile, and nobody subscribes any more
                 raise
 
     def _repeat(self, prompt: Prompt, applied: Applied) -> None:
@@ -198,8 +199,7 @@ def spin(executor: MultiThreadedExecutor, node: RosNode) -> None:
         except Exception:
             if not rclpy.ok():
                 return  # ROS was shut down while the executor prepared its next wait
-            node.get_logger().error(f"a callback failed unexpectedly:\n{traceback.format_exc()}",
-                                    throttle_duration_sec=QUIET)
+            node.get_logger().error(f"a callback failed unexpectedly:\n{traceback.format_exc()}", **SELDOM)
 
 
 def _parser() -> argparse.ArgumentParser:

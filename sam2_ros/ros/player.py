@@ -21,7 +21,7 @@ from sam2_ros.ros.topics import message_class
 TICK = 0.02
 #: Messages that a publisher keeps for a slow subscriber.
 DEPTH = 50
-#: So many looks in a row, a twentieth of a second apart, must find everybody connected.
+#: This many looks in a row, a twentieth of a second apart, must find everybody connected.
 SETTLED = 8
 #: Seconds to wait for subscribers.
 PATIENCE = 10.0

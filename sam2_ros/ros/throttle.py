@@ -1,4 +1,4 @@
-"""Log lines of which there may be very many: so many of a kind in a while, and a count of the rest."""
+"""Log lines of which there may be very many: a few of each kind in a while, and a count of the rest."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import threading
 import time
 from collections.abc import Callable
 
+from rclpy.clock import Clock, ClockType
+
 #: Seconds in which a kind of line has its share.
 QUIET = 5.0
+#: For a line of a ROS logger: at most one in ``QUIET`` seconds.  By its own choice the logger takes the wall clock, and
+#: says nothing for an hour when that is set back by one.
+SELDOM = {"throttle_duration_sec": QUIET, "throttle_time_source_type": Clock(clock_type=ClockType.STEADY_TIME)}
 
 
 class Throttle:

@@ -48,9 +48,8 @@ def foreign_sections(arguments: Sequence[str], node: str) -> list[str]:
         if option == "--params-file":
             names = list(_sections(_read(Path(value))))
             if names and not any(map(_matcher(node), names)):
-                sentences.append(f"nothing in {value} is for this node: it sets parameters of {_listed(names)}, and "
-                                 "this "
-                                 f"node is {node}; write '{node}:' or '/**:' there")
+                sentences.append(f"nothing in {value} is for this node: it sets parameters of {_listed(names)}, "
+                                 f"and this node is {node}; write '{node}:' or '/**:' there")
         elif option in (_SHORT, _LONG):
             name, colon, _ = value.partition(":=")[0].partition(":")
             if colon and not _matcher(node)(name):

@@ -32,9 +32,9 @@ from sam2_ros.messages import nanoseconds
 from sam2_ros.ros.mailbox import Mailbox, Request, Turn
 from sam2_ros.ros.requests import Waiting
 from sam2_ros.ros.session import Session, View
-from sam2_ros.ros.throttle import QUIET
+from sam2_ros.ros.throttle import SELDOM
 
-#: The age of published masks is taken over so many images.
+#: The age of published masks is taken over this many images.
 AGES = 50
 #: Seconds of a turn for requests, and parts of bringing objects up to date that are done in any case.
 SHARE, PARTS = 0.03, 2
@@ -76,7 +76,7 @@ class Counts:
 
 
 class _Share:
-    """The time of one turn for requests and the like: ``seconds`` of what was done, in so many ``parts``."""
+    """The time of one turn for requests and the like: the ``seconds`` and the number of ``parts`` that were done."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -219,7 +219,7 @@ class Worker:
             request.answer.set_exception(error)
         except Exception as error:  # a defect must not end the thread
             self._begun = None
-            self._logger.error(f"a request failed unexpectedly:\n{traceback.format_exc()}", throttle_duration_sec=QUIET)
+            self._logger.error(f"a request failed unexpectedly:\n{traceback.format_exc()}", **SELDOM)
             request.answer.set_exception(Unanswered(f"the request failed unexpectedly: {error!r}"))
 
     def _do_image(self, message: Any) -> bool:
@@ -229,11 +229,11 @@ class Worker:
             went_back = self.session.track(message)
         except Sam2RosError as error:
             self.counts.refused += 1
-            self._logger.warning(f"image refused: {error}", throttle_duration_sec=QUIET)
+            self._logger.warning(f"image refused: {error}", **SELDOM)
             return False
         except Exception:  # a defect must not end the thread
             self.counts.refused += 1
-            self._logger.error(f"an image failed unexpectedly:\n{traceback.format_exc()}", throttle_duration_sec=QUIET)
+            self._logger.error(f"an image failed unexpectedly:\n{traceback.format_exc()}", **SELDOM)
             return False
         if self.session.late > late:
             self.counts.late += 1
@@ -242,7 +242,7 @@ class Worker:
         self.counts.processed += 1
         if went_back:
             self._logger.info(f"image stamps went back by {went_back / 1e9:.3f} s (a looped bag?): images of before "
-                              "cannot be prompted any more, the objects live on", throttle_duration_sec=QUIET)
+                              "cannot be prompted any more, the objects live on", **SELDOM)
         return True
 
     def _catch_up(self, share: _Share) -> None:
@@ -252,7 +252,7 @@ class Worker:
             while (self.session.is_behind and not self._mailbox.closed and share.has_room(first + PARTS)):
                 share.do(self.session.catch_up)
         except Exception:  # a defect must not end the thread
-            self._logger.error(f"following a late prompt failed:\n{traceback.format_exc()}", throttle_duration_sec=QUIET)
+            self._logger.error(f"following a late prompt failed:\n{traceback.format_exc()}", **SELDOM)
         if share.parts > first:
             self.session.look()
 
@@ -267,5 +267,5 @@ class Worker:
             self._dropped = 0
             return True
         except Exception:  # a defect must not end the thread
-            self._logger.error(f"publishing failed:\n{traceback.format_exc()}", throttle_duration_sec=QUIET)
+            self._logger.error(f"publishing failed:\n{traceback.format_exc()}", **SELDOM)
             return False
