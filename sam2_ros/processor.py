@@ -11,8 +11,10 @@ import os
 #: them, and a frame takes five to ten times as long.
 SPIN_ROUNDS = 10_000
 #: glibc's numbers of these settings (malloc.h), and the most that it accepts for the second.
-TRIM_THRESHOLD, MAPPING_THRESHOLD = -1, -3
+TRIM_THRESHOLD, MAPPING_THRESHOLD, ARENAS = -1, -3, -8
 KEPT_BYTES, UNMAPPED_BYTES = 1 << 30, 32 << 20
+#: Heaps of the process.  glibc gives almost every thread one of its own; each would keep what it once needed.
+HEAPS = 2
 
 
 def prepare() -> None:
@@ -32,3 +34,4 @@ def _keep_freed_memory() -> None:
     if set_option is not None:
         set_option(MAPPING_THRESHOLD, UNMAPPED_BYTES)
         set_option(TRIM_THRESHOLD, KEPT_BYTES)
+        set_option(ARENAS, HEAPS)
