@@ -17,11 +17,14 @@ import functools
 import multiprocessing
 import os
 import queue
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from tqdm import tqdm
@@ -38,6 +41,8 @@ from sam2_ros.evaluation.trackers import BASELINES, OF_RULES, PAPER, Choice, pos
 from sam2_ros.ranges import AUTO, HELP, limits_of
 
 ENGINES = ("processes", "ray")
+#: Signals that a terminal sends to every process in it.
+_OF_A_TERMINAL = (signal.SIGINT, signal.SIGHUP)
 
 
 def evaluate(paths: Sequence[Path], template: Job, run: Path, *, jobs: int = 1, engine: str = "processes",
@@ -151,7 +156,9 @@ def _length(job: Job) -> int | None:
 def _do_in_processes(work: Sequence[Job], count: int) -> Iterator[SequenceResult]:
     """``count`` processes with one job each at a time; one that dies takes no other job with it and is replaced."""
     # A fresh interpreter for each: a fork would copy the threads of torch and OpenCV half.
-    start = functools.partial(ProcessPoolExecutor, 1, multiprocessing.get_context("spawn"))
+    context = multiprocessing.get_context("spawn")
+    theirs, ours = context.Pipe(duplex=False)
+    start = functools.partial(ProcessPoolExecutor, 1, context, _end_with, (theirs,))
     free: queue.SimpleQueue[ProcessPoolExecutor] = queue.SimpleQueue()
     for _ in range(count):
         free.put(start())
@@ -167,11 +174,24 @@ def _do_in_processes(work: Sequence[Job], count: int) -> Iterator[SequenceResult
             free.put(process)
 
     try:
-        with ThreadPoolExecutor(count) as threads:
-            yield from threads.map(do_one, work)
+        # The processes inherit from the threads that start them which signals are blocked: a terminal sends Ctrl-C to all.
+        with ThreadPoolExecutor(count, "jobs", signal.pthread_sigmask, (signal.SIG_BLOCK, _OF_A_TERMINAL)) as threads:
+            try:
+                yield from threads.map(do_one, work)
+            finally:
+                ours.close()  # nobody waits for a recording that was begun when the run is interrupted
     finally:
         while not free.empty():
             free.get().shutdown()
+
+
+def _end_with(run: Connection) -> None:
+    """End this process as soon as the other end of ``run`` is closed, also by the death of the process that holds it."""
+    def wait() -> None:
+        run.poll(None)
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _do_on_ray(work: Sequence[Job]) -> Iterator[SequenceResult]:

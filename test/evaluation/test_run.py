@@ -3,6 +3,7 @@ import json
 import re
 import shutil
 import sys
+import time
 import types
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
@@ -189,6 +190,16 @@ def test_a_process_that_dies_takes_no_other_recording_with_it(tmp_path, data_set
     result, _, _ = evaluate(tmp_path, data_set, *copies, "--model", "first-mask", "--jobs", 2)
     assert [entry["j_and_f"] is None for entry in result["sequences"]] == [True, False] * 3
     assert "memory" in result["sequences"][0]["error"]
+
+
+def test_the_processes_of_a_run_that_is_interrupted_end_in_the_midst_of_their_recordings(monkeypatch):
+    monkeypatch.setattr(run, "evaluate_one", time.sleep)
+    monkeypatch.setattr(run, "failed", lambda *_: None)
+    results = run._do_in_processes([0.0, 120.0], 1)
+    next(results)
+    started = time.monotonic()
+    results.close()
+    assert time.monotonic() - started < 60
 
 
 def test_what_was_done_before_a_run_was_interrupted_is_kept(tmp_path, data_set, monkeypatch):
