@@ -328,3 +328,9 @@ def test_prompts_without_a_name_do_not_start_objects_without_end():
     assert session.left_out == {"without room (max_objects)": 1} and len(names(session)) == 3
     session.forget("object_2")
     assert session.prompt(click("cup", 8, 8), 0).track.name == "cup"
+
+
+def test_restarts_of_time_are_counted_for_the_status(session):
+    for seconds in (20, 5, 21, 6):
+        show(session, seconds * 10**9, {RED: (0, 0)})
+    assert (session.restarts, session.late) == (2, 0)
