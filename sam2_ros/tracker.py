@@ -360,6 +360,8 @@ class Tracker:
             return earlier.answers[followed.id].visibility
         if followed.id in moment.answers:  # prompted again on the oldest frame
             return moment.answers[followed.id].before
+        if any(followed.id in one.answers for one in self._ring.after(moment)):
+            return Visibility()  # on a frame before its first one: what came later says nothing about it
         return followed.visibility
 
     def _shown(self, moment: Moment) -> Tracks:

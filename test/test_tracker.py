@@ -320,6 +320,17 @@ def test_a_late_correction_counts_anew_what_was_said_after_it(tracker):
     assert tracker.track(frame(5, {}))[0].frames_since_seen == 2
 
 
+def test_not_here_on_an_image_before_the_first_prompt_counts_from_there(tracker):
+    tracker.track(frame(1, {RED: (0, 8)}))
+    tracker.track(frame(2, {RED: (0, 8)}))
+    tracker.prompt(click("cup", 8, 16))
+    for stamp in (3, 4, 5):
+        tracker.track(frame(stamp, {GREEN: (0, 8)}))
+    tracker.prompt(click("cup", 8, 16), 1)
+    nothing = Prompt("cup", mask=np.zeros((64, 64), bool))
+    assert tracker.prompt(nothing, 1).track.frames_since_seen == 1
+
+
 def test_an_absent_object_and_the_outside_are_never_filled_whatever_the_area():
     tracker = Tracker(ColourModel(), TrackerSettings(hole_area=4000))
     tracker.track(frame(1, {RED: (0, 8)}))

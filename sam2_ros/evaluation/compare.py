@@ -25,7 +25,7 @@ from sam2_ros.evaluation.results import read_result
 Scores = dict[tuple[str, int], float]  # J&F in percent by sequence (name or path) and object id
 
 
-#: So many names of sequences are said, of more only the number.
+#: How many names of sequences are said; of more only the number.
 NAMED = 12
 
 

@@ -39,7 +39,7 @@ class Job:
     """One recording and how it is evaluated; small, and made of plain values, so that it can travel.
 
     folder: where its files go.  budgets: numbers of frames to click on in the interactive protocols;
-    clicks: on each of them.  every: in "images", take each so many-th image.  topics: image_range, image_topic,
+    clicks: on each of them.  every: in "images", take every N-th image.  topics: image_range, image_topic,
     truth_topic and node of bags.  threads: of the model on a CPU; the last bits of a result depend on
     them, so they do not depend on how many jobs are done at a time.
     """

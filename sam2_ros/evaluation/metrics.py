@@ -394,6 +394,6 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _pooled(means: Sequence[float], counts: Sequence[int]) -> float:
-    """The mean of everything that the ``means`` of so many are of; nan of nothing."""
+    """The mean over all items of several groups, from the mean and the number of each; nan of nothing."""
     total = sum(counts)
     return sum(mean * count for mean, count in zip(means, counts) if count) / total if total else np.nan

@@ -294,7 +294,7 @@ def template_from(parsed: argparse.Namespace) -> Job:
 
 
 def _refuse_unused(parsed: argparse.Namespace) -> None:
-    """InvalidInput for an option that would change nothing: whoever gave it expects that it did."""
+    """InvalidInput for an option that would change nothing, though its user expects that it does."""
     interactive = parsed.prompt.startswith(("online", "offline"))
     if parsed.clicks and not interactive:
         raise InvalidInput(f"--clicks is of the prompts online and offline, not of {parsed.prompt}; "

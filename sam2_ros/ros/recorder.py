@@ -213,7 +213,7 @@ class Recorder:
             except Sam2RosError as error:
                 self.lost[topic] += 1
                 self.failure = error
-            except Exception as error:  # a defect, too, must end recording aloud
+            except Exception as error:  # a defect ends recording too, and is said
                 self.lost[topic] += 1
                 self.failure = RecordingError(f"recording {topic} failed unexpectedly: {error!r}")
 
