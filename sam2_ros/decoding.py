@@ -18,7 +18,12 @@ from sam2_ros.errors import InvalidImage, first_sentence
 #: A picture that claims more pixels is refused before it gets its memory.
 MOST_PIXELS = 2 ** 28
 
-_JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
+_JPEG, _PNG, _GIF, _BMP, _TIFF = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", (b"II*\0", b"MM\0*")
+#: No file has more pixels for each of its bytes, however flat its picture is: a JPEG has some bits for each
+#: 64 pixels, a GIF 12 for 4096 of them, and zip packs 1032 bytes, of eight pixels each, into one.
+_PIXELS_OF_A_BYTE = {_JPEG: 2 ** 10, _GIF: 2 ** 12}
+_PIXELS_OF_A_PACKED_BYTE = 2 ** 14
+_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_SHORT = 256, 257, 3
 _END_OF_JPEG, _START_OF_JPEG, _START_OF_SCAN = 0xD9, 0xD8, 0xDA
 #: Markers without content: a byte of no meaning, and those between the parts of a scan.
 _BARE = {0x01, *range(0xD0, 0xD8)}
@@ -38,6 +43,8 @@ def decode(data: bytes | np.ndarray, flags: int) -> np.ndarray:
     if width * height > MOST_PIXELS:
         raise InvalidImage(f"a picture claims {width}x{height} pixels, more than {MOST_PIXELS // 10**6} millions; "
                            "it is damaged, or scale it down first")
+    if width * height > len(data) * _pixels_of_a_byte(data):
+        raise InvalidImage(f"a picture claims {width}x{height} pixels and has only {len(data)} bytes; it is damaged")
     if data.startswith(_JPEG) and not is_whole_jpeg(data):
         raise InvalidImage(f"a JPEG ends too early, after {len(data)} bytes")
     try:
@@ -51,18 +58,41 @@ def decode(data: bytes | np.ndarray, flags: int) -> np.ndarray:
 
 
 def size_of(data: bytes) -> tuple[int, int]:
-    """(width, height) that the header of a PNG, JPEG or BMP file claims; zeros for others, whose data limit them."""
-    if data.startswith(_PNG) and len(data) >= 24:
-        return struct.unpack_from(">II", data, 16)
-    if data.startswith(b"BM") and len(data) >= 26:
-        width, height = struct.unpack_from("<ii", data, 18)
-        return abs(width), abs(height)
-    if data.startswith(_JPEG):
-        frame = next((content for marker, content in _segments(data) if marker in _FRAMES), len(data))
-        if frame + 7 <= len(data):
+    """(width, height) that the header of a JPEG, PNG, BMP, GIF or TIFF file claims; zeros for others, which are limited."""
+    try:
+        if data.startswith(_PNG):
+            return struct.unpack_from(">II", data, 16)
+        if data.startswith(_GIF):
+            return struct.unpack_from("<HH", data, 6)
+        if data.startswith(_BMP):
+            width, height = struct.unpack_from("<ii", data, 18)
+            return abs(width), abs(height)
+        if data.startswith(_TIFF):
+            return _size_of_tiff(data)
+        if data.startswith(_JPEG):
+            frame = next((content for marker, content in _segments(data) if marker in _FRAMES), len(data))
             height, width = struct.unpack_from(">HH", data, frame + 3)
             return width, height
+    except struct.error:  # it ends before
+        pass
     return 0, 0
+
+
+def _size_of_tiff(data: bytes) -> tuple[int, int]:
+    """Of the first picture in the file, from its list of numbered values of twelve bytes."""
+    order = "<" if data.startswith(b"II") else ">"
+    start = struct.unpack_from(f"{order}I", data, 4)[0]
+    count = struct.unpack_from(f"{order}H", data, start)[0]
+    sides = {}
+    for place in range(start + 2, start + 2 + 12 * count, 12):
+        name, kind = struct.unpack_from(f"{order}HH", data, place)
+        sides[name] = struct.unpack_from(order + ("H" if kind == _TIFF_SHORT else "I"), data, place + 8)[0]
+    return sides.get(_TIFF_WIDTH, 0), sides.get(_TIFF_HEIGHT, 0)
+
+
+def _pixels_of_a_byte(data: bytes) -> int:
+    """The most that there can be in a file of this kind."""
+    return next((most for start, most in _PIXELS_OF_A_BYTE.items() if data.startswith(start)), _PIXELS_OF_A_PACKED_BYTE)
 
 
 def is_whole_jpeg(data: bytes) -> bool:

@@ -59,7 +59,41 @@ def test_a_picture_that_claims_too_much_memory_is_refused_before_it_gets_any(dat
         decode(data, cv2.IMREAD_COLOR)
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp"])
+def jpeg_of_size(side):
+    data = bytearray(encoded())
+    frame = data.find(b"\xff\xc0")
+    data[frame + 5:frame + 9] = struct.pack(">HH", side, side)
+    return bytes(data)
+
+
+def gif_of_size(side):
+    return (b"GIF89a" + struct.pack("<HHBBB", side, side, 0x80, 0, 0) + bytes(6)
+            + b"\x2c" + struct.pack("<HHHHB", 0, 0, side, side, 0) + b"\x02\x02\x44\x01\x00\x3b")
+
+
+def tiff_of_size(side, order="<"):
+    values = b"".join(struct.pack(f"{order}HHII", name, 4, 1, side) for name in (256, 257))
+    return (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}IH", 8, 2) + values + bytes(4)
+
+
+@pytest.mark.parametrize("data", [jpeg_of_size(16000), jpeg_of_size(65500), png_of_size(16000, 16000), gif_of_size(16000),
+                                  gif_of_size(30000), tiff_of_size(16000), tiff_of_size(40000, ">")],
+                         ids=["jpeg", "jpeg65500", "png", "gif", "gif30000", "tiff", "tiff40000"])
+def test_a_small_file_that_claims_a_huge_picture_takes_neither_time_nor_memory(data, monkeypatch):
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("asked the decoder"))
+    with pytest.raises(InvalidImage, match="a picture claims .* pixels"):
+        decode(data, cv2.IMREAD_COLOR)
+
+
+@pytest.mark.parametrize("suffix, options", [(".jpg", ()), (".jpg", (cv2.IMWRITE_JPEG_PROGRESSIVE, 1)),
+                                             (".png", (cv2.IMWRITE_PNG_BILEVEL, 1, cv2.IMWRITE_PNG_COMPRESSION, 9)),
+                                             (".tif", (cv2.IMWRITE_TIFF_COMPRESSION, 8)), (".webp", ())])
+def test_the_flattest_pictures_are_read(suffix, options):
+    flat = np.zeros((2000, 2000), np.uint8)
+    assert decode(cv2.imencode(suffix, flat, options)[1].tobytes(), cv2.IMREAD_GRAYSCALE).shape == flat.shape
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".tif", ".gif"])
 def test_the_size_is_read_from_the_header(suffix):
     assert size_of(encoded(suffix)) == (64, 48)
     assert size_of(with_thumbnail(encoded())) == (64, 48)
