@@ -15,6 +15,8 @@ absent, and pixels of 255 beside other values are not counted for it.
 
 from __future__ import annotations
 
+import codecs
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,10 +110,16 @@ def splits(folder: Path) -> dict[str, list[str]]:
     """The lists of sequences that a data set in DAVIS layout brings, by their names: train, val, ..."""
     for part in ("2017", "2016", ""):
         files = sorted((folder / "ImageSets" / part).glob("*.txt"))
-        lists = {path.stem: [line.strip() for line in path.read_text().splitlines() if line.strip()] for path in files}
+        lists = {path.stem: _names_in(path) for path in files if not path.name.startswith(".")}
         if lists:
             return lists
     return {}
+
+
+def _names_in(file: Path) -> list[str]:
+    """Names of folders, one in each line, which need not be text."""
+    lines = file.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines()
+    return [os.fsdecode(line.strip()) for line in lines if line.strip()]
 
 
 def _sequences(images: Path, annotations: Path, rate: float | None) -> list[PictureFolder]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,14 @@ def find(path: str | Path, *, rate: float | None = None, image_range: str = AUTO
 
 
 def _found(path: Path, rate: float | None, topics: dict[str, Any]) -> list[Recording]:
-    if not path.exists():
-        raise RecordingError(f"{shown(path)} does not exist")
+    try:
+        kind = path.stat().st_mode
+    except FileNotFoundError as error:
+        raise RecordingError(f"{shown(path)} does not exist") from error
+    except OSError as error:  # a name that is too long, a link to itself, a folder that is closed to us
+        raise RecordingError(f"cannot open {shown(path)}: {error.strerror}") from error
+    if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
+        raise RecordingError(f"{shown(path)} is neither a file nor a folder; a pipe or a device is no recording")
     if is_bag(path):
         from sam2_ros.evaluation.bag_source import BagSource  # brings rosbags, which pictures and videos do without
 
@@ -58,6 +65,11 @@ def _found(path: Path, rate: float | None, topics: dict[str, Any]) -> list[Recor
         return [Video(path.stem, path, rate=rate)]
     raise RecordingError(f"{shown(path)} is of no known kind; give a bag, a video ({', '.join(sorted(VIDEO_SUFFIXES))}) "
                          "or a folder of pictures")
+
+
+def name_of(path: Path) -> str:
+    """What a recording is called that cannot be opened: a file without its suffix; of a folder a dot says nothing."""
+    return path.stem if path.is_file() else path.name
 
 
 def is_bag(path: Path) -> bool:

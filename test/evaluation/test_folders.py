@@ -1,4 +1,5 @@
 import json
+import os
 
 import cv2
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from sam2_ros.errors import InvalidInput, RecordingError
 from sam2_ros.evaluation import coco_rle, recordings
 from sam2_ros.evaluation.events import Truth
+from sam2_ros.evaluation.folders import splits
 from sam2_ros.evaluation.labels import LabelWriter
 from sam2_ros.types import Frame
 
@@ -221,3 +223,11 @@ def test_255_in_grey_label_images_means_the_same_in_all_of_a_sequence(tmp_path, 
     found = truths(recordings.open(tmp_path))
     assert [list(truth.masks) for truth in found] == shown
     assert [truth.ignore is not None for truth in found] == [7 in ids] * 2
+
+
+def test_a_list_of_sequences_may_come_from_any_system(tmp_path):
+    lists = tmp_path / "ImageSets" / "2017"
+    lists.mkdir(parents=True)
+    (lists / "val.txt").write_bytes(b"\xef\xbb\xbfcup\r\ncaf\xe9\r\n\r\n")
+    (lists / "._val.txt").write_bytes(b"Mac OS X")
+    assert splits(tmp_path) == {"val": ["cup", os.fsdecode(b"caf\xe9")]}

@@ -470,3 +470,19 @@ def test_a_write_that_fails_leaves_a_file_that_standard_readers_read(tmp_path):
     assert 60 < count < 90  # 57.6 kB each
     recording = recordings.open(tmp_path / "bag")
     assert len(list(recording)) in (count - 1, count - 2)  # less the prompt and the camera_info
+
+
+def test_what_is_no_file_and_no_folder_is_one_sentence(tmp_path):
+    os.mkfifo(tmp_path / "pipe.mcap")
+    (tmp_path / "loop.mp4").symlink_to("loop.mp4")
+    for path, sentence in ((tmp_path / "pipe.mcap", "neither a file nor a folder"), (Path(os.devnull), "neither a file"),
+                           (tmp_path / "loop.mp4", "cannot open .*loop"), (tmp_path / ("x" * 300), "cannot open")):
+        with pytest.raises(RecordingError, match=sentence):
+            recordings.find(path)
+
+
+def test_a_folder_that_cannot_be_opened_keeps_its_whole_name(tmp_path):
+    (tmp_path / "kit.12.30").mkdir()
+    (tmp_path / "clip.2.mp4").write_bytes(b"")
+    assert recordings.name_of(tmp_path / "kit.12.30") == "kit.12.30"
+    assert recordings.name_of(tmp_path / "clip.2.mp4") == "clip.2"
