@@ -29,7 +29,7 @@ from sam2_ros.evaluation.bags import Bag, refuse_without_bag
 from sam2_ros.evaluation.folders import PictureFolder
 from sam2_ros.evaluation.labels import LabelWriter, read_labels
 from sam2_ros.files import write_whole
-from sam2_ros.pictures import read_picture, write_picture
+from sam2_ros.pictures import picture_of, write_picture
 from sam2_ros.ranges import AUTO, HELP, Range, limits_of
 from sam2_ros.tracker import Tracker, TrackerSettings
 from sam2_ros.types import Frame, Prompt, Track, label_image
@@ -51,9 +51,7 @@ def segment(image: Path, prompts: Sequence[tuple[int, Prompt]], tracker: Tracker
     Files of these names are replaced.  image_range: how 16 bits become 8, see ``ranges.Range``.
     Raises RecordingError and InvalidPrompt.
     """
-    picture = read_picture(image, Range(image_range))
-    if picture is None:
-        raise RecordingError(f"{image} is not a readable picture")
+    picture = picture_of(image, Range(image_range))
     tracker.track(Frame(picture))
     for _, prompt in prompts:
         tracker.prompt(prompt)
@@ -118,7 +116,7 @@ def _refuse_unreachable(waiting: Sequence[tuple[int, Prompt]], recording: record
 
 def refuse_former_results(out: Path, source: Path) -> None:
     """RecordingError where results lie already: two runs in one folder would be a mixture of both."""
-    if out.resolve() == source.resolve():
+    if out.exists() and source.exists() and out.samefile(source):
         raise RecordingError(f"{out} is the recording itself; name another folder with --out")
     found = [name for name in RESULTS if (out / name).exists()]
     if found:
@@ -136,10 +134,13 @@ def describe(track: Track) -> dict[str, Any]:
 
 def _steps(recording: Iterable[Frame], waiting: list[tuple[int, Prompt]], tracker: Tracker
            ) -> Iterator[tuple[Frame, list[Track]]]:
-    """Each frame with its tracks; prompts are taken from the front of ``waiting`` when their frame comes."""
+    """Each frame with its tracks; prompts are taken from the front of ``waiting`` when their frame comes.
+
+    The order is that of the file, whatever the stamps: one that goes back or comes twice would cost an image its masks.
+    """
     total = getattr(recording, "frames", None)
     for index, frame in enumerate(tqdm(recording, total=total, unit="image", disable=not sys.stderr.isatty())):
-        tracks = tracker.track(frame)
+        tracks = tracker.track(Frame(frame.image))
         while waiting and waiting[0][0] == index:
             tracks = tracker.prompt(waiting.pop(0)[1]).newest
         yield frame, tracks

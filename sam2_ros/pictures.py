@@ -81,16 +81,27 @@ def natural(path: Path) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", path.name) if part]
 
 
-def read_picture(path: Path, grey: Range | None = None) -> np.ndarray | None:
-    """(H, W, 3) uint8 RGB, turned as its EXIF data say, or None when the file is no readable picture.
+def picture_of(path: Path, grey: Range | None = None) -> np.ndarray:
+    """(H, W, 3) uint8 RGB, turned as its EXIF data say.  Raises RecordingError, with the reason.
 
     grey: how 16 bits become 8, for a sequence of pictures; without it by the values of this one.
     """
     try:
         image = decoding.decode(path.read_bytes(), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-    except (OSError, InvalidImage):
+    except (OSError, InvalidImage) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise RecordingError(f"{shown(path)} is not a readable picture: {reason}") from error
+    if image.dtype not in (np.uint8, np.uint16, np.float32):
+        raise RecordingError(f"{shown(path)} is not a readable picture: its values are {image.dtype}")
+    return as_rgb(image, grey or Range(AUTO))
+
+
+def read_picture(path: Path, grey: Range | None = None) -> np.ndarray | None:
+    """The same, or None when the file is no readable picture."""
+    try:
+        return picture_of(path, grey)
+    except RecordingError:
         return None
-    return as_rgb(image, grey or Range(AUTO)) if image.dtype in (np.uint8, np.uint16, np.float32) else None
 
 
 def is_turned(path: Path) -> bool:
@@ -115,7 +126,10 @@ def write_picture(path: Path, image: np.ndarray, *options: int) -> None:
     Unlike ``cv2.imwrite`` it takes every name of a file.  Raises RecordingError.
     """
     pixels = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    done, data = cv2.imencode(path.suffix, pixels, options)
+    try:
+        done, data = cv2.imencode(path.suffix, pixels, options)
+    except cv2.error:  # a suffix that no format has, or an empty image
+        done = False
     if not done:
         raise RecordingError(f"cannot write {shown(path)}: a {image.shape[1]}x{image.shape[0]} image does not fit the format")
     write_whole(path, data.tobytes())

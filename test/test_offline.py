@@ -219,3 +219,27 @@ def test_options_gather_by_name_and_image_in_the_order_they_were_said():
         (0, "object", [1], None), (0, "b", [], (0, 0, 5, 5)), (4, "b", [0, 1], None)]
     with pytest.raises(InvalidPrompt):
         offline.prompts_from([])
+
+
+def test_each_image_has_its_own_masks_whatever_its_stamp(tmp_path):
+    with BagWriter(tmp_path / "bag", kept_free=0) as writer:
+        for n, moment in enumerate((1, 2, 4, 3, 3, 5)):  # two in the wrong order, one stamp twice
+            message = SimpleNamespace(header=SimpleNamespace(stamp=SimpleNamespace(sec=10, nanosec=moment * 10**8)))
+            writer.write("/image", "sensor_msgs/msg/Image", 10**10 + n, fill_image(message, picture({RED: (4 * n, 8)})))
+    assert run("track", tmp_path / "bag", "--point", "6,16", "--out", tmp_path / "out") == 0
+    centres = [line["objects"][0]["centroid"][0] for line in states(tmp_path / "out")]
+    assert [after - before for before, after in zip(centres, centres[1:])] == pytest.approx([4] * 5, abs=1)
+
+
+@pytest.mark.parametrize(("content", "reason"), [(b"", "0 bytes are not"), (b"\xff\xd8\xff\xe0", "ends too early")])
+def test_why_a_picture_cannot_be_read_is_said(tmp_path, capsys, content, reason):
+    (tmp_path / "a.jpg").write_bytes(content)
+    assert run("segment", tmp_path / "a.jpg", "--point", "6,16", "--out", tmp_path / "out") == 1
+    assert reason in capsys.readouterr().err
+
+
+def test_links_to_themselves_are_one_sentence(folder, tmp_path, capsys):
+    (tmp_path / "loop").symlink_to("loop")
+    assert run("track", folder, "--point", "6,16", "--out", tmp_path / "loop") == 1
+    assert run("track", tmp_path / "loop", "--point", "6,16", "--out", tmp_path / "out") == 1
+    assert len(capsys.readouterr().err.splitlines()) == 2

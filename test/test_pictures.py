@@ -105,3 +105,9 @@ def test_a_picture_that_exif_data_turn_is_known(tmp_path, orientation, size):
     path = turned_jpeg(tmp_path / "a.jpg", orientation)
     assert read_picture(path).shape[:2] == size
     assert is_turned(path) is (orientation != 1)
+
+
+def test_a_picture_that_no_format_takes_is_one_sentence(tmp_path):
+    for name, image in (("a.nothing", np.zeros((8, 8, 3), np.uint8)), ("a.png", np.zeros((0, 8), np.uint8))):
+        with pytest.raises(RecordingError, match="does not fit the format"):
+            write_picture(tmp_path / name, image)
