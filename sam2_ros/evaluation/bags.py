@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from sam2_ros import messages
+from sam2_ros import decoding, messages
 from sam2_ros.errors import InvalidImage, InvalidInput, RecordingError, Sam2RosError
 from sam2_ros.evaluation.depth import depth_from
 from sam2_ros.evaluation.events import (
@@ -284,9 +284,8 @@ def labels_from(message: Any, among_ids: Callable[[], bool] = lambda: False) -> 
     among_ids: see ``labels_of_grey``.  Raises InvalidImage.
     """
     if hasattr(message, "format"):
-        data = np.frombuffer(message.data, np.uint8)
-        labels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
-        if labels is None or labels.ndim != 2:
+        labels = decoding.decode(message.data, cv2.IMREAD_UNCHANGED)
+        if labels.ndim != 2:
             raise InvalidImage(f"a compressed label image is a PNG of one channel, not {message.format!r}")
         return labels_of_grey(labels, among_ids)
     wide = message.encoding in ("mono16", "16UC1")

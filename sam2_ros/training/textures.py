@@ -15,7 +15,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from sam2_ros.errors import RecordingError
+from sam2_ros import decoding
+from sam2_ros.errors import InvalidImage, RecordingError
 from sam2_ros.training.compositing import squared
 
 #: Side of a drawn texture in pixels.
@@ -117,8 +118,8 @@ def pictures_in(folder: Path) -> list[Path]:
 def _read(path: Path, how: int = cv2.IMREAD_COLOR) -> np.ndarray | None:
     """Unlike ``cv2.imread`` for a file of any name; None where it cannot be read."""
     try:
-        return cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), how)
-    except (OSError, cv2.error):  # an empty file, or one that says that it is larger than the memory
+        return decoding.decode(path.read_bytes(), how)
+    except (OSError, InvalidImage):
         return None
 
 

@@ -5,9 +5,9 @@ import pytest
 from evaluation.bags import (
     IMAGE, PROMPT, SIZE, header, image_message, labels, picture, prompt_message, stamp, write_bag)
 
-from sam2_ros.errors import InvalidInput, RecordingError
+from sam2_ros.errors import InvalidImage, InvalidInput, RecordingError
 from sam2_ros.evaluation import recordings
-from sam2_ros.evaluation.bags import OBJECTS, refuse_unclear_nodes
+from sam2_ros.evaluation.bags import OBJECTS, labels_from, refuse_unclear_nodes
 from sam2_ros.evaluation.events import PromptEvent, RemovalEvent, Truth
 from sam2_ros.evaluation.bag_writer import BagWriter
 
@@ -151,3 +151,9 @@ def test_images_of_a_twelve_bit_camera_keep_their_grey_levels(tmp_path):
 def test_the_rate_of_a_bag_is_that_of_its_camera(tmp_path):
     assert recordings.open(write_bag(tmp_path / "bag")).rate == 10.0
     assert recordings.open(write_bag(tmp_path / "short", count=1)).rate is None
+
+
+def test_a_damaged_compressed_label_image_is_our_own_error():
+    for data in (b"", b"no picture", b"GIF89a" + b"\x30\x75" * 2 + bytes(20)):
+        with pytest.raises(InvalidImage):
+            labels_from(SimpleNamespace(format="png", data=data))
