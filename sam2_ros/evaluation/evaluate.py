@@ -130,7 +130,7 @@ def evaluate_one(job: Job, tick: Callable[[], object] = lambda: None) -> Sequenc
 
 def failed(job: Job, sentence: str) -> SequenceResult:
     """The result of a job that has none."""
-    return SequenceResult(job.path.stem, job.folder.name, str(job.path), error=sentence)
+    return SequenceResult(recordings.name_of(job.path), job.folder.name, str(job.path), error=sentence)
 
 
 def _evaluate(job: Job, recording: Recording, tick: Callable[[], object]) -> SequenceResult:

@@ -31,6 +31,7 @@ from tqdm import tqdm
 
 from sam2_ros.errors import InvalidInput, MissingDependency, RecordingError, Sam2RosError
 from sam2_ros.evaluation import recordings
+from sam2_ros.evaluation.bags import Bag, refuse_without_bag
 from sam2_ros.evaluation.evaluate import PROTOCOLS, RULES, Job, evaluate_one, failed
 from sam2_ros.evaluation.folders import splits
 from sam2_ros.evaluation.metrics import Summary, summary
@@ -43,6 +44,8 @@ from sam2_ros.ranges import AUTO, HELP, limits_of
 ENGINES = ("processes", "ray")
 #: Signals that a terminal sends to every process in it.
 _OF_A_TERMINAL = (signal.SIGINT, signal.SIGHUP)
+#: Options that say nothing of other recordings.
+OF_BAGS = ("image_topic", "truth_topic", "node")
 
 
 def evaluate(paths: Sequence[Path], template: Job, run: Path, *, jobs: int = 1, engine: str = "processes",
@@ -89,15 +92,17 @@ def work_list(paths: Sequence[Path], template: Job, run: Path, sequences: Sequen
     What cannot be read has a job as well, which will say so, as long as there is anything else.
     Raises RecordingError.
     """
-    wanted, names, unreadable = [], [], []
+    wanted, names, unreadable, known = [], [], [], []
     # Not resolved, although a job may be done from another folder: folders know one another by the names on the way.
     for path in map(Path.absolute, paths):
         try:
-            found = [(one.name, one.path) for one in recordings.find(path, **dict(template.topics))]
+            opened = recordings.find(path, **dict(template.topics))
         except (Sam2RosError, OSError) as error:
             unreadable.append(str(error))
-            wanted.append((path.stem, path))
+            wanted.append((recordings.name_of(path), path))
             continue
+        known += opened
+        found = [(one.name, one.path) for one in opened]
         if split:
             listed = _split(path, split)
             absent = sorted(set(listed) - {name for name, _ in found})
@@ -107,6 +112,8 @@ def work_list(paths: Sequence[Path], template: Job, run: Path, sequences: Sequen
             found = [(name, place) for name, place in found if name in listed]
         names += [name for name, _ in found]
         wanted += [(name, place) for name, place in found if not sequences or name in sequences]
+    if known and not unreadable and not any(isinstance(one, Bag) for one in known):
+        refuse_without_bag(known[0], **{name: topic for name, topic in template.topics if name in OF_BAGS})
     if not names:
         raise RecordingError("; ".join(unreadable) or f"the list {split} is empty")
     missing = set(sequences) - set(names)
@@ -236,7 +243,7 @@ def main(arguments: Sequence[str]) -> int:
     template = template_from(parsed)
     for known in (template.choice.identity, template.choice.all_settings, template.choice.arithmetic):
         known()  # an unknown model, setting or device is refused before anything is written
-    name = parsed.name or f"{time.strftime('%Y%m%d-%H%M%S')}-{Path(parsed.model).stem}-{parsed.prompt}"
+    name = parsed.name or f"{time.strftime('%Y%m%d-%H%M%S')}-{recordings.name_of(Path(parsed.model))}-{parsed.prompt}"
     run = new_run(parsed.out, name)
     results = evaluate(parsed.recordings, template, run, jobs=parsed.jobs, engine=parsed.engine,
                        sequences=parsed.sequences, split=parsed.split)

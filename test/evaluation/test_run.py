@@ -15,7 +15,7 @@ from evaluation.bags import IMAGE, PROMPT, image_message, labels, picture, promp
 
 from sam2_ros.errors import InvalidInput, MissingDependency, RecordingError
 from sam2_ros.evaluation import opencv_baseline, recordings, report, run, trackers
-from sam2_ros.evaluation.evaluate import evaluate_one
+from sam2_ros.evaluation.evaluate import Job, evaluate_one
 from sam2_ros.evaluation.events import stamp_of
 from sam2_ros.evaluation.labels import read_labels
 from sam2_ros.evaluation.metrics import boundary_accuracy, region_similarity
@@ -421,3 +421,8 @@ def test_masks_that_cannot_be_used_fail_their_sequence(tmp_path, data_set):
     found = json.loads((tmp_path / "runs" / "run" / "result.json").read_text())["sequences"]
     assert status == 1 and found[0]["error"] in (None, "")
     assert "no ground truth could be used: 5 masks in" in found[1]["error"]
+
+
+def test_options_of_bags_are_refused_where_no_recording_is_a_bag(tmp_path, data_set):
+    with pytest.raises(InvalidInput, match="--node would be ignored"):
+        run.work_list([data_set], Job(data_set, tmp_path, topics=(("node", "/cam"),)), tmp_path)
