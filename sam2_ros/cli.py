@@ -85,7 +85,7 @@ def _interruptible(call: Callable[[Sequence[str]], int], arguments: Sequence[str
             with signals.raised():
                 return call(arguments)
         except KeyboardInterrupt:
-            return 128 + signals.came
+            return 128 + (signals.came or signal.SIGINT)  # raised without a signal, by a library
 
 
 def _missing(error: ImportError) -> str:

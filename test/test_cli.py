@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 from types import SimpleNamespace
-from types import SimpleNamespace
 
 import pytest
 
@@ -114,3 +113,11 @@ def test_a_worker_process_of_a_command_ends_as_any_other() -> None:
             "    os.kill(worker, signal.SIGTERM)\n"
             "    sys.exit(os.WTERMSIG(os.waitpid(worker, 0)[1]))")
     assert subprocess.run([sys.executable, "-c", code]).returncode == signal.SIGTERM
+
+
+def test_an_interrupt_that_no_signal_caused_ends_with_the_code_of_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_):
+        raise KeyboardInterrupt
+    monkeypatch.setitem(sys.modules, "interrupted", SimpleNamespace(main=interrupted))
+    monkeypatch.setitem(cli.COMMANDS, "segment", ("interrupted:main", ""))
+    assert cli.main(["segment"]) == 130

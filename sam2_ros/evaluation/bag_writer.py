@@ -143,7 +143,7 @@ class BagWriter:
             self.close()
             count = sum(self.written.values())
             raise RecordingError(f"the disk of {shown(self.path)} is nearly full ({free // 2**20} MB left); "
-                                 + (f"the bag was closed after {count} messages and can be read" if count
+                                 + (f"the bag was closed after {count} messages" if count
                                     else "make room, or name another folder"))
         self._unchecked = 0
 
