@@ -19,7 +19,7 @@ import codecs
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from sam2_ros.errors import RecordingError
 from sam2_ros.evaluation.annotations import annotations_of
@@ -117,9 +117,14 @@ def splits(folder: Path) -> dict[str, list[str]]:
 
 
 def _names_in(file: Path) -> list[str]:
-    """Names of folders, one in each line, which need not be text."""
+    """Names of folders, one in each line, which need not be text.
+
+    DAVIS 2016 has a line for each picture instead: /JPEGImages/480p/bear/00000.jpg and the path of its mask.
+    """
     lines = file.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines()
-    return [os.fsdecode(line.strip()) for line in lines if line.strip()]
+    names = [os.fsdecode(line.strip()) for line in lines if line.strip()]
+    folders = [PurePath(name.split()[0]).parent.name if name.startswith("/JPEGImages/") else name for name in names]
+    return list(dict.fromkeys(folders))
 
 
 def _sequences(images: Path, annotations: Path, rate: float | None) -> list[PictureFolder]:

@@ -231,3 +231,12 @@ def test_a_list_of_sequences_may_come_from_any_system(tmp_path):
     (lists / "val.txt").write_bytes(b"\xef\xbb\xbfcup\r\ncaf\xe9\r\n\r\n")
     (lists / "._val.txt").write_bytes(b"Mac OS X")
     assert splits(tmp_path) == {"val": ["cup", os.fsdecode(b"caf\xe9")]}
+
+
+def test_a_list_of_pictures_as_davis_2016_has_it_is_one_of_their_sequences(tmp_path):
+    lists = tmp_path / "ImageSets" / "2016"
+    lists.mkdir(parents=True)
+    lines = [f"/JPEGImages/480p/{name}/{n:05d}.jpg /Annotations/480p/{name}/{n:05d}.png\n"
+             for name in ("bear", "camel") for n in range(2)]
+    (lists / "val.txt").write_text("".join(lines))
+    assert splits(tmp_path) == {"val": ["bear", "camel"]}
