@@ -196,7 +196,7 @@ def _end_with(run: Connection) -> None:
     """End this process as soon as the other end of ``run`` is closed, also by the death of the process that holds it."""
     def wait() -> None:
         run.poll(None)
-        os._exit(1)
+        os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=wait, daemon=True).start()
 
