@@ -17,7 +17,8 @@ import os
 import platform
 import reprlib
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -165,6 +166,26 @@ def new_run(out: Path, name: str) -> Path:
     except OSError as error:
         raise RecordingError(f"cannot create a folder for the results in {shown(out)}: {error.strerror}") from error
     return run
+
+
+@contextmanager
+def run_folder(out: Path, name: str) -> Iterator[Path]:
+    """``new_run`` for the block; when the block is refused before it wrote anything, ``out`` is as it was before."""
+    link, existed = out / "latest", out.exists()
+    former = link.readlink() if link.is_symlink() else None
+    run = new_run(out, name)
+    try:
+        yield run
+    except BaseException:
+        if not any(run.iterdir()):
+            run.rmdir()
+            if link.is_symlink():
+                link.unlink()
+            if former:
+                link.symlink_to(former)
+            if not existed:
+                out.rmdir()
+        raise
 
 
 def write_rows(path: Path, rows: Iterable[Any], kind: type) -> None:

@@ -37,7 +37,7 @@ from sam2_ros.evaluation.folders import splits
 from sam2_ros.evaluation.metrics import Summary, summary
 from sam2_ros.evaluation.protocols import CLICKS, MOST_FRAMES
 from sam2_ros.evaluation.report import write_report
-from sam2_ros.evaluation.results import SequenceResult, headline, latencies, new_run, write_result
+from sam2_ros.evaluation.results import SequenceResult, headline, latencies, run_folder, write_result
 from sam2_ros.evaluation.trackers import BASELINES, OF_RULES, PAPER, Choice, positive, settings_from
 from sam2_ros.ranges import AUTO, HELP, limits_of
 
@@ -244,9 +244,9 @@ def main(arguments: Sequence[str]) -> int:
     for known in (template.choice.identity, template.choice.all_settings, template.choice.arithmetic):
         known()  # an unknown model, setting or device is refused before anything is written
     name = parsed.name or f"{time.strftime('%Y%m%d-%H%M%S')}-{recordings.name_of(Path(parsed.model))}-{parsed.prompt}"
-    run = new_run(parsed.out, name)
-    results = evaluate(parsed.recordings, template, run, jobs=parsed.jobs, engine=parsed.engine,
-                       sequences=parsed.sequences, split=parsed.split)
+    with run_folder(parsed.out, name) as run:
+        results = evaluate(parsed.recordings, template, run, jobs=parsed.jobs, engine=parsed.engine,
+                           sequences=parsed.sequences, split=parsed.split)
     _say(results, run)
     if not parsed.split and not parsed.sequences:
         _say_splits(parsed.recordings)

@@ -280,6 +280,18 @@ def test_an_unknown_sequence_is_refused_with_those_that_there_are(tmp_path, data
         evaluate(tmp_path, data_set, "--model", "first-mask", "--sequences", "medium")
 
 
+def test_a_run_that_is_refused_leaves_nothing_and_the_newest_stays_latest(tmp_path, data_set):
+    refused = data_set, "--model", "first-mask", "--sequences", "medium"
+    with pytest.raises(RecordingError):
+        evaluate(tmp_path, *refused)
+    assert not (tmp_path / "runs").exists()
+    new_run(tmp_path / "runs", "night")
+    with pytest.raises(RecordingError):
+        evaluate(tmp_path, *refused)
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["latest", "night"]
+    assert (tmp_path / "runs" / "latest").readlink() == Path("night")
+
+
 def test_a_list_of_a_data_set_chooses_its_sequences(tmp_path, data_set, capsys):
     lists = data_set / "ImageSets" / "2017"
     lists.mkdir(parents=True)
