@@ -117,7 +117,7 @@ def test_a_video_and_a_folder_of_results_of_any_name(tmp_path, monkeypatch, caps
 def test_an_image_that_cannot_be_read_is_said_and_the_others_keep_their_names(folder, tmp_path, capsys):
     (folder / "00002.png").write_bytes(b"no picture")
     assert run("track", folder, "--point", "6,16", "--out", tmp_path / "out") == 0
-    assert "00002.png is not a readable picture\n5 images" in capsys.readouterr().out
+    assert "00002.png is not a readable picture: 10 bytes are not a readable picture\n5 images" in capsys.readouterr().out
     assert [(line["frame"], line["image"]) for line in states(tmp_path / "out")] == [
         (0, "00000"), (1, "00001"), (2, "00003"), (3, "00004"), (4, "00005")]
 

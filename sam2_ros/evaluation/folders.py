@@ -24,7 +24,7 @@ from pathlib import Path, PurePath
 from sam2_ros.errors import RecordingError
 from sam2_ros.evaluation.annotations import annotations_of
 from sam2_ros.evaluation.events import DEFAULT_RATE, Event, Recording, stamp_of
-from sam2_ros.pictures import PICTURE_SUFFIXES, doubles_among, natural, pictures_in, read_picture
+from sam2_ros.pictures import PICTURE_SUFFIXES, doubles_among, natural, picture_of, pictures_in
 from sam2_ros.ranges import Range
 from sam2_ros.types import Frame
 
@@ -72,10 +72,11 @@ class PictureFolder(Recording):
         masks, unreadable = annotations_of(self.annotations, self.path.name, self.pictures), 0
         grey = Range(self.image_range)
         for index, path in enumerate(self.pictures):
-            image = read_picture(path, grey)
-            if image is None:
+            try:
+                image = picture_of(path, grey)
+            except RecordingError as error:
                 unreadable += 1
-                self.lost += [f"{path.name} is not a readable picture"] * (unreadable <= MOST_NAMED)
+                self.lost += [str(error)] * (unreadable <= MOST_NAMED)
                 continue
             self._shown.append(path)
             stamp = stamp_of(index, self.rate)
@@ -121,7 +122,10 @@ def _names_in(file: Path) -> list[str]:
 
     DAVIS 2016 has a line for each picture instead: /JPEGImages/480p/bear/00000.jpg and the path of its mask.
     """
-    lines = file.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines()
+    content = file.read_bytes()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise RecordingError(f"{file} is UTF-16; save it as UTF-8")
+    lines = content.removeprefix(codecs.BOM_UTF8).splitlines()
     names = [os.fsdecode(line.strip()) for line in lines if line.strip()]
     folders = [PurePath(name.split()[0]).parent.name if name.startswith("/JPEGImages/") else name for name in names]
     return list(dict.fromkeys(folders))

@@ -57,7 +57,7 @@ def test_a_picture_that_cannot_be_read_is_skipped_and_named(tmp_path):
     (folder / "00002.png").write_bytes(b"not a picture")
     recording = recordings.open(folder, rate=10)
     assert [frame.stamp for frame in recording] == [100_000_000 * number for number in (1, 2, 4, 5)]
-    assert recording.lost == ["00002.png is not a readable picture"]
+    assert recording.lost == [f"{folder}/00002.png is not a readable picture: 13 bytes are not a readable picture"]
     assert recording.stem(2) == "00003", "results are named after the picture that they belong to"
 
 
@@ -231,6 +231,14 @@ def test_a_list_of_sequences_may_come_from_any_system(tmp_path):
     (lists / "val.txt").write_bytes(b"\xef\xbb\xbfcup\r\ncaf\xe9\r\n\r\n")
     (lists / "._val.txt").write_bytes(b"Mac OS X")
     assert splits(tmp_path) == {"val": ["cup", os.fsdecode(b"caf\xe9")]}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_a_list_of_sequences_in_utf_16_is_refused_with_what_to_do(tmp_path, encoding):
+    (tmp_path / "ImageSets").mkdir()
+    (tmp_path / "ImageSets" / "val.txt").write_bytes("\ufeffcup\n".encode(encoding))
+    with pytest.raises(RecordingError, match="val.txt is UTF-16; save it as UTF-8"):
+        splits(tmp_path)
 
 
 def test_a_list_of_pictures_as_davis_2016_has_it_is_one_of_their_sequences(tmp_path):
