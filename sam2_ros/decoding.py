@@ -6,6 +6,7 @@ gives a picture all the memory that its header claims.  Both are looked at befor
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from collections.abc import Iterator
@@ -23,6 +24,12 @@ _JPEG, _PNG, _GIF, _BMP, _TIFF = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"GIF8", b"B
 #: 64 pixels, a GIF 12 for 4096 of them, and zip packs 1032 bytes, of eight pixels each, into one.
 _PIXELS_OF_A_BYTE = {_JPEG: 2 ** 10, _GIF: 2 ** 12}
 _PIXELS_OF_A_PACKED_BYTE = 2 ** 14
+_SUN, _JPEG_2000, _AVIF_SIZE = b"\x59\xa6\x6a\x95", b"\xff\x4f\xff\x51", b"\0\0\0\x14ispe\0\0\0\0"
+#: Kinds whose flat pictures need hardly a byte.
+_UNBOUNDED = re.compile(rb"....ftyp|....jP  |\xff\x4f\xff\x51", re.DOTALL)
+#: Sizes that are written as text: width and height in a PNM file, height and width in Radiance HDR.
+_PNM = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+(\d{1,9})(?:\s|#[^\n]*\n)+(\d{1,9})")
+_RADIANCE = re.compile(rb"#\?.{1,4096}?\n-Y (\d{1,9}) \+X (\d{1,9})", re.DOTALL)
 _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_SHORT = 256, 257, 3
 _END_OF_JPEG, _START_OF_JPEG, _START_OF_SCAN = 0xD9, 0xD8, 0xDA
 #: Markers without content: a byte of no meaning, and those between the parts of a scan.
@@ -43,7 +50,7 @@ def decode(data: bytes | np.ndarray, flags: int) -> np.ndarray:
     if width * height > MOST_PIXELS:
         raise InvalidImage(f"a picture claims {width}x{height} pixels, more than {MOST_PIXELS // 10**6} millions; "
                            "it is damaged, or scale it down first")
-    if width * height > len(data) * _pixels_of_a_byte(data):
+    if not _UNBOUNDED.match(data) and width * height > len(data) * _pixels_of_a_byte(data):
         raise InvalidImage(f"a picture claims {width}x{height} pixels and has only {len(data)} bytes; it is damaged")
     if data.startswith(_JPEG) and not is_whole_jpeg(data):
         raise InvalidImage(f"a JPEG ends too early, after {len(data)} bytes")
@@ -58,7 +65,7 @@ def decode(data: bytes | np.ndarray, flags: int) -> np.ndarray:
 
 
 def size_of(data: bytes) -> tuple[int, int]:
-    """(width, height) that the header of a JPEG, PNG, BMP, GIF or TIFF file claims; zeros for others, which are limited."""
+    """(width, height) that the header of a picture claims; zeros for WebP, which is limited, and for unknown kinds."""
     try:
         if data.startswith(_PNG):
             return struct.unpack_from(">II", data, 16)
@@ -73,9 +80,31 @@ def size_of(data: bytes) -> tuple[int, int]:
             frame = next((content for marker, content in _segments(data) if marker in _FRAMES), len(data))
             height, width = struct.unpack_from(">HH", data, frame + 3)
             return width, height
+        return _size_of_rare(data)
     except struct.error:  # it ends before
         pass
     return 0, 0
+
+
+def _size_of_rare(data: bytes) -> tuple[int, int]:
+    """Of Sun raster, PNM, Radiance HDR, JPEG 2000 and AVIF."""
+    if data.startswith(_SUN):
+        return struct.unpack_from(">II", data, 4)
+    text = _PNM.match(data)
+    if text:
+        return int(text[1]), int(text[2])
+    text = _RADIANCE.match(data)
+    if text:
+        return int(text[2]), int(text[1])
+    if not _UNBOUNDED.match(data):
+        return 0, 0
+    start = data.find(_JPEG_2000)
+    if start >= 0:
+        right, bottom, left, top = struct.unpack_from(">4I", data, start + 8)
+        return max(right - left, 0), max(bottom - top, 0)
+    # A picture that is put together of several has a size for each of them and for all.
+    sizes = [struct.unpack_from(">II", data, found.end()) for found in re.finditer(_AVIF_SIZE, data)]
+    return max(sizes, key=math.prod, default=(0, 0))
 
 
 def _size_of_tiff(data: bytes) -> tuple[int, int]:

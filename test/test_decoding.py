@@ -76,6 +76,33 @@ def tiff_of_size(side, order="<"):
     return (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}IH", 8, 2) + values + bytes(4)
 
 
+def changed(suffix, old, new):
+    """A picture of 64x48 that claims another size."""
+    data = encoded(suffix)
+    assert old in data
+    return data.replace(old, new)
+
+
+HUGE = {
+    ".jp2": (struct.pack(">II", 64, 48), struct.pack(">II", 60000, 60000)),
+    ".avif": (struct.pack(">II", 64, 48), struct.pack(">II", 60000, 60000)),
+    ".ppm": (b"64 48", b"# a camera\n60000 60000"),
+    ".hdr": (b"-Y 48 +X 64", b"-Y 60000 +X 60000"),
+    ".sr": (struct.pack(">II", 64, 48), struct.pack(">II", 60000, 60000))}
+
+
+@pytest.mark.parametrize("suffix", HUGE)
+def test_rare_kinds_of_pictures_are_refused_too_before_they_get_their_memory(suffix, monkeypatch):
+    if not cv2.haveImageWriter(f"a{suffix}"):
+        pytest.skip(f"this OpenCV knows no {suffix}")
+    data = changed(suffix, *HUGE[suffix])
+    assert size_of(encoded(suffix)) == (64, 48)
+    assert decode(encoded(suffix), cv2.IMREAD_COLOR).shape == (48, 64, 3)
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("asked the decoder"))
+    with pytest.raises(InvalidImage, match="claims 60000x60000 pixels"):
+        decode(data, cv2.IMREAD_COLOR)
+
+
 @pytest.mark.parametrize("data", [jpeg_of_size(16000), jpeg_of_size(65500), png_of_size(16000, 16000), gif_of_size(16000),
                                   gif_of_size(30000), tiff_of_size(16000), tiff_of_size(40000, ">")],
                          ids=["jpeg", "jpeg65500", "png", "gif", "gif30000", "tiff", "tiff40000"])
@@ -87,8 +114,11 @@ def test_a_small_file_that_claims_a_huge_picture_takes_neither_time_nor_memory(d
 
 @pytest.mark.parametrize("suffix, options", [(".jpg", ()), (".jpg", (cv2.IMWRITE_JPEG_PROGRESSIVE, 1)),
                                              (".png", (cv2.IMWRITE_PNG_BILEVEL, 1, cv2.IMWRITE_PNG_COMPRESSION, 9)),
-                                             (".tif", (cv2.IMWRITE_TIFF_COMPRESSION, 8)), (".webp", ())])
+                                             (".tif", (cv2.IMWRITE_TIFF_COMPRESSION, 8)), (".webp", ()),
+                                             (".jp2", ()), (".avif", ())])
 def test_the_flattest_pictures_are_read(suffix, options):
+    if not cv2.haveImageWriter(f"a{suffix}"):
+        pytest.skip(f"this OpenCV knows no {suffix}")
     flat = np.zeros((2000, 2000), np.uint8)
     assert decode(cv2.imencode(suffix, flat, options)[1].tobytes(), cv2.IMREAD_GRAYSCALE).shape == flat.shape
 
