@@ -91,6 +91,10 @@ class Mailbox:
         """How many requests are in the box."""
         return len(self._requests)
 
+    def has_image(self) -> bool:
+        """Whether an image waits."""
+        return self._image is not None
+
     def put_image(self, message: Any, stamp: int = 0) -> None:
         """Replace the image that waits, which is dropped and counted; a newer one than this stays.
 

@@ -1,16 +1,19 @@
 """The one thread that owns the tracker.
 
-Callbacks hand it images and requests and return at once.  What one turn may do:
+Callbacks hand it images and requests and return at once.  What one turn does, in this order:
 
-1. requests that are due, in their order, for ``SHARE`` seconds (the last of them may take
-   longer; one at least is done, or one part of one that has several);
-2. the newest image, if one waits, and with what is left of the time the requests that waited for it;
-3. with what is left, but ``PARTS`` parts at least: to bring objects that were prompted on older
-   images up to date, an image a part;
-4. publish once, if anything changed.
+1. it follows every object onto the newest image, if one waits, and publishes the masks at once
+   (an image without objects is published at the end of the turn, with what was started on it);
+2. requests that are due, in their order, for ``SHARE`` seconds (the last of them may take longer);
+3. with what is left of the time it brings objects that were prompted on older images up to date,
+   an image a part;
+4. it publishes what has changed since, unless the next image waits, whose masks will show it.
 
-So however many requests come, an image waits for one turn at most.  Between two parts the worker
-looks whether it has to end.  A refused image or request is a sentence in the log or the answer;
+As soon as the next image waits, the rest of the turn is short: one request (or one part of one that
+has several), and ``PARTS`` parts of 3.  They are done in every turn, so nothing is put off for ever.
+So however many requests come, masks are published after two turns at most: an image waits for the
+rest of one, and is followed in the next.  Between two parts the worker looks whether it has to end.
+A refused image or request is a sentence in the log or the answer;
 nothing that arrives from outside ends the thread.
 """
 
@@ -36,7 +39,8 @@ from sam2_ros.ros.throttle import SELDOM
 
 #: The age of published masks is taken over this many images.
 AGES = 50
-#: Seconds of a turn for requests, and parts of bringing objects up to date that are done in any case.
+#: Seconds of a turn for requests while no image waits.
+#: Parts of bringing objects up to date that are done in any case: each image adds one.
 SHARE, PARTS = 0.03, 2
 
 
@@ -76,15 +80,19 @@ class Counts:
 
 
 class _Share:
-    """The time of one turn for requests and the like: the ``seconds`` and the number of ``parts`` that were done."""
+    """The time of one turn for requests and the like: the ``seconds`` and the number of ``parts`` that were done.
 
-    def __init__(self) -> None:
+    presses: says whether an image waits, for which the turn is to end soon.
+    """
+
+    def __init__(self, presses: Callable[[], bool]) -> None:
         self.seconds = 0.0
         self.parts = 0
+        self._presses = presses
 
     def has_room(self, least: int = 1) -> bool:
         """Whether one more part may be done: always for the ``least``, then while there is time."""
-        return self.parts < least or self.seconds < SHARE
+        return self.parts < least or (self.seconds < SHARE and not self._presses())
 
     def do(self, part: Callable[[], Any]) -> Any:
         """Do one part and count it."""
@@ -108,6 +116,8 @@ class Worker:
         self._waiting = Waiting()
         self._begun: tuple[Request, Generator, list] | None = None  # a request in parts, and what they gave so far
         self._dropped = 0  # since the last result
+        self._published_view = session.view
+        self._arrived: float | None = None  # when the image came that was followed and is not published yet
         self._ages: deque[float] = deque(maxlen=AGES)
         self._thread = threading.Thread(target=self._run, name="tracker", daemon=True)
 
@@ -154,18 +164,16 @@ class Worker:
 
     def _do(self, turn: Turn) -> None:
         """One turn, as it is described above."""
-        started, before, share = time.perf_counter(), self.session.view, _Share()
+        started, share = time.perf_counter(), _Share(self._mailbox.has_image)
         self._take_in(turn)
-        # The very first image goes before the prompts that came with it: they are made on it.
-        if turn.image is None or self.session.newest is not None:
-            self._do_requests(share)
-        followed = turn.image is not None and self._do_image(turn.image)
-        if turn.image is not None:
-            self._do_requests(share)
+        if turn.image is not None and self._do_image(turn.image):
+            self._arrived = turn.arrived
+            if self.session.view.tracks:
+                self._report(started)
+        self._do_requests(share)
         self._catch_up(share)
-        if self.session.view is not before and self._report(started) and followed:
-            self._ages.append(time.monotonic() - turn.arrived)
-            self.counts.age = float(np.percentile(self._ages, 95))
+        if self._arrived is not None or not self._mailbox.has_image():
+            self._report(started)
         self.counts.waiting = len(self._waiting) + len(self._mailbox) + (self._begun is not None)
 
     def _patience(self) -> float | None:
@@ -256,16 +264,19 @@ class Worker:
         if share.parts > first:
             self.session.look()
 
-    def _report(self, started: float) -> bool:
-        """Publish what there is; whether that was done."""
-        view = self.session.view
-        if view.header is None:
-            return False
+    def _report(self, started: float) -> None:
+        """Publish what there is, if it is new."""
+        view, arrived = self.session.view, self._arrived
+        if view is self._published_view or view.header is None:
+            return
+        self._published_view, self._arrived = view, None
         try:
             tuple(view.tracks)  # masks that nobody has looked at yet are made now, and their time counts
             self._publish(Result(view, time.perf_counter() - started, self._dropped))
-            self._dropped = 0
-            return True
         except Exception:  # a defect must not end the thread
             self._logger.error(f"publishing failed:\n{traceback.format_exc()}", **SELDOM)
-            return False
+            return
+        self._dropped = 0
+        if arrived is not None:
+            self._ages.append(time.monotonic() - arrived)
+            self.counts.age = float(np.percentile(self._ages, 95))

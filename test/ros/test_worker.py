@@ -240,6 +240,62 @@ def test_an_image_goes_between_requests_however_many_wait(worker):
     assert worker.counts.waiting > 50 and 0 < worker.counts.age < 1.0
 
 
+def test_the_masks_of_an_image_are_published_before_the_requests_of_its_turn(worker):
+    worker.put_image(image(1))
+    worker.ask(prompting(worker))
+    begun, go = threading.Event(), threading.Event()
+    worker.start()
+    wait_until(lambda: any(len(result.view.tracks) for result in worker.results), "the cup")
+    worker.ask(lambda: begun.set() or go.wait(LONG))
+    assert begun.wait(LONG)
+    published = []
+    worker.put_image(image(2))
+    answers = [worker.ask(lambda: published.append(stamp_of(worker.results[-1].view))) for _ in range(3)]
+    go.set()
+    for answer in answers:
+        answer.result(LONG)
+    assert published == [2, 2, 2]
+
+
+def test_while_images_wait_a_turn_does_one_request_and_a_few_parts_of_following(worker, monkeypatch):
+    """So the age of masks is two turns at most: about 0.1 s with this model, and images every 20 ms."""
+    model = worker.session._tracker._model
+    for name, seconds in (("encode_image", 0.01), ("decode", 0.01)):
+        monkeypatch.setattr(model, name, slow(getattr(model, name), seconds))
+    worker.put_image(image(1))
+    worker.ask(prompting(worker))
+    worker.start()
+    wait_until(lambda: any(len(result.view.tracks) for result in worker.results), "the cup")
+    for stamp in range(2, 42):
+        worker.put_image(image(stamp))
+        for _ in range(4):  # each on a recent image of its own, more than the tracker can do
+            worker.ask(prompting(worker, max(stamp - 5, 1)))
+        time.sleep(0.02)
+    assert worker.counts.waiting > 20, "the requests were no flood"
+    assert worker.counts.age < 0.25
+    assert worker.counts.processed > 5
+
+
+def slow(function, seconds):
+    def delayed(*arguments, **options):
+        time.sleep(seconds)
+        return function(*arguments, **options)
+    return delayed
+
+
+def test_a_change_is_published_although_the_image_that_waited_for_the_turn_is_refused(worker):
+    worker.put_image(image(1))
+    worker.start()
+    wait_for(worker, 1)
+
+    def prompted():
+        worker.put_image("not a message at all")
+        return prompting(worker)()
+
+    worker.ask(prompted)
+    wait_until(lambda: len(worker.results[-1].view.tracks), "the cup")
+
+
 def test_one_long_request_is_done_in_parts_and_images_go_between(worker):
     def parts():
         for number in range(20):
