@@ -123,16 +123,22 @@ def _no_images(facts: Facts, settings: NodeSettings) -> Said | None:
             f"{facts.seconds:.0f} s: {advice or 'the network or this machine is too slow for them'}")
     if facts.silence > settings.silence_after:
         return "silent", True, (
-            f"no image on {facts.topic} for {facts.silence:.0f} s, though {facts.publishers} publish it: "
-            + ("the camera has stopped or hangs" if facts.arrived else _shared_memory(facts)))
+            f"no image on {facts.topic} for {facts.silence:.0f} s, though {_publishers(facts.publishers)}: "
+            + ("the camera has stopped or hangs" if facts.arrived else _nothing_yet(facts)))
     return None
 
 
-def _shared_memory(facts: Facts) -> str:
+def _publishers(count: int) -> str:
+    return "it has a publisher" if count == 1 else f"it has {count} publishers"
+
+
+def _nothing_yet(facts: Facts) -> str:
+    """No image has come from a publisher: only that is known."""
     where = ("this node runs in a container" if facts.container
              else "one of the two runs in a container or as another user")
-    return (f"the camera sends nothing yet, or {where} and they share no memory (/dev/shm): start the container with "
-            "--ipc=host and both as the same user, or give both FASTDDS_BUILTIN_TRANSPORTS=UDPv4")
+    return (f"nothing may have been published yet (see `ros2 topic hz {facts.topic}`); if something is, and {where}, "
+            "they may share no memory (/dev/shm): start the container with --ipc=host and both as the same user, "
+            "or give both FASTDDS_BUILTIN_TRANSPORTS=UDPv4")
 
 
 # -- images that are of no use -------------------------------------------------------------------
