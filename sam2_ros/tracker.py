@@ -29,7 +29,7 @@ from sam2_ros.errors import InvalidInput, InvalidPrompt, UnknownObject, UnknownS
 from sam2_ros.memory import FORGOTTEN_BEFORE_CORRECTION, MemoryBank, View
 from sam2_ros.model import pixels
 from sam2_ros.model.precision import autocast
-from sam2_ros.model.sam2 import PROMPT_LOGIT_BOUND, SAM2, Found, PromptInputs
+from sam2_ros.model.sam2 import PROMPT_LOGIT_BOUND, SAM2, Found, PromptInputs, refuse_no_model
 from sam2_ros.remembered import Answer, Followed, Interaction, Moment, Shown, Tracks, stacked
 from sam2_ros.ring import Ring
 from sam2_ros.stamps import Place, Timeline
@@ -60,6 +60,7 @@ class Tracker:
 
     def __init__(self, model: SAM2, settings: TrackerSettings = TrackerSettings()) -> None:
         _refuse_other_kind("settings", settings, TrackerSettings)
+        refuse_no_model(model)
         self._settings = settings
         self._model = model
         self._device = next(model.parameters()).device

@@ -464,6 +464,21 @@ def test_a_model_that_was_converted_is_refused_and_works_again_in_float32(tracke
     assert tracker.stamps == [1] and tracker.prompt(click("cup", 8, 16)).track.area
 
 
+@pytest.mark.parametrize("wrong, got", [
+    ("embedded", "got str"), (None, "got NoneType"), (ColourModel, "got type"), (torch.nn.Linear(1, 1), "got Linear"),
+    (torch.nn.DataParallel(ColourModel()), "got DataParallel; give its .module"),
+    (torch.jit.script(torch.nn.Linear(1, 1)), "got RecursiveScriptModule")])
+def test_what_is_no_model_of_ours_is_refused(wrong, got):
+    with pytest.raises(InvalidInput, match=f"must be one that sam2_ros.checkpoint.load returns, .*{got}"):
+        Tracker(wrong)
+
+
+def test_a_compiled_model_is_a_model():
+    compiled = Tracker(torch.compile(ColourModel(), backend="eager"))
+    compiled.track(frame(1, {RED: (0, 8)}))
+    assert compiled.prompt(click("cup", 8, 16)).track.area
+
+
 @pytest.mark.parametrize("kind", ["float64", "meta", "deterministic", "inference", "thread", "autocast"])
 def test_what_others_set_in_torch_changes_no_answer(kind, tmp_path):
     torch.manual_seed(0)

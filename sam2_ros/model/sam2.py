@@ -34,6 +34,9 @@ PROMPT_LOGIT_BOUND = 32.0
 #: Masks enter the memory encoder, and mask prompts leave as answers, in -10..10.
 MASK_SCALE, MASK_BIAS = 20.0, -10.0
 
+#: What the tracker asks of a model.
+VERBS = ("size", "encode_image", "attend", "decode", "decode_mask", "encode_memory")
+
 
 @dataclass(frozen=True, slots=True)
 class ImageFeatures:
@@ -245,3 +248,11 @@ class SAM2(nn.Module):
 
 def _small_parameter(*shape: int) -> nn.Parameter:
     return nn.Parameter(nn.init.trunc_normal_(torch.empty(shape), std=0.02))
+
+
+def refuse_no_model(model: object) -> None:
+    """Raises InvalidInput unless ``model`` has the verbs of SAM2, as what torch.compile makes of it has."""
+    if not isinstance(model, nn.Module) or not all(hasattr(model, verb) for verb in VERBS):
+        wrapped = "; give its .module" if hasattr(model, "module") else ""
+        raise InvalidInput("the model must be one that sam2_ros.checkpoint.load returns, as in "
+                           f"Tracker(load('embedded')); got {type(model).__name__}{wrapped}")
