@@ -146,6 +146,9 @@ def main(arguments: Sequence[str]) -> int:
               for number, (name, _) in enumerate(runs)]
     runs = dict(zip(labels, (scores for _, scores in runs)))
     first_name, *others = labels
+    without = [name for name, scores in runs.items() if not scores]
+    if without:
+        raise InvalidInput(f"no scores in: {_named(without)}; a run has scores where its recordings have ground truth")
     given = first_name, runs[first_name], {name: runs[name] for name in others}
     print(table(*given))
     for note in [*_differences_in_kind(results), *left_out(*given)]:

@@ -53,6 +53,17 @@ def test_more_clicks_are_no_better_model(runs, capsys):
     assert "clicks" not in out
 
 
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_run_without_scores_is_named(runs, tmp_path, place):
+    (tmp_path / "empty").mkdir()
+    result = {"sequences": [{"name": "a", "objects": [{"id": 1, "j_and_f": None}]}], "configuration": {}}
+    (tmp_path / "empty" / "result.json").write_text(json.dumps(result))
+    given = runs[:1]
+    given.insert(place, str(tmp_path / "empty"))
+    with pytest.raises(InvalidInput, match="no scores in: empty; a run has scores where"):
+        compare.main(given)
+
+
 def test_one_run_is_nothing_to_compare(runs):
     with pytest.raises(InvalidInput, match="two or more"):
         compare.main(runs[:1])
