@@ -39,11 +39,11 @@ def mean(losses: list[Losses]) -> Losses:
     return Losses(*(torch.stack(part).mean() for part in parts))
 
 
-def answer_loss(answer: Candidates, truth: Tensor, cover: Tensor, edge_weight: float = 0.0) -> Losses:
+def answer_loss(answer: Candidates, truth: Tensor, cover: Tensor, emphasis: Tensor | float = 1.0) -> Losses:
     """The loss of K answers for N objects.
 
     truth: (N, S, S) bool.  cover: (N, 1, L, L) float in 0..1, the same at the side at which
-    masks are compared; logits are brought to that side.  edge_weight: as for ``focal_loss``.
+    masks are compared; logits are brought to that side.  emphasis: as for ``focal_loss``.
     """
     visible = truth.flatten(1).any(dim=1)
     visibility = F.binary_cross_entropy_with_logits(answer.object_score, visible.float())
@@ -53,24 +53,22 @@ def answer_loss(answer: Candidates, truth: Tensor, cover: Tensor, edge_weight: f
     count = taught.sum().clamp(min=1.0)
     logits = F.interpolate(answer.logits, size=cover.shape[-2:], mode="bilinear", align_corners=False)
     logits = torch.where(decoded[:, None, None, None], logits, 0.0)
-    focal, dice = focal_loss(logits, cover, edge_weight), dice_loss(logits, cover)  # (N, K)
+    focal, dice = focal_loss(logits, cover, emphasis), dice_loss(logits, cover)  # (N, K)
     best = (FOCAL_WEIGHT * focal + DICE_WEIGHT * dice).argmin(dim=1, keepdim=True)
     focal, dice = focal.gather(1, best)[:, 0], dice.gather(1, best)[:, 0]
     iou = (answer.iou - overlap(logits.detach(), cover)).abs().mean(dim=1)
     return Losses((focal * taught).sum() / count, (dice * taught).sum() / count, (iou * taught).sum() / count, visibility)
 
 
-def focal_loss(logits: Tensor, cover: Tensor, edge_weight: float = 0.0) -> Tensor:
+def focal_loss(logits: Tensor, cover: Tensor, emphasis: Tensor | float = 1.0) -> Tensor:
     """Mean focal loss over the pixels of each answer: logits (N, K, L, L), cover (N, 1, L, L) -> (N, K).
 
-    edge_weight: how much more a pixel at the edge of the object counts than others.
+    emphasis: how much each pixel counts, (N, 1, L, L), or the same for all.
     """
     entropy = F.binary_cross_entropy_with_logits(logits, cover.expand_as(logits), reduction="none")
     probability = logits.sigmoid()
     miss = probability + cover - 2 * probability * cover  # 1 - p of the true class
-    weight = FOCAL_ALPHA * cover + (1 - FOCAL_ALPHA) * (1 - cover)
-    if edge_weight:
-        weight = weight * (1 + edge_weight * edges(cover))
+    weight = (FOCAL_ALPHA * cover + (1 - FOCAL_ALPHA) * (1 - cover)) * emphasis
     return (weight * miss ** FOCAL_GAMMA * entropy).mean(dim=(2, 3))
 
 

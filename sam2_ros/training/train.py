@@ -33,7 +33,7 @@ from sam2_ros.model.sizes import SIZES
 from sam2_ros.training.clips import Clip, ClipSource, ClipStock
 from sam2_ros.training.feeding import check_folders, feed
 from sam2_ros.training.journal import Journal
-from sam2_ros.training.losses import Losses, answer_loss, click_loss, mean
+from sam2_ros.training.losses import Losses, answer_loss, click_loss, edges, mean
 from sam2_ros.training.recipe import Stage, TrainSettings, changes, read_settings
 from sam2_ros.training.start import initialise
 from sam2_ros.training.unroll import SPOILED, ClipBatch, Prompting, Unroller
@@ -285,13 +285,14 @@ def _validated(training: Training, clips: list[Clip], journal: Journal) -> str:
 
 
 def _losses(answers: list[Any], batch: ClipBatch, stride: int, edge_weight: float) -> Losses:
-    covers: dict[int, Tensor] = {}
+    covers: dict[int, tuple[Tensor, Tensor | float]] = {}
     parts = []
     for answer in answers:
         truth = batch.masks[answer.frame]
         if answer.frame not in covers:
-            covers[answer.frame] = F.avg_pool2d(truth[:, None].float(), stride)
-        parts.append(answer_loss(answer.candidates, truth, covers[answer.frame], edge_weight))
+            cover = F.avg_pool2d(truth[:, None].float(), stride)
+            covers[answer.frame] = cover, 1 + edge_weight * edges(cover) if edge_weight else 1.0
+        parts.append(answer_loss(answer.candidates, truth, *covers[answer.frame]))
     return mean(parts)
 
 

@@ -1,7 +1,7 @@
 import torch
 
 from sam2_ros.model.sam2 import ABSENT_LOGIT, Candidates, PromptInputs
-from sam2_ros.training.losses import answer_loss, click_loss, dice_loss, focal_loss, overlap
+from sam2_ros.training.losses import answer_loss, click_loss, dice_loss, edges, focal_loss, overlap
 
 
 def truth(side=16):
@@ -86,7 +86,7 @@ def test_what_is_wrong_at_the_edge_can_cost_more_than_what_is_wrong_elsewhere():
     inside[..., 15, 8:10] = inside[..., 15, 22:24] = 4.0
 
     def extra(logits):
-        return (focal_loss(logits, cover(mask), 3.0) / focal_loss(logits, cover(mask))).item()
+        return (focal_loss(logits, cover(mask), 1 + 3 * edges(cover(mask))) / focal_loss(logits, cover(mask))).item()
 
     assert extra(at_edge) > 3.5 and extra(inside) < 1.5
 
