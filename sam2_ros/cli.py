@@ -103,6 +103,7 @@ def _missing(error: ImportError) -> str:
 
 
 def _print_every_name() -> None:
-    """Names of files need not be text; the standard output then shows escapes, as the standard error does by itself."""
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")
+    """Names of files need not be text; both outputs then show escapes, whatever PYTHONIOENCODING says of them."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
