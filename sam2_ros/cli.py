@@ -103,7 +103,7 @@ def _missing(error: ImportError) -> str:
 
 
 def _print_every_name() -> None:
-    """Names of files need not be text; both outputs then show escapes, whatever PYTHONIOENCODING says of them."""
+    """Names of files need not be text; both outputs then show escapes, also where they were replaced by other streams."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
