@@ -16,6 +16,8 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution, ThisLaunchFileDir
 from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
 
+from sam2_ros.ros import launching
+
 #: Arguments of track.launch.py that are handed on, with their defaults there.
 PASSED_ON = {
     "image": "image", "camera_info": "camera_info", "clicked_point": "/clicked_point", "detections": "detections",
@@ -30,6 +32,8 @@ def player(context):
     bag = Path(LaunchConfiguration("bag").perform(context)).expanduser()  # no shell expands the ~ of bag:=~/run_7
     if not bag.exists():
         raise RuntimeError(f"there is no bag {bag}; give bag:= the folder or the file of one")
+    launching.check_number("rate", LaunchConfiguration("rate").perform(context), "speed above 0", above=True)
+    launching.check_number("delay", LaunchConfiguration("delay").perform(context), "number of seconds")
     # Unlike ros2 bag play it leaves recorded results out, and plays recorded prompts.
     play = ExecuteProcess(
         cmd=[ExecutableInPackage("sam2_ros", "sam2_ros"), "play", str(bag), "--rate", LaunchConfiguration("rate")],

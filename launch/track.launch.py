@@ -7,7 +7,8 @@
 from pathlib import Path
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, EmitEvent, ExecuteProcess, OpaqueFunction, RegisterEventHandler
+from launch.actions import (
+    DeclareLaunchArgument, EmitEvent, ExecuteProcess, LogInfo, OpaqueFunction, RegisterEventHandler)
 from launch.event_handlers import OnProcessExit
 from launch.events import matches_action
 from launch.events.process import ShutdownProcess
@@ -15,6 +16,8 @@ from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
+
+from sam2_ros.ros import launching
 
 DEFAULT_PARAMETERS = PathJoinSubstitution([FindPackageShare("sam2_ros"), "config", "track.yaml"])
 
@@ -25,6 +28,9 @@ PARAMETERS = {
     "image_transport": "auto, raw or compressed",
     "image_reliability": "auto, reliable or best_effort",
 }
+
+#: Topics of the node that an argument remaps.
+TOPICS = ("image", "camera_info", "clicked_point", "detections")
 
 ARGUMENTS = [
     DeclareLaunchArgument("image", default_value="image", description="image topic, without /compressed"),
@@ -38,12 +44,24 @@ ARGUMENTS = [
     DeclareLaunchArgument("use_sim_time", default_value="false", description="take the time from /clock"),
     *(DeclareLaunchArgument(name, default_value="", description=text) for name, text in PARAMETERS.items()),
 ]
+NAMES = [argument.name for argument in ARGUMENTS]
 
 
 def launched(context):
     """The node and, when a bag was asked for, the recorder; what cannot be is said before either of them is started."""
+    check_names(context)
+    warnings = [LogInfo(msg=sentence) for sentence in launching.misspelt(context.launch_configurations, NAMES)]
     node, record = tracking_node(context), recorder(context)
-    return [node] if record is None else [node, record, ends_with(node, record), ends_with(record, node)]
+    if record is None:
+        return [*warnings, node]
+    return [*warnings, node, record, ends_with(node, record), ends_with(record, node)]
+
+
+def check_names(context):
+    """Names that ROS would refuse only in the node, after the recorder was started."""
+    launching.check_node(*(LaunchConfiguration(key).perform(context) for key in ("name", "namespace")))
+    for topic in TOPICS:
+        launching.check_topic(topic, LaunchConfiguration(topic).perform(context))
 
 
 def tracking_node(context):
@@ -58,12 +76,7 @@ def tracking_node(context):
         name=LaunchConfiguration("name"),
         namespace=LaunchConfiguration("namespace"),
         parameters=[params_file(context), given],
-        remappings=[
-            ("image", LaunchConfiguration("image")),
-            ("camera_info", LaunchConfiguration("camera_info")),
-            ("clicked_point", LaunchConfiguration("clicked_point")),
-            ("detections", LaunchConfiguration("detections")),
-        ],
+        remappings=[(topic, LaunchConfiguration(topic)) for topic in TOPICS],
         output="screen",
         emulate_tty=True,
     )
@@ -74,6 +87,7 @@ def params_file(context):
     path = Path(LaunchConfiguration("params_file").perform(context)).expanduser()
     if not path.is_file():
         raise RuntimeError(f"there is no file {path}; give params_file:= the path of a YAML file of parameters")
+    launching.check_parameters(path)
     return str(path)
 
 
@@ -83,8 +97,7 @@ def recorder(context):
     if not bag:
         return None
     bag = Path(bag).expanduser()  # no shell expands the ~ of record:=~/trial
-    if bag.exists():  # said before a trial goes unrecorded
-        raise RuntimeError(f"{bag} exists already; give record:= the name of a new bag")
+    launching.check_new_bag(bag)
     pushed = "" if namespace.startswith("/") else LaunchConfiguration("ros_namespace", default="").perform(context)
     node = "/".join(["", *filter(None, f"{pushed}/{namespace}".split("/")), name])
     return ExecuteProcess(cmd=[ExecutableInPackage("sam2_ros", "sam2_ros"), "record", "--out", str(bag), "--node", node],

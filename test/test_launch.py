@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from sam2_ros.errors import InvalidInput
+
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "launch").glob("*.launch.py"))
 
 MODULES = {
     "launch": ["LaunchDescription"],
-    "launch.actions": ["DeclareLaunchArgument", "EmitEvent", "ExecuteProcess", "IncludeLaunchDescription", "OpaqueFunction",
+    "launch.actions": ["DeclareLaunchArgument", "EmitEvent", "ExecuteProcess", "IncludeLaunchDescription", "LogInfo", "OpaqueFunction",
                        "RegisterEventHandler", "Shutdown", "TimerAction"],
     "launch.event_handlers": ["OnProcessExit"],
     "launch.events": ["matches_action"],
@@ -42,6 +44,11 @@ class Recorded:
     def __init__(self, *arguments, **keywords) -> None:
         self.kind, self.arguments, self.keywords = type(self).__name__, arguments, keywords
 
+    @property
+    def name(self) -> str:
+        """Of a DeclareLaunchArgument."""
+        return self.arguments[0]
+
     def perform(self, context: dict[str, str]) -> str:
         """What a LaunchConfiguration does: look its argument up."""
         self.looked_up.add(self.arguments[0])
@@ -51,6 +58,14 @@ class Recorded:
         if isinstance(value, Recorded) and value.kind == "PathJoinSubstitution":
             return str(ROOT.joinpath(*value.arguments[0][1:]))
         return value
+
+
+class Context(dict):
+    """The launch configurations by name."""
+
+    @property
+    def launch_configurations(self) -> dict[str, str]:
+        return self
 
 
 @pytest.fixture
@@ -76,7 +91,7 @@ def entities(name: str, given: dict[str, str] | None = None) -> list[Recorded]:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     found = list(module.generate_launch_description().arguments[0])
-    context = {**declared(found), "bag": str(ROOT / "test"), **(given or {})}
+    context = Context({**declared(found), "bag": str(ROOT / "test"), **(given or {})})
     for action in [entity for entity in found if entity.kind == "OpaqueFunction"]:
         found += action.keywords["function"](context)
     return found
@@ -179,9 +194,44 @@ def test_a_bag_and_a_parameter_file_that_do_not_exist_stop_the_launch(installed_
             entities("track.launch.py", {"params_file": str(wrong)})
 
 
+@pytest.mark.parametrize("given, words", [
+    ({"name": "1abc"}, "name:=1abc cannot be: .*number"), ({"name": ""}, "name:= cannot be"),
+    ({"namespace": "/a//b"}, "namespace:=/a//b cannot be"), ({"namespace": "a b"}, "namespace:=a b cannot be"),
+    ({"image": "cam image"}, "image:=cam image is no name of a topic"), ({"image": ""}, "image:= is no name of a topic"),
+    ({"detections": "/a/"}, "detections:=/a/ is no name"), ({"record": f"{__file__}/x/kitchen"}, "kitchen cannot be created")])
+def test_what_ros_or_the_disk_would_refuse_stops_the_launch(installed_drivers, given, words) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        entities("track.launch.py", given)
+
+
+@pytest.mark.parametrize("given", [{"namespace": "arm/"}, {"namespace": "/"}, {"image": "~/image"}, {"record": "/tmp/of kitchen/x y"}])
+def test_what_ros_and_the_disk_take_is_launched(installed_drivers, given) -> None:
+    assert only(entities("track.launch.py", given), "Node")
+
+
+@pytest.mark.parametrize("text, words", [("- a", "sets no parameters"), ("hello", "sets no parameters"), ("a: [1", "as YAML")])
+def test_a_parameter_file_that_is_none_stops_the_launch(installed_drivers, tmp_path, text, words) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(InvalidInput, match=f"mine.yaml .*{words}"):
+        entities("track.launch.py", {"params_file": str(tmp_path / "mine.yaml")})
+
+
+@pytest.mark.parametrize("given", [{"rate": "0"}, {"rate": "fast"}, {"rate": "nan"}, {"delay": "-1"}, {"delay": "soon"}])
+def test_numbers_of_the_playback_are_checked_before_it(installed_drivers, given) -> None:
+    (name, value), = given.items()
+    with pytest.raises(InvalidInput, match=f"{name}:={value} is no "):
+        entities("bag.launch.py", given)
+
+
+def test_a_misspelt_argument_is_named(installed_drivers) -> None:
+    given = {"imagee": "/camera", "ros_namespace": "/arm", "video_device": "/dev/video0"}
+    said = only(entities("track.launch.py", given), "LogInfo").keywords["msg"]
+    assert said == "the argument imagee:= does not exist and sets nothing; did you mean image:=?"
+
+
 def test_a_tilde_in_a_path_is_ones_home(installed_drivers: dict[str, str], tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "mine.yaml").touch()
+    (tmp_path / "mine.yaml").write_text("/**: {ros__parameters: {}}")
     node = only(entities("track.launch.py", {"params_file": "~/mine.yaml"}), "Node")
     assert node.keywords["parameters"][0] == str(tmp_path / "mine.yaml")
 
@@ -252,7 +302,7 @@ def test_a_bag_that_exists_stops_the_launch_and_a_tilde_is_ones_home(installed_d
     given = {"record": "~/trial"}
     assert str(tmp_path / "trial") in only(entities("track.launch.py", given), "ExecuteProcess").keywords["cmd"]
     (tmp_path / "trial").mkdir()
-    with pytest.raises(RuntimeError, match="trial exists already; give record:= the name of a new bag"):
+    with pytest.raises(InvalidInput, match="trial exists already; give record:= the name of a new bag"):
         entities("track.launch.py", given)
 
 
