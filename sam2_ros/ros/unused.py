@@ -46,8 +46,11 @@ def foreign_sections(arguments: Sequence[str], node: str) -> list[str]:
     sentences = []
     for option, value in zip(arguments, arguments[1:]):
         if option == "--params-file":
-            names = list(_sections(_read(Path(value))))
-            if names and not any(map(_matcher(node), names)):
+            content = _read(Path(value))
+            names = list(_sections(content))
+            if content is not None and not names:  # a file of comments has no content
+                sentences.append(f"nothing in {value} sets a parameter; begin it with '/**:' and 'ros__parameters:'")
+            elif names and not any(map(_matcher(node), names)):
                 sentences.append(f"nothing in {value} is for this node: it sets parameters of {_listed(names)}, "
                                  f"and this node is {node}; write '{node}:' or '/**:' there")
         elif option in (_SHORT, _LONG):

@@ -46,6 +46,13 @@ def test_a_file_for_another_node_is_named_with_what_to_write(tmp_path, text, nam
     assert f"{tmp_path}/a.yaml" in sentence and name in sentence and "'/robot/sam2_ros:' or '/**:'" in sentence
 
 
+@pytest.mark.parametrize("text", ["threads: 1", "hello", "/**: {threads: 1}"])
+def test_a_file_without_a_section_is_named(tmp_path, text):
+    (tmp_path / "a.yaml").write_text(text)
+    (sentence,) = foreign_sections(["--params-file", str(tmp_path / "a.yaml")], "/sam2_ros")
+    assert sentence == f"nothing in {tmp_path}/a.yaml sets a parameter; begin it with '/**:' and 'ros__parameters:'"
+
+
 def test_a_parameter_for_another_node_is_named():
     arguments = ["--ros-args", "-p", "tracker:threads:=1", "-p", "sam2_ros:threads:=2", "-p", "threads:=3"]
     (sentence,) = foreign_sections(arguments, "/sam2_ros")
