@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -125,25 +126,38 @@ class CocoTracks(Annotations):
         super().__init__()
         self._file = file
         content = _content(file, "a COCO file for videos", "videos", "annotations")
-        video = next((one for one in content["videos"] if _sequence_of(one) == sequence), None)
+        videos = [one for one in content["videos"] if _sequence_of(one) == sequence]
+        video = videos[0] if videos else None
         if video is None:
             self.lost.append(f"{file} has no video with pictures in a folder {sequence}")
+        if len(videos) > 1:
+            self.lost.append(f"{file} has {len(videos)} videos with pictures in a folder {sequence}; the first one is used")
         names = video["file_names"] if video else []
         self._places = {Path(name).stem: place for place, name in enumerate(names) if isinstance(name, str)}
         self._stems = [path.stem for path in pictures]
         listed = video.get("annotated") if video else None
-        self._annotated = set(listed if isinstance(listed, list) and all(type(place) is int for place in listed)
-                              else range(len(names)))
+        every = range(len(names))
+        known = isinstance(listed, list) and all(type(place) is int and place in every for place in listed)
+        if listed is not None and not known:
+            self.lost.append(f"{file}: annotated of {sequence} is no list of places in file_names, counted from 0; "
+                             "every image is taken as annotated")
+        self._annotated = set(listed if known else every)
         there = set(self._stems)
         gone = [stem for stem, place in self._places.items() if place in self._annotated and stem not in there]
         if gone:
             self.lost.append(f"{len(gone)} annotated images of {sequence} in {file} are not among its pictures ({_some(gone)})")
         self._tracks: dict[int, list] = {}
-        tracks = [one for one in content["annotations"] if isinstance(one, dict)] if video else []
-        for count, track in enumerate((one for one in tracks if one.get("video_id") == video.get("id")), start=1):
-            self._add(track.get("object_id", count), track.get("segmentations"))
+        ids = [one.get("id") for one in content["videos"] if isinstance(one, dict)]
+        tracks = [one for one in content["annotations"] if isinstance(one, dict)]
+        strangers = [one for one in tracks if one.get("video_id") not in ids]
+        if strangers:
+            self.lost.append(f"{file}: {len(strangers)} annotations are not used: no video has their video_id, such as "
+                             f"{ascii(strangers[0].get('video_id')):.40}")
+        ours = [one for one in tracks if video and one.get("video_id") == video.get("id")]
+        for count, track in enumerate(ours, start=1):
+            self._add(track.get("object_id", count), track.get("segmentations"), len(names))
 
-    def _add(self, number: Any, codes: Any) -> None:
+    def _add(self, number: Any, codes: Any, images: int) -> None:
         if type(number) is not int or not 1 <= number <= MAX_OBJECT_ID:
             self.lost.append(f"{self._file}: {number!r} is no number of an object (1 to {MAX_OBJECT_ID}); its masks are not used")
         elif number in self._tracks:
@@ -152,6 +166,9 @@ class CocoTracks(Annotations):
             self.lost.append(f"{self._file}: object {number} has no list of segmentations")
         else:
             self._tracks[number] = codes
+            if len(codes) > images:
+                self.lost.append(f"{self._file}: object {number} has masks of {len(codes)} images, its video has {images}; "
+                                 "the rest is not used")
 
     def truth(self, index: int, stamp: int, size: tuple[int, int]) -> Truth | None:
         place = self._places.get(self._stems[index])
@@ -210,7 +227,7 @@ class Masklets(Annotations):
     def _first_of(self, number: int) -> float:
         """The place, among the annotated images, on which an object appears first; 0 where that is not said."""
         first = self._first[number - 1] if number <= len(self._first) else 0
-        return first if type(first) in (int, float) else 0
+        return first if type(first) is int or (type(first) is float and math.isfinite(first)) else 0
 
     def all_lost(self) -> list[str]:
         beyond = len(self._masklets) - -(-self._seen // _SA_V_STEP)

@@ -165,6 +165,33 @@ def test_a_sequence_that_the_coco_file_does_not_know_says_so(tmp_path):
     assert len(found) == 1 and "1 annotated images of clip" in lost[0]
 
 
+@pytest.mark.parametrize("number", ["1", None, float("nan"), [1]])
+def test_annotations_of_no_video_in_the_coco_file_are_said(tmp_path, number):
+    found, lost = coco(tmp_path, [CODE] * 3, {"video_id": number, "segmentations": [CODE] * 3})
+    assert [sorted(truth.masks) for truth in found] == [[1]] * 3
+    assert len(lost) == 1 and "1 annotations are not used: no video has their video_id" in lost[0]
+
+
+@pytest.mark.parametrize("annotated", [[-1], [3], [0, True], 5, "0"])
+def test_a_damaged_list_of_annotated_images_is_said_and_every_image_counts(tmp_path, annotated):
+    found, lost = coco(tmp_path, [CODE] * 3, annotated=annotated)
+    assert len(found) == 3 and len(lost) == 1 and "annotated of clip is no list of places" in lost[0]
+
+
+def test_masks_beyond_the_last_image_of_a_video_are_said(tmp_path):
+    found, lost = coco(tmp_path, [CODE] * 5)
+    assert len(found) == 3 and len(lost) == 1 and "object 1 has masks of 5 images, its video has 3" in lost[0]
+
+
+def test_a_second_video_of_the_same_folder_is_said(tmp_path):
+    coco(tmp_path, [CODE] * 3)
+    file = tmp_path / "annotations.json"
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps(content | {"videos": [content["videos"][-1], {**content["videos"][-1], "id": 2}]}))
+    found, lost = read(tmp_path)
+    assert len(found) == 3 and len(lost) == 1 and "2 videos with pictures in a folder clip; the first one" in lost[0]
+
+
 def test_many_sentences_become_a_number(tmp_path):
     _, lost = coco(tmp_path, *[["x"] * 3] * 30)
     assert len(lost) == 9 and lost[-1] == "and 82 more sentences about masks"
@@ -184,7 +211,7 @@ def test_the_first_appearance_in_a_masklet_file_counts_annotated_images(tmp_path
     assert not found.all_lost()
 
 
-@pytest.mark.parametrize("first", [None, [], [0], 5, ["x", None], [[1], {}], [float("nan")] * 2])
+@pytest.mark.parametrize("first", [None, [], [0], 5, ["x", None], [[1], {}], [float("nan")] * 2, [float("inf")] * 2])
 def test_a_damaged_list_of_first_appearances_leaves_the_masks(tmp_path, first):
     found = masklets(tmp_path, masklet=[[CODE, CODE]], masklet_first_appeared_frame=first)
     assert 2 in found.truth(0, 1, SIZE).masks
