@@ -56,12 +56,14 @@ class Range:
 
     rule: "auto" (follow the values that occur), "full" (0 to 65535; of float images the smallest
     to the largest finite value of each) or "LOW,HIGH" in the camera's own values.
+    reduced: whether an image has had more than eight bits.
     """
 
     def __init__(self, rule: str = AUTO) -> None:
         """Raises InvalidInput for what is no rule."""
         self._fixed = limits_of(rule)
         self.rule = rule
+        self.reduced = False
         self._limits: Limits | None = None  # what auto has arrived at
         self._narrow = 0  # images in a row with a much narrower span
 
@@ -69,6 +71,7 @@ class Range:
         """An image of uint8, uint16 or float32 as uint8; of floats what is not finite is black."""
         if image.dtype == np.uint8:
             return image
+        self.reduced = True
         if self._fixed is None and self.rule == FULL and image.dtype == np.uint16:
             return cv2.convertScaleAbs(image, alpha=255.0 / WHITE)
         low, high = self._limits_for(image)

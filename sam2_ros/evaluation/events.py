@@ -138,6 +138,7 @@ class Recording(abc.ABC):
     that is unknown before the end.  rate: nominal images per second.
     lost: sentences on what could not be read, complete after one whole iteration.
     image_range: how 16 bits become 8, see ``ranges.Range``; each iteration follows the values from the first image on.
+    reduced: whether pictures or a video had more than eight bits, known after one whole iteration.
     """
 
     name: str
@@ -146,6 +147,7 @@ class Recording(abc.ABC):
     rate: float | None = None
     lost: list[str] = field(default_factory=list)
     image_range: str = AUTO
+    reduced: bool = field(default=False, init=False)
 
     @abc.abstractmethod
     def events(self) -> Iterator[Event]:

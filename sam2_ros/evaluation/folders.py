@@ -89,6 +89,7 @@ class PictureFolder(Recording):
         if unreadable > MOST_NAMED:
             self.lost.append(f"and {unreadable - MOST_NAMED} more pictures are not readable")
         self.lost += masks.all_lost()
+        self.reduced = grey.reduced
 
 
 def sequences_in(folder: Path, rate: float | None = None) -> list[PictureFolder]:

@@ -204,6 +204,8 @@ def main(arguments: Sequence[str]) -> int:
             written = write_results(bar, recording, writer, labels)
     for sentence in dict.fromkeys((*recording.lost, *written.lost, *written.refused)):
         print(sentence)
+    if recording.reduced:
+        print(f"the images of {parsed.recording} have more than 8 bits; the bag holds them in the 8 bits that were tracked")
     if not written.prompts:
         print("no prompt was given, so nothing was followed")
     print(f"{written.images} images, {written.dropped} dropped, {written.prompts} prompts; results in {parsed.out}")

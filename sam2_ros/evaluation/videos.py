@@ -77,6 +77,7 @@ class Video(Recording):
         if not decoder.count:
             raise RecordingError(f"no image of {self.path} can be decoded")
         self.lost += [*decoder.lost(), *masks.all_lost()]
+        self.reduced = grey.reduced
 
 
 class _Decoder:

@@ -1,5 +1,7 @@
 from types import SimpleNamespace
 
+import cv2
+import numpy as np
 import pytest
 from evaluation.bags import (
     COMPRESSED, IMAGE, PROMPT, header, image_message, picture, prompt_message, stamp, write_bag)
@@ -181,6 +183,14 @@ def test_a_folder_of_pictures_becomes_a_bag(tmp_path, weights, data_set):
     with Reader(tmp_path / "out") as reader:
         assert {connection.topic: connection.msgcount for connection in reader.connections} == {
             "/camera/image": 5, "/sam2_ros/masks": 5, "/sam2_ros/objects": 5}
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_images_of_more_than_eight_bits_that_become_eight_in_the_bag_are_said(tmp_path, weights, capsys, depth):
+    (tmp_path / "clip").mkdir()
+    cv2.imwrite(str(tmp_path / "clip" / "0.png"), np.arange(48 * 64, dtype=depth).reshape(48, 64))
+    run(tmp_path / "clip", tmp_path / "out", weights)
+    assert ("have more than 8 bits" in capsys.readouterr().out) == (depth is np.uint16)
 
 
 def test_label_images_have_the_size_of_the_pictures(tmp_path, weights):
