@@ -66,7 +66,7 @@ class Prompts:
     def click(self, x: float, y: float, stamp: int) -> None:
         """A click of an operator's tool, in pixels."""
         # Its own stamp is only a hint, so it waits for any image.
-        self._send("click", self._worker.session.click, 0, content=(x, y, stamp), join=join_equal)
+        self._send("click", self._worker.session.click_in_parts, 0, content=(x, y, stamp), join=join_equal)
 
     def detections(self, found: list[Detection], stamp: int) -> None:
         """Boxes that a detector found on the image of ``stamp``."""

@@ -124,20 +124,27 @@ class Session:
         return applied
 
     def click(self, x: float, y: float, stamp: int) -> Applied:
+        """``click_in_parts`` to its end."""
+        *_, applied = self.click_in_parts(x, y, stamp)
+        return applied
+
+    def click_in_parts(self, x: float, y: float, stamp: int) -> Iterator[Applied | None]:
         """A click at a pixel, for the object of the parameter click_object or the one under the click, else for a new one.
 
         It is positive unless the parameter click_negative says otherwise.
         stamp: when it was clicked, which is only a hint at the image that was looked at.
+        Objects are brought up to date on that image first, an image a part; None stands for such a part.
         """
-        settings = self._parameters.node
-        clicked = Prompt("", points=np.array([(x, y)]), labels=np.array([int(not settings.click_negative)]))
         while self._is_behind_on(self._remembered(stamp, hint=True)):
             self.catch_up()
+            yield None
+        settings = self._parameters.node
+        clicked = Prompt("", points=np.array([(x, y)]), labels=np.array([int(not settings.click_negative)]))
         name = settings.click_object or self._tracker.name_at(x, y, self._remembered(stamp, hint=True))
         if settings.click_negative and not name:
             raise InvalidPrompt("a negative click (parameter click_negative) is for the object whose mask it is on, and "
                                 "there is none; click on a mask, or name the object in click_object")
-        return self.prompt(replace(clicked, name=name), stamp, hint=True)
+        yield self.prompt(replace(clicked, name=name), stamp, hint=True)
 
     def detections(self, detections: Iterable[Detection], stamp: int) -> list[Applied]:
         """``each_detection`` to its end."""

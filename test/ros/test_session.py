@@ -334,3 +334,12 @@ def test_restarts_of_time_are_counted_for_the_status(session):
     for seconds in (20, 5, 21, 6):
         show(session, seconds * 10**9, {RED: (0, 0)})
     assert (session.restarts, session.late) == (2, 0)
+
+
+def test_a_click_on_an_older_image_brings_the_objects_up_to_date_in_parts(session):
+    for stamp in range(1, 7):
+        show(session, stamp, {RED: (0, 0)})
+    session.prompt(click("cup", 8, 8), 1)
+    *parts, applied = session.click_in_parts(8, 8, 5)
+    assert parts == [None] * 4  # images 2 to 5
+    assert applied.track.name == "cup" and stamp_of(applied) == 5
