@@ -1,5 +1,6 @@
 """Nodes that are started in other ways: a slow tracker, other names, other cameras."""
 
+import gc
 import time
 
 import pytest
@@ -24,7 +25,7 @@ from ros_bench import (  # noqa: E402
     wait_until,
 )
 from sam2_ros.messages import fill_compressed, frame_from  # noqa: E402
-from sam2_ros.ros.node import spin  # noqa: E402
+from sam2_ros.ros.node import atexit, main, spin  # noqa: E402
 from sam2_ros.srv import List, Prompt  # noqa: E402
 from sam2_ros.tracker import Tracker  # noqa: E402
 
@@ -250,3 +251,10 @@ def test_a_shutdown_between_two_waits_is_not_reported_as_a_failure(capfd):
     spin(Executor(context_is_gone), node)
     assert "failed" not in capfd.readouterr().err
     node.destroy_node()
+
+
+def test_the_process_does_not_go_through_all_objects_of_torch_when_it_exits(monkeypatch):
+    last = []
+    monkeypatch.setattr(atexit, "register", lambda act, *_, **__: last.append(act) or act)
+    assert main(["--ros-args", "-p", "model:=/nowhere.pt"]) == 1
+    assert gc.freeze in last
