@@ -55,6 +55,12 @@ def write_whole(path: Path, content: bytes | str) -> None:
         raise RecordingError(f"cannot write {shown(path)}: {error.strerror}") from error
 
 
+def clear_parts(folder: Path) -> None:
+    """Remove what ``write_whole`` left in ``folder`` and below it where its process was killed."""
+    for part in folder.rglob(f".{'?' * 32}.part"):
+        part.unlink(missing_ok=True)
+
+
 def shown(text: object) -> str:
     """``text`` for people: bytes of a file's name that are no text stand as escapes such as \\udce9."""
     return str(text).encode("utf-8", "backslashreplace").decode()

@@ -39,6 +39,7 @@ from sam2_ros.evaluation.protocols import CLICKS, MOST_FRAMES
 from sam2_ros.evaluation.report import write_report
 from sam2_ros.evaluation.results import SequenceResult, headline, latencies, run_folder, write_result
 from sam2_ros.evaluation.trackers import BASELINES, OF_RULES, PAPER, Choice, positive, settings_from
+from sam2_ros.files import clear_parts
 from sam2_ros.ranges import AUTO, HELP, limits_of
 
 ENGINES = ("processes", "ray")
@@ -64,6 +65,7 @@ def evaluate(paths: Sequence[Path], template: Job, run: Path, *, jobs: int = 1, 
         for result in do(work, jobs, engine):
             results.append(result)
     finally:
+        clear_parts(run)  # of processes that were killed
         if results:
             results += [failed(job, "the run ended before it was done") for job in work[len(results):]]
             facts = _facts(results, work) | {

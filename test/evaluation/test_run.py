@@ -15,13 +15,14 @@ from evaluation.bags import IMAGE, PROMPT, image_message, labels, picture, promp
 
 from sam2_ros.errors import InvalidInput, MissingDependency, RecordingError
 from sam2_ros.evaluation import opencv_baseline, recordings, report, run, trackers
-from sam2_ros.evaluation.evaluate import Job, evaluate_one
+from sam2_ros.evaluation.evaluate import Job, evaluate_one, failed
 from sam2_ros.evaluation.events import stamp_of
 from sam2_ros.evaluation.labels import read_labels
 from sam2_ros.evaluation.metrics import boundary_accuracy, region_similarity
 from sam2_ros.evaluation.bag_writer import BagWriter
 from sam2_ros.evaluation.results import new_run, percent, plain
 from sam2_ros.evaluation.trackers import setting
+from sam2_ros.files import write_whole
 
 
 def evaluate(tmp_path, *arguments):
@@ -190,6 +191,21 @@ def test_a_process_that_dies_takes_no_other_recording_with_it(tmp_path, data_set
     result, _, _ = evaluate(tmp_path, data_set, *copies, "--model", "first-mask", "--jobs", 2)
     assert [entry["j_and_f"] is None for entry in result["sequences"]] == [True, False] * 3
     assert "memory" in result["sequences"][0]["error"]
+
+
+def test_a_process_that_is_killed_leaves_no_half_written_file(tmp_path, data_set, monkeypatch):
+    def killed(job, _):
+        job.folder.mkdir(parents=True)
+        monkeypatch.setattr(Path, "replace", lambda *_: 1 / 0)  # no OSError, as a signal is none
+        with pytest.raises(ZeroDivisionError):
+            write_whole(job.folder / "scores.csv", "J")
+        monkeypatch.undo()
+        (job.folder / "own.part").touch()
+        return failed(job, "killed")
+
+    monkeypatch.setattr(run, "evaluate_one", killed)
+    _, folder, _ = evaluate(tmp_path, data_set, "--model", "first-mask")
+    assert {path.name for path in folder.rglob("*.part")} == {"own.part"}
 
 
 def test_the_processes_of_a_run_that_is_interrupted_end_in_the_midst_of_their_recordings(monkeypatch):
