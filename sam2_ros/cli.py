@@ -54,9 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"sam2_ros {command} {_missing(error)}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # who reads the output has seen enough, as in: sam2_ros compare A B | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 1
     except OSError as error:
+        _drop_output()
         what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or error
         print(f"sam2_ros {command}: {what}", file=sys.stderr)
         return 1
@@ -65,6 +66,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         if arguments is None:  # the process ends here, and a Ctrl-C has nothing more to say
             signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _drop_output() -> None:
+    """What could not be written to the standard output is not tried again when the process ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(command: str, arguments: Sequence[str]) -> int:
