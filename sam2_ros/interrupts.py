@@ -30,9 +30,13 @@ class Interrupts:
     block as a KeyboardInterrupt.  came: the number of the first signal, 0 before.
     """
 
+    #: The block that is entered; None outside.
+    active: Interrupts | None = None
+
     def __init__(self) -> None:
         self.came = 0
         self._raise = False
+        self._held = False
         self._process = os.getpid()
         self._former: dict[int, Any] = {}
 
@@ -41,9 +45,11 @@ class Interrupts:
             taken = [number for number in ENDING
                      if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN]
             self._former = {number: signal.signal(number, self._take) for number in taken}
+        Interrupts.active = self
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
+        Interrupts.active = None
         for number, former in self._former.items():
             signal.signal(number, former)
         if self.came and isinstance(error, Exception) and not isinstance(error, Sam2RosError):
@@ -60,6 +66,18 @@ class Interrupts:
         finally:
             self._raise = False
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Inside it a signal waits: Python prints and loses what is raised while it forks."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+        if self.came and self._raise:
+            self._raise = False
+            raise KeyboardInterrupt
+
     def _take(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:  # a worker process that was forked off; nobody waits for what it closes
             signal.signal(number, signal.SIG_DFL)
@@ -68,7 +86,7 @@ class Interrupts:
         self.came = self.came or number
         if number == signal.SIGHUP:
             os.kill(os.getpid(), signal.SIGTERM)  # which ROS knows
-        if self._raise:
+        if self._raise and not self._held:
             self._raise = False
             raise KeyboardInterrupt
 

@@ -44,6 +44,16 @@ def test_a_signal_that_came_before_long_work_interrupts_it_as_well():
                 raise AssertionError("it must not begin")
 
 
+def test_a_signal_waits_while_a_process_is_forked():
+    with Interrupts() as interrupts, pytest.raises(KeyboardInterrupt):
+        with interrupts.raised():
+            with interrupts.held():
+                signal.raise_signal(signal.SIGTERM)
+                forked = True
+            raise AssertionError("it is interrupted after the fork")
+    assert forked and Interrupts.active is None
+
+
 def test_what_nohup_has_ignored_stays_so():
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with Interrupts() as interrupts:

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -111,18 +111,26 @@ def _end_with_parent() -> None:
 @contextmanager
 def _process(name: str, out: Path, command: Sequence[str]):
     """A Python process whose errors go to out/NAME.log; it is interrupted, as by Ctrl-C, at the end."""
+    held = Interrupts.active.held() if Interrupts.active else nullcontext()
+    process = None
     with open(out / f"{name}.log", "w") as log:
-        process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, stderr=log, text=True,
-                                   preexec_fn=_end_with_parent)
         try:
+            with held:
+                process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, stderr=log, text=True,
+                                           preexec_fn=_end_with_parent)
             yield process
         finally:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.communicate(timeout=20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.communicate()
+            if process is not None:
+                _interrupt(process)
+
+
+def _interrupt(process: subprocess.Popen) -> None:
+    process.send_signal(signal.SIGINT)
+    try:
+        process.communicate(timeout=20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
 
 
 def _spin(operator: Operator, done: Callable[[], bool], patience: float, name: str, out: Path,
