@@ -43,14 +43,24 @@ class BuildInterfaces(build_ext):
         environment = {**os.environ, "AMENT_PREFIX_PATH": prefixes, "CMAKE_PREFIX_PATH": prefixes}
         generator = ["-G", "Ninja"] if shutil.which("ninja") else []
         configure = [
-            "cmake", "-S", str(ROOT), "-B", str(work / "cmake"), *generator,
-            "-DCMAKE_BUILD_TYPE=Release", "-DBUILD_TESTING=OFF",
+            "cmake",
+            "-S",
+            str(ROOT),
+            "-B",
+            str(work / "cmake"),
+            *generator,
+            "-DCMAKE_BUILD_TYPE=Release",
+            "-DBUILD_TESTING=OFF",
             f"-DCMAKE_INSTALL_PREFIX={work / 'stage'}",
             f"-DPython3_EXECUTABLE={sys.executable}",
             # The extension modules lie three levels below the lib/ of their libraries.
             "-DCMAKE_INSTALL_RPATH=$ORIGIN;$ORIGIN/../../..",
         ]
-        for command in (configure, ["cmake", "--build", str(work / "cmake")], ["cmake", "--install", str(work / "cmake")]):
+        for command in (
+            configure,
+            ["cmake", "--build", str(work / "cmake")],
+            ["cmake", "--install", str(work / "cmake")],
+        ):
             subprocess.run(command, check=True, env=environment)
         self.collect(work / "stage")
 
@@ -70,7 +80,8 @@ class BuildInterfaces(build_ext):
         folders = [stage / "lib", *(path for path in stage.rglob("*") if path.is_dir() and keeps_data(path, stage))]
         contents = {folder: sorted(str(path) for path in folder.iterdir() if path.is_file()) for folder in folders}
         self.distribution.data_files = [
-            (str(folder.relative_to(stage)), files) for folder, files in sorted(contents.items()) if files]
+            (str(folder.relative_to(stage)), files) for folder, files in sorted(contents.items()) if files
+        ]
         # setuptools asks for has_data() before it puts data files into an editable wheel,
         # but defines only has_data_files().
         self.distribution.has_data = self.distribution.has_data_files

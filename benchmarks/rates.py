@@ -21,10 +21,10 @@ from ros_load import IMAGE, SIZE, TREE, node, process, stay_local
 sys.path[:0] = [str(TREE), str(TREE / "test")]
 stay_local()
 
+import moving_squares
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 
-import moving_squares
 from sam2_ros.msg import Box, Prompt, TrackedObjectArray
 
 LOAD = Path(__file__).with_name("ros_load.py")

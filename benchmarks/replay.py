@@ -19,21 +19,21 @@ from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 
-from sam2_ros import processor
+from sam2_ros import cpu_threads
 
-processor.prepare()  # as the command line does, before torch is imported
+cpu_threads.prepare()  # as the command line does, before torch is imported
 
-from sam2_ros import checkpoint
-from sam2_ros.evaluation import recordings
+from sam2_ros import recordings
+from sam2_ros.commands.evaluate import evaluate
 from sam2_ros.evaluation.evaluate import Job
 from sam2_ros.evaluation.protocols import give_first
-from sam2_ros.evaluation.bag_writer import BagWriter
-from sam2_ros.evaluation.recordings import LabelWriter
-from sam2_ros.evaluation.replay import moments_of, prefetched, replay
 from sam2_ros.evaluation.result_bag import write_results
-from sam2_ros.evaluation.run import evaluate
 from sam2_ros.evaluation.trackers import Choice
 from sam2_ros.messages import fill_image, seconds_and_rest
+from sam2_ros.model import checkpoint
+from sam2_ros.recordings import LabelWriter
+from sam2_ros.recordings.bag_writer import BagWriter
+from sam2_ros.stream.replay import moments_of, prefetched, replay
 from sam2_ros.types import Prompt
 
 RECORDING = Path(recordings.__file__).parents[1] / "demo" / "recording"
@@ -48,8 +48,14 @@ def write_bag(path: Path, frames: int) -> list[tuple]:
         for moment in islice(moments_of(recordings.open(RECORDING)), frames):
             seconds, rest = seconds_and_rest(moment.frame.stamp)
             header = SimpleNamespace(stamp=SimpleNamespace(sec=seconds, nanosec=rest), frame_id="camera")
-            truth = sum((int(name) * moment.truth.masks[int(name)].astype("uint8") for name in NAMES
-                         if int(name) in moment.truth.masks), start=0 * moment.frame.image[..., 0])
+            truth = sum(
+                (
+                    int(name) * moment.truth.masks[int(name)].astype("uint8")
+                    for name in NAMES
+                    if int(name) in moment.truth.masks
+                ),
+                start=0 * moment.frame.image[..., 0],
+            )
             for topic, picture in (("/camera/image", moment.frame.image), ("/ground_truth", truth)):
                 writer.write(topic, IMAGE, moment.frame.stamp, fill_image(SimpleNamespace(header=header), picture))
             prompts: list[Prompt] = []
@@ -58,8 +64,12 @@ def write_bag(path: Path, frames: int) -> list[tuple]:
                     give_first(name, moment.truth.masks[int(name)], "box", prompts.append)
             for prompt in prompts:
                 box = SimpleNamespace(**dict(zip(("x0", "y0", "x1", "y1"), prompt.box)))
-                writer.write("/sam2_ros/prompt", PROMPT, moment.frame.stamp + 1,
-                             SimpleNamespace(header=header, name=prompt.name, box=[box]))
+                writer.write(
+                    "/sam2_ros/prompt",
+                    PROMPT,
+                    moment.frame.stamp + 1,
+                    SimpleNamespace(header=header, name=prompt.name, box=[box]),
+                )
             kept.append((moment.frame, prompts))
     return kept
 
@@ -96,21 +106,34 @@ def main() -> None:
         def replayed(number: int) -> None:
             recording = recordings.open(home / "bag")
             with BagWriter(home / f"replayed-{number}", kept_free=0) as writer:
-                write_results(prefetched(replay(recording, choice.tracker())), recording, writer,
-                              LabelWriter(home / f"labels-{number}"))
+                write_results(
+                    prefetched(replay(recording, choice.tracker())),
+                    recording,
+                    writer,
+                    LabelWriter(home / f"labels-{number}"),
+                )
 
         def evaluated(number: int) -> None:
             (home / f"run-{number}").mkdir()
             evaluate([home / "bag"], Job(Path(), Path(), choice, threads=chosen.threads), home / f"run-{number}")
 
-        rows = [[seconds(lambda: act(number)) for act in (alone, replayed, evaluated)]
-                for number in range(chosen.rounds + 1)][1:]
-    print(f"{len(frames)} images, {chosen.threads} threads\n          ms per image and over the tracker alone:"
-          "\n          elapsed          of all cores together")
+        rows = [
+            [seconds(lambda: act(number)) for act in (alone, replayed, evaluated)]
+            for number in range(chosen.rounds + 1)
+        ][1:]
+    print(
+        f"{len(frames)} images, {chosen.threads} threads\n          ms per image and over the tracker alone:"
+        "\n          elapsed          of all cores together"
+    )
     for column, name in enumerate(("alone", "replay", "evaluate")):
-        print(f"{name:9}", *(f"{1000 * statistics.median(row[column][kind] for row in rows) / len(frames):7.1f}  "
-                             f"{statistics.median(row[column][kind] / row[0][kind] for row in rows):.3f}  "
-                             for kind in (0, 1)))
+        print(
+            f"{name:9}",
+            *(
+                f"{1000 * statistics.median(row[column][kind] for row in rows) / len(frames):7.1f}  "
+                f"{statistics.median(row[column][kind] / row[0][kind] for row in rows):.3f}  "
+                for kind in (0, 1)
+            ),
+        )
 
 
 if __name__ == "__main__":

@@ -42,13 +42,19 @@ def stay_local() -> None:
 
 
 @contextlib.contextmanager
-def process(*command: Any, says: str = "", log: Path | None = None, tree: Path = TREE,
-            **environment: str) -> Iterator[subprocess.Popen]:
+def process(
+    *command: Any, says: str = "", log: Path | None = None, tree: Path = TREE, **environment: str
+) -> Iterator[subprocess.Popen]:
     """A Python process in a source tree, interrupted at the end; ``says``: wait until its log, a file, holds these words."""
     path = log or Path(tempfile.mkstemp(prefix="sam2_ros_", suffix=".log")[1])
     with open(path, "w") as output:
-        child = subprocess.Popen([sys.executable, *map(str, command)], stdout=output, stderr=subprocess.STDOUT,
-                                 env={**os.environ, **environment}, cwd=tree)
+        child = subprocess.Popen(
+            [sys.executable, *map(str, command)],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **environment},
+            cwd=tree,
+        )
     try:
         end = time.monotonic() + PATIENCE
         while says not in path.read_text():
@@ -73,12 +79,27 @@ def stop(child: subprocess.Popen) -> None:
         child.wait()
 
 
-def node(*arguments: str, tree: Path = TREE, log: Path | None = None, program: tuple[Any, ...] = ("-m", "sam2_ros", "node"),
-         **environment: str) -> Any:
+def node(
+    *arguments: str,
+    tree: Path = TREE,
+    log: Path | None = None,
+    program: tuple[Any, ...] = ("-m", "sam2_ros", "node"),
+    **environment: str,
+) -> Any:
     """The node's process, ready: of this source tree or another one, with the stand-ins on its path."""
     path = os.pathsep.join(map(str, (tree, STAND_INS)))
-    return process(*program, "--ros-args", "-r", f"image:={IMAGE}", *arguments, says="ready:", log=log,
-                   tree=tree, PYTHONPATH=path, **environment)
+    return process(
+        *program,
+        "--ros-args",
+        "-r",
+        f"image:={IMAGE}",
+        *arguments,
+        says="ready:",
+        log=log,
+        tree=tree,
+        PYTHONPATH=path,
+        **environment,
+    )
 
 
 # -- what runs in those processes -----------------------------------------------------------------
@@ -86,13 +107,12 @@ def node(*arguments: str, tree: Path = TREE, log: Path | None = None, program: t
 
 def camera(topic: str, rate: float, restart: float, jump: float) -> None:
     """Publish squares that move.  Every ``restart`` seconds it is another node, every ``jump`` its time goes back by 1 h."""
+    import moving_squares
     import rclpy
     from rclpy.qos import QoSProfile
     from sensor_msgs.msg import CameraInfo, Image
 
     from sam2_ros.messages import fill_image, seconds_and_rest
-
-    import moving_squares
 
     messages = [fill_image(Image(), moving_squares.scene(number, SIZE)) for number in range(SHOWN)]
     started, number, next_time = time.monotonic(), 0, time.monotonic()
@@ -117,6 +137,7 @@ def camera(topic: str, rate: float, restart: float, jump: float) -> None:
 
 def example(kind: str) -> Any:
     """A message for the topic that is flooded."""
+    import moving_squares
     from geometry_msgs.msg import Point, PointStamped, Pose, PoseArray, Transform
     from rosgraph_msgs.msg import Clock
     from sensor_msgs.msg import CameraInfo, CompressedImage, Image, MultiDOFJointState
@@ -124,11 +145,11 @@ def example(kind: str) -> Any:
     from sam2_ros.messages import fill_compressed, fill_image
     from sam2_ros.msg import Prompt
 
-    import moving_squares
-
     makers = {
-        "tf": lambda: MultiDOFJointState(joint_names=["base>camera", *(f"base>link_{n}" for n in range(19))],
-                                         transforms=[Transform() for _ in range(20)]),
+        "tf": lambda: MultiDOFJointState(
+            joint_names=["base>camera", *(f"base>link_{n}" for n in range(19))],
+            transforms=[Transform() for _ in range(20)],
+        ),
         "camera_info": lambda: CameraInfo(d=[0.0] * 5),
         "detections": lambda: PoseArray(poses=[Pose() for _ in range(10)]),  # boxes without a size: nothing is found
         "clock": Clock,
@@ -170,7 +191,7 @@ def main() -> None:
     chosen = vars(parser.parse_args())
     import rclpy
 
-    from sam2_ros.large_images import make_room
+    from sam2_ros.ros.fastdds_profile import make_room
 
     make_room()
     rclpy.init(args=[])

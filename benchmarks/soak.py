@@ -28,12 +28,12 @@ from ros_load import IMAGE, SIZE, TREE, node, process, stay_local
 sys.path[:0] = [str(TREE), str(TREE / "test")]
 stay_local()
 
+import moving_squares
 import rclpy
 from geometry_msgs.msg import Point, PointStamped
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from std_srvs.srv import Trigger
 
-import moving_squares
 from sam2_ros.messages import nanoseconds
 from sam2_ros.msg import Box, Prompt, TrackedObjectArray
 from sam2_ros.srv import List, Remove
@@ -68,8 +68,13 @@ class Sample:
 
 
 #: What must be flat, and its name in the verdict.
-JUDGED = {"rss": "resident memory", "tensors": "tensors", "tensor_mb": "memory of tensors", "threads": "threads",
-          "files": "open files"}
+JUDGED = {
+    "rss": "resident memory",
+    "tensors": "tensors",
+    "tensor_mb": "memory of tensors",
+    "threads": "threads",
+    "files": "open files",
+}
 
 
 class Operator:
@@ -84,8 +89,10 @@ class Operator:
         self._step = 0
         self._prompts = self.ros.create_publisher(Prompt, "/sam2_ros/prompt", 10)
         self._clicks = self.ros.create_publisher(PointStamped, "/clicked_point", 10)
-        self._clients = {name: self.ros.create_client(kind, f"/sam2_ros/{name}") for name, kind in (
-            ("prompt", PromptService), ("remove", Remove), ("reset", Trigger), ("list", List))}
+        self._clients = {
+            name: self.ros.create_client(kind, f"/sam2_ros/{name}")
+            for name, kind in (("prompt", PromptService), ("remove", Remove), ("reset", Trigger), ("list", List))
+        }
         self.ros.create_subscription(TrackedObjectArray, "/sam2_ros/objects", self._on_result, 50)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.ros)
@@ -173,10 +180,17 @@ def sample(operator: Operator, pid: int, tensors: Path, seconds: float) -> Sampl
     latencies, operator.latencies = sorted(operator.latencies), []
     dropped, operator.dropped = operator.dropped, 0
     return Sample(
-        minute=seconds / 60, rss=int(status["VmRSS"].split()[0]) / 1024, tensors=count, tensor_mb=size / 2**20,
-        threads=int(status["Threads"]), files=len(list(Path(f"/proc/{pid}/fd").iterdir())),
-        images_per_s=len(latencies) / PERIOD, latency=1e3 * statistics.median(latencies or [0.0]),
-        latency_p95=1e3 * latencies[int(0.95 * len(latencies))] if latencies else 0.0, dropped=dropped)
+        minute=seconds / 60,
+        rss=int(status["VmRSS"].split()[0]) / 1024,
+        tensors=count,
+        tensor_mb=size / 2**20,
+        threads=int(status["Threads"]),
+        files=len(list(Path(f"/proc/{pid}/fd").iterdir())),
+        images_per_s=len(latencies) / PERIOD,
+        latency=1e3 * statistics.median(latencies or [0.0]),
+        latency_p95=1e3 * latencies[int(0.95 * len(latencies))] if latencies else 0.0,
+        dropped=dropped,
+    )
 
 
 # -- the report ------------------------------------------------------------------------------------
@@ -184,29 +198,35 @@ def sample(operator: Operator, pid: int, tensors: Path, seconds: float) -> Sampl
 
 def growth(samples: list[Sample], name: str) -> float:
     """By what share the mean of the last third is above that of the first third, after the warm-up."""
-    values = [getattr(one, name) for one in samples[int(WARM_UP * len(samples)):]]
+    values = [getattr(one, name) for one in samples[int(WARM_UP * len(samples)) :]]
     third = max(len(values) // 3, 1)
     first = statistics.mean(values[:third])
     return (statistics.mean(values[-third:]) - first) / first if first else 0.0
 
 
 def line(one: Sample) -> str:
-    return (f"| {one.minute:.1f} | {one.rss:.0f} | {one.tensors} | {one.tensor_mb:.1f} | {one.threads} | {one.files} | "
-            f"{one.images_per_s:.1f} | {one.latency:.0f} | {one.latency_p95:.0f} | {one.dropped:.0f} |")
+    return (
+        f"| {one.minute:.1f} | {one.rss:.0f} | {one.tensors} | {one.tensor_mb:.1f} | {one.threads} | {one.files} | "
+        f"{one.images_per_s:.1f} | {one.latency:.0f} | {one.latency_p95:.0f} | {one.dropped:.0f} |"
+    )
 
 
-HEAD = ("| minute | RSS [MB] | tensors | of tensors [MB] | threads | files | images/s | latency [ms] | p95 [ms] | dropped |\n"
-        "|---|---|---|---|---|---|---|---|---|---|")
+HEAD = (
+    "| minute | RSS [MB] | tensors | of tensors [MB] | threads | files | images/s | latency [ms] | p95 [ms] | dropped |\n"
+    "|---|---|---|---|---|---|---|---|---|---|"
+)
 
 
 def merged(samples: list[Sample], rows: int) -> list[Sample]:
     """The record in at most ``rows`` rows of equal length: means, and the sum of what was dropped."""
     size = -(-len(samples) // rows)
     answer = []
-    for group in (samples[start:start + size] for start in range(0, len(samples), size)):
+    for group in (samples[start : start + size] for start in range(0, len(samples), size)):
         means = {field.name: statistics.mean(getattr(one, field.name) for one in group) for field in fields(Sample)}
         whole = {name: round(means[name]) for name in ("tensors", "threads", "files")}
-        answer.append(Sample(**{**means, **whole, "minute": group[-1].minute, "dropped": sum(one.dropped for one in group)}))
+        answer.append(
+            Sample(**{**means, **whole, "minute": group[-1].minute, "dropped": sum(one.dropped for one in group)})
+        )
     return answer
 
 
@@ -214,14 +234,28 @@ def report(samples: list[Sample], operator: Operator, out: Path) -> bool:
     """Write soak.md and soak.png; whether everything is flat."""
     growths = {name: growth(samples, name) for name in JUDGED}
     flat = all(value <= FLAT for value in growths.values())
-    verdict = [f"- {JUDGED[name]}: {value:+.2%}{'' if value <= FLAT else ', which is not flat'}"
-               for name, value in growths.items()]
+    verdict = [
+        f"- {JUDGED[name]}: {value:+.2%}{'' if value <= FLAT else ', which is not flat'}"
+        for name, value in growths.items()
+    ]
     text = [
-        "# Soak of the node", "", f"`python benchmarks/soak.py --minutes {samples[-1].minute:.0f}` on {platform.machine()}, "
-        f"Python {platform.python_version()}. The load is described in that file.", "",
+        "# Soak of the node",
+        "",
+        f"`python benchmarks/soak.py --minutes {samples[-1].minute:.0f}` on {platform.machine()}, "
+        f"Python {platform.python_version()}. The load is described in that file.",
+        "",
         f"Change from the first third to the last one, after the first {WARM_UP:.0%} of the time; at most {FLAT:.0%} is flat:",
-        "", *verdict, "", f"{operator.answered} service calls were answered.", "", HEAD,
-        *map(line, merged(samples, 30)), "", "![soak](soak.png)", ""]
+        "",
+        *verdict,
+        "",
+        f"{operator.answered} service calls were answered.",
+        "",
+        HEAD,
+        *map(line, merged(samples, 30)),
+        "",
+        "![soak](soak.png)",
+        "",
+    ]
     (out / "soak.md").write_text("\n".join(text))
     draw(samples, out / "soak.png")
     print("\n".join(verdict))
@@ -235,8 +269,14 @@ def draw(samples: list[Sample], path: Path) -> None:
     from matplotlib import pyplot
 
     minutes = [one.minute for one in samples]
-    shown = {"rss": "RSS [MB]", "tensors": "tensors", "threads": "threads", "files": "open files",
-             "images_per_s": "images/s", "latency_p95": "latency p95 [ms]"}
+    shown = {
+        "rss": "RSS [MB]",
+        "tensors": "tensors",
+        "threads": "threads",
+        "files": "open files",
+        "images_per_s": "images/s",
+        "latency_p95": "latency p95 [ms]",
+    }
     figure, axes = pyplot.subplots(3, 2, figsize=(10, 8), sharex=True)
     for axis, (name, label) in zip(axes.flat, shown.items()):
         axis.plot(minutes, [getattr(one, name) for one in samples], linewidth=1)
@@ -258,9 +298,11 @@ def main() -> int:
     tensors = Path(tempfile.mkstemp(prefix="sam2_ros_tensors_")[1])
     rclpy.init(args=[])
     try:
-        with (node(program=(WATCHED, tensors), log=options.out / "node.log") as child,
-              process(LOAD, "camera", IMAGE, "--rate", 15, "--restart", 45, "--jump", 70),
-              process(LOAD, "flood", "/tf", "tf", 200)):
+        with (
+            node(program=(WATCHED, tensors), log=options.out / "node.log") as child,
+            process(LOAD, "camera", IMAGE, "--rate", 15, "--restart", 45, "--jump", 70),
+            process(LOAD, "flood", "/tf", "tf", 200),
+        ):
             operator = Operator()
             print(HEAD)
             samples = record(operator, child, tensors, 60 * options.minutes)

@@ -15,9 +15,9 @@ import statistics
 import time
 from collections.abc import Callable
 
-from sam2_ros import processor
+from sam2_ros import cpu_threads
 
-processor.prepare()  # as the command line does, before torch is imported
+cpu_threads.prepare()  # as the command line does, before torch is imported
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from sam2_ros.model import pixels
 from sam2_ros.model.precision import autocast
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import SIZES
-from sam2_ros.tracker import Tracker, TrackerSettings
+from sam2_ros.tracking.tracker import Tracker, TrackerSettings
 from sam2_ros.types import Frame, Prompt
 
 #: Frames until six memories and fifteen pointers are there.
@@ -126,7 +126,9 @@ def main() -> None:
     torch.manual_seed(0)
     size = SIZES[chosen.size].at(chosen.side) if chosen.side else SIZES[chosen.size]
     model = SAM2(size).to(chosen.device).eval()
-    print(f"{size.name} at {size.image_size} pixels, {chosen.device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    print(
+        f"{size.name} at {size.image_size} pixels, {chosen.device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    )
     print("objects  median ms  (p10, p90)  frames/s" + ("  official ms  ratio" if chosen.peer else ""))
     for count in chosen.objects:
         steps = [ours(model, count), *([official(model, count, WARM_UP + chosen.frames)] if chosen.peer else [])]

@@ -14,9 +14,9 @@ import threading
 import time
 from pathlib import Path
 
-from sam2_ros import processor
+from sam2_ros import cpu_threads
 
-processor.prepare()  # as the command line does, before torch is imported
+cpu_threads.prepare()  # as the command line does, before torch is imported
 
 import torch
 

@@ -7,22 +7,36 @@ A node that was recorded under another name than /sam2_ros gets its prompts unde
 
 from pathlib import Path
 
-from launch import LaunchDescription
 from launch.actions import (
-    DeclareLaunchArgument, ExecuteProcess, IncludeLaunchDescription, OpaqueFunction, RegisterEventHandler, Shutdown,
-    TimerAction)
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    RegisterEventHandler,
+    Shutdown,
+    TimerAction,
+)
 from launch.event_handlers import OnProcessExit
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution, ThisLaunchFileDir
 from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
 
+from launch import LaunchDescription
 from sam2_ros.ros import launching
 
 #: Arguments of track.launch.py that are handed on, with their defaults there.
 PASSED_ON = {
-    "image": "image", "camera_info": "camera_info", "clicked_point": "/clicked_point", "detections": "detections",
-    "namespace": "", "name": "sam2_ros", "record": "",
-    "model": "", "device": "", "image_transport": "", "image_reliability": "",
+    "image": "image",
+    "camera_info": "camera_info",
+    "clicked_point": "/clicked_point",
+    "detections": "detections",
+    "namespace": "",
+    "name": "sam2_ros",
+    "record": "",
+    "model": "",
+    "device": "",
+    "image_transport": "",
+    "image_reliability": "",
     "params_file": PathJoinSubstitution([FindPackageShare("sam2_ros"), "config", "track.yaml"]),
 }
 
@@ -45,7 +59,10 @@ def player(context):
         played = event.action is play and event.returncode == 0
         return [] if played else [Shutdown(reason=f"{event.process_name} has ended")]
 
-    return [RegisterEventHandler(OnProcessExit(on_exit=end)), TimerAction(period=LaunchConfiguration("delay"), actions=[play])]
+    return [
+        RegisterEventHandler(OnProcessExit(on_exit=end)),
+        TimerAction(period=LaunchConfiguration("delay"), actions=[play]),
+    ]
 
 
 def generate_launch_description():
@@ -53,12 +70,16 @@ def generate_launch_description():
         PythonLaunchDescriptionSource([ThisLaunchFileDir(), "/track.launch.py"]),
         launch_arguments={"use_sim_time": "true", **{name: LaunchConfiguration(name) for name in PASSED_ON}}.items(),
     )
-    return LaunchDescription([
-        DeclareLaunchArgument("bag", description="folder or file of the bag"),
-        DeclareLaunchArgument("rate", default_value="1.0", description="speed; 1 = as recorded"),
-        DeclareLaunchArgument("delay", default_value="5.0", description="seconds for the model to load"),
-        *(DeclareLaunchArgument(name, default_value=default, description="as in track.launch.py")
-          for name, default in PASSED_ON.items()),
-        OpaqueFunction(function=player),  # first: what it refuses is said before the node is started
-        track,
-    ])
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument("bag", description="folder or file of the bag"),
+            DeclareLaunchArgument("rate", default_value="1.0", description="speed; 1 = as recorded"),
+            DeclareLaunchArgument("delay", default_value="5.0", description="seconds for the model to load"),
+            *(
+                DeclareLaunchArgument(name, default_value=default, description="as in track.launch.py")
+                for name, default in PASSED_ON.items()
+            ),
+            OpaqueFunction(function=player),  # first: what it refuses is said before the node is started
+            track,
+        ]
+    )

@@ -5,11 +5,12 @@
 A point is published where RViz shows something in 3-D: without depth, click in rqt_image_view.
 """
 
-from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
+
+from launch import LaunchDescription
 
 CONFIGURATION = PathJoinSubstitution([FindPackageShare("sam2_ros"), "config", "track.rviz"])
 
@@ -17,7 +18,9 @@ ARGUMENTS = [
     DeclareLaunchArgument("node", default_value="/sam2_ros", description="full name of the tracking node"),
     DeclareLaunchArgument("image", default_value="/image", description="image topic, for the depth cloud"),
     DeclareLaunchArgument("depth", default_value="/depth", description="depth topic, registered to the image"),
-    DeclareLaunchArgument("depth_info", default_value="", description="its camera_info; by default the sibling of depth"),
+    DeclareLaunchArgument(
+        "depth_info", default_value="", description="its camera_info; by default the sibling of depth"
+    ),
     DeclareLaunchArgument("frame", default_value="camera_color_optical_frame", description="fixed frame"),
 ]
 
@@ -26,19 +29,21 @@ def rviz(context):
     """RViz, whose depth cloud asks for the camera_info beside "/depth" whatever that is remapped to."""
     depth, depth_info = (LaunchConfiguration(name).perform(context) for name in ("depth", "depth_info"))
     node = LaunchConfiguration("node")
-    return [Node(
-        package="rviz2",
-        executable="rviz2",
-        arguments=["--display-config", CONFIGURATION, "--fixed-frame", LaunchConfiguration("frame")],
-        remappings=[
-            ("/sam2_ros/overlay", [node, "/overlay"]),
-            ("/sam2_ros/masks", [node, "/masks"]),
-            ("/image", LaunchConfiguration("image")),
-            ("/depth", depth),
-            ("/camera_info", depth_info or depth.rpartition("/")[0] + "/camera_info"),
-        ],
-        output="screen",
-    )]
+    return [
+        Node(
+            package="rviz2",
+            executable="rviz2",
+            arguments=["--display-config", CONFIGURATION, "--fixed-frame", LaunchConfiguration("frame")],
+            remappings=[
+                ("/sam2_ros/overlay", [node, "/overlay"]),
+                ("/sam2_ros/masks", [node, "/masks"]),
+                ("/image", LaunchConfiguration("image")),
+                ("/depth", depth),
+                ("/camera_info", depth_info or depth.rpartition("/")[0] + "/camera_info"),
+            ],
+            output="screen",
+        )
+    ]
 
 
 def generate_launch_description():

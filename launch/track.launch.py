@@ -1,14 +1,19 @@
 """The node on one camera.
 
-    ros2 launch sam2_ros track.launch.py image:=/camera/color/image_raw model:=embedded
-    ros2 launch sam2_ros track.launch.py image:=/camera/color/image_raw record:=kitchen
+ros2 launch sam2_ros track.launch.py image:=/camera/color/image_raw model:=embedded
+ros2 launch sam2_ros track.launch.py image:=/camera/color/image_raw record:=kitchen
 """
 
 from pathlib import Path
 
-from launch import LaunchDescription
 from launch.actions import (
-    DeclareLaunchArgument, EmitEvent, ExecuteProcess, LogInfo, OpaqueFunction, RegisterEventHandler)
+    DeclareLaunchArgument,
+    EmitEvent,
+    ExecuteProcess,
+    LogInfo,
+    OpaqueFunction,
+    RegisterEventHandler,
+)
 from launch.event_handlers import OnProcessExit
 from launch.events import matches_action
 from launch.events.process import ShutdownProcess
@@ -17,6 +22,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
 
+from launch import LaunchDescription
 from sam2_ros.ros import launching
 
 DEFAULT_PARAMETERS = PathJoinSubstitution([FindPackageShare("sam2_ros"), "config", "track.yaml"])
@@ -34,7 +40,9 @@ TOPICS = ("image", "camera_info", "clicked_point", "detections")
 
 ARGUMENTS = [
     DeclareLaunchArgument("image", default_value="image", description="image topic, without /compressed"),
-    DeclareLaunchArgument("camera_info", default_value="camera_info", description="its camera_info topic; by default the sibling of image"),
+    DeclareLaunchArgument(
+        "camera_info", default_value="camera_info", description="its camera_info topic; by default the sibling of image"
+    ),
     DeclareLaunchArgument("clicked_point", default_value="/clicked_point", description="where RViz publishes clicks"),
     DeclareLaunchArgument("detections", default_value="detections", description="boxes of a detector"),
     DeclareLaunchArgument("namespace", default_value="", description="namespace of the node"),
@@ -100,8 +108,9 @@ def recorder(context):
     launching.check_new_bag(bag)
     pushed = "" if namespace.startswith("/") else LaunchConfiguration("ros_namespace", default="").perform(context)
     node = "/".join(["", *filter(None, f"{pushed}/{namespace}".split("/")), name])
-    return ExecuteProcess(cmd=[ExecutableInPackage("sam2_ros", "sam2_ros"), "record", "--out", str(bag), "--node", node],
-                          output="screen")
+    return ExecuteProcess(
+        cmd=[ExecutableInPackage("sam2_ros", "sam2_ros"), "record", "--out", str(bag), "--node", node], output="screen"
+    )
 
 
 def ends_with(one, other):

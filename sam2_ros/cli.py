@@ -9,20 +9,20 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from sam2_ros import interrupts, middleware, processor
+from sam2_ros import cpu_threads, interrupts, middleware
 from sam2_ros.errors import Sam2RosError
 
 #: Command: where its function ``main(arguments) -> exit code`` is, and what the command does.
 COMMANDS = {
     "node": ("sam2_ros.ros.node:main", "track the images of a ROS topic"),
-    "segment": ("sam2_ros.offline:main_segment", "segment objects in one picture"),
-    "track": ("sam2_ros.offline:main_track", "follow objects through a video, a folder of pictures or a bag"),
-    "evaluate": ("sam2_ros.evaluation.run:main", "turn recordings into numbers and a report"),
+    "segment": ("sam2_ros.commands.offline:main_segment", "segment objects in one picture"),
+    "track": ("sam2_ros.commands.offline:main_track", "follow objects through a video, a folder of pictures or a bag"),
+    "evaluate": ("sam2_ros.commands.evaluate:main", "turn recordings into numbers and a report"),
     "compare": ("sam2_ros.evaluation.compare:main", "put evaluations side by side"),
     "export": ("sam2_ros.evaluation.export:main", "write the masklets of an evaluation as a data set"),
     "replay": ("sam2_ros.evaluation.result_bag:main", "run the tracker over a recording again, into a new bag"),
-    "record": ("sam2_ros.live:main_record", "record a running node into a bag"),
-    "play": ("sam2_ros.live:main_play", "publish a bag to a running node"),
+    "record": ("sam2_ros.commands.live:main_record", "record a running node into a bag"),
+    "play": ("sam2_ros.commands.live:main_play", "publish a bag to a running node"),
     "demo": ("sam2_ros.demo.run:main", "a camera, the node and an operator who clicks, on this machine"),
     "train": ("sam2_ros.training.train:main", "train or fine-tune a model"),
 }
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     What sam2_ros refuses, and what the system does, is one sentence on standard error and the exit code 1.
     """
-    processor.prepare()
+    cpu_threads.prepare()
     _print_every_name()
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(prog="sam2_ros", description="Follow objects in a camera stream with SAM 2.")
@@ -101,13 +101,16 @@ def _missing(error: ImportError) -> str:
     """What a command needs that cannot be imported; raises ``error`` again where the fault is ours."""
     name = error.name or ""
     if name in GENERATED:
-        return (f"needs the messages in {name}, which are not built here; "
-                "build the package with pip or colcon, and source it")
+        return (
+            f"needs the messages in {name}, which are not built here; "
+            "build the package with pip or colcon, and source it"
+        )
     if name.partition(".")[0] in ("", "sam2_ros"):
         raise error
     if isinstance(error, ModuleNotFoundError):
-        return (f"needs the Python module {name}, which is not installed here; "
-                "the README says how to install what it needs")
+        return (
+            f"needs the Python module {name}, which is not installed here; the README says how to install what it needs"
+        )
     return f"cannot load {name}: {str(error).splitlines()[0]}; is ROS sourced, and is it of this Python?"
 
 

@@ -17,13 +17,13 @@ import numpy as np
 from sam2_ros.errors import InvalidImage, first_sentence
 
 #: A picture that claims more pixels is refused before it gets its memory.
-MOST_PIXELS = 2 ** 28
+MOST_PIXELS = 2**28
 
 _JPEG, _PNG, _GIF, _BMP, _TIFF = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", (b"II*\0", b"MM\0*")
 #: No file has more pixels for each of its bytes, however flat its picture is: a JPEG has some bits for each
 #: 64 pixels, a GIF 12 for 4096 of them, and zip packs 1032 bytes, of eight pixels each, into one.
-_PIXELS_OF_A_BYTE = {_JPEG: 2 ** 10, _GIF: 2 ** 12}
-_PIXELS_OF_A_PACKED_BYTE = 2 ** 14
+_PIXELS_OF_A_BYTE = {_JPEG: 2**10, _GIF: 2**12}
+_PIXELS_OF_A_PACKED_BYTE = 2**14
 _SUN, _JPEG_2000, _AVIF_SIZE = b"\x59\xa6\x6a\x95", b"\xff\x4f\xff\x51", b"\0\0\0\x14ispe\0\0\0\0"
 #: Kinds whose flat pictures need hardly a byte.
 _UNBOUNDED = re.compile(rb"....ftyp|....jP  |\xff\x4f\xff\x51", re.DOTALL)
@@ -48,8 +48,10 @@ def decode(data: bytes | np.ndarray, flags: int) -> np.ndarray:
     data = bytes(data)
     width, height = size_of(data)
     if width * height > MOST_PIXELS:
-        raise InvalidImage(f"a picture claims {width}x{height} pixels, more than {MOST_PIXELS // 10**6} millions; "
-                           "it is damaged, or scale it down first")
+        raise InvalidImage(
+            f"a picture claims {width}x{height} pixels, more than {MOST_PIXELS // 10**6} millions; "
+            "it is damaged, or scale it down first"
+        )
     if not _UNBOUNDED.match(data) and width * height > len(data) * _pixels_of_a_byte(data):
         raise InvalidImage(f"a picture claims {width}x{height} pixels and has only {len(data)} bytes; it is damaged")
     if data.startswith(_JPEG) and not is_whole_jpeg(data):
@@ -57,8 +59,9 @@ def decode(data: bytes | np.ndarray, flags: int) -> np.ndarray:
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     except cv2.error as error:
-        raise InvalidImage(f"{len(data)} bytes cannot be decoded as a picture: "
-                           f"{first_sentence(ValueError(error.err))}") from error
+        raise InvalidImage(
+            f"{len(data)} bytes cannot be decoded as a picture: {first_sentence(ValueError(error.err))}"
+        ) from error
     if image is None:
         raise InvalidImage(f"{len(data)} bytes are not a readable picture")
     return image

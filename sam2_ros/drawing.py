@@ -65,8 +65,9 @@ def label_of(track: Track) -> str:
     return track.name if track.name.isascii() and track.name.isprintable() else f"#{track.id}"
 
 
-def contact_sheet(images: Sequence[np.ndarray], columns: int, captions: Sequence[str] | None = None,
-                  width: int = 320) -> np.ndarray:
+def contact_sheet(
+    images: Sequence[np.ndarray], columns: int, captions: Sequence[str] | None = None, width: int = 320
+) -> np.ndarray:
     """``images`` in rows of ``columns``, each scaled to ``width`` pixels, with its caption in the corner."""
     height = round(width * max(image.shape[0] / image.shape[1] for image in images))
     rows = -(-len(images) // columns)
@@ -78,22 +79,25 @@ def contact_sheet(images: Sequence[np.ndarray], columns: int, captions: Sequence
         if captions:
             _write(tile, captions[place], (4, tile.shape[0] - 6), (255, 255, 255), 1.0)
         y, x = place // columns * height, place % columns * width
-        sheet[y:y + tile.shape[0], x:x + tile.shape[1]] = tile
+        sheet[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
     return sheet
 
 
-def _tint(picture: np.ndarray, mask: np.ndarray, box: tuple[int, int, int, int],
-          paint: tuple[int, int, int], unit: float) -> None:
+def _tint(
+    picture: np.ndarray, mask: np.ndarray, box: tuple[int, int, int, int], paint: tuple[int, int, int], unit: float
+) -> None:
     """Tint and outline ``mask``; only its box is touched, which is most of the speed."""
     x0, y0, x1, y1 = box
-    inside = np.ascontiguousarray(mask[y0:y1 + 1, x0:x1 + 1])
-    part = picture[y0:y1 + 1, x0:x1 + 1]
+    inside = np.ascontiguousarray(mask[y0 : y1 + 1, x0 : x1 + 1])
+    part = picture[y0 : y1 + 1, x0 : x1 + 1]
     part[inside] = (part[inside] * (1 - TINT) + np.multiply(paint, TINT)).astype(np.uint8)
     outlines, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE, offset=(x0, y0))
     cv2.drawContours(picture, outlines, -1, paint, max(round(2 * unit), 1))
 
 
-def _write(picture: np.ndarray, text: str, place: tuple[float, float], paint: tuple[int, int, int], unit: float) -> None:
+def _write(
+    picture: np.ndarray, text: str, place: tuple[float, float], paint: tuple[int, int, int], unit: float
+) -> None:
     """Write ``text`` on a plate of its colour, so that it reads on any background, inside the picture if it fits.
 
     "?" stands for each letter that is not ASCII.

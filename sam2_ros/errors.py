@@ -90,5 +90,7 @@ def needs_room(name: str, device: object) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # of which torch's out of memory is one
-        raise InvalidInput(f"the model {name} cannot be used on {device}: {first_sentence(error)}; "
-                           "free the device's memory, name a smaller model, or use the device cpu") from error
+        raise InvalidInput(
+            f"the model {name} cannot be used on {device}: {first_sentence(error)}; "
+            "free the device's memory, name a smaller model, or use the device cpu"
+        ) from error

@@ -31,8 +31,9 @@ def plain_name(path: str | Path) -> Iterator[str]:
     try:
         folder = tempfile.TemporaryDirectory(prefix="sam2_ros-")
     except OSError as error:
-        raise RecordingError(f"cannot open {shown(path)}: its name needs a link in the folder for temporary files "
-                             f"({error.strerror})") from error
+        raise RecordingError(
+            f"cannot open {shown(path)}: its name needs a link in the folder for temporary files ({error.strerror})"
+        ) from error
     with folder as place:
         suffix = Path(name).suffix
         link = Path(place, "file" + (suffix if _PLAIN.fullmatch(suffix) else ""))

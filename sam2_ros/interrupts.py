@@ -42,13 +42,16 @@ class Interrupts:
 
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():  # no other thread may, or gets signals
-            taken = [number for number in ENDING
-                     if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN]
+            taken = [
+                number for number in ENDING if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
+            ]
             self._former = {number: signal.signal(number, self._take) for number in taken}
         Interrupts.active = self
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
         Interrupts.active = None
         for number, former in self._former.items():
             signal.signal(number, former)
@@ -95,7 +98,9 @@ class Interrupts:
 def immediate() -> Iterator[None]:
     """Ctrl-C ends the process at once: a KeyboardInterrupt while an extension module starts may dump core."""
     main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # ignored, as in the background of a script, or somebody else's
+    if (
+        not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):  # ignored, as in the background of a script, or somebody else's
         yield
         return
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -36,24 +36,40 @@ class _Layout:
 
 
 _BAYER = {  # OpenCV names a pattern after the second row's second and third pixel
-    "rggb": cv2.COLOR_BayerBG2RGB, "bggr": cv2.COLOR_BayerRG2RGB,
-    "gbrg": cv2.COLOR_BayerGR2RGB, "grbg": cv2.COLOR_BayerGB2RGB,
+    "rggb": cv2.COLOR_BayerBG2RGB,
+    "bggr": cv2.COLOR_BayerRG2RGB,
+    "gbrg": cv2.COLOR_BayerGR2RGB,
+    "grbg": cv2.COLOR_BayerGB2RGB,
 }
 _LAYOUTS = {
-    "rgb8": _Layout("u1", 3), "rgb16": _Layout("u2", 3),
-    "rgba8": _Layout("u1", 4, cv2.COLOR_RGBA2RGB), "rgba16": _Layout("u2", 4, cv2.COLOR_RGBA2RGB),
-    "bgr8": _Layout("u1", 3, cv2.COLOR_BGR2RGB), "bgr16": _Layout("u2", 3, cv2.COLOR_BGR2RGB),
-    "bgra8": _Layout("u1", 4, cv2.COLOR_BGRA2RGB), "bgra16": _Layout("u2", 4, cv2.COLOR_BGRA2RGB),
-    "mono8": _Layout("u1", 1, cv2.COLOR_GRAY2RGB), "mono16": _Layout("u2", 1, cv2.COLOR_GRAY2RGB),
-    "yuv422": _Layout("u1", 2, cv2.COLOR_YUV2RGB_UYVY), "yuv422_yuy2": _Layout("u1", 2, cv2.COLOR_YUV2RGB_YUY2),
+    "rgb8": _Layout("u1", 3),
+    "rgb16": _Layout("u2", 3),
+    "rgba8": _Layout("u1", 4, cv2.COLOR_RGBA2RGB),
+    "rgba16": _Layout("u2", 4, cv2.COLOR_RGBA2RGB),
+    "bgr8": _Layout("u1", 3, cv2.COLOR_BGR2RGB),
+    "bgr16": _Layout("u2", 3, cv2.COLOR_BGR2RGB),
+    "bgra8": _Layout("u1", 4, cv2.COLOR_BGRA2RGB),
+    "bgra16": _Layout("u2", 4, cv2.COLOR_BGRA2RGB),
+    "mono8": _Layout("u1", 1, cv2.COLOR_GRAY2RGB),
+    "mono16": _Layout("u2", 1, cv2.COLOR_GRAY2RGB),
+    "yuv422": _Layout("u1", 2, cv2.COLOR_YUV2RGB_UYVY),
+    "yuv422_yuy2": _Layout("u1", 2, cv2.COLOR_YUV2RGB_YUY2),
     "32FC1": _Layout("f4", 1, cv2.COLOR_GRAY2RGB),
-    **{f"bayer_{pattern}{bits}": _Layout(dtype, 1, code)
-       for pattern, code in _BAYER.items() for bits, dtype in ((8, "u1"), (16, "u2"))},
+    **{
+        f"bayer_{pattern}{bits}": _Layout(dtype, 1, code)
+        for pattern, code in _BAYER.items()
+        for bits, dtype in ((8, "u1"), (16, "u2"))
+    },
 }
 _LAYOUTS |= {  # other names of the same; an OpenCV type says nothing of colours, then BGR is meant
-    "8UC1": _LAYOUTS["mono8"], "8UC3": _LAYOUTS["bgr8"], "8UC4": _LAYOUTS["bgra8"],
-    "16UC1": _LAYOUTS["mono16"], "16UC3": _LAYOUTS["bgr16"], "16UC4": _LAYOUTS["bgra16"],
-    "uyvy": _LAYOUTS["yuv422"], "yuyv": _LAYOUTS["yuv422_yuy2"],
+    "8UC1": _LAYOUTS["mono8"],
+    "8UC3": _LAYOUTS["bgr8"],
+    "8UC4": _LAYOUTS["bgra8"],
+    "16UC1": _LAYOUTS["mono16"],
+    "16UC3": _LAYOUTS["bgr16"],
+    "16UC4": _LAYOUTS["bgra16"],
+    "uyvy": _LAYOUTS["yuv422"],
+    "yuyv": _LAYOUTS["yuv422_yuy2"],
 }
 #: Two pixels share two colours, each of which lies beside one of them: at this place.
 _PAIRED = {cv2.COLOR_YUV2RGB_UYVY: 0, cv2.COLOR_YUV2RGB_YUY2: 1}
@@ -63,11 +79,20 @@ _FULL = Range(FULL)
 _PLANAR = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21}
 #: Every encoding of sensor_msgs/Image that can be read.
 ENCODINGS = (*_LAYOUTS, *_PLANAR)
-_MASK_DTYPES = {"mono8": "u1", "8UC1": "u1", "bool": "u1", "8SC1": "i1", "mono16": "u2", "16UC1": "u2",
-                "16SC1": "i2", "32SC1": "i4"}
+_MASK_DTYPES = {
+    "mono8": "u1",
+    "8UC1": "u1",
+    "bool": "u1",
+    "8SC1": "i1",
+    "mono16": "u2",
+    "16UC1": "u2",
+    "16SC1": "i2",
+    "32SC1": "i4",
+}
 
 
 # -- stamps --------------------------------------------------------------------------------------
+
 
 def nanoseconds(stamp: Any) -> int:
     """A builtin_interfaces/Time as nanoseconds."""
@@ -80,6 +105,7 @@ def seconds_and_rest(stamp: int) -> tuple[int, int]:
 
 
 # -- images in -----------------------------------------------------------------------------------
+
 
 def frame_from(message: Any, grey: Range = _FULL) -> Frame:
     """A sensor_msgs/Image as a Frame; rgb8 without row padding is not copied.
@@ -114,8 +140,9 @@ def frame_from_compressed(message: Any, grey: Range = _FULL) -> Frame:
         # As stored: the camera's pixel grid counts, not a rotation noted in the file's EXIF data.
         image = decoding.decode(message.data, cv2.IMREAD_UNCHANGED)
     except InvalidImage as error:
-        raise InvalidImage(f"{len(message.data)} bytes of format {message.format!r} are not a JPEG or PNG image "
-                           f"({error})") from error
+        raise InvalidImage(
+            f"{len(message.data)} bytes of format {message.format!r} are not a JPEG or PNG image ({error})"
+        ) from error
     if image.dtype not in (np.uint8, np.uint16):
         raise InvalidImage(f"a compressed image of {image.dtype} pixels cannot be read; use 8 or 16 bits")
     channels = 1 if image.ndim == 2 else image.shape[2]
@@ -135,8 +162,12 @@ def _pixels(message: Any, dtype: str, channels: int) -> np.ndarray:
     item = np.dtype(dtype).itemsize
     _check_size(message, rows=height, row_bytes=width * channels * item)
     order = ">" if message.is_bigendian else "<"
-    rows = np.ndarray((height, width, channels), np.dtype(dtype).newbyteorder(order), buffer=_buffer(message),
-                      strides=(step, channels * item, item))
+    rows = np.ndarray(
+        (height, width, channels),
+        np.dtype(dtype).newbyteorder(order),
+        buffer=_buffer(message),
+        strides=(step, channels * item, item),
+    )
     return np.ascontiguousarray(rows, dtype)
 
 
@@ -159,8 +190,9 @@ def _check_size(message: Any, rows: int, row_bytes: int) -> None:
         raise InvalidImage(f"step {message.step} is too small: a row of a {size} image takes {row_bytes} bytes")
     length, needed = memoryview(message.data).nbytes, (rows - 1) * message.step + row_bytes
     if not needed <= length <= rows * message.step:
-        raise InvalidImage(f"{length} bytes of data for a {size} image with step {message.step}; "
-                           f"it takes {rows * message.step}")
+        raise InvalidImage(
+            f"{length} bytes of data for a {size} image with step {message.step}; it takes {rows * message.step}"
+        )
 
 
 def _buffer(message: Any) -> memoryview:
@@ -195,6 +227,7 @@ def _odd_pairs(image: np.ndarray, code: int) -> np.ndarray:
 
 # -- prompts in ----------------------------------------------------------------------------------
 
+
 def prompt_from(message: Any) -> tuple[Prompt, int]:
     """A sam2_ros/Prompt as a Prompt and the stamp of its image in nanoseconds; 0 = the newest image.
 
@@ -207,8 +240,14 @@ def prompt_from(message: Any) -> tuple[Prompt, int]:
     if len(boxes) > 1:
         raise InvalidPrompt(f"a prompt has at most one box, got {len(boxes)}; send one prompt for each object")
     box = (boxes[0].x0, boxes[0].y0, boxes[0].x1, boxes[0].y1) if boxes else None
-    prompt = Prompt(name=message.name, points=points, labels=np.array(list(message.labels), np.int64), box=box,
-                    mask=mask_from(message.mask), replace=bool(message.replace))
+    prompt = Prompt(
+        name=message.name,
+        points=points,
+        labels=np.array(list(message.labels), np.int64),
+        box=box,
+        mask=mask_from(message.mask),
+        replace=bool(message.replace),
+    )
     return prompt, nanoseconds(message.header.stamp)
 
 
@@ -229,6 +268,7 @@ def mask_from(message: Any) -> np.ndarray | None:
 
 
 # -- images out ----------------------------------------------------------------------------------
+
 
 def fill_image(message: Any, image: np.ndarray) -> Any:
     """Write an (H, W) uint8 or uint16 or an (H, W, 3) RGB uint8 array into a sensor_msgs/Image, and return it."""

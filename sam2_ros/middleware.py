@@ -25,8 +25,10 @@ def check_choice() -> None:
     """Raises CannotStart for an RMW_IMPLEMENTATION that is not installed; call it before rclpy is imported."""
     wanted, installed = os.environ.get("RMW_IMPLEMENTATION", ""), _installed()
     if wanted and installed and wanted not in installed:
-        raise CannotStart(f"ROS cannot start: RMW_IMPLEMENTATION is {wanted}, which is not installed here; install it "
-                          f"(ros-$ROS_DISTRO-{wanted.replace('_', '-')}), or use {' or '.join(sorted(installed))}")
+        raise CannotStart(
+            f"ROS cannot start: RMW_IMPLEMENTATION is {wanted}, which is not installed here; install it "
+            f"(ros-$ROS_DISTRO-{wanted.replace('_', '-')}), or use {' or '.join(sorted(installed))}"
+        )
 
 
 def _installed() -> set[str]:

@@ -46,8 +46,9 @@ def limits_of(rule: str) -> Limits | None:
     except ValueError:
         low = high = 0.0
     if not (np.isfinite((low, high)).all() and low < high):
-        raise InvalidInput("image_range must be auto, full, or LOW,HIGH in the camera's own values, such as 0,4095; "
-                           f"got {rule!r}")
+        raise InvalidInput(
+            f"image_range must be auto, full, or LOW,HIGH in the camera's own values, such as 0,4095; got {rule!r}"
+        )
     return low, high
 
 
@@ -121,7 +122,7 @@ def occurring(image: np.ndarray) -> Limits | None:
     The two ends of what 16 bits can hold often mean "nothing was measured" and are left out.
     """
     pixels = image.reshape(-1, image.shape[2] if image.ndim == 3 else 1)
-    values = pixels[::max(len(pixels) // SAMPLES, 1)].reshape(-1)
+    values = pixels[:: max(len(pixels) // SAMPLES, 1)].reshape(-1)
     whole = image.dtype == np.uint16
     kept = values[(values > 0) & (values < WHITE)] if whole else values[np.isfinite(values)]
     if whole and len(kept) < max(len(values) // 100, 1):

@@ -15,8 +15,14 @@ import numpy as np
 from sam2_ros.errors import InvalidInput
 
 
-def setting(default: Any, description: str, *, low: float | None = None, high: float | None = None,
-            choices: tuple[str, ...] | None = None) -> Any:
+def setting(
+    default: Any,
+    description: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] | None = None,
+) -> Any:
     """A dataclass field with a description (name the unit in it) and an inclusive range or choices."""
     metadata = {"description": description, "low": low, "high": high, "choices": choices}
     return dataclasses.field(default=default, metadata=metadata)

@@ -105,9 +105,13 @@ class Prompt:
             raise InvalidPrompt(f"point ({x:g}, {y:g}) lies outside the {width}x{height} image")
         if self.mask is not None and self.mask.shape != (height, width):
             rows, columns = self.mask.shape
-            raise InvalidPrompt(f"the mask is {columns}x{rows} but its image is {width}x{height}; give one of equal size")
+            raise InvalidPrompt(
+                f"the mask is {columns}x{rows} but its image is {width}x{height}; give one of equal size"
+            )
         if not known and self.box is None and self.mask is None and not self.labels.any():
-            raise InvalidPrompt("only negative points for a new object, or before its first prompt; give a positive point, a box or a mask")
+            raise InvalidPrompt(
+                "only negative points for a new object, or before its first prompt; give a positive point, a box or a mask"
+            )
         if not known and self.mask is not None and not self.mask.any() and not self.labels.any() and self.box is None:
             raise InvalidPrompt("the mask of a new object is empty; give one with at least one pixel")
         if self.box is None:
@@ -165,8 +169,10 @@ def _checked_mask(mask: np.ndarray) -> np.ndarray:
         return mask
     # Logits and probabilities are no mask: nearly all of their pixels are not 0.
     if mask.dtype.kind not in "uif" or not (mask >= 0).all() or not (mask == np.round(mask)).all():
-        raise InvalidPrompt(f"a mask is bool, or whole numbers with 0 off the object; got {mask.dtype} with other "
-                            "values: compare with your threshold first")
+        raise InvalidPrompt(
+            f"a mask is bool, or whole numbers with 0 off the object; got {mask.dtype} with other "
+            "values: compare with your threshold first"
+        )
     return mask != 0
 
 
@@ -218,7 +224,7 @@ class Track:
         rows = np.flatnonzero(self.mask.any(axis=1))
         if not len(rows):
             return None
-        columns = np.flatnonzero(self.mask[rows[0]:rows[-1] + 1].any(axis=0))
+        columns = np.flatnonzero(self.mask[rows[0] : rows[-1] + 1].any(axis=0))
         return int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])
 
     @property
@@ -227,7 +233,7 @@ class Track:
         box = self.box
         if box is None:
             return None
-        inside = self.mask[box[1]:box[3] + 1, box[0]:box[2] + 1]
+        inside = self.mask[box[1] : box[3] + 1, box[0] : box[2] + 1]
         area = np.count_nonzero(inside)
         x, y = (inside.sum(axis=axis) @ np.arange(inside.shape[1 - axis]) / area for axis in (0, 1))
         return float(box[0] + x), float(box[1] + y)

@@ -50,8 +50,15 @@ class ColourModel(nn.Module):
         colour = memories.pointers.mean(dim=1)  # (N, 4)
         return colour[:, :, None, None].expand(-1, -1, *features.stride16.shape[-2:])
 
-    def decode(self, view: Tensor, features: ImageFeatures, prompt: PromptInputs | None = None, *,
-               multimask: bool, stability_fallback: bool = True) -> Candidates:
+    def decode(
+        self,
+        view: Tensor,
+        features: ImageFeatures,
+        prompt: PromptInputs | None = None,
+        *,
+        multimask: bool,
+        stability_fallback: bool = True,
+    ) -> Candidates:
         self.calls.append(("decode", len(view)))
         colour = view[:, :3, 0, 0]
         if prompt is not None:
@@ -60,19 +67,27 @@ class ColourModel(nn.Module):
         found = self._found(features, colour)
         copies = 3 if multimask else 1
         return Candidates(
-            logits=found.logits.expand(-1, copies, -1, -1), iou=found.iou[:, None].expand(-1, copies),
-            object_score=found.object_score, pointer=found.pointer[:, None].expand(-1, copies, -1))
+            logits=found.logits.expand(-1, copies, -1, -1),
+            iou=found.iou[:, None].expand(-1, copies),
+            object_score=found.object_score,
+            pointer=found.pointer[:, None].expand(-1, copies, -1),
+        )
 
     def decode_mask(self, features: ImageFeatures, masks: Tensor) -> Found:
         self.calls.append(("decode_mask", len(masks)))
         inside = functional.adaptive_avg_pool2d(masks, GRID)
         colour = (features.stride4 * inside).sum(dim=(2, 3)) / inside.sum(dim=(2, 3)).clamp(min=1)
         score = torch.where(masks.flatten(1).any(dim=1), 10.0, -10.0)
-        return Found(logits=inside * 20 - 10, iou=torch.ones(len(masks)), object_score=score,
-                     pointer=functional.pad(colour, (0, 1)))
+        return Found(
+            logits=inside * 20 - 10,
+            iou=torch.ones(len(masks)),
+            object_score=score,
+            pointer=functional.pad(colour, (0, 1)),
+        )
 
-    def encode_memory(self, features: ImageFeatures, mask_logits: Tensor, object_score: Tensor, *,
-                      binarize: bool) -> Tensor:
+    def encode_memory(
+        self, features: ImageFeatures, mask_logits: Tensor, object_score: Tensor, *, binarize: bool
+    ) -> Tensor:
         self.calls.append(("encode_memory", len(mask_logits)))
         share = (mask_logits > 0).float().mean(dim=(1, 2, 3))
         return share[:, None, None, None].expand(-1, 4, SIDE // 16, SIDE // 16).clone()
@@ -88,15 +103,19 @@ class ColourModel(nn.Module):
         distance = (features.stride4 - colour[:, :, None, None]).norm(dim=1, keepdim=True)  # (N, 1, a, a)
         visible = distance.flatten(1).min(dim=1).values < 1
         logits = torch.where(visible[:, None, None, None], 10 - 20 * distance, -1024.0)
-        return Found(logits=logits, iou=torch.full((len(colour),), 0.9),
-                     object_score=torch.where(visible, 8.0, -8.0), pointer=functional.pad(colour, (0, 1)))
+        return Found(
+            logits=logits,
+            iou=torch.full((len(colour),), 0.9),
+            object_score=torch.where(visible, 8.0, -8.0),
+            pointer=functional.pad(colour, (0, 1)),
+        )
 
 
 def picture(squares: dict[tuple[int, int, int], tuple[int, int]], size: tuple[int, int] = (64, 64)) -> np.ndarray:
     """A black (H, W, 3) image with one 16 x 16 square per colour; its top-left corner at the given (x, y)."""
     image = np.zeros((*size, 3), np.uint8)
     for colour, (x, y) in squares.items():
-        image[y:y + 16, x:x + 16] = colour
+        image[y : y + 16, x : x + 16] = colour
     return image
 
 

@@ -21,8 +21,9 @@ from sam2_ros.model.sizes import Size
 CONFIGS = {"tiny": "hiera_t", "small": "hiera_s", "base_plus": "hiera_b+", "large": "hiera_l"}
 
 
-def seeded_weights(shapes: dict[str, tuple[int, ...]], seed: int = 0, *, object_score: float | None = None
-                   ) -> dict[str, Tensor]:
+def seeded_weights(
+    shapes: dict[str, tuple[int, ...]], seed: int = 0, *, object_score: float | None = None
+) -> dict[str, Tensor]:
     """Uniform weights of sensible scale, each name its own stream, so that shapes elsewhere do not matter.
 
     Norm scales lie around 1 and layer scales around 0.5; projections that look at memories
@@ -52,8 +53,9 @@ def _weight(name: str, shape: tuple[int, ...], seed: int) -> Tensor:
     return values * scale * (3 / fan_in) ** 0.5
 
 
-def official_model(size: Size, *, video: bool = False, postprocessing: bool = True, overrides: tuple[str, ...] = ()
-                   ) -> torch.nn.Module:
+def official_model(
+    size: Size, *, video: bool = False, postprocessing: bool = True, overrides: tuple[str, ...] = ()
+) -> torch.nn.Module:
     """The official model of a published ``size`` at its image side, on the CPU, in eval mode, weights not set.
 
     video: the video predictor, else the plain model.  postprocessing: the stability
@@ -73,20 +75,30 @@ def official_model(size: Size, *, video: bool = False, postprocessing: bool = Tr
         changes.append("++model._target_=sam2.sam2_video_predictor.SAM2VideoPredictor")
     if postprocessing:
         decoder = "++model.sam_mask_decoder_extra_args.dynamic_multimask"
-        changes += [f"{decoder}_via_stability=true", f"{decoder}_stability_delta=0.05",
-                    f"{decoder}_stability_thresh=0.98"]
+        changes += [
+            f"{decoder}_via_stability=true",
+            f"{decoder}_stability_delta=0.05",
+            f"{decoder}_stability_thresh=0.98",
+        ]
     if postprocessing and video:
         changes += ["++model.binarize_mask_from_pts_for_mem_enc=true", "++model.fill_hole_area=8"]
     config = compose(f"configs/{family}/{family}_{CONFIGS[size.name]}.yaml", overrides=[*changes, *overrides])
     OmegaConf.resolve(config)
     # Initial values take most of the time and are overwritten anyway.
-    fillers = {name: unittest.mock.DEFAULT for name in ("kaiming_uniform_", "uniform_", "normal_", "trunc_normal_")}
+    fillers = dict.fromkeys(("kaiming_uniform_", "uniform_", "normal_", "trunc_normal_"), unittest.mock.DEFAULT)
     with unittest.mock.patch.multiple(torch.nn.init, **fillers):
         return instantiate(config.model, _recursive_=True).eval()
 
 
-def pair(size: Size, seed: int = 0, *, object_score: float | None = None, video: bool = False,
-         postprocessing: bool = True, overrides: tuple[str, ...] = ()) -> tuple[SAM2, torch.nn.Module]:
+def pair(
+    size: Size,
+    seed: int = 0,
+    *,
+    object_score: float | None = None,
+    video: bool = False,
+    postprocessing: bool = True,
+    overrides: tuple[str, ...] = (),
+) -> tuple[SAM2, torch.nn.Module]:
     """Our model and the official one with identical seeded weights, both in eval mode."""
     theirs = official_model(size, video=video, postprocessing=postprocessing, overrides=overrides)
     shapes = {name: tuple(value.shape) for name, value in theirs.state_dict().items()}

@@ -23,18 +23,18 @@ if "ROS_LOG_DIR" not in os.environ:
     LOGS = tempfile.TemporaryDirectory(prefix="sam2_ros_log_", ignore_cleanup_errors=True)
     os.environ["ROS_LOG_DIR"] = LOGS.name
 
-import rclpy  # noqa: E402
-from geometry_msgs.msg import Point  # noqa: E402
-from rcl_interfaces.msg import Log  # noqa: E402
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor  # noqa: E402
-from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
-from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
+import rclpy
+from fakes import BLUE, RED, ColourModel, picture
+from geometry_msgs.msg import Point
+from rcl_interfaces.msg import Log
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CompressedImage, Image
 
-from fakes import BLUE, RED, ColourModel, picture  # noqa: E402
-from sam2_ros.messages import fill_image, seconds_and_rest  # noqa: E402
-from sam2_ros.msg import Box, Prompt, TrackedObjectArray  # noqa: E402
-from sam2_ros.srv import Prompt as PromptService  # noqa: E402
-from sam2_ros.tracker import Tracker  # noqa: E402
+from sam2_ros.messages import fill_image, seconds_and_rest
+from sam2_ros.msg import Box, Prompt, TrackedObjectArray
+from sam2_ros.srv import Prompt as PromptService
+from sam2_ros.tracking.tracker import Tracker
 
 #: Seconds after which something that should happen has not.
 PATIENCE = 30.0
@@ -109,14 +109,15 @@ class Operator:
         self.ros = rclpy.create_node("operator", use_global_arguments=False)
         reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
         self.images = self.ros.create_publisher(
-            CompressedImage if compressed else Image, f"{image}/compressed" if compressed else image,
-            QoSProfile(depth=100, reliability=reliability))
+            CompressedImage if compressed else Image,
+            f"{image}/compressed" if compressed else image,
+            QoSProfile(depth=100, reliability=reliability),
+        )
         self.prompts = self.ros.create_publisher(Prompt, f"{node}/prompt", 10)
         self.results, self.masks, self.log = [], [], []
         self.ros.create_subscription(TrackedObjectArray, f"{node}/objects", self.results.append, 100)
         self.ros.create_subscription(Image, f"{node}/masks", self.masks.append, 100)
-        self.ros.create_subscription(
-            Log, "/rosout", lambda entry: self.log.append(entry.msg), QoSProfile(depth=1000))
+        self.ros.create_subscription(Log, "/rosout", lambda entry: self.log.append(entry.msg), QoSProfile(depth=1000))
         self.clients = {}
         self.executor = SingleThreadedExecutor()
         self.executor.add_node(self.ros)
@@ -136,8 +137,10 @@ class Operator:
 
     def connect(self):
         """Wait until every road is open in both directions."""
-        wait_until(lambda: self.images.get_subscription_count() and self.prompts.get_subscription_count(),
-                   "the node to subscribe")
+        wait_until(
+            lambda: self.images.get_subscription_count() and self.prompts.get_subscription_count(),
+            "the node to subscribe",
+        )
         wait_until(lambda: self.ros.count_publishers(f"{self.prefix}/masks"), "the masks topic")
         wait_until(lambda: self.ros.count_publishers(f"{self.prefix}/objects"), "the objects topic")
         return self
@@ -152,12 +155,15 @@ class Operator:
     def result(self, stamp, since=0):
         def arrived():
             return next((result for result in self.results[since:] if stamp_of(result) == stamp), None)
+
         return wait_until(arrived, f"the result of stamp {stamp}")
 
     def mask(self, stamp):
         """The newest label image of a stamp."""
+
         def arrived():
             return next((mask for mask in reversed(self.masks) if stamp_of(mask) == stamp), None)
+
         return wait_until(arrived, f"the masks of stamp {stamp}")
 
     def call(self, kind, service, /, **fields):
@@ -175,8 +181,10 @@ class Operator:
 
     def says(self, *words):
         """Wait until one line of the log holds all ``words``."""
-        return wait_until(lambda: next((line for line in self.log if all(word in line for word in words)), None),
-                          f"a sentence with {words}; there is {self.log[-20:]}")
+        return wait_until(
+            lambda: next((line for line in self.log if all(word in line for word in words)), None),
+            f"a sentence with {words}; there is {self.log[-20:]}",
+        )
 
 
 class Bench(Operator):

@@ -34,9 +34,13 @@ def test_what_is_refused_is_one_sentence_and_exit_code_1(tmp_path, capsys) -> No
     assert "nothing" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("error, sentence", [
-    (OSError(28, "No space left on device", "out/x.png"), "sam2_ros segment: out/x.png: No space left on device\n"),
-    (OSError(28, "No space left on device"), "sam2_ros segment: No space left on device\n")])
+@pytest.mark.parametrize(
+    "error, sentence",
+    [
+        (OSError(28, "No space left on device", "out/x.png"), "sam2_ros segment: out/x.png: No space left on device\n"),
+        (OSError(28, "No space left on device"), "sam2_ros segment: No space left on device\n"),
+    ],
+)
 def test_what_the_system_refuses_is_one_sentence_and_exit_code_1(monkeypatch, capsys, error, sentence) -> None:
     def failing(_):
         raise error
@@ -48,8 +52,10 @@ def test_what_the_system_refuses_is_one_sentence_and_exit_code_1(monkeypatch, ca
 
 def printing(code: str, **keywords) -> subprocess.CompletedProcess:
     """The command line in a process whose one command does what ``code`` says."""
-    start = ("import sys, types; from sam2_ros import cli; cli.COMMANDS = {'say': ('say:main', '')}; "
-             f"sys.modules['say'] = types.SimpleNamespace(main=lambda _: {code}); sys.exit(cli.main(['say']))")
+    start = (
+        "import sys, types; from sam2_ros import cli; cli.COMMANDS = {'say': ('say:main', '')}; "
+        f"sys.modules['say'] = types.SimpleNamespace(main=lambda _: {code}); sys.exit(cli.main(['say']))"
+    )
     return subprocess.run([sys.executable, "-c", start], stderr=subprocess.PIPE, text=True, **keywords)
 
 
@@ -71,8 +77,10 @@ def test_heavy_libraries_wait_for_the_command_that_needs_them() -> None:
 
 def test_a_ctrl_c_while_libraries_are_imported_ends_the_process_at_once(tmp_path) -> None:
     (tmp_path / "slow_to_import.py").write_text("import signal; signal.raise_signal(signal.SIGINT)")
-    code = ("import sys; from sam2_ros import cli; cli.COMMANDS['segment'] = ('slow_to_import:main', '');"
-            f"sys.path.append({str(tmp_path)!r}); cli.main(['segment'])")
+    code = (
+        "import sys; from sam2_ros import cli; cli.COMMANDS['segment'] = ('slow_to_import:main', '');"
+        f"sys.path.append({str(tmp_path)!r}); cli.main(['segment'])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == -signal.SIGINT and done.stderr == ""
 
@@ -85,7 +93,9 @@ def test_messages_that_were_not_built_are_a_fault_of_the_installation(monkeypatc
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_command_is_interrupted_once_and_clears_away_what_is_half_written(number, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_is_interrupted_once_and_clears_away_what_is_half_written(
+    number, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cleared = []
 
     def command(_) -> int:
@@ -101,23 +111,26 @@ def test_a_command_is_interrupted_once_and_clears_away_what_is_half_written(numb
 
 
 def test_a_worker_process_of_a_command_ends_as_any_other() -> None:
-    code = ("import os, signal, sys, time; from sam2_ros.interrupts import Interrupts\n"
-            "ours, its = os.pipe()\n"
-            "with Interrupts() as signals:\n"
-            "    worker = os.fork()\n"
-            "    if not worker:\n"
-            "        os.write(its, b'x')\n"
-            "        time.sleep(30)\n"
-            "        os._exit(1)\n"
-            "    os.read(ours, 1)\n"
-            "    os.kill(worker, signal.SIGTERM)\n"
-            "    sys.exit(os.WTERMSIG(os.waitpid(worker, 0)[1]))")
+    code = (
+        "import os, signal, sys, time; from sam2_ros.interrupts import Interrupts\n"
+        "ours, its = os.pipe()\n"
+        "with Interrupts() as signals:\n"
+        "    worker = os.fork()\n"
+        "    if not worker:\n"
+        "        os.write(its, b'x')\n"
+        "        time.sleep(30)\n"
+        "        os._exit(1)\n"
+        "    os.read(ours, 1)\n"
+        "    os.kill(worker, signal.SIGTERM)\n"
+        "    sys.exit(os.WTERMSIG(os.waitpid(worker, 0)[1]))"
+    )
     assert subprocess.run([sys.executable, "-c", code]).returncode == signal.SIGTERM
 
 
 def test_an_interrupt_that_no_signal_caused_ends_with_the_code_of_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(_):
         raise KeyboardInterrupt
+
     monkeypatch.setitem(sys.modules, "interrupted", SimpleNamespace(main=interrupted))
     monkeypatch.setitem(cli.COMMANDS, "segment", ("interrupted:main", ""))
     assert cli.main(["segment"]) == 130
@@ -125,5 +138,10 @@ def test_an_interrupt_that_no_signal_caused_ends_with_the_code_of_ctrl_c(monkeyp
 
 def test_a_refused_name_that_is_no_text_is_printed_with_escapes(tmp_path, capsys) -> None:
     (tmp_path / "photo.jpg").touch()
-    assert cli.main(["segment", str(tmp_path / "photo.jpg"), "--point", "1,1", "--name", "caf\udce9", "--out", str(tmp_path)]) == 1
+    assert (
+        cli.main(
+            ["segment", str(tmp_path / "photo.jpg"), "--point", "1,1", "--name", "caf\udce9", "--out", str(tmp_path)]
+        )
+        == 1
+    )
     assert r"caf\udce9" in capsys.readouterr().err

@@ -32,11 +32,16 @@ def with_thumbnail(data):
 def png_of_size(width, height):
     def chunk(name, content):
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
-KINDS = {"baseline": (), "progressive": (cv2.IMWRITE_JPEG_PROGRESSIVE, 1), "restarts": (cv2.IMWRITE_JPEG_RST_INTERVAL, 2)}
+KINDS = {
+    "baseline": (),
+    "progressive": (cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
+    "restarts": (cv2.IMWRITE_JPEG_RST_INTERVAL, 2),
+}
 
 
 @pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
@@ -62,13 +67,19 @@ def test_a_picture_that_claims_too_much_memory_is_refused_before_it_gets_any(dat
 def jpeg_of_size(side):
     data = bytearray(encoded())
     frame = data.find(b"\xff\xc0")
-    data[frame + 5:frame + 9] = struct.pack(">HH", side, side)
+    data[frame + 5 : frame + 9] = struct.pack(">HH", side, side)
     return bytes(data)
 
 
 def gif_of_size(side):
-    return (b"GIF89a" + struct.pack("<HHBBB", side, side, 0x80, 0, 0) + bytes(6)
-            + b"\x2c" + struct.pack("<HHHHB", 0, 0, side, side, 0) + b"\x02\x02\x44\x01\x00\x3b")
+    return (
+        b"GIF89a"
+        + struct.pack("<HHBBB", side, side, 0x80, 0, 0)
+        + bytes(6)
+        + b"\x2c"
+        + struct.pack("<HHHHB", 0, 0, side, side, 0)
+        + b"\x02\x02\x44\x01\x00\x3b"
+    )
 
 
 def tiff_of_size(side, order="<"):
@@ -88,7 +99,8 @@ HUGE = {
     ".avif": (struct.pack(">II", 64, 48), struct.pack(">II", 60000, 60000)),
     ".ppm": (b"64 48", b"# a camera\n60000 60000"),
     ".hdr": (b"-Y 48 +X 64", b"-Y 60000 +X 60000"),
-    ".sr": (struct.pack(">II", 64, 48), struct.pack(">II", 60000, 60000))}
+    ".sr": (struct.pack(">II", 64, 48), struct.pack(">II", 60000, 60000)),
+}
 
 
 @pytest.mark.parametrize("suffix", HUGE)
@@ -103,19 +115,37 @@ def test_rare_kinds_of_pictures_are_refused_too_before_they_get_their_memory(suf
         decode(data, cv2.IMREAD_COLOR)
 
 
-@pytest.mark.parametrize("data", [jpeg_of_size(16000), jpeg_of_size(65500), png_of_size(16000, 16000), gif_of_size(16000),
-                                  gif_of_size(30000), tiff_of_size(16000), tiff_of_size(40000, ">")],
-                         ids=["jpeg", "jpeg65500", "png", "gif", "gif30000", "tiff", "tiff40000"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        jpeg_of_size(16000),
+        jpeg_of_size(65500),
+        png_of_size(16000, 16000),
+        gif_of_size(16000),
+        gif_of_size(30000),
+        tiff_of_size(16000),
+        tiff_of_size(40000, ">"),
+    ],
+    ids=["jpeg", "jpeg65500", "png", "gif", "gif30000", "tiff", "tiff40000"],
+)
 def test_a_small_file_that_claims_a_huge_picture_takes_neither_time_nor_memory(data, monkeypatch):
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("asked the decoder"))
     with pytest.raises(InvalidImage, match="a picture claims .* pixels"):
         decode(data, cv2.IMREAD_COLOR)
 
 
-@pytest.mark.parametrize("suffix, options", [(".jpg", ()), (".jpg", (cv2.IMWRITE_JPEG_PROGRESSIVE, 1)),
-                                             (".png", (cv2.IMWRITE_PNG_BILEVEL, 1, cv2.IMWRITE_PNG_COMPRESSION, 9)),
-                                             (".tif", (cv2.IMWRITE_TIFF_COMPRESSION, 8)), (".webp", ()),
-                                             (".jp2", ()), (".avif", ())])
+@pytest.mark.parametrize(
+    "suffix, options",
+    [
+        (".jpg", ()),
+        (".jpg", (cv2.IMWRITE_JPEG_PROGRESSIVE, 1)),
+        (".png", (cv2.IMWRITE_PNG_BILEVEL, 1, cv2.IMWRITE_PNG_COMPRESSION, 9)),
+        (".tif", (cv2.IMWRITE_TIFF_COMPRESSION, 8)),
+        (".webp", ()),
+        (".jp2", ()),
+        (".avif", ()),
+    ],
+)
 def test_the_flattest_pictures_are_read(suffix, options):
     if not cv2.haveImageWriter(f"a{suffix}"):
         pytest.skip(f"this OpenCV knows no {suffix}")
@@ -132,6 +162,7 @@ def test_the_size_is_read_from_the_header(suffix):
 def test_an_error_of_the_decoder_is_a_sentence(monkeypatch):
     def broken(*_):
         raise cv2.error("imdecode", "something inside", "f", "g", 1)
+
     monkeypatch.setattr(cv2, "imdecode", broken)
     with pytest.raises(InvalidImage, match="cannot be decoded"):
         decode(encoded(), cv2.IMREAD_COLOR)
@@ -141,7 +172,7 @@ def test_an_error_of_the_decoder_is_a_sentence(monkeypatch):
 def test_changed_and_cut_pictures_are_refused_or_read_but_never_break(suffix):
     random, whole = np.random.default_rng(1), encoded(suffix)
     for _ in range(60):
-        data = bytearray(whole[:random.integers(len(whole))] if random.random() < 0.3 else whole)
+        data = bytearray(whole[: random.integers(len(whole))] if random.random() < 0.3 else whole)
         for place in random.integers(0, max(min(len(data), 200), 1), 2):
             if place < len(data):
                 data[place] ^= 1 << random.integers(8)

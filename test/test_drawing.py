@@ -74,7 +74,9 @@ def test_tiny_images_can_be_drawn_on():
     assert overlay(np.zeros((8, 8, 3), np.uint8), [track(np.ones((8, 8), bool))]).shape == (8, 8, 3)
 
 
-@pytest.mark.parametrize("name, label", [("cup 2", "cup 2"), ("T\u00fcr", "#7"), ("\u30b3\u30c3\u30d7", "#7"), ("a\nb", "#7")])
+@pytest.mark.parametrize(
+    "name, label", [("cup 2", "cup 2"), ("T\u00fcr", "#7"), ("\u30b3\u30c3\u30d7", "#7"), ("a\nb", "#7")]
+)
 def test_a_name_with_letters_that_opencv_does_not_have_is_drawn_as_the_id(name, label):
     assert label_of(replace(track(square(), object_id=7), name=name)) == label
 

@@ -10,7 +10,18 @@ from sam2_ros.errors import RecordingError
 from sam2_ros.files import plain_name, shown, write_whole
 
 #: Names that OpenCV or FFmpeg takes for something else, and one that ended the process.
-ODD = ["12:30:05", "50%20off", "img_%05d", "run #3", "what?", "[x]*", "-r 5", "tab\tline\n", "T\u00fcr", os.fsdecode(b"caf\xe9")]
+ODD = [
+    "12:30:05",
+    "50%20off",
+    "img_%05d",
+    "run #3",
+    "what?",
+    "[x]*",
+    "-r 5",
+    "tab\tline\n",
+    "T\u00fcr",
+    os.fsdecode(b"caf\xe9"),
+]
 
 
 @pytest.mark.parametrize("name", ODD, ids=ascii)

@@ -79,7 +79,9 @@ with Interrupts():
 @pytest.mark.parametrize("number", ENDING)
 def test_each_of_them_shuts_ros_down(number):
     pytest.importorskip("rclpy")
-    done = subprocess.run([sys.executable, "-c", SHUT_DOWN, str(int(number))], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", SHUT_DOWN, str(int(number))], capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr
 
 

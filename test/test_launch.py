@@ -19,8 +19,17 @@ FILES = sorted((ROOT / "launch").glob("*.launch.py"))
 
 MODULES = {
     "launch": ["LaunchDescription"],
-    "launch.actions": ["DeclareLaunchArgument", "EmitEvent", "ExecuteProcess", "IncludeLaunchDescription", "LogInfo", "OpaqueFunction",
-                       "RegisterEventHandler", "Shutdown", "TimerAction"],
+    "launch.actions": [
+        "DeclareLaunchArgument",
+        "EmitEvent",
+        "ExecuteProcess",
+        "IncludeLaunchDescription",
+        "LogInfo",
+        "OpaqueFunction",
+        "RegisterEventHandler",
+        "Shutdown",
+        "TimerAction",
+    ],
     "launch.event_handlers": ["OnProcessExit"],
     "launch.events": ["matches_action"],
     "launch.events.process": ["ShutdownProcess"],
@@ -80,7 +89,7 @@ def installed_drivers(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     # A __pycache__ in launch/ would look like a changed file to whoever watches that folder.
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     # It changes os.environ, which outlives the test.
-    monkeypatch.setattr("sam2_ros.large_images.make_room", lambda: None)
+    monkeypatch.setattr("sam2_ros.ros.fastdds_profile.make_room", lambda: None)
     sys.modules["ament_index_python.packages"].get_packages_with_prefixes = lambda: drivers
     return drivers
 
@@ -98,12 +107,15 @@ def entities(name: str, given: dict[str, str] | None = None) -> list[Recorded]:
 
 
 def declared(found: list[Recorded]) -> dict[str, str]:
-    return {action.arguments[0]: action.keywords.get("default_value")
-            for action in found if action.kind == "DeclareLaunchArgument"}
+    return {
+        action.arguments[0]: action.keywords.get("default_value")
+        for action in found
+        if action.kind == "DeclareLaunchArgument"
+    }
 
 
 def only(found: list[Recorded], kind: str) -> Recorded:
-    action, = (entity for entity in found if entity.kind == kind)
+    (action,) = (entity for entity in found if entity.kind == kind)
     return action
 
 
@@ -113,7 +125,11 @@ def inside(value: object) -> list[Recorded]:
         return [value, *inside(value.arguments), *inside(value.keywords)]
     if isinstance(value, dict):
         return inside(list(value.values()))
-    return [found for part in value for found in inside(part)] if isinstance(value, (list, tuple, type({}.items()))) else []
+    return (
+        [found for part in value for found in inside(part)]
+        if isinstance(value, (list, tuple, type({}.items())))
+        else []
+    )
 
 
 def file_name(source: Recorded) -> str:
@@ -170,23 +186,37 @@ def test_included_files_get_arguments_that_they_declare(installed_drivers: dict[
 def test_the_camera_demo_uses_the_driver_that_is_installed(installed_drivers: dict[str, str]) -> None:
     del installed_drivers["v4l2_camera"]
     installed_drivers["usb_cam"] = "/opt"
-    assert "usb_cam_node_exe" in [one.keywords["executable"] for one in entities("camera_demo.launch.py") if one.kind == "Node"]
+    assert "usb_cam_node_exe" in [
+        one.keywords["executable"] for one in entities("camera_demo.launch.py") if one.kind == "Node"
+    ]
 
 
-@pytest.mark.parametrize("missing, words", [("v4l2_camera", "install one of v4l2_camera, usb_cam"), ("rqt_image_view", "rqt_image_view")])
-def test_the_camera_demo_starts_nothing_where_a_package_is_missing(installed_drivers: dict[str, str], missing, words) -> None:
+@pytest.mark.parametrize(
+    "missing, words", [("v4l2_camera", "install one of v4l2_camera, usb_cam"), ("rqt_image_view", "rqt_image_view")]
+)
+def test_the_camera_demo_starts_nothing_where_a_package_is_missing(
+    installed_drivers: dict[str, str], missing, words
+) -> None:
     del installed_drivers[missing]
     with pytest.raises(RuntimeError, match=words):
         entities("camera_demo.launch.py")
 
 
 @pytest.mark.parametrize("name", [path.name for path in FILES if "Include" in path.read_text()])
-def test_what_a_launch_file_refuses_is_looked_at_before_anything_is_started(installed_drivers: dict[str, str], name) -> None:
-    kinds = [action.kind for action in entities(name) if action.kind not in ("DeclareLaunchArgument", "Node", "ExecuteProcess")]
+def test_what_a_launch_file_refuses_is_looked_at_before_anything_is_started(
+    installed_drivers: dict[str, str], name
+) -> None:
+    kinds = [
+        action.kind
+        for action in entities(name)
+        if action.kind not in ("DeclareLaunchArgument", "Node", "ExecuteProcess")
+    ]
     assert kinds[0] == "OpaqueFunction", "what stands before it is running when it raises"
 
 
-def test_a_bag_and_a_parameter_file_that_do_not_exist_stop_the_launch(installed_drivers: dict[str, str], tmp_path) -> None:
+def test_a_bag_and_a_parameter_file_that_do_not_exist_stop_the_launch(
+    installed_drivers: dict[str, str], tmp_path
+) -> None:
     with pytest.raises(RuntimeError, match="there is no bag /nowhere; give bag:="):
         entities("bag.launch.py", {"bag": "/nowhere"})
     for wrong in (tmp_path, tmp_path / "mine.yaml"):
@@ -194,31 +224,45 @@ def test_a_bag_and_a_parameter_file_that_do_not_exist_stop_the_launch(installed_
             entities("track.launch.py", {"params_file": str(wrong)})
 
 
-@pytest.mark.parametrize("given, words", [
-    ({"name": "1abc"}, "name:=1abc cannot be: .*number"), ({"name": ""}, "name:= cannot be"),
-    ({"namespace": "/a//b"}, "namespace:=/a//b cannot be"), ({"namespace": "a b"}, "namespace:=a b cannot be"),
-    ({"image": "cam image"}, "image:=cam image is no name of a topic"), ({"image": ""}, "image:= is no name of a topic"),
-    ({"detections": "/a/"}, "detections:=/a/ is no name"), ({"record": f"{__file__}/x/kitchen"}, "kitchen cannot be created")])
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        ({"name": "1abc"}, "name:=1abc cannot be: .*number"),
+        ({"name": ""}, "name:= cannot be"),
+        ({"namespace": "/a//b"}, "namespace:=/a//b cannot be"),
+        ({"namespace": "a b"}, "namespace:=a b cannot be"),
+        ({"image": "cam image"}, "image:=cam image is no name of a topic"),
+        ({"image": ""}, "image:= is no name of a topic"),
+        ({"detections": "/a/"}, "detections:=/a/ is no name"),
+        ({"record": f"{__file__}/x/kitchen"}, "kitchen cannot be created"),
+    ],
+)
 def test_what_ros_or_the_disk_would_refuse_stops_the_launch(installed_drivers, given, words) -> None:
     with pytest.raises(InvalidInput, match=words):
         entities("track.launch.py", given)
 
 
-@pytest.mark.parametrize("given", [{"namespace": "arm/"}, {"namespace": "/"}, {"image": "~/image"}, {"record": "/tmp/of kitchen/x y"}])
+@pytest.mark.parametrize(
+    "given", [{"namespace": "arm/"}, {"namespace": "/"}, {"image": "~/image"}, {"record": "/tmp/of kitchen/x y"}]
+)
 def test_what_ros_and_the_disk_take_is_launched(installed_drivers, given) -> None:
     assert only(entities("track.launch.py", given), "Node")
 
 
-@pytest.mark.parametrize("text, words", [("- a", "sets no parameters"), ("hello", "sets no parameters"), ("a: [1", "as YAML")])
+@pytest.mark.parametrize(
+    "text, words", [("- a", "sets no parameters"), ("hello", "sets no parameters"), ("a: [1", "as YAML")]
+)
 def test_a_parameter_file_that_is_none_stops_the_launch(installed_drivers, tmp_path, text, words) -> None:
     (tmp_path / "mine.yaml").write_text(text)
     with pytest.raises(InvalidInput, match=f"mine.yaml .*{words}"):
         entities("track.launch.py", {"params_file": str(tmp_path / "mine.yaml")})
 
 
-@pytest.mark.parametrize("given", [{"rate": "0"}, {"rate": "fast"}, {"rate": "nan"}, {"delay": "-1"}, {"delay": "soon"}])
+@pytest.mark.parametrize(
+    "given", [{"rate": "0"}, {"rate": "fast"}, {"rate": "nan"}, {"delay": "-1"}, {"delay": "soon"}]
+)
 def test_numbers_of_the_playback_are_checked_before_it(installed_drivers, given) -> None:
-    (name, value), = given.items()
+    ((name, value),) = given.items()
     with pytest.raises(InvalidInput, match=f"{name}:={value} is no "):
         entities("bag.launch.py", given)
 
@@ -239,13 +283,21 @@ def test_a_tilde_in_a_path_is_ones_home(installed_drivers: dict[str, str], tmp_p
 def test_node_and_recorder_end_together(installed_drivers: dict[str, str]) -> None:
     found = entities("track.launch.py", {"record": "kitchen"})
     node, recorder = only(found, "Node"), only(found, "ExecuteProcess")
-    pairs = [(handler.keywords["target_action"], handler.keywords["on_exit"][0].keywords["event"]
-              .keywords["process_matcher"].arguments[0]) for handler in inside(found) if handler.kind == "OnProcessExit"]
+    pairs = [
+        (
+            handler.keywords["target_action"],
+            handler.keywords["on_exit"][0].keywords["event"].keywords["process_matcher"].arguments[0],
+        )
+        for handler in inside(found)
+        if handler.kind == "OnProcessExit"
+    ]
     assert pairs == [(node, recorder), (recorder, node)]
     assert not [one for one in entities("track.launch.py") if one.kind == "RegisterEventHandler"]
 
 
-def test_whatever_fails_ends_the_playback_but_a_bag_that_was_played_leaves_the_node(installed_drivers: dict[str, str]) -> None:
+def test_whatever_fails_ends_the_playback_but_a_bag_that_was_played_leaves_the_node(
+    installed_drivers: dict[str, str],
+) -> None:
     found = entities("bag.launch.py")
     (player,) = only(found, "TimerAction").keywords["actions"]
     end = only(inside(found), "OnProcessExit").keywords["on_exit"]
@@ -277,13 +329,15 @@ def test_the_parameters_that_have_an_argument_exist(installed_drivers: dict[str,
     yaml = pytest.importorskip("yaml")
     text = (ROOT / "config" / "track.yaml").read_text()
     parameters = next(iter(yaml.safe_load(text).values()))["ros__parameters"]
-    every = {name: "x" for name in ("model", "device", "image_transport", "image_reliability")}
+    every = dict.fromkeys(("model", "device", "image_transport", "image_reliability"), "x")
     given = only(entities("track.launch.py", every), "Node").keywords["parameters"][1]
     assert set(given) - {"use_sim_time"} == set(every) <= set(parameters)
 
 
-@pytest.mark.parametrize("given, info", [
-    ({"depth": "/camera/depth/image_rect"}, "/camera/depth/camera_info"), ({"depth_info": "/info"}, "/info")])
+@pytest.mark.parametrize(
+    "given, info",
+    [({"depth": "/camera/depth/image_rect"}, "/camera/depth/camera_info"), ({"depth_info": "/info"}, "/info")],
+)
 def test_the_depth_cloud_of_rviz_finds_its_calibration(installed_drivers: dict[str, str], given, info) -> None:
     remappings = dict(only(entities("rviz.launch.py", given), "Node").keywords["remappings"])
     assert remappings["/camera_info"] == info
@@ -306,7 +360,9 @@ def test_a_bag_that_exists_stops_the_launch_and_a_tilde_is_ones_home(installed_d
         entities("track.launch.py", given)
 
 
-@pytest.mark.parametrize("namespace, node", [("", "/robot/sam2_ros"), ("arm", "/robot/arm/sam2_ros"), ("/arm", "/arm/sam2_ros")])
+@pytest.mark.parametrize(
+    "namespace, node", [("", "/robot/sam2_ros"), ("arm", "/robot/arm/sam2_ros"), ("/arm", "/arm/sam2_ros")]
+)
 def test_a_node_that_is_launched_within_a_namespace_is_recorded_there(installed_drivers, namespace, node) -> None:
     given = {"record": "kitchen", "namespace": namespace, "ros_namespace": "/robot"}
     assert only(entities("track.launch.py", given), "ExecuteProcess").keywords["cmd"][-1] == node

@@ -11,20 +11,28 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAG
 #: Rooms by level; the words of level 0 are one room together.
 LEVELS = [
     {"types", "errors", "settings", "ranges", "files", "decoding"},
-    {"memory", "visibility", "messages", "association", "ring", "stamps", "tracker_settings", "simulated_user",
-     "drawing", "video", "large_images", "png", "pictures", "published", "processor", "interrupts", "middleware", "model"},
-    {"remembered"},
-    {"checkpoint", "tracker"},
+    {"messages", "stamps", "simulated_user", "drawing", "cpu_threads", "interrupts", "middleware"},
+    {"model", "recordings"},
+    {"tracking"},
+    {"stream"},
     {"ros", "evaluation", "training"},
-    {"cli", "offline", "live", "demo", "__init__"},
+    {"demo"},
+    {"commands"},
+    {"cli", "__init__"},
     {"__main__"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 
 #: Where a library may be imported, as starts of paths inside the package.
 ROS = ("ros/", "demo/")
-TORCH = ("model/", "checkpoint.py", "remembered.py", "tracker.py", "training/")
-HOMES = {"rclpy": ROS, "launch": (), "rosbags": ("evaluation/bag_types.py", "evaluation/bag_writer.py"), "torch": TORCH, "pybullet": ("training/",)}
+TORCH = ("model/", "tracking/", "training/")
+HOMES = {
+    "rclpy": ROS,
+    "launch": (),
+    "rosbags": ("recordings/bag_types.py", "recordings/bag_writer.py"),
+    "torch": TORCH,
+    "pybullet": ("training/",),
+}
 
 
 def imports(path: Path, top_level_only: bool = False) -> set[str]:
@@ -36,7 +44,7 @@ def imports(path: Path, top_level_only: bool = False) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            start = package[:len(package) + 1 - node.level] if node.level else ()
+            start = package[: len(package) + 1 - node.level] if node.level else ()
             names |= {".".join([*start, *filter(None, [node.module]), alias.name]) for alias in node.names}
     return names
 
@@ -48,7 +56,8 @@ def room(path: Path) -> str:
 def is_ros(name: str) -> bool:
     """Whether a name belongs to ROS: its client library, its messages, or those generated from msg/ and srv/."""
     return name.split(".")[0].endswith(("_msgs", "_srvs", "_interfaces")) or name.startswith(
-        ("rclpy", "cv_bridge", "message_filters", "tf2_", "ament_", "sam2_ros.msg", "sam2_ros.srv"))
+        ("rclpy", "cv_bridge", "message_filters", "tf2_", "ament_", "sam2_ros.msg", "sam2_ros.srv")
+    )
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -75,7 +84,17 @@ def test_the_command_line_starts_without_heavy_libraries() -> None:
         heavy = {name.split(".")[0] for name in imports(path, top_level_only=True)}
         assert not heavy & {"torch", "rclpy", "rosbags", "matplotlib", "pybullet"}
         rooms = {name.split(".")[1] for name in imports(path, top_level_only=True) if name.startswith("sam2_ros.")}
-        assert not rooms & {"tracker", "checkpoint", "model", "ros", "evaluation", "training", "demo"}
+        assert not rooms & {
+            "tracking",
+            "model",
+            "recordings",
+            "stream",
+            "ros",
+            "evaluation",
+            "training",
+            "demo",
+            "commands",
+        }
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))

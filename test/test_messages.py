@@ -23,10 +23,30 @@ from sam2_ros.ranges import Range
 
 RNG = np.random.default_rng(7)
 WIDTH, HEIGHT = 12, 10
-BYTES_A_PIXEL = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1, "mono16": 2, "rgb16": 6, "bgr16": 6,
-                 "rgba16": 8, "bgra16": 8, "8UC1": 1, "8UC3": 3, "8UC4": 4, "16UC1": 2, "16UC3": 6, "16UC4": 8,
-                 "32FC1": 4, "yuv422": 2, "uyvy": 2, "yuv422_yuy2": 2, "yuyv": 2,
-                 **{f"bayer_{p}{bits}": bits // 8 for p in ("rggb", "bggr", "gbrg", "grbg") for bits in (8, 16)}}
+BYTES_A_PIXEL = {
+    "rgb8": 3,
+    "bgr8": 3,
+    "rgba8": 4,
+    "bgra8": 4,
+    "mono8": 1,
+    "mono16": 2,
+    "rgb16": 6,
+    "bgr16": 6,
+    "rgba16": 8,
+    "bgra16": 8,
+    "8UC1": 1,
+    "8UC3": 3,
+    "8UC4": 4,
+    "16UC1": 2,
+    "16UC3": 6,
+    "16UC4": 8,
+    "32FC1": 4,
+    "yuv422": 2,
+    "uyvy": 2,
+    "yuv422_yuy2": 2,
+    "yuyv": 2,
+    **{f"bayer_{p}{bits}": bits // 8 for p in ("rggb", "bggr", "gbrg", "grbg") for bits in (8, 16)},
+}
 
 
 def stamp(sec=3, nanosec=5):
@@ -36,8 +56,15 @@ def stamp(sec=3, nanosec=5):
 def image_message(data, encoding, width=WIDTH, height=HEIGHT, step=None, is_bigendian=0):
     data = data.tobytes() if isinstance(data, np.ndarray) else bytes(data)
     step = len(data) // height if step is None else step
-    return Shape(header=stamp(), height=height, width=width, encoding=encoding, step=step,
-                 is_bigendian=is_bigendian, data=array.array("B", data))
+    return Shape(
+        header=stamp(),
+        height=height,
+        width=width,
+        encoding=encoding,
+        step=step,
+        is_bigendian=is_bigendian,
+        data=array.array("B", data),
+    )
 
 
 def noise(*shape, dtype=np.uint8):
@@ -66,6 +93,7 @@ def big_endian(message, item):
 
 # -- colours -------------------------------------------------------------------------------------
 
+
 def test_rgb8_is_taken_as_it_is_without_a_copy():
     pixels = noise(HEIGHT, WIDTH, 3)
     message = image_message(pixels, "rgb8")
@@ -75,17 +103,36 @@ def test_rgb8_is_taken_as_it_is_without_a_copy():
     assert frame.image[0, 0, 0] == message.data[0]
 
 
-@pytest.mark.parametrize("encoding, order", [
-    ("bgr8", [2, 1, 0]), ("8UC3", [2, 1, 0]), ("rgba8", [0, 1, 2]), ("bgra8", [2, 1, 0]), ("8UC4", [2, 1, 0]),
-    ("mono8", [0, 0, 0]), ("8UC1", [0, 0, 0])])
+@pytest.mark.parametrize(
+    "encoding, order",
+    [
+        ("bgr8", [2, 1, 0]),
+        ("8UC3", [2, 1, 0]),
+        ("rgba8", [0, 1, 2]),
+        ("bgra8", [2, 1, 0]),
+        ("8UC4", [2, 1, 0]),
+        ("mono8", [0, 0, 0]),
+        ("8UC1", [0, 0, 0]),
+    ],
+)
 def test_eight_bit_colours_arrive_as_rgb(encoding, order):
     pixels = noise(HEIGHT, WIDTH, BYTES_A_PIXEL[encoding])
     assert (frame_from(image_message(pixels, encoding)).image == pixels[:, :, order]).all()
 
 
-@pytest.mark.parametrize("encoding, channels, order", [
-    ("mono16", 1, [0, 0, 0]), ("16UC1", 1, [0, 0, 0]), ("rgb16", 3, [0, 1, 2]), ("bgr16", 3, [2, 1, 0]),
-    ("16UC3", 3, [2, 1, 0]), ("rgba16", 4, [0, 1, 2]), ("bgra16", 4, [2, 1, 0]), ("16UC4", 4, [2, 1, 0])])
+@pytest.mark.parametrize(
+    "encoding, channels, order",
+    [
+        ("mono16", 1, [0, 0, 0]),
+        ("16UC1", 1, [0, 0, 0]),
+        ("rgb16", 3, [0, 1, 2]),
+        ("bgr16", 3, [2, 1, 0]),
+        ("16UC3", 3, [2, 1, 0]),
+        ("rgba16", 4, [0, 1, 2]),
+        ("bgra16", 4, [2, 1, 0]),
+        ("16UC4", 4, [2, 1, 0]),
+    ],
+)
 def test_sixteen_bits_are_scaled_to_the_full_range_and_rounded(encoding, channels, order):
     pixels = noise(HEIGHT, WIDTH, channels, dtype=np.uint16)
     expected = (pixels.astype(int) + 128) // 257  # 255 / 65535 = 1 / 257, and no value lies on a tie
@@ -98,7 +145,9 @@ def test_all_sixteen_bit_values_are_rounded_exactly():
     assert (image[:, :, 0] == (values.astype(int) + 128) // 257).all()
 
 
-@pytest.mark.parametrize("encoding, channels", [("mono16", 1), ("16UC1", 1), ("rgb16", 3), ("bgra16", 4), ("bayer_rggb16", 1)])
+@pytest.mark.parametrize(
+    "encoding, channels", [("mono16", 1), ("16UC1", 1), ("rgb16", 3), ("bgra16", 4), ("bayer_rggb16", 1)]
+)
 def test_the_range_of_a_camera_is_that_of_every_encoding_of_sixteen_bits_in_either_byte_order(encoding, channels):
     pixels = noise(HEIGHT, WIDTH, channels, dtype=np.uint16) // 16
     message, wide = image_message(pixels, encoding), image_message(pixels * 16, encoding)
@@ -111,13 +160,14 @@ def test_the_range_of_a_camera_is_that_of_every_encoding_of_sixteen_bits_in_eith
 @pytest.mark.parametrize("bits", [8, 16])
 def test_a_bayer_mosaic_of_a_red_wall_is_red(pattern, red_at, bits):
     mosaic = np.zeros((HEIGHT, WIDTH), np.uint8 if bits == 8 else np.uint16)
-    mosaic[red_at[0]::2, red_at[1]::2] = np.iinfo(mosaic.dtype).max
+    mosaic[red_at[0] :: 2, red_at[1] :: 2] = np.iinfo(mosaic.dtype).max
     image = frame_from(image_message(mosaic, f"bayer_{pattern}{bits}")).image
     assert (image[2:-2, 2:-2] == (255, 0, 0)).all()
 
 
-@pytest.mark.parametrize("encoding, y_at, u_at, v_at", [
-    ("yuv422", 1, 0, 2), ("uyvy", 1, 0, 2), ("yuv422_yuy2", 0, 1, 3), ("yuyv", 0, 1, 3)])
+@pytest.mark.parametrize(
+    "encoding, y_at, u_at, v_at", [("yuv422", 1, 0, 2), ("uyvy", 1, 0, 2), ("yuv422_yuy2", 0, 1, 3), ("yuyv", 0, 1, 3)]
+)
 def test_yuv422_of_a_red_wall_is_red(encoding, y_at, u_at, v_at):
     pair = np.zeros(4, np.uint8)
     pair[[y_at, (y_at + 2) % 4]], pair[u_at], pair[v_at] = 82, 90, 240  # red in BT.601, limited range
@@ -152,8 +202,9 @@ def test_row_padding_changes_nothing(encoding):
     assert (frame_from(padded(message)).image == frame_from(message).image).all()
 
 
-@pytest.mark.parametrize("encoding, item", [
-    ("mono16", 2), ("16UC1", 2), ("bgr16", 2), ("rgba16", 2), ("bayer_rggb16", 2), ("32FC1", 4)])
+@pytest.mark.parametrize(
+    "encoding, item", [("mono16", 2), ("16UC1", 2), ("bgr16", 2), ("rgba16", 2), ("bayer_rggb16", 2), ("32FC1", 4)]
+)
 def test_big_endian_data_gives_the_same_image(encoding, item):
     message = random_message(encoding)
     assert (frame_from(big_endian(message, item)).image == frame_from(message).image).all()
@@ -169,8 +220,16 @@ def test_the_byte_order_of_single_bytes_does_not_matter():
 def test_pixels_are_those_of_cv_bridge(encoding):
     cv_bridge = pytest.importorskip("cv_bridge")
     bridge, message = cv_bridge.CvBridge(), random_message(encoding)
-    named = {"8UC1": "mono8", "8UC3": "bgr8", "8UC4": "bgra8", "16UC1": "mono16", "16UC3": "bgr16", "16UC4": "bgra16",
-             "uyvy": "yuv422", "yuyv": "yuv422_yuy2"}
+    named = {
+        "8UC1": "mono8",
+        "8UC3": "bgr8",
+        "8UC4": "bgra8",
+        "16UC1": "mono16",
+        "16UC3": "bgr16",
+        "16UC4": "bgra16",
+        "uyvy": "yuv422",
+        "yuyv": "yuv422_yuy2",
+    }
     known = Shape(**{**vars(message), "encoding": named.get(encoding, encoding)})
     try:
         theirs = bridge.imgmsg_to_cv2(known, "rgb8")
@@ -181,20 +240,24 @@ def test_pixels_are_those_of_cv_bridge(encoding):
 
 # -- what cannot be an image ---------------------------------------------------------------------
 
-@pytest.mark.parametrize("changes, sentence", [
-    ({"width": 0, "data": array.array("B")}, "no pixels"),
-    ({"height": 0, "data": array.array("B")}, "no pixels"),
-    ({"step": WIDTH * 3 - 1}, "step 35 is too small"),
-    ({"step": 0}, "step 0 is too small"),
-    ({"step": WIDTH * 3 + 1}, "bytes of data"),
-    ({"data": array.array("B", bytes(HEIGHT * WIDTH * 3 - 1))}, "359 bytes of data"),
-    ({"data": array.array("B")}, "0 bytes of data"),
-    ({"data": array.array("B", bytes(HEIGHT * WIDTH * 3 + 1))}, "361 bytes of data"),
-    ({"height": 2**32 - 1, "width": 2**32 - 1}, "too small"),
-    ({"encoding": "32SC2"}, "'32SC2' cannot be read"),
-    ({"encoding": ""}, "'' cannot be read"),
-    ({"encoding": "RGB8"}, "publish one of rgb8"),
-])
+
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        ({"width": 0, "data": array.array("B")}, "no pixels"),
+        ({"height": 0, "data": array.array("B")}, "no pixels"),
+        ({"step": WIDTH * 3 - 1}, "step 35 is too small"),
+        ({"step": 0}, "step 0 is too small"),
+        ({"step": WIDTH * 3 + 1}, "bytes of data"),
+        ({"data": array.array("B", bytes(HEIGHT * WIDTH * 3 - 1))}, "359 bytes of data"),
+        ({"data": array.array("B")}, "0 bytes of data"),
+        ({"data": array.array("B", bytes(HEIGHT * WIDTH * 3 + 1))}, "361 bytes of data"),
+        ({"height": 2**32 - 1, "width": 2**32 - 1}, "too small"),
+        ({"encoding": "32SC2"}, "'32SC2' cannot be read"),
+        ({"encoding": ""}, "'' cannot be read"),
+        ({"encoding": "RGB8"}, "publish one of rgb8"),
+    ],
+)
 def test_an_image_that_contradicts_itself_is_refused_with_a_sentence(changes, sentence):
     message = random_message("rgb8")
     with pytest.raises(InvalidImage, match=sentence):
@@ -238,6 +301,7 @@ def test_stamps_go_to_nanoseconds_and_back():
 
 # -- compressed ----------------------------------------------------------------------------------
 
+
 def compressed(image, extension, image_format):
     data = cv2.imencode(extension, image)[1].tobytes()
     return Shape(header=stamp(), format=image_format, data=array.array("B", data))
@@ -256,8 +320,9 @@ def test_colours_that_were_not_swapped_before_compression_are_not_swapped_back(i
     assert (frame_from_compressed(compressed(rgb, ".png", image_format)).image == rgb).all()
 
 
-@pytest.mark.parametrize("image_format", [
-    "jpeg", "jpg", "rgb8; jpeg compressed bgr8", "bayer_rggb8; jpeg compressed bgr8"])
+@pytest.mark.parametrize(
+    "image_format", ["jpeg", "jpg", "rgb8; jpeg compressed bgr8", "bayer_rggb8; jpeg compressed bgr8"]
+)
 def test_a_red_jpeg_is_red(image_format):
     red = np.zeros((16, 16, 3), np.uint8)
     red[:, :, 2] = 255  # BGR
@@ -291,9 +356,15 @@ def test_a_bayer_mosaic_stored_in_one_channel_gets_its_colours():
     assert (image == frame_from(image_message(mosaic, "bayer_grbg8")).image).all()
 
 
-@pytest.mark.parametrize("data, image_format, sentence", [
-    (b"", "jpeg", "0 bytes"), (b"not a picture", "jpeg", "13 bytes of format 'jpeg'"),
-    (b"\x89PNG\r\n\x1a\n", "png", "not a JPEG or PNG"), (b"x", "16UC1; compressedDepth png", "depth image")])
+@pytest.mark.parametrize(
+    "data, image_format, sentence",
+    [
+        (b"", "jpeg", "0 bytes"),
+        (b"not a picture", "jpeg", "13 bytes of format 'jpeg'"),
+        (b"\x89PNG\r\n\x1a\n", "png", "not a JPEG or PNG"),
+        (b"x", "16UC1; compressedDepth png", "depth image"),
+    ],
+)
 def test_data_that_is_no_picture_is_refused_with_a_sentence(data, image_format, sentence):
     with pytest.raises(InvalidImage, match=sentence):
         frame_from_compressed(Shape(header=stamp(), format=image_format, data=array.array("B", data)))
@@ -327,6 +398,7 @@ def test_a_truncated_png_is_refused_or_read_but_never_breaks():
 
 
 # -- out -----------------------------------------------------------------------------------------
+
 
 def test_a_written_image_is_read_back_equal():
     rgb = noise(HEIGHT, WIDTH, 3)
@@ -368,10 +440,17 @@ def test_a_compressed_picture_keeps_its_colours(quality):
 
 # -- prompts -------------------------------------------------------------------------------------
 
+
 def prompt_message(**changes):
-    fields = dict(header=stamp(1, 2), name="cup", points=[], labels=array.array("B"), box=[], replace=False,
-                  mask=Shape(header=stamp(), height=0, width=0, encoding="", step=0, is_bigendian=0,
-                             data=array.array("B")))
+    fields = dict(
+        header=stamp(1, 2),
+        name="cup",
+        points=[],
+        labels=array.array("B"),
+        box=[],
+        replace=False,
+        mask=Shape(header=stamp(), height=0, width=0, encoding="", step=0, is_bigendian=0, data=array.array("B")),
+    )
     return Shape(**{**fields, **changes})
 
 
@@ -381,16 +460,25 @@ def box(*corners):
 
 def test_a_prompt_is_read_with_its_stamp():
     points = [Shape(x=3.5, y=4.0, z=9.0), Shape(x=1.0, y=2.0, z=0.0)]
-    prompt, when = prompt_from(prompt_message(points=points, labels=array.array("B", [1, 0]), box=[box(1, 2, 3, 4)],
-                                              replace=True))
+    prompt, when = prompt_from(
+        prompt_message(points=points, labels=array.array("B", [1, 0]), box=[box(1, 2, 3, 4)], replace=True)
+    )
     assert when == 1_000_000_002 and prompt.name == "cup" and prompt.replace
     assert prompt.points.tolist() == [[3.5, 4.0], [1.0, 2.0]] and prompt.labels.tolist() == [1, 0]
     assert prompt.box == (1, 2, 3, 4) and prompt.mask is None
 
 
-@pytest.mark.parametrize("encoding, dtype, value", [
-    ("mono8", np.uint8, 255), ("8UC1", np.uint8, 1), ("bool", np.uint8, 1), ("mono16", np.uint16, 256),
-    ("16UC1", np.uint16, 7), ("32SC1", np.int32, 3)])
+@pytest.mark.parametrize(
+    "encoding, dtype, value",
+    [
+        ("mono8", np.uint8, 255),
+        ("8UC1", np.uint8, 1),
+        ("bool", np.uint8, 1),
+        ("mono16", np.uint16, 256),
+        ("16UC1", np.uint16, 7),
+        ("32SC1", np.int32, 3),
+    ],
+)
 def test_anything_but_zero_is_the_object_in_a_mask(encoding, dtype, value):
     mask = np.zeros((HEIGHT, WIDTH), dtype)
     mask[2:5, 3:6] = value
@@ -398,20 +486,23 @@ def test_anything_but_zero_is_the_object_in_a_mask(encoding, dtype, value):
     assert prompt.mask.dtype == bool and (prompt.mask == (mask != 0)).all()
 
 
-@pytest.mark.parametrize("changes, sentence", [
-    ({}, "this one is empty"),
-    ({"points": [Shape(x=1.0, y=1.0)]}, "1 points but 0 labels"),
-    ({"labels": array.array("B", [1])}, "0 points but 1 labels"),
-    ({"points": [Shape(x=float("nan"), y=1.0)], "labels": b"\x01"}, "finite"),
-    ({"points": [Shape(x=1e300, y=1.0)], "labels": b"\x01"}, "finite"),
-    ({"points": [Shape(x=1.0, y=1.0)], "labels": b"\x02"}, "1 .on the object. or 0"),
-    ({"box": [box(3, 3, 1, 1)]}, "x0 < x1"),
-    ({"box": [box(0, 0, float("inf"), 1)]}, "finite"),
-    ({"box": [box(0, 0, 1, 1)] * 2}, "at most one box"),
-    ({"mask": image_message(noise(HEIGHT, WIDTH * 3), "rgb8")}, "'rgb8' cannot be read"),
-    ({"mask": image_message(noise(HEIGHT, WIDTH), "mono8", step=3)}, "step 3"),
-    ({"mask": image_message(b"\x01", "mono8", width=0, height=1)}, "no pixels"),
-])
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        ({}, "this one is empty"),
+        ({"points": [Shape(x=1.0, y=1.0)]}, "1 points but 0 labels"),
+        ({"labels": array.array("B", [1])}, "0 points but 1 labels"),
+        ({"points": [Shape(x=float("nan"), y=1.0)], "labels": b"\x01"}, "finite"),
+        ({"points": [Shape(x=1e300, y=1.0)], "labels": b"\x01"}, "finite"),
+        ({"points": [Shape(x=1.0, y=1.0)], "labels": b"\x02"}, "1 .on the object. or 0"),
+        ({"box": [box(3, 3, 1, 1)]}, "x0 < x1"),
+        ({"box": [box(0, 0, float("inf"), 1)]}, "finite"),
+        ({"box": [box(0, 0, 1, 1)] * 2}, "at most one box"),
+        ({"mask": image_message(noise(HEIGHT, WIDTH * 3), "rgb8")}, "'rgb8' cannot be read"),
+        ({"mask": image_message(noise(HEIGHT, WIDTH), "mono8", step=3)}, "step 3"),
+        ({"mask": image_message(b"\x01", "mono8", width=0, height=1)}, "no pixels"),
+    ],
+)
 def test_what_cannot_be_a_prompt_is_refused_with_a_sentence(changes, sentence):
     with pytest.raises(InvalidPrompt, match=sentence):
         prompt_from(prompt_message(**changes))

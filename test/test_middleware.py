@@ -1,8 +1,8 @@
 """What would end the process inside a C library is a sentence of ours."""
 
 import pytest
+from recordings.bags import write_bag
 
-from evaluation.bags import write_bag
 from sam2_ros import cli, middleware
 from sam2_ros.errors import CannotStart
 
@@ -36,7 +36,9 @@ def test_other_domains_are_left_to_ros_which_has_words_for_them(prefix, monkeypa
 
 def test_a_middleware_that_is_not_installed_is_refused_with_those_that_are(prefix, monkeypatch):
     monkeypatch.setenv("RMW_IMPLEMENTATION", "rmw_cyclonedds_cpp")
-    with pytest.raises(CannotStart, match=r"install it \(ros-\$ROS_DISTRO-rmw-cyclonedds-cpp\), or use rmw_fastrtps_cpp or rmw_z"):
+    with pytest.raises(
+        CannotStart, match=r"install it \(ros-\$ROS_DISTRO-rmw-cyclonedds-cpp\), or use rmw_fastrtps_cpp or rmw_z"
+    ):
         middleware.check_choice()
     monkeypatch.setenv("RMW_IMPLEMENTATION", "rmw_zenoh_cpp")
     middleware.check_choice()
@@ -49,7 +51,9 @@ def test_where_no_middleware_is_registered_all_are_taken(monkeypatch):
     middleware.check_choice()
 
 
-@pytest.mark.parametrize("command", [["node"], ["record", "--out", "new"], ["play", "bag"]], ids=lambda command: command[0])
+@pytest.mark.parametrize(
+    "command", [["node"], ["record", "--out", "new"], ["play", "bag"]], ids=lambda command: command[0]
+)
 def test_no_command_starts_ros_in_a_domain_that_cannot_be(command, tmp_path, monkeypatch, capfd):
     pytest.importorskip("rclpy")
     monkeypatch.chdir(tmp_path)

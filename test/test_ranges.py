@@ -20,7 +20,9 @@ def levels(pictures):
 def test_a_camera_that_uses_few_of_its_values_keeps_its_grey_levels(low, high):
     picture = Range("auto").eight_bits(image(low, high))
     assert levels(picture) > 200
-    assert (np.diff(picture.reshape(-1)[np.argsort(SCENE.reshape(-1))].astype(int)) >= 0).all()  # brighter stays brighter
+    assert (
+        np.diff(picture.reshape(-1)[np.argsort(SCENE.reshape(-1))].astype(int)) >= 0
+    ).all()  # brighter stays brighter
 
 
 def test_pixels_without_a_value_and_a_lamp_do_not_spoil_the_range():
@@ -64,7 +66,9 @@ def test_the_same_images_give_the_same_pictures_again():
 def test_a_range_in_raw_values_is_taken_as_it_is():
     values = np.array([[0, 100, 150, 200, 65_535]], np.uint16)
     assert Range("100,200").eight_bits(values).tolist() == [[0, 0, 128, 255, 255]]
-    assert Range("-5.5, 20").eight_bits(np.array([[-9, -5.5, 20, np.nan, np.inf]], np.float32)).tolist() == [[0, 0, 255, 0, 0]]
+    assert Range("-5.5, 20").eight_bits(np.array([[-9, -5.5, 20, np.nan, np.inf]], np.float32)).tolist() == [
+        [0, 0, 255, 0, 0]
+    ]
 
 
 def test_the_full_range_is_that_of_sixteen_bits():

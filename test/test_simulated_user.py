@@ -7,7 +7,7 @@ from sam2_ros.simulated_user import box_around, first_click, next_click
 
 def rectangle(x0, y0, x1, y1, size=(40, 60)):
     mask = np.zeros(size, bool)
-    mask[y0:y1 + 1, x0:x1 + 1] = True
+    mask[y0 : y1 + 1, x0 : x1 + 1] = True
     return mask
 
 

@@ -38,7 +38,8 @@ def test_a_clock_that_is_set_back_a_little_restarts_after_several_older_images()
     timeline = Timeline()
     places(20.0, timeline=timeline)
     assert places(*(19.1 + n / 100 for n in range(OLDER_IN_A_ROW + 1)), timeline=timeline) == (
-        [LATE] * (OLDER_IN_A_ROW - 1) + [RESTART, NEWER])
+        [LATE] * (OLDER_IN_A_ROW - 1) + [RESTART, NEWER]
+    )
 
 
 @pytest.mark.parametrize("count", [3, 4, 10])
@@ -59,8 +60,10 @@ def test_two_cameras_a_little_apart_on_one_topic_are_one_stream_of_one_of_them()
     assert places(5.0, 4.98, 5.1, 5.08, 5.2, 5.18) == [NEWER, LATE] * 3
 
 
-@pytest.mark.parametrize("waiting, stamp, wins", [
-    (5.0, 5.1, True), (5.1, 5.0, False), (5.0, 5.0, True), (5.0, 3.0, True), (5.0, 0, True), (0, 5.0, True)])
+@pytest.mark.parametrize(
+    "waiting, stamp, wins",
+    [(5.0, 5.1, True), (5.1, 5.0, False), (5.0, 5.0, True), (5.0, 3.0, True), (5.0, 0, True), (0, 5.0, True)],
+)
 def test_an_image_takes_the_place_of_one_that_waits_unless_it_is_a_little_older(waiting, stamp, wins):
     assert replaces(round(waiting * SECOND), round(stamp * SECOND)) == wins
 

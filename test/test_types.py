@@ -9,11 +9,20 @@ from sam2_ros.types import Frame, Prompt
 IMAGE = np.zeros((4, 6, 3), np.uint8)
 
 
-@pytest.mark.parametrize("image, stamp, part", [
-    ([[[0, 0, 0]]], 1, "RGB array, got list"), (IMAGE.astype(float), 1, "uint8 pixels, got float64"),
-    (IMAGE[..., :2], 1, "(H, W, 3)"), (IMAGE[:0], 1, "at least one pixel"), (None, 1, "NoneType"),
-    (IMAGE, 1.5, "nanoseconds from 0, got 1.5"), (IMAGE, -1, "got -1"), (IMAGE, "1", "got '1'"), (IMAGE, True, "True"),
-])
+@pytest.mark.parametrize(
+    "image, stamp, part",
+    [
+        ([[[0, 0, 0]]], 1, "RGB array, got list"),
+        (IMAGE.astype(float), 1, "uint8 pixels, got float64"),
+        (IMAGE[..., :2], 1, "(H, W, 3)"),
+        (IMAGE[:0], 1, "at least one pixel"),
+        (None, 1, "NoneType"),
+        (IMAGE, 1.5, "nanoseconds from 0, got 1.5"),
+        (IMAGE, -1, "got -1"),
+        (IMAGE, "1", "got '1'"),
+        (IMAGE, True, "True"),
+    ],
+)
 def test_a_frame_that_is_no_image_or_no_stamp_is_refused(image, stamp, part):
     with pytest.raises(InvalidImage) as error:
         Frame(image, stamp)
@@ -24,17 +33,28 @@ def test_a_stamp_of_numpy_is_a_stamp():
     assert type(Frame(IMAGE, np.int64(7)).stamp) is int
 
 
-@pytest.mark.parametrize("values, part", [
-    ({"points": [[1, 2, 3], [4, 5, 6]], "labels": [1, 1, 1]}, "(N, 2) array"),
-    ({"points": [[1, 2], [3]], "labels": [1, 1]}, "pairs of numbers"),
-    ({"points": "ab", "labels": [1]}, "pairs of numbers"),
-    ({"points": [(1, 2)], "labels": [0.5]}, "labels are 1"), ({"points": [(1e300, 2)], "labels": [1]}, "finite"),
-    ({"box": "0,1,2"}, "four numbers"), ({"box": (1, None, 2, 3)}, "four numbers"), ({"box": 5}, "four numbers"),
-    ({"box": np.ones((1, 4))}, "four numbers"), ({"mask": [[1, 0], [1]]}, "rows of different length"),
-    ({"mask": np.full((2, 2), 0.3)}, "threshold"), ({"mask": np.array([[-10.0, 10.0]])}, "threshold"),
-    ({"mask": np.full((2, 2), np.nan)}, "threshold"), ({"mask": np.array([["a", "b"]])}, "bool, or whole numbers"),
-    ({"name": 5}, "is text, got 5"), ({"name": b"cup"}, "is text"), ({"replace": "false"}, "replace is True or False"),
-])
+@pytest.mark.parametrize(
+    "values, part",
+    [
+        ({"points": [[1, 2, 3], [4, 5, 6]], "labels": [1, 1, 1]}, "(N, 2) array"),
+        ({"points": [[1, 2], [3]], "labels": [1, 1]}, "pairs of numbers"),
+        ({"points": "ab", "labels": [1]}, "pairs of numbers"),
+        ({"points": [(1, 2)], "labels": [0.5]}, "labels are 1"),
+        ({"points": [(1e300, 2)], "labels": [1]}, "finite"),
+        ({"box": "0,1,2"}, "four numbers"),
+        ({"box": (1, None, 2, 3)}, "four numbers"),
+        ({"box": 5}, "four numbers"),
+        ({"box": np.ones((1, 4))}, "four numbers"),
+        ({"mask": [[1, 0], [1]]}, "rows of different length"),
+        ({"mask": np.full((2, 2), 0.3)}, "threshold"),
+        ({"mask": np.array([[-10.0, 10.0]])}, "threshold"),
+        ({"mask": np.full((2, 2), np.nan)}, "threshold"),
+        ({"mask": np.array([["a", "b"]])}, "bool, or whole numbers"),
+        ({"name": 5}, "is text, got 5"),
+        ({"name": b"cup"}, "is text"),
+        ({"replace": "false"}, "replace is True or False"),
+    ],
+)
 def test_a_prompt_that_cannot_be_meant_is_refused(values, part):
     values = values if {"points", "box", "mask"} & set(values) else {"box": (0, 0, 2, 2), **values}
     with pytest.raises(InvalidPrompt) as error:

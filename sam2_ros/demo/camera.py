@@ -18,9 +18,9 @@ import rclpy
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
-from sam2_ros.evaluation import recordings
-from sam2_ros.large_images import make_room
+from sam2_ros import recordings
 from sam2_ros.messages import fill_image
+from sam2_ros.ros.fastdds_profile import make_room
 
 TOPIC = "camera/image"
 #: Seconds to wait for a subscriber; then it plays for whoever comes.

@@ -91,8 +91,9 @@ class Operator:
     def _ask(self, name: str, index: int, message: PromptMessage, kind: str) -> None:
         message.header.stamp.sec, message.header.stamp.nanosec = seconds_and_rest(self.start + index * self.period)
         future = self._client.call_async(PromptService.Request(prompt=message))
-        future.add_done_callback(lambda done: self.said.append(
-            f"image {index}: {kind} for {name}: {done.result().message}"))
+        future.add_done_callback(
+            lambda done: self.said.append(f"image {index}: {kind} for {name}: {done.result().message}")
+        )
 
     # -- what the node says --------------------------------------------------------------------
 
@@ -104,7 +105,7 @@ class Operator:
         kind = np.uint16 if message.encoding == "mono16" else np.uint8
         seen = self._at(message.header)
         first = seen.labels is None
-        seen.labels = np.frombuffer(message.data, kind).reshape(message.height, -1)[:, :message.width]
+        seen.labels = np.frombuffer(message.data, kind).reshape(message.height, -1)[:, : message.width]
         if first:
             seen.latency = (Clock().now().nanoseconds - nanoseconds(message.header.stamp)) / 1e9
 

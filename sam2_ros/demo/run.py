@@ -23,19 +23,19 @@ from typing import Any
 import numpy as np
 import rclpy
 
+from sam2_ros import recordings
 from sam2_ros.demo.camera import TOPIC
 from sam2_ros.demo.operator import Operator
 from sam2_ros.drawing import contact_sheet, overlay
 from sam2_ros.errors import Sam2RosError
-from sam2_ros.evaluation import recordings
-from sam2_ros.evaluation.events import Truth
 from sam2_ros.evaluation.metrics import region_similarity
 from sam2_ros.interrupts import Interrupts
-from sam2_ros.large_images import make_room
+from sam2_ros.recordings.events import Truth
+from sam2_ros.recordings.pictures import write_picture
+from sam2_ros.recordings.video import VideoWriter
+from sam2_ros.ros.fastdds_profile import make_room
 from sam2_ros.ros.start import running_node
-from sam2_ros.pictures import write_picture
 from sam2_ros.types import State, Track
-from sam2_ros.video import VideoWriter
 
 RECORDING = Path(__file__).parent / "recording"
 #: Seconds for the node to load its model, and for the last mask to arrive.
@@ -58,8 +58,9 @@ def run(out: Path, model: str, source: Path = RECORDING) -> dict[str, Any]:
     make_room()
     with running_node("operator") as ros:
         operator = Operator(ros, truth, names)
-        with _process("node", out, ["-m", "sam2_ros", "node", "--ros-args", "-r", f"image:={TOPIC}",
-                                    "-p", f"model:={model}"]) as node:
+        with _process(
+            "node", out, ["-m", "sam2_ros", "node", "--ros-args", "-r", f"image:={TOPIC}", "-p", f"model:={model}"]
+        ) as node:
             _spin(operator, operator.ready, LOADING, "node", out, node)
             with _process("camera", out, ["-m", "sam2_ros.demo.camera", str(source), str(rate)]) as camera:
                 _attend(operator, camera, rate, len(images), out)
@@ -75,8 +76,13 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="sam2_ros demo", description=__doc__.partition("\n\n")[0])
     parser.add_argument("--out", type=Path, default=Path("demo_out"), metavar="DIR")
     parser.add_argument("--model", default="embedded", help="a known name or the path of a checkpoint (%(default)s)")
-    parser.add_argument("--recording", type=Path, default=RECORDING, metavar="FOLDER",
-                        help="a sequence in DAVIS layout whose first image shows at least two labelled objects")
+    parser.add_argument(
+        "--recording",
+        type=Path,
+        default=RECORDING,
+        metavar="FOLDER",
+        help="a sequence in DAVIS layout whose first image shows at least two labelled objects",
+    )
     parsed = parser.parse_args(arguments)
     with Interrupts() as interrupts:
         try:
@@ -116,8 +122,13 @@ def _process(name: str, out: Path, command: Sequence[str]):
     with open(out / f"{name}.log", "w") as log:
         try:
             with held:
-                process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, stderr=log, text=True,
-                                           preexec_fn=_end_with_parent)
+                process = subprocess.Popen(
+                    [sys.executable, *command],
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    text=True,
+                    preexec_fn=_end_with_parent,
+                )
             yield process
         finally:
             if process is not None:
@@ -133,15 +144,18 @@ def _interrupt(process: subprocess.Popen) -> None:
         process.communicate()
 
 
-def _spin(operator: Operator, done: Callable[[], bool], patience: float, name: str, out: Path,
-          process: subprocess.Popen) -> None:
+def _spin(
+    operator: Operator, done: Callable[[], bool], patience: float, name: str, out: Path, process: subprocess.Popen
+) -> None:
     """Handle messages until ``done``; raises DemoFailed when that takes too long or the process ends."""
     deadline = time.monotonic() + patience
     while not done():
         if time.monotonic() > deadline or process.poll() not in (None, 0):
             log = out / f"{name}.log"
             last = log.read_text().strip().splitlines()[-1:] or ["nothing"]
-            raise DemoFailed(f"the {name} did not do its part within {patience:.0f} s; it last said: {last[0]} (see {log})")
+            raise DemoFailed(
+                f"the {name} did not do its part within {patience:.0f} s; it last said: {last[0]} (see {log})"
+            )
         rclpy.spin_once(operator.node, timeout_sec=0.05)
 
 
@@ -186,8 +200,10 @@ def _load(source: Path) -> tuple[list[np.ndarray], dict[str, np.ndarray], list[s
     known = facts.get("objects", {})
     ids = [int(number) for number in known] or sorted(labels[0] if labels else ())
     empty = np.zeros(images[0].shape[:2], bool)
-    truth = {known.get(str(number), f"object {number}"): np.stack([masks.get(number, empty) for masks in labels])
-             for number in ids}
+    truth = {
+        known.get(str(number), f"object {number}"): np.stack([masks.get(number, empty) for masks in labels])
+        for number in ids
+    }
     if len(truth) < 2 or len(labels) < len(images):
         raise DemoFailed(f"{source} needs ground truth of two objects on every image; give another --recording")
     return images, truth, list(truth), recording.rate
@@ -202,8 +218,9 @@ def _facts(path: Path) -> dict[str, Any]:
     except (ValueError, AttributeError, TypeError):
         good = False
     if not good:
-        raise DemoFailed(f"{path} is not readable: it is JSON with frame_rate, images per second, "
-                         "and objects, names by id")
+        raise DemoFailed(
+            f"{path} is not readable: it is JSON with frame_rate, images per second, and objects, names by id"
+        )
     return facts
 
 
@@ -226,15 +243,35 @@ def _result(operator: Operator, count: int, rate: float, model: str) -> dict[str
         scored = [index for index, seen in done.items() if any(t.name == name for t in seen.objects or ())]
         overlaps = [region_similarity(done[index].labels == number, operator.truth[name][index]) for index in scored]
         states = [next(t for t in done[index].objects if t.name == name).state for index in scored]
-        objects.append({"name": name, "id": number, "mean_j": round(float(np.mean(overlaps)), 4),
-                        "images": len(scored), "images_occluded": sum(state != State.VISIBLE for state in states),
-                        "images_truly_hidden": int(sum(not operator.truth[name][index].any() for index in scored))})
+        objects.append(
+            {
+                "name": name,
+                "id": number,
+                "mean_j": round(float(np.mean(overlaps)), 4),
+                "images": len(scored),
+                "images_occluded": sum(state != State.VISIBLE for state in states),
+                "images_truly_hidden": int(sum(not operator.truth[name][index].any() for index in scored)),
+            }
+        )
     return {
-        "frames_in": count, "processed": len(done), "dropped": count - len(done),
-        "fps": round((len(done) - 1) / span, 2) if span else 0.0, "camera_fps": rate,
-        "latency_ms": {"p50": round(float(np.percentile(waits, 50)), 1), "p95": round(float(np.percentile(waits, 95)), 1)},
-        "objects": objects, "operator": operator.said, "model": model,
-        "machine": {"processors": os.cpu_count(), "architecture": platform.machine(), "python": platform.python_version()}}
+        "frames_in": count,
+        "processed": len(done),
+        "dropped": count - len(done),
+        "fps": round((len(done) - 1) / span, 2) if span else 0.0,
+        "camera_fps": rate,
+        "latency_ms": {
+            "p50": round(float(np.percentile(waits, 50)), 1),
+            "p95": round(float(np.percentile(waits, 95)), 1),
+        },
+        "objects": objects,
+        "operator": operator.said,
+        "model": model,
+        "machine": {
+            "processors": os.cpu_count(),
+            "architecture": platform.machine(),
+            "python": platform.python_version(),
+        },
+    }
 
 
 def _write_pictures(operator: Operator, images: list[np.ndarray], rate: float, out: Path) -> None:
@@ -256,9 +293,18 @@ def _write_pictures(operator: Operator, images: list[np.ndarray], rate: float, o
 
 def _track(tracked: Any, labels: np.ndarray) -> Track:
     """A message and its label image as the Track that they came from."""
-    return Track(tracked.id, tracked.name, State(tracked.state), tracked.occluded, labels == tracked.id,
-                 tracked.object_score, tracked.predicted_iou, np.asarray(tracked.object_pointer, np.float32),
-                 tracked.frames_since_seen, tracked.prompted_frames)
+    return Track(
+        tracked.id,
+        tracked.name,
+        State(tracked.state),
+        tracked.occluded,
+        labels == tracked.id,
+        tracked.object_score,
+        tracked.predicted_iou,
+        np.asarray(tracked.object_pointer, np.float32),
+        tracked.frames_since_seen,
+        tracked.prompted_frames,
+    )
 
 
 def _table(result: dict[str, Any]) -> str:
@@ -267,8 +313,14 @@ def _table(result: dict[str, Any]) -> str:
         ("images in / processed / dropped", f"{result['frames_in']} / {result['processed']} / {result['dropped']}"),
         ("images per second (camera)", f"{result['fps']:.1f} ({result['camera_fps']:.1f})"),
         ("latency, image stamp to mask", f"p50 {latency['p50']:.0f} ms, p95 {latency['p95']:.0f} ms"),
-        *((f"J of {found['name']}", f"{found['mean_j']:.3f}; occluded on {found['images_occluded']} images "
-           f"(hidden on {found['images_truly_hidden']})") for found in result["objects"]),
+        *(
+            (
+                f"J of {found['name']}",
+                f"{found['mean_j']:.3f}; occluded on {found['images_occluded']} images "
+                f"(hidden on {found['images_truly_hidden']})",
+            )
+            for found in result["objects"]
+        ),
     ]
     width = max(len(name) for name, _ in rows)
     return "\n".join([*result["operator"], "", *(f"{name:<{width}}  {value}" for name, value in rows)])

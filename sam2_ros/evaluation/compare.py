@@ -49,8 +49,12 @@ class Comparison:
 
 def scores_of(result: Mapping[str, Any], by_path: Collection[str] = ()) -> Scores:
     """J&F of every object of a run that has one; by_path: names of sequences that are known by their paths instead."""
-    return {(entry.get("path", "") if entry["name"] in by_path else entry["name"], found["id"]): found["j_and_f"]
-            for entry in result["sequences"] for found in entry["objects"] if found["j_and_f"] is not None}
+    return {
+        (entry.get("path", "") if entry["name"] in by_path else entry["name"], found["id"]): found["j_and_f"]
+        for entry in result["sequences"]
+        for found in entry["objects"]
+        if found["j_and_f"] is not None
+    }
 
 
 def repeated(results: Iterable[Mapping[str, Any]]) -> set[str]:
@@ -72,11 +76,22 @@ def compare(first: Scores, others: Mapping[str, Scores]) -> list[Comparison]:
     found = []
     for name, scores in others.items():
         after = np.array([scores[key] for key in shared])
-        sequences = {sequence: float(np.mean([scores[key] - first[key] for key in keys]))
-                     for sequence, keys in rows.items() if set(keys) <= set(scores)}
-        found.append(Comparison(name, float(after.mean()), float(before.mean()),
-                                paired_difference(before, after, [key[0] for key in shared]), sequences, len(shared),
-                                len(set(first) ^ set(scores))))
+        sequences = {
+            sequence: float(np.mean([scores[key] - first[key] for key in keys]))
+            for sequence, keys in rows.items()
+            if set(keys) <= set(scores)
+        }
+        found.append(
+            Comparison(
+                name,
+                float(after.mean()),
+                float(before.mean()),
+                paired_difference(before, after, [key[0] for key in shared]),
+                sequences,
+                len(shared),
+                len(set(first) ^ set(scores)),
+            )
+        )
     return found
 
 
@@ -98,10 +113,16 @@ def table(first_name: str, first: Scores, others: Mapping[str, Scores]) -> str:
         if keys:
             base = float(np.mean([first[key] for key in keys]))
             lines.append([sequence, f"{base:.1f}", *(_signed(one.sequences.get(sequence)) for one in comparisons)])
-    lines.append(["**all objects**", f"{comparisons[0].first:.1f}",
-                  *(f"{one.mean:.1f} ({_signed(one.difference.mean)})" for one in comparisons)])
-    lines.append(["95 % interval", "", *(f"{one.difference.low:+.1f} to {one.difference.high:+.1f}"
-                                         for one in comparisons)])
+    lines.append(
+        [
+            "**all objects**",
+            f"{comparisons[0].first:.1f}",
+            *(f"{one.mean:.1f} ({_signed(one.difference.mean)})" for one in comparisons),
+        ]
+    )
+    lines.append(
+        ["95 % interval", "", *(f"{one.difference.low:+.1f} to {one.difference.high:+.1f}" for one in comparisons)]
+    )
     lines.append(["objects", *[str(comparisons[0].shared)] * (1 + len(others))])
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     rows = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |" for line in lines]
@@ -116,8 +137,9 @@ def left_out(first_name: str, first: Scores, others: Mapping[str, Scores]) -> li
         whole = sorted({sequence for sequence, _ in rest} - shared)
         parts = [f"object {number} of {sequence}" for sequence, number in sorted(rest) if sequence in shared]
         if rest:
-            notes.append(f"note: {len(rest)} objects are only in {first_name} or only in {name}: "
-                         f"{_named([*whole, *parts])}")
+            notes.append(
+                f"note: {len(rest)} objects are only in {first_name} or only in {name}: {_named([*whole, *parts])}"
+            )
     return notes
 
 
@@ -132,9 +154,12 @@ def _signed(value: float | None) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """``sam2_ros compare``."""
-    parser = argparse.ArgumentParser(prog="sam2_ros compare", description="Put evaluations side by side.",
-                                     epilog=__doc__.partition("\n\n")[2],
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="sam2_ros compare",
+        description="Put evaluations side by side.",
+        epilog=__doc__.partition("\n\n")[2],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders of sam2_ros evaluate, two or more")
     runs = parser.parse_args(arguments).runs
     if len(runs) < 2:
@@ -142,8 +167,10 @@ def main(arguments: Sequence[str]) -> int:
     results = [(_unique(path, runs), read_result(path)) for path in runs]
     by_path = repeated(result for _, result in results)
     runs = [(name, scores_of(result, by_path)) for name, result in results]
-    labels = [name if name not in dict(runs[:number]) else f"{name} ({number + 1})"  # one run given twice
-              for number, (name, _) in enumerate(runs)]
+    labels = [
+        name if name not in dict(runs[:number]) else f"{name} ({number + 1})"  # one run given twice
+        for number, (name, _) in enumerate(runs)
+    ]
     runs = dict(zip(labels, (scores for _, scores in runs)))
     first_name, *others = labels
     without = [name for name, scores in runs.items() if not scores]
@@ -168,8 +195,11 @@ def _differences_in_kind(results: Sequence[tuple[str, Mapping[str, Any]]]) -> li
     mine = _kind(first["configuration"])
     for name, result in results[1:]:
         others = _kind(result["configuration"])
-        notes += [f"note: {first_name} has {key} {mine[key]}, {name} has {others[key]}"
-                  for key in mine if key in others and mine[key] != others[key]]
+        notes += [
+            f"note: {first_name} has {key} {mine[key]}, {name} has {others[key]}"
+            for key in mine
+            if key in others and mine[key] != others[key]
+        ]
     return notes
 
 
@@ -181,5 +211,8 @@ def _kind(configuration: Mapping[str, Any]) -> dict[str, Any]:
     if configuration.get("prompt") == "images":
         kept += ["every"]
     rules, tracker = configuration.get("rules") or {}, configuration.get("tracker") or {}
-    return {"rules": rules.get("name"), **{key: configuration.get(key) for key in kept},
-            **{f"--set {name}": value for name, value in tracker.items() if name != "precision"}}  # what "auto" stands for counts
+    return {
+        "rules": rules.get("name"),
+        **{key: configuration.get(key) for key in kept},
+        **{f"--set {name}": value for name, value in tracker.items() if name != "precision"},
+    }  # what "auto" stands for counts

@@ -11,20 +11,20 @@ from typing import TypeVar
 
 import numpy as np
 
-from sam2_ros import checkpoint
+from sam2_ros import recordings
 from sam2_ros.errors import InvalidInput, RecordingError, Sam2RosError
-from sam2_ros.evaluation import recordings
-from sam2_ros.evaluation.bags import Bag, refuse_unclear_nodes
-from sam2_ros.evaluation.events import Recording
 from sam2_ros.evaluation.gallery import Gallery, jpeg
 from sam2_ros.evaluation.metrics import DAVIS, EVERY_FRAME, SA_V, YOUTUBE_VOS, summary
 from sam2_ros.evaluation.protocols import FIRST_PROMPTS, MOST_FRAMES, FirstFrame, Offline, Online, segment_images
-from sam2_ros.evaluation.replay import Step, User, moments_of, prefetched, replay
 from sam2_ros.evaluation.results import CurvePoint, SequenceResult, latencies, write_rows
 from sam2_ros.evaluation.scoring import Row, Scorer
 from sam2_ros.evaluation.trackers import Choice
 from sam2_ros.files import write_whole
-from sam2_ros.tracker import Tracker
+from sam2_ros.model import checkpoint
+from sam2_ros.recordings.bags import Bag, refuse_unclear_nodes
+from sam2_ros.recordings.events import Recording
+from sam2_ros.stream.replay import Step, User, moments_of, prefetched, replay
+from sam2_ros.tracking.tracker import Tracker
 from sam2_ros.types import MAX_MONO8_ID, MAX_OBJECT_ID, label_image
 
 T = TypeVar("T")
@@ -83,8 +83,16 @@ class Timing:
 
     @classmethod
     def of(cls, step: Step) -> Timing:
-        return cls(step.moment.index, step.moment.frame.stamp, step.dropped, step.track_ms, step.prompt_ms,
-                   step.delay_ms, " ".join(step.prompted), step.clicks)
+        return cls(
+            step.moment.index,
+            step.moment.frame.stamp,
+            step.dropped,
+            step.track_ms,
+            step.prompt_ms,
+            step.delay_ms,
+            " ".join(step.prompted),
+            step.clicks,
+        )
 
 
 @dataclass
@@ -102,8 +110,12 @@ class Outcome:
 
     def point(self, frames: int, rules: str) -> CurvePoint:
         total = summary([one.result(RULES[rules]) for one in self.scorer.objects()])
-        return CurvePoint(frames, total.j_and_f, sum(bool(timing.prompted) for timing in self.timings),
-                          sum(timing.clicks for timing in self.timings))
+        return CurvePoint(
+            frames,
+            total.j_and_f,
+            sum(bool(timing.prompted) for timing in self.timings),
+            sum(timing.clicks for timing in self.timings),
+        )
 
 
 def evaluate_one(job: Job, tick: Callable[[], object] = lambda: None) -> SequenceResult:
@@ -212,28 +224,50 @@ def _result(job: Job, recording: Recording, outcome: Outcome, curve: tuple[Curve
     objects = tuple(one.result(RULES[job.rules]) for one in outcome.scorer.objects())
     timings = outcome.timings
     return SequenceResult(
-        name=recording.name, folder=job.folder.name, path=str(job.path), protocol=job.protocol,
-        frames=len(timings), tracked=sum(not timing.dropped for timing in timings),
-        annotated=len({row.frame for row in outcome.scorer.rows if not np.isnan(row.j)}), objects=objects,
-        summary=summary(objects) if objects else None, latency=latencies([job.folder / "timing.csv"]),
+        name=recording.name,
+        folder=job.folder.name,
+        path=str(job.path),
+        protocol=job.protocol,
+        frames=len(timings),
+        tracked=sum(not timing.dropped for timing in timings),
+        annotated=len({row.frame for row in outcome.scorer.rows if not np.isnan(row.j)}),
+        objects=objects,
+        summary=summary(objects) if objects else None,
+        latency=latencies([job.folder / "timing.csv"]),
         prompted_frames=sum(bool(timing.prompted) for timing in timings),
-        clicks=sum(timing.clicks for timing in timings), curve=curve, names=outcome.scorer.names(),
-        unprompted=tuple(outcome.scorer.unprompted()), refused=tuple(outcome.refused), lost=tuple(recording.lost))
+        clicks=sum(timing.clicks for timing in timings),
+        curve=curve,
+        names=outcome.scorer.names(),
+        unprompted=tuple(outcome.scorer.unprompted()),
+        refused=tuple(outcome.refused),
+        lost=tuple(recording.lost),
+    )
 
 
 def _evaluate_images(job: Job, recording: Recording, tick: Callable[[], object]) -> SequenceResult:
     moments = _ticking(tick, prefetched(moments_of(recording)))
     found = segment_images(moments, job.choice.tracker(), every=job.every)
-    return SequenceResult(recording.name, job.folder.name, str(job.path), protocol="images",
-                          frames=recording.frames or 0, tracked=recording.frames or 0, annotated=found.images,
-                          image_iou=found.mean, image_objects=len(found.iou), lost=tuple(recording.lost))
+    return SequenceResult(
+        recording.name,
+        job.folder.name,
+        str(job.path),
+        protocol="images",
+        frames=recording.frames or 0,
+        tracked=recording.frames or 0,
+        annotated=found.images,
+        image_iou=found.mean,
+        image_objects=len(found.iou),
+        lost=tuple(recording.lost),
+    )
 
 
 def _settled(protocol: str, recording: Recording) -> str:
     """The protocol that "auto" means; InvalidInput when a recording cannot be evaluated by it."""
     if isinstance(recording, Bag) and recording.unclear_truths:
-        raise InvalidInput(f"{recording.path} has several topics of ground truth that may be of "
-                           f"{recording.image_topic}: {', '.join(recording.unclear_truths)}; choose with --truth-topic")
+        raise InvalidInput(
+            f"{recording.path} has several topics of ground truth that may be of "
+            f"{recording.image_topic}: {', '.join(recording.unclear_truths)}; choose with --truth-topic"
+        )
     if protocol == "auto":
         protocol = "recorded" if recording.has_prompts else "mask"
     if protocol == "recorded":
@@ -241,9 +275,13 @@ def _settled(protocol: str, recording: Recording) -> str:
     if protocol == "recorded" and not recording.has_prompts:
         raise InvalidInput(f"{recording.path} holds no prompts; choose how its objects are prompted")
     if protocol != "recorded" and not recording.has_truth and recording.has_prompts:
-        raise InvalidInput(f"{recording.path} has no ground truth, which --prompt {protocol} needs; "
-                           "evaluate it with the prompts in it: --prompt recorded")
+        raise InvalidInput(
+            f"{recording.path} has no ground truth, which --prompt {protocol} needs; "
+            "evaluate it with the prompts in it: --prompt recorded"
+        )
     if protocol != "recorded" and not recording.has_truth:
-        raise InvalidInput(f"{recording.path} has neither prompts nor ground truth to make them from; record the "
-                           "prompts, or follow it with: sam2_ros track")
+        raise InvalidInput(
+            f"{recording.path} has neither prompts nor ground truth to make them from; record the "
+            "prompts, or follow it with: sam2_ros track"
+        )
     return protocol

@@ -21,15 +21,16 @@ from typing import Any
 
 import numpy as np
 
+from sam2_ros import recordings
 from sam2_ros.errors import RecordingError
-from sam2_ros.evaluation import coco_rle, recordings
-from sam2_ros.evaluation.folders import PictureFolder
 from sam2_ros.evaluation.gallery import jpeg
-from sam2_ros.evaluation.labels import LabelWriter, read_labels
 from sam2_ros.evaluation.results import read_result
 from sam2_ros.evaluation.trackers import positive
 from sam2_ros.files import shown, write_whole
-from sam2_ros.pictures import is_turned, pictures_in, read_picture, write_picture
+from sam2_ros.recordings import coco_rle
+from sam2_ros.recordings.folders import PictureFolder
+from sam2_ros.recordings.labels import LabelWriter, read_labels
+from sam2_ros.recordings.pictures import is_turned, pictures_in, read_picture, write_picture
 from sam2_ros.simulated_user import box_around
 
 FORMATS = ("davis", "youtube-vos", "sa-v", "coco-rle")
@@ -58,7 +59,9 @@ def masklets_of(run: Path) -> list[Masklets]:
     try:
         found = [one for one in (_masklets(run, entry, result) for entry in result["sequences"]) if one.labels]
     except KeyError as error:
-        raise RecordingError(f"{shown(run)} is not a whole result of an evaluation: no {error} in result.json") from error
+        raise RecordingError(
+            f"{shown(run)} is not a whole result of an evaluation: no {error} in result.json"
+        ) from error
     if not found:
         raise RecordingError(f"{run} holds no label images; evaluate with another --prompt than images")
     return found
@@ -68,8 +71,12 @@ def _masklets(run: Path, entry: Mapping[str, Any], result: Mapping[str, Any]) ->
     folder = run / "sequences" / entry["folder"] / "labels"
     names = {value: name for name, value in entry["names"].items()}
     names |= {one["id"]: one["name"] for one in entry["objects"]}
-    return Masklets(entry["folder"], {**entry, "topics": result["configuration"]["topics"]},
-                    pictures_in(folder) if folder.is_dir() else [], names)
+    return Masklets(
+        entry["folder"],
+        {**entry, "topics": result["configuration"]["topics"]},
+        pictures_in(folder) if folder.is_dir() else [],
+        names,
+    )
 
 
 def export(run: Path, kind: str, out: Path, every: int = 1) -> int:
@@ -81,8 +88,10 @@ def export(run: Path, kind: str, out: Path, every: int = 1) -> int:
     if kind not in FORMATS:
         raise RecordingError(f"the format is one of {', '.join(FORMATS)}; got {kind!r}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise RecordingError(f"{out} exists and is not an empty folder; name a new one (recordings that were evaluated "
-                             "in one run are exported together)")
+        raise RecordingError(
+            f"{out} exists and is not an empty folder; name a new one (recordings that were evaluated "
+            "in one run are exported together)"
+        )
     sequences = masklets_of(run)
     images = out / ("JPEGImages_24fps" if kind == "sa-v" else "JPEGImages")
     try:
@@ -136,9 +145,12 @@ def _write_youtube_vos(sequences: Sequence[Masklets], out: Path, every: int) -> 
         for stem, labels in _label_images(sequence, every):
             for number in _ids(labels):
                 shown.setdefault(number, []).append(stem)
-        videos[sequence.name] = {"objects": {
-            str(number): {"category": sequence.names.get(number, str(number)), "frames": frames}
-            for number, frames in sorted(shown.items())}}
+        videos[sequence.name] = {
+            "objects": {
+                str(number): {"category": sequence.names.get(number, str(number)), "frames": frames}
+                for number, frames in sorted(shown.items())
+            }
+        }
     write_whole(out / "meta.json", json.dumps({"videos": videos}, indent=1) + "\n")
 
 
@@ -160,15 +172,32 @@ def _write_coco(sequences: Sequence[Masklets], out: Path, every: int) -> None:
         files = {path.stem: f"{sequence.name}/{path.name}" for path in (out / "JPEGImages" / sequence.name).iterdir()}
         stems = [path.stem for path in sequence.labels]
         height, width = read_labels(sequence.labels[0]).shape
-        videos.append({"id": len(videos) + 1, "name": sequence.name, "file_names": [files[stem] for stem in stems],
-                       "height": height, "width": width, "length": len(stems),
-                       "annotated": list(range(0, len(stems), every))})
+        videos.append(
+            {
+                "id": len(videos) + 1,
+                "name": sequence.name,
+                "file_names": [files[stem] for stem in stems],
+                "height": height,
+                "width": width,
+                "length": len(stems),
+                "annotated": list(range(0, len(stems), every)),
+            }
+        )
         for number, masks in _coco_tracks(sequence, every).items():
             category = categories.setdefault(sequence.names.get(number, str(number)), len(categories) + 1)
-            annotations.append({
-                "id": len(annotations) + 1, "video_id": len(videos), "object_id": number, "category_id": category,
-                "iscrowd": 0, **{key: [masks[stem][key] if stem in masks else None for stem in stems]
-                                 for key in ("segmentations", "areas", "bboxes")}})
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "video_id": len(videos),
+                    "object_id": number,
+                    "category_id": category,
+                    "iscrowd": 0,
+                    **{
+                        key: [masks[stem][key] if stem in masks else None for stem in stems]
+                        for key in ("segmentations", "areas", "bboxes")
+                    },
+                }
+            )
     listed = [{"id": number, "name": name} for name, number in categories.items()]
     text = json.dumps({"videos": videos, "categories": listed, "annotations": annotations})
     write_whole(out / "annotations.json", text + "\n")
@@ -185,8 +214,11 @@ def _coco_tracks(sequence: Masklets, every: int) -> dict[int, dict[str, dict[str
 
 def _coco_mask(mask: np.ndarray) -> dict[str, Any]:
     x0, y0, x1, y1 = box_around(mask)
-    return {"segmentations": coco_rle.encode(mask), "areas": int(mask.sum()),
-            "bboxes": [x0, y0, x1 - x0 + 1, y1 - y0 + 1]}
+    return {
+        "segmentations": coco_rle.encode(mask),
+        "areas": int(mask.sum()),
+        "bboxes": [x0, y0, x1 - x0 + 1, y1 - y0 + 1],
+    }
 
 
 def _label_images(sequence: Masklets, every: int = 1) -> Iterator[tuple[str, np.ndarray]]:
@@ -203,13 +235,18 @@ WRITERS = {"davis": _write_davis, "youtube-vos": _write_youtube_vos, "sa-v": _wr
 
 def main(arguments: Sequence[str]) -> int:
     """``sam2_ros export``."""
-    parser = argparse.ArgumentParser(prog="sam2_ros export", description="Write the masklets of a run as a data set.",
-                                     epilog=__doc__.partition("\n\n")[2],
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="sam2_ros export",
+        description="Write the masklets of a run as a data set.",
+        epilog=__doc__.partition("\n\n")[2],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a sam2_ros evaluate")
     parser.add_argument("--format", choices=FORMATS, required=True)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the data set is written")
-    parser.add_argument("--every", type=positive, default=1, metavar="N", help="masks of every N-th image (%(default)s)")
+    parser.add_argument(
+        "--every", type=positive, default=1, metavar="N", help="masks of every N-th image (%(default)s)"
+    )
     parsed = parser.parse_args(arguments)
     count = export(parsed.run, parsed.format, parsed.out, parsed.every)
     print(f"{count} sequences in {parsed.out}")

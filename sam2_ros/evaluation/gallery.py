@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from sam2_ros.drawing import contact_sheet, outline, overlay
-from sam2_ros.evaluation.replay import Step
+from sam2_ros.stream.replay import Step
 
 WIDTH = 320
 #: Scale of the letters in them.
@@ -71,16 +71,18 @@ class Gallery:
         """Thumbnails by what they show; without truth evenly spread ones."""
         if not self._best:
             step = max(len(self._spread) // (2 * EACH), 1)
-            return {"in order": self._spread[::step][:2 * EACH]}
+            return {"in order": self._spread[::step][: 2 * EACH]}
         scored = sorted((kept for kept in self._spread if not np.isnan(kept.score)), key=lambda kept: kept.score)
         middle = max(len(scored) // 2 - EACH // 2, 0)
-        return {"best": _apart(self._best), "median": scored[middle:middle + EACH], "worst": _apart(self._worst)}
+        return {"best": _apart(self._best), "median": scored[middle : middle + EACH], "worst": _apart(self._worst)}
 
     def sheet(self) -> np.ndarray | None:
         """All rows below one another as one picture, RGB; None when nothing was offered."""
         parts: Sequence[np.ndarray] = [
             contact_sheet([kept.image for kept in row], EACH, [f"{title}: {kept.caption}" for kept in row], WIDTH)
-            for title, row in self.rows().items() if row]
+            for title, row in self.rows().items()
+            if row
+        ]
         return np.concatenate(parts) if parts else None
 
 
@@ -113,8 +115,9 @@ def picture(step: Step, numbers: Mapping[int, int] = MappingProxyType({})) -> np
     """
     image = step.moment.frame.image
     size = (WIDTH, max(round(image.shape[0] * WIDTH / image.shape[1]), 1))
-    tracks = [replace(track, id=numbers.get(track.id, track.id), mask=_small(track.mask, size))
-              for track in step.tracks]
+    tracks = [
+        replace(track, id=numbers.get(track.id, track.id), mask=_small(track.mask, size)) for track in step.tracks
+    ]
     small = overlay(cv2.resize(image, size, interpolation=cv2.INTER_AREA), tracks, LETTERS)
     for number, mask in step.moment.truth.masks.items() if step.moment.truth else ():
         outline(small, _small(mask, size), number, LETTERS)

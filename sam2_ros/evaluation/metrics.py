@@ -54,6 +54,7 @@ EVERY_FRAME = Rules(skip="nothing")
 
 # -- one frame -----------------------------------------------------------------------------------
 
+
 def region_similarity(prediction: np.ndarray, truth: np.ndarray, ignore: np.ndarray | None = None) -> float:
     """J: intersection over union of two (H, W) bool masks; 1 when both are empty."""
     prediction, truth = _counted(prediction, truth, ignore)
@@ -61,8 +62,9 @@ def region_similarity(prediction: np.ndarray, truth: np.ndarray, ignore: np.ndar
     return np.count_nonzero(prediction & truth) / union if union else 1.0
 
 
-def boundary_accuracy(prediction: np.ndarray, truth: np.ndarray, ignore: np.ndarray | None = None,
-                      tolerance: float = BOUNDARY_TOLERANCE) -> float:
+def boundary_accuracy(
+    prediction: np.ndarray, truth: np.ndarray, ignore: np.ndarray | None = None, tolerance: float = BOUNDARY_TOLERANCE
+) -> float:
     """F: harmonic mean of the shares of boundary pixels of each mask that lie near the other's boundary.
 
     Near is within a disk of ``tolerance`` times the image diagonal, rounded up to pixels; every
@@ -114,11 +116,12 @@ def _window(first: np.ndarray, second: np.ndarray) -> tuple[slice, slice] | None
 
 
 def _disk(radius: int) -> np.ndarray:
-    y, x = np.ogrid[-radius:radius + 1, -radius:radius + 1]
+    y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
     return (x * x + y * y <= radius * radius).astype(np.uint8)
 
 
 # -- one object ----------------------------------------------------------------------------------
+
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
@@ -136,7 +139,7 @@ class Statistics:
         # Four overlapping bins by rounded position, as DAVIS does (its 8-bit positions, wrong
         # beyond 256 frames, are not imitated).
         ends = np.round(np.linspace(1, len(scores), 5) + 1e-10).astype(int) - 1
-        bins = [scores[start:stop + 1] for start, stop in zip(ends[:-1], ends[1:])]
+        bins = [scores[start : stop + 1] for start, stop in zip(ends[:-1], ends[1:])]
         known = scores[~np.isnan(scores)]
         return cls(float(known.mean()), float((known > FOUND).mean()), _mean(bins[0]) - _mean(bins[3]))
 
@@ -169,10 +172,10 @@ class ObjectScores:
         if rules.skip == "ends":
             counts[annotated[:1]] = counts[annotated[-1:]] = False
         elif rules.skip == "appearance":
-            counts[:there[0] + 1 if len(there) else None] = False
+            counts[: there[0] + 1 if len(there) else None] = False
         if not rules.before_appearance:
             shown = np.flatnonzero(counts & (~self.absent | self.predicted))
-            counts[:shown[0] if len(shown) else None] = False
+            counts[: shown[0] if len(shown) else None] = False
             counts &= bool((counts & ~self.absent).any())
         if not rules.absent:
             counts &= ~self.absent
@@ -185,9 +188,18 @@ class ObjectScores:
         in_view = self.j[counts & ~self.absent]
         known = ~np.isnan(self.j) & self.followed
         return ObjectResult(
-            self.id, self.name, int(counts.sum()), (j.mean + f.mean) / 2, j, f,
-            occlusion(self.occluded[known], self.absent[known]), recovery(self.j[known], self.absent[known]),
-            identity_switches(self.matched), _mean(in_view), len(in_view))
+            self.id,
+            self.name,
+            int(counts.sum()),
+            (j.mean + f.mean) / 2,
+            j,
+            f,
+            occlusion(self.occluded[known], self.absent[known]),
+            recovery(self.j[known], self.absent[known]),
+            identity_switches(self.matched),
+            _mean(in_view),
+            len(in_view),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,8 +265,9 @@ def occlusion(flagged: np.ndarray, absent: np.ndarray) -> Occlusion:
         follows = np.flatnonzero(raised[start:stop] if absent[start] else ~flagged[start:stop])
         delays.extend(follows[:1].tolist())
         missed += not len(follows)
-    return Occlusion(*_agreement(both, claimed, true), _mean(delays), missed, int(true), int(claimed), int(both),
-                     len(delays))
+    return Occlusion(
+        *_agreement(both, claimed, true), _mean(delays), missed, int(true), int(claimed), int(both), len(delays)
+    )
 
 
 def recovery(j: np.ndarray, absent: np.ndarray, threshold: float = FOUND) -> Recovery:
@@ -283,6 +296,7 @@ def match(prediction: np.ndarray, truths: Mapping[int, np.ndarray], threshold: f
 
 # -- many objects --------------------------------------------------------------------------------
 
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """Means over objects, all objects of all sequences weighing the same (as both evaluators do).
@@ -306,6 +320,7 @@ class Summary:
 
 def summary(results: Sequence[ObjectResult]) -> Summary:
     """Combine objects: scores are averaged; frames and changes of the occlusion flag, and returns, are pooled."""
+
     def average(part: str) -> Statistics:
         rows = [getattr(result, part) for result in results]
         return Statistics(*(_mean([getattr(row, name) for row in rows]) for name in ("mean", "recall", "decay")))
@@ -314,16 +329,35 @@ def summary(results: Sequence[ObjectResult]) -> Summary:
     flags = [result.occlusion for result in results]
     counts = [sum(getattr(flag, name) for flag in flags) for name in ("both", "flagged_frames", "absent_frames")]
     delay = _pooled([flag.delay for flag in flags], [flag.followed for flag in flags])
-    pooled = Occlusion(*_agreement(*counts), delay, sum(flag.missed for flag in flags), counts[2], counts[1], counts[0],
-                       sum(flag.followed for flag in flags))
+    pooled = Occlusion(
+        *_agreement(*counts),
+        delay,
+        sum(flag.missed for flag in flags),
+        counts[2],
+        counts[1],
+        counts[0],
+        sum(flag.followed for flag in flags),
+    )
     returns = [result.recovery for result in results]
-    recovered = Recovery(sum(item.returns for item in returns), sum(item.recovered for item in returns),
-                         _pooled([item.delay for item in returns], [item.recovered for item in returns]))
+    recovered = Recovery(
+        sum(item.returns for item in returns),
+        sum(item.recovered for item in returns),
+        _pooled([item.delay for item in returns], [item.recovered for item in returns]),
+    )
     in_view = [result.j_in_view for result in results]
-    return Summary(len(results), (j.mean + f.mean) / 2, j, f, pooled, recovered,
-                   sum(result.identity_switches for result in results), _mean(in_view),
-                   sum(result.visible_frames for result in results),
-                   sum(not np.isnan(result.j.mean) for result in results), int(np.count_nonzero(~np.isnan(in_view))))
+    return Summary(
+        len(results),
+        (j.mean + f.mean) / 2,
+        j,
+        f,
+        pooled,
+        recovered,
+        sum(result.identity_switches for result in results),
+        _mean(in_view),
+        sum(result.visible_frames for result in results),
+        sum(not np.isnan(result.j.mean) for result in results),
+        int(np.count_nonzero(~np.isnan(in_view))),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,8 +391,14 @@ class Difference:
     confidence: float
 
 
-def paired_difference(first: np.ndarray, second: np.ndarray, groups: Sequence[Hashable], confidence: float = 0.95,
-                      draws: int = 10_000, seed: int = 0) -> Difference:
+def paired_difference(
+    first: np.ndarray,
+    second: np.ndarray,
+    groups: Sequence[Hashable],
+    confidence: float = 0.95,
+    draws: int = 10_000,
+    seed: int = 0,
+) -> Difference:
     """Mean of ``second - first`` (N,) paired by object; percentile bootstrap, seeded.
 
     groups: (N,) what each object belongs to, its sequence say.  Objects of one group share a camera and

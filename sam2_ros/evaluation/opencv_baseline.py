@@ -14,7 +14,7 @@ import numpy as np
 
 from sam2_ros.errors import MissingDependency, UnknownStamp
 from sam2_ros.stamps import Place, Timeline
-from sam2_ros.tracker import Prompted
+from sam2_ros.tracking.tracker import Prompted
 from sam2_ros.types import Frame, Prompt, State, Track
 
 #: A GrabCut sees the box with this share of its size around it.
@@ -163,8 +163,13 @@ class OpenCVTracker(FirstMask):
         followed.box = box
 
 
-def grab(image: np.ndarray, box: tuple[int, int, int, int], before: np.ndarray,
-         points: np.ndarray = np.empty((0, 2)), labels: np.ndarray = np.empty(0)) -> np.ndarray:
+def grab(
+    image: np.ndarray,
+    box: tuple[int, int, int, int],
+    before: np.ndarray,
+    points: np.ndarray = np.empty((0, 2)),
+    labels: np.ndarray = np.empty(0),
+) -> np.ndarray:
     """GrabCut of ``image`` (H, W, 3) around ``box``; returns (H, W) bool.
 
     before: (H, W) bool, probably the object; empty: the box is.  points, labels: certain pixels.
@@ -177,7 +182,7 @@ def grab(image: np.ndarray, box: tuple[int, int, int, int], before: np.ndarray,
     dx, dy = int(MARGIN * (x1 - x0)) + 4, int(MARGIN * (y1 - y0)) + 4
     window = (slice(max(y0 - dy, 0), y1 + dy + 1), slice(max(x0 - dx, 0), x1 + dx + 1))
     guess = np.full((height, width), cv2.GC_BGD, np.uint8)
-    guess[y0:y1 + 1, x0:x1 + 1] = cv2.GC_PR_BGD if before.any() else cv2.GC_PR_FGD
+    guess[y0 : y1 + 1, x0 : x1 + 1] = cv2.GC_PR_BGD if before.any() else cv2.GC_PR_FGD
     guess[before & (guess != cv2.GC_BGD)] = cv2.GC_PR_FGD
     for (x, y), label in zip(points, labels):
         cv2.circle(guess, (int(x), int(y)), 2, int(cv2.GC_FGD if label else cv2.GC_BGD), -1)
@@ -208,5 +213,15 @@ def _moved(mask: np.ndarray, old: tuple[int, int, int, int], new: tuple[int, int
 
 def _track(followed: _Followed) -> Track:
     gone = not followed.mask.any()
-    return Track(followed.id, followed.name, State.OCCLUDED if gone else State.VISIBLE, gone, followed.mask,
-                 -1.0 if gone else 1.0, 0.0, np.zeros(0, np.float32), followed.seen, followed.prompted_frames)
+    return Track(
+        followed.id,
+        followed.name,
+        State.OCCLUDED if gone else State.VISIBLE,
+        gone,
+        followed.mask,
+        -1.0 if gone else 1.0,
+        0.0,
+        np.zeros(0, np.float32),
+        followed.seen,
+        followed.prompted_frames,
+    )

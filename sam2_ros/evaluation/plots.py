@@ -62,15 +62,22 @@ def over_time(scores: Path, timing: Path) -> bytes | None:
             score = np.array([50 * (float(row["j"]) + float(row["f"])) for row in mine])
             paint, name = tuple(part / 255 for part in colour(object_id)), mine[-1]["name"]
             # A dark rim: some of the colours are pale on white.
-            axes.plot(*with_gaps(frames, score), color=paint, linewidth=1.4, marker=".", markersize=3,
-                      label=_as_it_is(name if name == str(object_id) else f"{object_id} {name}"),
-                      path_effects=[Stroke(linewidth=2.4, foreground="#555555"), Normal()])
+            axes.plot(
+                *with_gaps(frames, score),
+                color=paint,
+                linewidth=1.4,
+                marker=".",
+                markersize=3,
+                label=_as_it_is(name if name == str(object_id) else f"{object_id} {name}"),
+                path_effects=[Stroke(linewidth=2.4, foreground="#555555"), Normal()],
+            )
             absent = np.array([row["absent"] == "1" for row in mine])
             where, shown = with_gaps(frames, absent.astype(float))
             axes.fill_between(where, 0, 100, where=shown == 1, step="mid", color=paint, alpha=0.15, linewidth=0)
             flagged = np.array([row["occluded"] == "1" for row in mine])
-            axes.plot(frames[flagged], np.full(flagged.sum(), 104 + 4 * number), ".", color=paint, markersize=3,
-                      clip_on=False)
+            axes.plot(
+                frames[flagged], np.full(flagged.sum(), 104 + 4 * number), ".", color=paint, markersize=3, clip_on=False
+            )
         prompted = [int(row["frame"]) for row in read_rows(timing) if row["prompted"]]
         axes.plot(prompted, np.full(len(prompted), -4), "^", color="black", markersize=4, clip_on=False)
         axes.set(xlabel="image", ylabel="J&F [%]", ylim=(-6, 102))

@@ -20,11 +20,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sam2_ros.errors import InvalidInput
-from sam2_ros.evaluation.events import Recording
 from sam2_ros.evaluation.metrics import region_similarity
-from sam2_ros.evaluation.replay import Moment, replay
+from sam2_ros.recordings.events import Recording
 from sam2_ros.simulated_user import Click, box_around, first_click, next_click
-from sam2_ros.tracker import Prompted, Tracker
+from sam2_ros.stream.replay import Moment, replay
+from sam2_ros.tracking.tracker import Prompted, Tracker
 from sam2_ros.types import Prompt, Track
 
 #: What can be given on the first frame of an object.
@@ -52,8 +52,15 @@ def give_first(name: str, mask: np.ndarray, kind: str, give: Give, ignore: np.nd
     return click(name, mask, None, int(kind.partition("-")[0]), give, ignore=ignore)
 
 
-def click(name: str, truth: np.ndarray, found: np.ndarray | None, count: int, give: Give,
-          fresh: bool = False, ignore: np.ndarray | None = None) -> Prompted | None:
+def click(
+    name: str,
+    truth: np.ndarray,
+    found: np.ndarray | None,
+    count: int,
+    give: Give,
+    fresh: bool = False,
+    ignore: np.ndarray | None = None,
+) -> Prompted | None:
     """Up to ``count`` clicks, each at the centre of the largest error that the one before left.
 
     found: the mask so far; None for an object without one, whose first click is its centre.
@@ -152,7 +159,9 @@ class Online:
             give(Prompt(name, mask=mask))
 
 
-def segment(segmenter: Tracker, moment: Moment, truth: np.ndarray, ignore: np.ndarray | None, clicks: int) -> np.ndarray:
+def segment(
+    segmenter: Tracker, moment: Moment, truth: np.ndarray, ignore: np.ndarray | None, clicks: int
+) -> np.ndarray:
     """The (H, W) mask of ``truth``'s object after some clicks on one image, without any memory."""
     segmenter.reset()
     segmenter.track(moment.frame)
@@ -200,8 +209,9 @@ class Offline:
             tracker.rewind()
         return Offline(self.clicks, plan, self.given)
 
-    def _click(self, number: int, moment: Moment, truth: np.ndarray, found: np.ndarray | None, give: Give
-               ) -> Prompted | None:
+    def _click(
+        self, number: int, moment: Moment, truth: np.ndarray, found: np.ndarray | None, give: Give
+    ) -> Prompted | None:
         """Give the clicks of an earlier pass on this image again, or new ones and note them."""
         if (number, moment.index) in self.given:
             prompted = None
@@ -240,8 +250,9 @@ class ImageSegmentation:
         return dict(zip(self.clicks, self.iou.mean(axis=0).tolist())) if len(self.iou) else {}
 
 
-def segment_images(moments: Iterable[Moment], segmenter: Tracker, clicks: tuple[int, ...] = (1, 3, 5),
-                   every: int = 1) -> ImageSegmentation:
+def segment_images(
+    moments: Iterable[Moment], segmenter: Tracker, clicks: tuple[int, ...] = (1, 3, 5), every: int = 1
+) -> ImageSegmentation:
     """Click on every object of each ``every``-th image with truth, each image by itself."""
     rows, images = [], 0
     for moment in moments:
@@ -256,8 +267,9 @@ def segment_images(moments: Iterable[Moment], segmenter: Tracker, clicks: tuple[
     return ImageSegmentation(clicks, np.array(rows).reshape(-1, len(clicks)), images)
 
 
-def _iou_by_clicks(name: str, truth: np.ndarray, ignore: np.ndarray | None, segmenter: Tracker,
-                   clicks: tuple[int, ...]) -> list[float]:
+def _iou_by_clicks(
+    name: str, truth: np.ndarray, ignore: np.ndarray | None, segmenter: Tracker, clicks: tuple[int, ...]
+) -> list[float]:
     found, scores = None, {}
     for count in range(1, max(clicks) + 1):
         prompted = click(name, truth, found, 1, segmenter.prompt, ignore=ignore)
@@ -265,4 +277,3 @@ def _iou_by_clicks(name: str, truth: np.ndarray, ignore: np.ndarray | None, segm
         scores[count] = region_similarity(found, truth, ignore)
     segmenter.forget(name)
     return [scores[count] for count in clicks]
-

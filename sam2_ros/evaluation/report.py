@@ -61,42 +61,76 @@ def page(run: Path) -> str:
     """The report of a run's folder as HTML."""
     result = read_result(run)
     parts = [_head(result, run.name), _overview(result), _all_plots(result, run)]
-    parts += [_sequence(entry, run / "sequences" / entry["folder"], number)
-              for number, entry in enumerate(result["sequences"])]
+    parts += [
+        _sequence(entry, run / "sequences" / entry["folder"], number)
+        for number, entry in enumerate(result["sequences"])
+    ]
     parts.append(_how(result))
     body = "\n".join(part for part in parts if part)
-    return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{_text(run.name)}</title>'
-            f'<link rel="icon" href="data:,"><style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n')
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{_text(run.name)}</title>'
+        f'<link rel="icon" href="data:,"><style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n'
+    )
 
 
 def _head(result: Mapping[str, Any], name: str) -> str:
     configuration, model = result["configuration"], result["model"]
     protocols = dict.fromkeys(entry["protocol"] for entry in result["sequences"] if entry["protocol"])
-    words = [f"model {model['name']}" + (f" (SAM {model['version']})" if model.get("version") else ""),
-             "prompts: " + " and ".join(protocols), f"rules: {configuration['rules']['name']}",
-             "on the clock" if configuration["on_clock"] else "every image"]
+    words = [
+        f"model {model['name']}" + (f" (SAM {model['version']})" if model.get("version") else ""),
+        "prompts: " + " and ".join(protocols),
+        f"rules: {configuration['rules']['name']}",
+        "on the clock" if configuration["on_clock"] else "every image",
+    ]
     total = result["summary"] or {}
-    figures = [("J&F", result["j_and_f"]), ("J", result["j"]), ("J in view", _percent(total.get("j_in_view"))),
-               ("F", result["f"]), ("objects scored", total.get("scored", result["objects"])),
-               ("images", result["frames"]), ("dropped", result["frames"] - result["tracked"])]
+    figures = [
+        ("J&F", result["j_and_f"]),
+        ("J", result["j"]),
+        ("J in view", _percent(total.get("j_in_view"))),
+        ("F", result["f"]),
+        ("objects scored", total.get("scored", result["objects"])),
+        ("images", result["frames"]),
+        ("dropped", result["frames"] - result["tracked"]),
+    ]
     boxes = "".join(f'<div><div class="big">{_number(value)}</div>{_text(label)}</div>' for label, value in figures)
     return f'<h1>{_text(name)}</h1><p class="note">{_text(" · ".join(words))}</p><div class="figures">{boxes}</div>'
 
 
 def _overview(result: Mapping[str, Any]) -> str:
-    header = ("sequence", "objects", "J&F", "J", "J in view", "F", "J recall", "J decay", "occlusion F1", "late by",
-              "missed", "found again", "switches", "prompts", "dropped", "p50 ms", "p95 ms")
-    rows = [_row(_Html(f'<a href="#s{number}">{_text(entry["name"])}</a>'), entry, entry.get("summary"))
-            for number, entry in enumerate(result["sequences"])]
+    header = (
+        "sequence",
+        "objects",
+        "J&F",
+        "J",
+        "J in view",
+        "F",
+        "J recall",
+        "J decay",
+        "occlusion F1",
+        "late by",
+        "missed",
+        "found again",
+        "switches",
+        "prompts",
+        "dropped",
+        "p50 ms",
+        "p95 ms",
+    )
+    rows = [
+        _row(_Html(f'<a href="#s{number}">{_text(entry["name"])}</a>'), entry, entry.get("summary"))
+        for number, entry in enumerate(result["sequences"])
+    ]
     total = _row("all objects", result, result["summary"]) if len(rows) > 1 and result["summary"] else None
     text = '<h2 id="all">Sequences</h2>' + _table(header, rows, total, sorts=True)
-    note = ("Scores are means over the objects that have one, each weighing the same, in the last row too. J in view: "
-            "only over images on which the object is in the image, and over objects that are on any; elsewhere an "
-            "empty mask scores 100. Occlusion: “not in view”, over images; late by: images until the flag follows "
-            "a disappearance or a return, mean over those that it follows; missed: those that it does not, because it "
-            "was on before the object disappeared or did not change in time. Found again: returns after an absence "
-            "with an IoU of at least 0.5. Prompts: clicks, boxes and masks. p50, p95: from an image to its masks, "
-            "waiting included.")
+    note = (
+        "Scores are means over the objects that have one, each weighing the same, in the last row too. J in view: "
+        "only over images on which the object is in the image, and over objects that are on any; elsewhere an "
+        "empty mask scores 100. Occlusion: “not in view”, over images; late by: images until the flag follows "
+        "a disappearance or a return, mean over those that it follows; missed: those that it does not, because it "
+        "was on before the object disappeared or did not change in time. Found again: returns after an absence "
+        "with an IoU of at least 0.5. Prompts: clicks, boxes and masks. p50, p95: from an image to its masks, "
+        "waiting included."
+    )
     failed = [entry["name"] for entry in result["sequences"] if entry["error"]]
     lost = f'<p class="bad">In no mean, because they failed: {_text(", ".join(failed))}</p>' if failed else ""
     return text + lost + _note(note)
@@ -111,23 +145,40 @@ def _row(name: str, entry: Mapping[str, Any], total: Mapping[str, Any] | None) -
         return [name, None, *scores[:2], None, scores[2], *[None] * 7, *timing]
     occlusion, recovery = total["occlusion"], total["recovery"]
     again = f"{recovery['recovered']} of {recovery['returns']}" if recovery["returns"] else None
-    return [name, total.get("scored", total["objects"]), *scores[:2], _percent(total.get("j_in_view")), scores[2],
-            _percent(total["j"]["recall"]), _percent(total["j"]["decay"]), _percent(occlusion["f1"]),
-            occlusion["delay"], occlusion["missed"] if occlusion["absent_frames"] else None, again,
-            total["identity_switches"], *timing]
+    return [
+        name,
+        total.get("scored", total["objects"]),
+        *scores[:2],
+        _percent(total.get("j_in_view")),
+        scores[2],
+        _percent(total["j"]["recall"]),
+        _percent(total["j"]["decay"]),
+        _percent(occlusion["f1"]),
+        occlusion["delay"],
+        occlusion["missed"] if occlusion["absent_frames"] else None,
+        again,
+        total["identity_switches"],
+        *timing,
+    ]
 
 
 def _all_plots(result: Mapping[str, Any], run: Path) -> str:
     if not plots.AVAILABLE:
         return '<p class="note">Plots need matplotlib: pip install "sam2_ros[evaluate]"</p>'
-    points = {entry["folder"]: [(point["frames"], 100 * point["j_and_f"]) for point in entry["curve"]
-                                if point["j_and_f"] is not None] for entry in result["sequences"]}
+    points = {
+        entry["folder"]: [
+            (point["frames"], 100 * point["j_and_f"]) for point in entry["curve"] if point["j_and_f"] is not None
+        ]
+        for entry in result["sequences"]
+    }
     points = {name: line for name, line in points.items() if len(line) > 1}
     if len(points) > 8:  # a line for each would be a tangle
         points = _mean_curve(list(points.values()))
     timings = [run / "sequences" / entry["folder"] / "timing.csv" for entry in result["sequences"]]
-    return (f'<div class="figures">{_image(plots.curve(points, "frames clicked on"), "clicks against J&F")}'
-            f'{_image(plots.delays(timings), "latency")}</div>')
+    return (
+        f'<div class="figures">{_image(plots.curve(points, "frames clicked on"), "clicks against J&F")}'
+        f"{_image(plots.delays(timings), 'latency')}</div>"
+    )
 
 
 def _mean_curve(lines: Sequence[Sequence[tuple[int, float]]]) -> dict[str, list[tuple[int, float]]]:
@@ -154,20 +205,41 @@ def _sequence(entry: Mapping[str, Any], folder: Path, number: int) -> str:
         parts.append(_note(f"Over {entry.get('image_objects')} objects on {entry['annotated']} images."))
     over_time = plots.over_time(folder / "scores.csv", folder / "timing.csv")
     if over_time is not None:
-        parts.append(_image(over_time, "J&F over time") + _note(
-            "Band: the object is not in the image. Dots above: the tracker says so. Triangles: prompted images. "
-            "Gap: no truth."))
+        parts.append(
+            _image(over_time, "J&F over time")
+            + _note(
+                "Band: the object is not in the image. Dots above: the tracker says so. Triangles: prompted images. "
+                "Gap: no truth."
+            )
+        )
     if entry["objects"]:
-        header = ("object", "images", "in view", "J&F", "J", "J in view", "F", "J recall", "J decay",
-                  "occlusion P", "R", "F1", "switches")
+        header = (
+            "object",
+            "images",
+            "in view",
+            "J&F",
+            "J",
+            "J in view",
+            "F",
+            "J recall",
+            "J decay",
+            "occlusion P",
+            "R",
+            "F1",
+            "switches",
+        )
         parts.append(_table(header, [_object_row(found) for found in entry["objects"]]))
     sheet = folder / "sheet.jpg"
     if sheet.exists():
         parts.append(_image(sheet.read_bytes(), "images", "jpeg"))
         if entry["annotated"]:
-            parts.append(_note("Tinted: what was found, with its name. Outline between white lines: the truth, in the "
-                               "colour of the true object and with its id. J: mean over the objects in view; best and "
-                               "worst are of images with such objects."))
+            parts.append(
+                _note(
+                    "Tinted: what was found, with its name. Outline between white lines: the truth, in the "
+                    "colour of the true object and with its id. J: mean over the objects in view; best and "
+                    "worst are of images with such objects."
+                )
+            )
     if entry["unprompted"]:
         fate = "left out" if entry["protocol"] == "recorded" else "counted as missed"
         parts.append(_note(f"Nobody prompted the true objects {', '.join(map(str, entry['unprompted']))}: {fate}."))
@@ -179,10 +251,19 @@ def _object_row(found: Mapping[str, Any]) -> list[Any]:
     occlusion, paint = found["occlusion"], "rgb({}, {}, {})".format(*colour(found["id"]))
     name = found["name"] if found["name"] == str(found["id"]) else f"{found['id']} {found['name']}"
     named = _Html(f'<span class="swatch" style="background: {paint}"></span>{_text(name)}')
-    return [named, found["frames"], found.get("visible_frames"), found["j_and_f"], _percent(found["j"]["mean"]),
-            _percent(found.get("j_in_view")), _percent(found["f"]["mean"]), _percent(found["j"]["recall"]),
-            _percent(found["j"]["decay"]), *[_percent(occlusion[key]) for key in ("precision", "recall", "f1")],
-            found["identity_switches"]]
+    return [
+        named,
+        found["frames"],
+        found.get("visible_frames"),
+        found["j_and_f"],
+        _percent(found["j"]["mean"]),
+        _percent(found.get("j_in_view")),
+        _percent(found["f"]["mean"]),
+        _percent(found["j"]["recall"]),
+        _percent(found["j"]["decay"]),
+        *[_percent(occlusion[key]) for key in ("precision", "recall", "f1")],
+        found["identity_switches"],
+    ]
 
 
 def _how(result: Mapping[str, Any]) -> str:
@@ -193,15 +274,18 @@ def _how(result: Mapping[str, Any]) -> str:
 # -- pieces --------------------------------------------------------------------------------------
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[Any]], total: Sequence[Any] | None = None,
-           sorts: bool = False) -> str:
+def _table(
+    header: Sequence[str], rows: Iterable[Sequence[Any]], total: Sequence[Any] | None = None, sorts: bool = False
+) -> str:
     """total: a last row set apart, which stays there.  sorts: whether a click on a column's head sorts by it."""
     head = "".join(f"<th>{_text(cell)}</th>" for cell in header)
     foot = f"<tfoot>{_line(total)}</tfoot>" if total else ""
     act = f'onclick="{html.escape(_SORT)}" title="a click on the head of a column sorts by it"'
     kind = f' class="sorts" {act}' if sorts else ""
-    return (f'<div class="wide"><table{kind}><thead><tr>{head}</tr></thead>'
-            f'<tbody>{"".join(map(_line, rows))}</tbody>{foot}</table></div>')
+    return (
+        f'<div class="wide"><table{kind}><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(map(_line, rows))}</tbody>{foot}</table></div>"
+    )
 
 
 def _line(row: Sequence[Any]) -> str:

@@ -25,16 +25,16 @@ from typing import Any
 
 from tqdm import tqdm
 
-from sam2_ros import checkpoint
+from sam2_ros import recordings
 from sam2_ros.errors import RecordingError
-from sam2_ros.evaluation import recordings
-from sam2_ros.evaluation.bag_writer import BagWriter
-from sam2_ros.evaluation.bags import IMAGE, OBJECTS, Bag, Source, refuse_unclear_nodes, refuse_without_bag
-from sam2_ros.evaluation.recordings import LabelWriter, Recording
-from sam2_ros.evaluation.replay import Step, prefetched, replay
 from sam2_ros.evaluation.trackers import Choice, positive, settings_from
 from sam2_ros.messages import fill_image, seconds_and_rest
+from sam2_ros.model import checkpoint
 from sam2_ros.ranges import AUTO, HELP
+from sam2_ros.recordings import LabelWriter, Recording
+from sam2_ros.recordings.bag_writer import BagWriter
+from sam2_ros.recordings.bags import IMAGE, OBJECTS, Bag, Source, refuse_unclear_nodes, refuse_without_bag
+from sam2_ros.stream.replay import Step, prefetched, replay
 from sam2_ros.types import Track, label_image
 
 #: Where results go: where the node publishes, or beside its own results and those of former replays.
@@ -55,8 +55,9 @@ class Written:
     lost: list[str] = field(default_factory=list)
 
 
-def write_results(steps: Iterable[Step], recording: Recording, writer: BagWriter, labels: LabelWriter | None = None
-                  ) -> Written:
+def write_results(
+    steps: Iterable[Step], recording: Recording, writer: BagWriter, labels: LabelWriter | None = None
+) -> Written:
     """Write the recording and the results of ``steps`` into a bag, and label images.
 
     On the clock a result is stamped when it was ready; offline when its image came, so that two
@@ -123,17 +124,32 @@ def _write_step(step: Step, writer: BagWriter, prefix: str, frame_id: str, dropp
     header = _header(step, frame_id)
     masks = _image(label_image(step.tracks, step.moment.frame.size), step, frame_id)
     objects = SimpleNamespace(
-        header=header, objects=[object_message(track, header) for track in step.tracks], dropped_frames=dropped,
-        processing_time=(step.track_ms + step.prompt_ms) / 1e3 if step.timed else 0.0)
+        header=header,
+        objects=[object_message(track, header) for track in step.tracks],
+        dropped_frames=dropped,
+        processing_time=(step.track_ms + step.prompt_ms) / 1e3 if step.timed else 0.0,
+    )
     writer.write(f"{prefix}/masks", IMAGE, ready, masks)
     writer.write(f"{prefix}/objects", OBJECTS, ready, objects)
 
 
 def object_message(track: Track, header: Any) -> SimpleNamespace:
     """A track with the fields of a sam2_ros/TrackedObject."""
-    fields = {name: getattr(track, name) for name in (
-        "id", "name", "state", "occluded", "object_score", "predicted_iou", "object_pointer", "area",
-        "frames_since_seen", "prompted_frames")}
+    fields = {
+        name: getattr(track, name)
+        for name in (
+            "id",
+            "name",
+            "state",
+            "occluded",
+            "object_score",
+            "predicted_iou",
+            "object_pointer",
+            "area",
+            "frames_since_seen",
+            "prompted_frames",
+        )
+    }
     message = SimpleNamespace(header=header, object_probability=track.probability, **fields)
     box = track.box
     if box is not None:
@@ -171,9 +187,12 @@ def _new_bag(out: Path) -> Iterator[BagWriter]:
 
 def main(arguments: Sequence[str]) -> int:
     """``sam2_ros replay``."""
-    parser = argparse.ArgumentParser(prog="sam2_ros replay", description="Run the tracker over a recording again.",
-                                     epilog=__doc__.partition("\n\n")[2],
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="sam2_ros replay",
+        description="Run the tracker over a recording again.",
+        epilog=__doc__.partition("\n\n")[2],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add = parser.add_argument
     add("recording", type=Path, metavar="BAG|FOLDER|VIDEO", help="with prompts in it, if objects are to be followed")
     add("--out", type=Path, required=True, metavar="BAG", help="folder of the new bag")
@@ -182,13 +201,18 @@ def main(arguments: Sequence[str]) -> int:
     add("--model", default="embedded", help="a known name or the path of a checkpoint (%(default)s)")
     add("--device", default="auto", help="cpu, cuda, ...; auto = a GPU if there is one")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the tracker; repeatable")
-    add("--threads", type=positive, default=os.cpu_count() or 1, metavar="N", help="of the model on a CPU (%(default)s)")
+    add(
+        "--threads", type=positive, default=os.cpu_count() or 1, metavar="N", help="of the model on a CPU (%(default)s)"
+    )
     add("--image-topic", default="", metavar="TOPIC", help="the camera's topic in a bag")
-    add("--node", default="", metavar="NAME", help="whose prompts in a bag are given, where several nodes were prompted")
+    add(
+        "--node", default="", metavar="NAME", help="whose prompts in a bag are given, where several nodes were prompted"
+    )
     add("--image-range", default=AUTO, metavar="RANGE", help=HELP)
     parsed = parser.parse_args(arguments)
-    recording = recordings.open(parsed.recording, image_topic=parsed.image_topic, node=parsed.node,
-                                image_range=parsed.image_range)
+    recording = recordings.open(
+        parsed.recording, image_topic=parsed.image_topic, node=parsed.node, image_range=parsed.image_range
+    )
     refuse_without_bag(recording, image_topic=parsed.image_topic, node=parsed.node)
     refuse_unclear_nodes(recording)
     checkpoint.use_threads(parsed.threads)
@@ -198,14 +222,18 @@ def main(arguments: Sequence[str]) -> int:
         steps = prefetched(steps)  # writing goes on beside the model
     with contextlib.closing(steps):  # the thread that reads ahead must end before the process does
         first = next(steps)  # a recording without a readable image makes no bag
-        bar = tqdm(itertools.chain([first], steps), total=recording.frames, unit="image", disable=not sys.stderr.isatty())
+        bar = tqdm(
+            itertools.chain([first], steps), total=recording.frames, unit="image", disable=not sys.stderr.isatty()
+        )
         with _new_bag(parsed.out) as writer:
             labels = LabelWriter(parsed.labels) if parsed.labels else None
             written = write_results(bar, recording, writer, labels)
     for sentence in dict.fromkeys((*recording.lost, *written.lost, *written.refused)):
         print(sentence)
     if recording.reduced:
-        print(f"the images of {parsed.recording} have more than 8 bits; the bag holds them in the 8 bits that were tracked")
+        print(
+            f"the images of {parsed.recording} have more than 8 bits; the bag holds them in the 8 bits that were tracked"
+        )
     if not written.prompts:
         print("no prompt was given, so nothing was followed")
     print(f"{written.images} images, {written.dropped} dropped, {written.prompts} prompts; results in {parsed.out}")

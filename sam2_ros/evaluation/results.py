@@ -1,9 +1,9 @@
 """What an evaluation found, and the folder that keeps it.
 
-    RUN/result.json              every number, configuration, versions, hardware
-    RUN/report.html              the same to look at, in one file
-    RUN/sequences/NAME/labels/   label images with the true ids (or the tracker's own)
-    RUN/sequences/NAME/scores.csv, timing.csv, sheet.jpg
+RUN/result.json              every number, configuration, versions, hardware
+RUN/report.html              the same to look at, in one file
+RUN/sequences/NAME/labels/   label images with the true ids (or the tracker's own)
+RUN/sequences/NAME/scores.csv, timing.csv, sheet.jpg
 """
 
 from __future__ import annotations
@@ -129,9 +129,13 @@ def versions() -> dict[str, str]:
 
 def hardware() -> dict[str, Any]:
     """The machine in words; timings are only comparable on equal ones."""
-    return {"system": f"{platform.system()} {platform.machine()}", "cpu": _line("/proc/cpuinfo", "model name"),
-            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-            "memory": _line("/proc/meminfo", "MemTotal"), "gpus": _gpus()}
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": _line("/proc/cpuinfo", "model name"),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory": _line("/proc/meminfo", "MemTotal"),
+        "gpus": _gpus(),
+    }
 
 
 def _gpus() -> list[str]:
@@ -218,9 +222,11 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 def latencies(timings: Iterable[Path]) -> dict[str, Latency]:
     """Latency of each stage over the images of all timing.csv files that were not dropped."""
     rows = [row for path in timings for row in read_rows(path) if row["dropped"] == "0"]
-    return {"track": latency(float(row["track_ms"]) for row in rows),
-            "prompt": latency(float(row["prompt_ms"]) for row in rows if row["prompted"]),
-            "delay": latency(float(row["delay_ms"]) for row in rows)}
+    return {
+        "track": latency(float(row["track_ms"]) for row in rows),
+        "prompt": latency(float(row["prompt_ms"]) for row in rows if row["prompted"]),
+        "delay": latency(float(row["delay_ms"]) for row in rows),
+    }
 
 
 def read_result(run: Path) -> dict[str, Any]:
@@ -232,7 +238,9 @@ def read_result(run: Path) -> dict[str, Any]:
     try:
         result = json.loads(path.read_bytes())
     except OSError as error:
-        raise RecordingError(f"cannot read {shown(path)}: {error.strerror}; give the folder of an evaluation") from error
+        raise RecordingError(
+            f"cannot read {shown(path)}: {error.strerror}; give the folder of an evaluation"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise RecordingError(f"{shown(path)} is not a result of an evaluation: {error}") from error
     try:
@@ -277,14 +285,20 @@ def _refuse_fields(what: str, value: Any, types: Mapping[str, Any], needed: Coll
             raise InvalidInput(f"{name} of {what} is {reprlib.repr(value[name])}")
 
 
-def write_result(run: Path, sequences: Sequence[SequenceResult], total: Summary | None,
-                 facts: Mapping[str, Any]) -> None:
+def write_result(
+    run: Path, sequences: Sequence[SequenceResult], total: Summary | None, facts: Mapping[str, Any]
+) -> None:
     """result.json: the headline in percent, the totals, the sequences, then ``facts`` about how it was made.
 
     Raises RecordingError.
     """
     result = {
-        **headline(total), "summary": plain(total), **plain(facts),
-        "versions": versions(), "hardware": hardware(), "command": " ".join(sys.argv),
-        "sequences": [sequence_object(result) for result in sequences]}
+        **headline(total),
+        "summary": plain(total),
+        **plain(facts),
+        "versions": versions(),
+        "hardware": hardware(),
+        "command": " ".join(sys.argv),
+        "sequences": [sequence_object(result) for result in sequences],
+    }
     write_whole(run / "result.json", json.dumps(result, indent=1, allow_nan=False) + "\n")

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sam2_ros.association import intersection_over_union
 from sam2_ros.errors import InvalidInput
-from sam2_ros.evaluation.events import Truth
 from sam2_ros.evaluation.metrics import ObjectScores, boundary_accuracy, match, region_similarity
-from sam2_ros.evaluation.replay import Step
+from sam2_ros.recordings.events import Truth
 from sam2_ros.simulated_user import box_around
+from sam2_ros.stream.association import intersection_over_union
+from sam2_ros.stream.replay import Step
 from sam2_ros.types import Prompt, Track
 
 #: A prompted object of any name is the true one that its first mask overlaps by at least this IoU.
@@ -112,8 +112,11 @@ class Scorer:
         for object_id in truth.masks:
             if object_id not in self._seen:
                 self._seen[object_id] = step.moment.index
-                self.rows += [Row(frame, stamp, object_id, str(object_id), 1.0, 1.0, True, False, False, 0)
-                              for frame, stamp, complete in self._truths if complete and self.every_object]
+                self.rows += [
+                    Row(frame, stamp, object_id, str(object_id), 1.0, 1.0, True, False, False, 0)
+                    for frame, stamp, complete in self._truths
+                    if complete and self.every_object
+                ]
         self._truths.append((step.moment.index, step.moment.frame.stamp, truth.complete))
 
     def _recognise(self, step: Step) -> None:
@@ -153,8 +156,9 @@ class Scorer:
         """Whether a name is the id of a true object: a simulated user says so, an operator's "2" is only a name."""
         return self.every_object and name.isdecimal()
 
-    def _row(self, step: Step, object_id: int, track: Track | None, mask: np.ndarray | None,
-             truth: Truth | None) -> Row:
+    def _row(
+        self, step: Step, object_id: int, track: Track | None, mask: np.ndarray | None, truth: Truth | None
+    ) -> Row:
         found = track.mask if track is not None else np.zeros(step.moment.frame.size, bool)
         j = f = float("nan")
         matched = 0
@@ -162,12 +166,26 @@ class Scorer:
             ignore = truth.ignored(object_id)
             j, f = region_similarity(found, mask, ignore), boundary_accuracy(found, mask, ignore)
             matched = match(found, truth.masks)
-        shared = {"frame": step.moment.index, "stamp": step.moment.frame.stamp, "object": object_id, "j": j, "f": f,
-                  "absent": mask is not None and not mask.any(), "predicted": bool(found.any()), "matched": matched}
+        shared = {
+            "frame": step.moment.index,
+            "stamp": step.moment.frame.stamp,
+            "object": object_id,
+            "j": j,
+            "f": f,
+            "absent": mask is not None and not mask.any(),
+            "predicted": bool(found.any()),
+            "matched": matched,
+        }
         if track is None:
             return Row(name=str(object_id), occluded=False, **shared)
-        return Row(name=track.name, occluded=track.occluded, state=track.state.name, object_score=track.object_score,
-                   predicted_iou=track.predicted_iou, **shared)
+        return Row(
+            name=track.name,
+            occluded=track.occluded,
+            state=track.state.name,
+            object_score=track.object_score,
+            predicted_iou=track.predicted_iou,
+            **shared,
+        )
 
 
 def meant(prompt: Prompt, truths: Mapping[int, np.ndarray]) -> int:
@@ -178,16 +196,20 @@ def meant(prompt: Prompt, truths: Mapping[int, np.ndarray]) -> int:
     if prompt.mask is not None:
         return match(prompt.mask, truths, SAME_OBJECT)
     if prompt.box is not None:
-        boxes = {number: intersection_over_union(prompt.box, box_around(mask))
-                 for number, mask in truths.items() if mask.any()}
+        boxes = {
+            number: intersection_over_union(prompt.box, box_around(mask))
+            for number, mask in truths.items()
+            if mask.any()
+        }
         best = max(boxes, key=boxes.get, default=0)
         return best if best and boxes[best] >= SAME_OBJECT else 0
     points = prompt.points[prompt.labels == 1]
     if not len(points):
         return 0
     x, y = np.round(points[0]).astype(int)
-    under = {number: mask.sum() for number, mask in truths.items()
-             if y < mask.shape[0] and x < mask.shape[1] and mask[y, x]}
+    under = {
+        number: mask.sum() for number, mask in truths.items() if y < mask.shape[0] and x < mask.shape[1] and mask[y, x]
+    }
     return min(under, key=under.get, default=0)
 
 
@@ -199,15 +221,24 @@ def _scores(rows: list[Row]) -> ObjectScores:
 
     name = next((row.name for row in rows if row.state), rows[0].name)
     return ObjectScores(
-        id=rows[0].object, name=name, stamps=column("stamp", np.int64), j=column("j", np.float64),
-        f=column("f", np.float64), absent=column("absent", bool), predicted=column("predicted", bool),
-        followed=np.array([bool(row.state) for row in rows]), occluded=column("occluded", bool),
-        matched=column("matched", np.int64))
+        id=rows[0].object,
+        name=name,
+        stamps=column("stamp", np.int64),
+        j=column("j", np.float64),
+        f=column("f", np.float64),
+        absent=column("absent", bool),
+        predicted=column("predicted", bool),
+        followed=np.array([bool(row.state) for row in rows]),
+        occluded=column("occluded", bool),
+        matched=column("matched", np.int64),
+    )
 
 
 def _check_size(truth: Truth, size: tuple[int, int]) -> None:
     masks: Mapping[int, np.ndarray] = truth.masks
     wrong = next((mask.shape for mask in masks.values() if mask.shape != size), None)
     if wrong:
-        raise InvalidInput(f"the truth is {wrong[1]}x{wrong[0]} but its image is {size[1]}x{size[0]}; "
-                           "give images and masks of one size")
+        raise InvalidInput(
+            f"the truth is {wrong[1]}x{wrong[0]} but its image is {size[1]}x{size[0]}; "
+            "give images and masks of one size"
+        )

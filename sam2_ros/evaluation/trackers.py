@@ -9,17 +9,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sam2_ros import checkpoint
 from sam2_ros.errors import InvalidInput, needs_room
 from sam2_ros.evaluation import opencv_baseline
+from sam2_ros.model import checkpoint
 from sam2_ros.model.precision import precision
-from sam2_ros.tracker import Tracker, TrackerSettings
+from sam2_ros.tracking.tracker import Tracker, TrackerSettings
 
 #: Names that are no checkpoint but something to compare with.
 BASELINES = {"opencv": opencv_baseline.OpenCVTracker, "first-mask": opencv_baseline.FirstMask}
 #: The published numbers of SAM 2 are without what a live tracker adds, and with every prompted frame.
-PAPER = {"max_prompted_frames": 0, "stability_fallback": False, "binarize_prompted_masks": False, "hole_area": 0,
-         "forget_around_corrections": False}
+PAPER = {
+    "max_prompted_frames": 0,
+    "stability_fallback": False,
+    "binarize_prompted_masks": False,
+    "hole_area": 0,
+    "forget_around_corrections": False,
+}
 #: SA-V keeps a mask for each object, and they may overlap; the other data sets keep one label for each pixel.
 OF_RULES = {"sa-v": {"non_overlapping": False}}
 

@@ -12,8 +12,9 @@ from sam2_ros.model.position import rotate
 class Attention(nn.Module):
     """Multi-head attention; keys and values may be narrower, and the inside smaller, than the queries."""
 
-    def __init__(self, width: int, heads: int, inner: int | None = None, key_width: int | None = None,
-                 dropout: float = 0.0) -> None:
+    def __init__(
+        self, width: int, heads: int, inner: int | None = None, key_width: int | None = None, dropout: float = 0.0
+    ) -> None:
         """width: of queries and output; inner, key_width: of the attention and of keys and values (default: width)."""
         super().__init__()
         inner, key_width = inner or width, key_width or width
@@ -30,8 +31,9 @@ class Attention(nn.Module):
     def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """The same, after the projections."""
         rows = max(queries.shape[0], keys.shape[0])
-        split = [x.unflatten(-1, (self.heads, -1)).transpose(1, 2).expand(rows, -1, -1, -1)
-                 for x in (queries, keys, values)]  # (N, heads, T, inner / heads)
+        split = [
+            x.unflatten(-1, (self.heads, -1)).transpose(1, 2).expand(rows, -1, -1, -1) for x in (queries, keys, values)
+        ]  # (N, heads, T, inner / heads)
         seen = F.scaled_dot_product_attention(*split, dropout_p=self.dropout if self.training else 0.0)
         return self.out_proj(seen.transpose(1, 2).flatten(2))
 
@@ -39,8 +41,14 @@ class Attention(nn.Module):
 class RotaryAttention(Attention):
     """One-head attention whose queries and keys are turned by their place in the image (Su et al., 2021)."""
 
-    def forward(self, queries: Tensor, keys: Tensor, values: Tensor, query_table: tuple[Tensor, Tensor],
-                key_table: tuple[Tensor, Tensor]) -> Tensor:
+    def forward(
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        query_table: tuple[Tensor, Tensor],
+        key_table: tuple[Tensor, Tensor],
+    ) -> Tensor:
         """As in Attention; the tables are as from position.rotary_table, one row for each token."""
         queries = rotate(_project_by_halves(self.q_proj, queries), *query_table)
         keys = rotate(_project_by_halves(self.k_proj, keys), *key_table)
@@ -53,8 +61,10 @@ def _project_by_halves(projection: nn.Linear, x: Tensor) -> Tensor:
     The published weights turn neighbouring channels together.  Dot products do not mind a
     common order of channels, and halves are several times faster to turn than neighbours.
     """
-    weight, bias = (parameter.unflatten(0, (-1, 2)).transpose(0, 1).flatten(0, 1)
-                    for parameter in (projection.weight, projection.bias))
+    weight, bias = (
+        parameter.unflatten(0, (-1, 2)).transpose(0, 1).flatten(0, 1)
+        for parameter in (projection.weight, projection.bias)
+    )
     return F.linear(x, weight, bias)
 
 
@@ -73,8 +83,9 @@ class TwoWayBlock(nn.Module):
         self.norm4 = nn.LayerNorm(width)
         self.cross_attn_image_to_token = Attention(width, heads, width // 2)
 
-    def forward(self, tokens: Tensor, image: Tensor, token_position: Tensor, image_position: Tensor
-                ) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, tokens: Tensor, image: Tensor, token_position: Tensor, image_position: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """(N, T, C) tokens and (N, hw, C) image, to the same; positions are added to queries and keys only."""
         if self.first:  # the tokens are their own positions here: nothing to add, nothing to keep
             tokens = self.norm1(self.self_attn(tokens, tokens, tokens))

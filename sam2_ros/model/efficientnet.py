@@ -75,7 +75,7 @@ class EfficientNetLite(nn.Module):
     def freeze(self, stages: int) -> None:
         """Let the stem and the first stages stay as they are: nothing of them is kept for a backward pass."""
         self.stem.requires_grad_(False)
-        for block in self.blocks[:self.stage_ends[stages - 1] + 1]:
+        for block in self.blocks[: self.stage_ends[stages - 1] + 1]:
             block.requires_grad_(False)
 
     def forward(self, images: Tensor) -> list[Tensor]:

@@ -33,7 +33,7 @@ def join_windows(windows: Tensor, padded: tuple[int, int], size: tuple[int, int]
     rows, columns = padded[0] // window, padded[1] // window
     tokens = windows.view(-1, rows, columns, window, window, channels)
     tokens = tokens.transpose(2, 3).reshape(-1, *padded, channels)
-    return tokens[:, :size[0], :size[1]]
+    return tokens[:, : size[0], : size[1]]
 
 
 def pool(tokens: Tensor) -> Tensor:
@@ -117,7 +117,7 @@ class Hiera(nn.Module):
         self.pos_embed = nn.Parameter(torch.zeros(1, size.embed_dim, background, background))
         self.pos_embed_window = nn.Parameter(torch.zeros(1, size.embed_dim, window, window))
         self.register_buffer("enlargement", _bicubic(background, size.image_size // 4), persistent=False)
-        self.stage_ends = [sum(size.stages[:i + 1]) - 1 for i in range(4)]
+        self.stage_ends = [sum(size.stages[: i + 1]) - 1 for i in range(4)]
         self.blocks = nn.ModuleList(_blocks(size))
         self._initialise()
 
@@ -167,6 +167,13 @@ def _blocks(size: Size) -> list[Block]:
             if index in size.global_attention_blocks:
                 window = 0
             width = size.channels[stage - 1 if first_of_later_stage else stage]
-            blocks.append(Block(width, size.channels[stage], size.num_heads * 2**stage, window,
-                                drop_path=size.drop_path * index / max(depth - 1, 1)))
+            blocks.append(
+                Block(
+                    width,
+                    size.channels[stage],
+                    size.num_heads * 2**stage,
+                    window,
+                    drop_path=size.drop_path * index / max(depth - 1, 1),
+                )
+            )
     return blocks

@@ -37,12 +37,14 @@ class MaskDecoder(nn.Module):
         self.conv_s0 = nn.Conv2d(width, width // 8, kernel_size=1)
         self.conv_s1 = nn.Conv2d(width, width // 4, kernel_size=1)
         self.output_hypernetworks_mlps = nn.ModuleList(
-            MLP((width, width, width, width // 8)) for _ in range(MASK_TOKENS))
+            MLP((width, width, width, width // 8)) for _ in range(MASK_TOKENS)
+        )
         self.iou_prediction_head = MLP((width, width, width, MASK_TOKENS))
         self.pred_obj_score_head = MLP((width, width, width, 1))
 
-    def forward(self, image: Tensor, image_position: Tensor, prompts: Tensor, skips: tuple[Tensor, Tensor],
-                masks: slice) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(
+        self, image: Tensor, image_position: Tensor, prompts: Tensor, skips: tuple[Tensor, Tensor], masks: slice
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Decode the mask tokens in ``masks``.
 
         image: (N, C, h, w), mask prompt added; image_position: (1, C, h, w); prompts: (N, T, C);
@@ -54,8 +56,9 @@ class MaskDecoder(nn.Module):
         own = torch.cat((self.obj_score_token.weight, self.iou_token.weight, self.mask_tokens.weight))
         tokens = torch.cat((own.expand(prompts.shape[0], -1, -1), prompts), dim=1)
         tokens, image = self.transformer(
-            image.flatten(2).transpose(1, 2), image_position.flatten(2).transpose(1, 2), tokens)
-        mask_tokens = tokens[:, 2:2 + MASK_TOKENS][:, masks]
+            image.flatten(2).transpose(1, 2), image_position.flatten(2).transpose(1, 2), tokens
+        )
+        mask_tokens = tokens[:, 2 : 2 + MASK_TOKENS][:, masks]
         maps = self._upscale(image.transpose(1, 2).unflatten(2, (height, width)), skips)
         mlps = list(self.output_hypernetworks_mlps)[masks]
         filters = torch.stack([mlp(token) for mlp, token in zip(mlps, mask_tokens.unbind(1))], dim=1)  # (N, K, C/8)

@@ -26,8 +26,14 @@ class MemoryAttentionLayer(nn.Module):
         self.norm3 = nn.LayerNorm(width)
         self.dropout = nn.Dropout(size.dropout)
 
-    def forward(self, image: Tensor, keys: Tensor, values: Tensor, image_table: tuple[Tensor, Tensor],
-                key_table: tuple[Tensor, Tensor]) -> Tensor:
+    def forward(
+        self,
+        image: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        image_table: tuple[Tensor, Tensor],
+        key_table: tuple[Tensor, Tensor],
+    ) -> Tensor:
         """image (1 or N, hw, C); keys, values (N, tokens, m); rotary tables of both."""
         normed = self.norm1(image)
         image = image + self.dropout(self.self_attn(normed, normed, normed, image_table, image_table))
@@ -59,8 +65,10 @@ class MemoryAttention(nn.Module):
         image_table = self.cosine, self.sine
         memories = (keys.shape[1] - unplaced) // tokens.shape[1]
         # Every memory is turned as the image is; pointers have no place in it and are not turned.
-        key_table = (torch.cat((self.cosine.repeat(memories, 1), self.cosine.new_ones(unplaced, self.cosine.shape[1]))),
-                     torch.cat((self.sine.repeat(memories, 1), self.sine.new_zeros(unplaced, self.sine.shape[1]))))
+        key_table = (
+            torch.cat((self.cosine.repeat(memories, 1), self.cosine.new_ones(unplaced, self.cosine.shape[1]))),
+            torch.cat((self.sine.repeat(memories, 1), self.sine.new_zeros(unplaced, self.sine.shape[1]))),
+        )
         for layer in self.layers:
             tokens = layer(tokens, keys, values, image_table, key_table)
         return self.norm(tokens).transpose(1, 2).unflatten(2, side)

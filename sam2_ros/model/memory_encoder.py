@@ -20,8 +20,9 @@ class MaskDownSampler(nn.Module):
         super().__init__()
         self.encoder = nn.Sequential()
         for channels, wider in zip(MASK_CHANNELS[:-1], MASK_CHANNELS[1:]):
-            self.encoder.extend((nn.Conv2d(channels, wider, kernel_size=3, stride=2, padding=1),
-                                 LayerNorm2d(wider), nn.GELU()))
+            self.encoder.extend(
+                (nn.Conv2d(channels, wider, kernel_size=3, stride=2, padding=1), LayerNorm2d(wider), nn.GELU())
+            )
         self.encoder.append(nn.Conv2d(MASK_CHANNELS[-1], width, kernel_size=1))
 
     def forward(self, masks: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from sam2_ros.model.sizes import EFFICIENTNET_STAGES, HIERA, Size
 
 #: Every trunk is made from a Size and turns images (B, 3, S, S), as pixels.normalise makes them, into a list of four
 #: features with the size's ``channels``, at strides 4, 8, 16 and 32.  A new kind of trunk is one more entry.
-TRUNKS: dict[str, Callable[[Size], nn.Module]] = {HIERA: Hiera} | {name: EfficientNetLite for name in EFFICIENTNET_STAGES}
+TRUNKS: dict[str, Callable[[Size], nn.Module]] = {HIERA: Hiera} | dict.fromkeys(EFFICIENTNET_STAGES, EfficientNetLite)
 
 
 class Neck(nn.Module):
@@ -25,10 +25,10 @@ class Neck(nn.Module):
         # The checkpoints list the convolutions from the coarsest feature to the finest.
         self.convs = nn.ModuleList(
             nn.Sequential(OrderedDict(conv=nn.Conv2d(channels, size.hidden_dim, kernel_size=1)))
-            for channels in reversed(size.channels))
+            for channels in reversed(size.channels)
+        )
 
-    def forward(self, features: list[Tensor], narrow4: nn.Conv2d, narrow8: nn.Conv2d
-                ) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, features: list[Tensor], narrow4: nn.Conv2d, narrow8: nn.Conv2d) -> tuple[Tensor, Tensor, Tensor]:
         """Features of strides 4, 8, 16, 32 to three of strides 4, 8, 16.
 
         narrow4, narrow8: the mask decoder's 1 x 1 convolutions, applied to the two sharp ones.
@@ -36,8 +36,11 @@ class Neck(nn.Module):
         stride32, stride16, stride8, stride4 = (conv.conv for conv in self.convs)
         # In float32 also under autocast, as the published weights were trained.
         coarse = F.interpolate(stride32(features[3]).float(), scale_factor=2.0, mode="nearest")
-        return (_convolve_twice(features[0], stride4, narrow4), _convolve_twice(features[1], stride8, narrow8),
-                stride16(features[2]) + coarse)
+        return (
+            _convolve_twice(features[0], stride4, narrow4),
+            _convolve_twice(features[1], stride8, narrow8),
+            stride16(features[2]) + coarse,
+        )
 
 
 def _convolve_twice(x: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> Tensor:

@@ -30,8 +30,9 @@ def normalise(image: np.ndarray, side: int, device: torch.device | str = "cpu") 
     pixels = torch.from_numpy(np.ascontiguousarray(image)).to(device)
     pixels = pixels.permute(2, 0, 1)[None].float()
     pixels = F.interpolate(pixels, size=(side, side), mode="bilinear", align_corners=False, antialias=True)
-    mean, deviation = (torch.tensor(values, dtype=torch.float32, device=device).view(3, 1, 1)
-                       for values in (MEAN, DEVIATION))
+    mean, deviation = (
+        torch.tensor(values, dtype=torch.float32, device=device).view(3, 1, 1) for values in (MEAN, DEVIATION)
+    )
     return (pixels / 255 - mean) / deviation
 
 
@@ -81,9 +82,9 @@ def _to_masks_in_parts(logits: Tensor, size: tuple[int, int], exclusive: bool, c
     largest = torch.zeros(size, device=logits.device, dtype=logits.dtype)  # what is not above 0 is on no object
     winner = torch.full(size, -1, device=logits.device, dtype=torch.int32)
     for start in range(0, len(logits), count):
-        part = to_camera(logits[start:start + count], size)
+        part = to_camera(logits[start : start + count], size)
         if not exclusive:
-            masks[start:start + count] = part > 0
+            masks[start : start + count] = part > 0
             continue
         for number, values in enumerate(part, start):
             winner.masked_fill_(values > largest, number)
@@ -136,8 +137,12 @@ def _small_pieces(mask: np.ndarray, area: int) -> np.ndarray:
     _, labels, facts, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     size, (height, width) = facts[:, cv2.CC_STAT_AREA], mask.shape
     left, top = facts[:, cv2.CC_STAT_LEFT], facts[:, cv2.CC_STAT_TOP]
-    inside = ((left > 0) & (top > 0) & (left + facts[:, cv2.CC_STAT_WIDTH] < width)
-              & (top + facts[:, cv2.CC_STAT_HEIGHT] < height))
+    inside = (
+        (left > 0)
+        & (top > 0)
+        & (left + facts[:, cv2.CC_STAT_WIDTH] < width)
+        & (top + facts[:, cv2.CC_STAT_HEIGHT] < height)
+    )
     small = (size <= area) & (inside | (size <= SPECK))
     small[0] = False  # label 0 is what is not in the mask
     return small[labels]

@@ -111,8 +111,9 @@ class Candidates:
     def best(self) -> Found:
         """For each object the answer with the highest predicted IoU."""
         rows, best = torch.arange(len(self.iou), device=self.iou.device), self.iou.argmax(1)
-        return Found(self.logits[rows, best][:, None], self.iou[rows, best], self.object_score,
-                     self.pointer[rows, best])
+        return Found(
+            self.logits[rows, best][:, None], self.iou[rows, best], self.object_score, self.pointer[rows, best]
+        )
 
 
 class SAM2(nn.Module):
@@ -146,8 +147,10 @@ class SAM2(nn.Module):
         """
         side = self.size.image_size
         if images.shape[-2:] != (side, side):
-            raise InvalidInput(f"this model takes {side}x{side} images, got {tuple(images.shape)}; "
-                               "use pixels.normalise, or build the size with .at(side)")
+            raise InvalidInput(
+                f"this model takes {side}x{side} images, got {tuple(images.shape)}; "
+                "use pixels.normalise, or build the size with .at(side)"
+            )
         decoder = self.sam_mask_decoder
         stride4, stride8, stride16 = self.image_encoder(images, decoder.conv_s0, decoder.conv_s1)
         return ImageFeatures(stride16, stride8, stride4)
@@ -181,8 +184,15 @@ class SAM2(nn.Module):
         time = self.obj_ptr_tpos_proj(sine_line(memories.pointer_distance / POINTER_HORIZON, width))
         return time.repeat_interleave(width // memory_width, dim=1)
 
-    def decode(self, view: Tensor, features: ImageFeatures, prompt: PromptInputs | None = None, *,
-               multimask: bool, stability_fallback: bool = True) -> Candidates:
+    def decode(
+        self,
+        view: Tensor,
+        features: ImageFeatures,
+        prompt: PromptInputs | None = None,
+        *,
+        multimask: bool,
+        stability_fallback: bool = True,
+    ) -> Candidates:
         """Masks of N objects: K = 3 answers if ``multimask`` (an ambiguous prompt, or none), else 1.
 
         view: (N or 1, C, h, w), from attend.  prompt None: track, nobody said anything here.
@@ -199,8 +209,9 @@ class SAM2(nn.Module):
         pointer = torch.where(visible[:, None, None], self.obj_ptr_proj(tokens), self.no_obj_ptr)
         return Candidates(logits.float(), iou.float(), score.float(), pointer.float())
 
-    def _decode_masks(self, view: Tensor, features: ImageFeatures, prompt: PromptInputs, masks: slice
-                      ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _decode_masks(
+        self, view: Tensor, features: ImageFeatures, prompt: PromptInputs, masks: slice
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         encoder, points, labels = self.sam_prompt_encoder, prompt.points, prompt.labels
         if points is None:
             rows = view.shape[0] if prompt.mask_logits is None else prompt.mask_logits.shape[0]
@@ -208,8 +219,13 @@ class SAM2(nn.Module):
             labels = torch.full((rows, 1), -1, dtype=torch.int32, device=view.device)
         image = view + encoder.embed_masks(prompt.mask_logits)
         image = image.expand(points.shape[0], -1, -1, -1)
-        return self.sam_mask_decoder(image, encoder.image_positions(), encoder.embed_points(points, labels),
-                                     (features.stride4, features.stride8), masks)
+        return self.sam_mask_decoder(
+            image,
+            encoder.image_positions(),
+            encoder.embed_points(points, labels),
+            (features.stride4, features.stride8),
+            masks,
+        )
 
     def decode_mask(self, features: ImageFeatures, masks: Tensor) -> Found:
         """A mask prompt is the answer itself: masks (N, 1, S, S), 0 or 1; only the pointer is decoded.
@@ -229,8 +245,9 @@ class SAM2(nn.Module):
         score = visible.float() * MASK_SCALE + MASK_BIAS
         return Found(logits, torch.ones_like(score), score, pointer.float())
 
-    def encode_memory(self, features: ImageFeatures, mask_logits: Tensor, object_score: Tensor, *,
-                      binarize: bool) -> Tensor:
+    def encode_memory(
+        self, features: ImageFeatures, mask_logits: Tensor, object_score: Tensor, *, binarize: bool
+    ) -> Tensor:
         """What to remember of this frame: (N, m, h, w).
 
         mask_logits: (N, 1, 4h, 4w); object_score: (N,).  binarize: the mask is what a person
@@ -254,5 +271,7 @@ def refuse_no_model(model: object) -> None:
     """Raises InvalidInput unless ``model`` has the verbs of SAM2, as what torch.compile makes of it has."""
     if not isinstance(model, nn.Module) or not all(hasattr(model, verb) for verb in VERBS):
         wrapped = "; give its .module" if hasattr(model, "module") else ""
-        raise InvalidInput("the model must be one that sam2_ros.checkpoint.load returns, as in "
-                           f"Tracker(load('embedded')); got {type(model).__name__}{wrapped}")
+        raise InvalidInput(
+            "the model must be one that sam2_ros.model.checkpoint.load returns, as in "
+            f"Tracker(load('embedded')); got {type(model).__name__}{wrapped}"
+        )

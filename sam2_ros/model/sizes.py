@@ -34,13 +34,23 @@ FEATURE_STAGES = (1, 2, 4, 6)
 #: The trunks made of convolutions, by name (https://arxiv.org/abs/1905.11946, table 1, scaled; the stem has 32 channels).
 EFFICIENTNET_STAGES = {
     "efficientnet-lite0": (
-        EfficientNetStage(1, 3, 1, 1, 16), EfficientNetStage(2, 3, 2, 6, 24), EfficientNetStage(2, 5, 2, 6, 40),
-        EfficientNetStage(3, 3, 2, 6, 80), EfficientNetStage(3, 5, 1, 6, 112), EfficientNetStage(4, 5, 2, 6, 192),
-        EfficientNetStage(1, 3, 1, 6, 320)),
+        EfficientNetStage(1, 3, 1, 1, 16),
+        EfficientNetStage(2, 3, 2, 6, 24),
+        EfficientNetStage(2, 5, 2, 6, 40),
+        EfficientNetStage(3, 3, 2, 6, 80),
+        EfficientNetStage(3, 5, 1, 6, 112),
+        EfficientNetStage(4, 5, 2, 6, 192),
+        EfficientNetStage(1, 3, 1, 6, 320),
+    ),
     "efficientnet-lite2": (
-        EfficientNetStage(1, 3, 1, 1, 16), EfficientNetStage(3, 3, 2, 6, 24), EfficientNetStage(3, 5, 2, 6, 48),
-        EfficientNetStage(4, 3, 2, 6, 88), EfficientNetStage(4, 5, 1, 6, 120), EfficientNetStage(5, 5, 2, 6, 208),
-        EfficientNetStage(1, 3, 1, 6, 352)),
+        EfficientNetStage(1, 3, 1, 1, 16),
+        EfficientNetStage(3, 3, 2, 6, 24),
+        EfficientNetStage(3, 5, 2, 6, 48),
+        EfficientNetStage(4, 3, 2, 6, 88),
+        EfficientNetStage(4, 5, 1, 6, 120),
+        EfficientNetStage(5, 5, 2, 6, 208),
+        EfficientNetStage(1, 3, 1, 6, 352),
+    ),
 }
 
 
@@ -88,13 +98,17 @@ class Size:
         if self.trunk != HIERA and self.trunk not in EFFICIENTNET_STAGES:
             raise InvalidInput(f"unknown trunk {self.trunk!r}; known are {', '.join((HIERA, *EFFICIENTNET_STAGES))}")
         if self.trunk == HIERA and not (self.embed_dim and self.num_heads and all(self.stages)):
-            raise InvalidInput(f"a size with the trunk {HIERA} names its embed_dim, num_heads and stages; {self.name} does not")
+            raise InvalidInput(
+                f"a size with the trunk {HIERA} names its embed_dim, num_heads and stages; {self.name} does not"
+            )
         step = math.lcm(COARSEST_STRIDE, 4 * self.window_spec[0]) if self.trunk == HIERA else COARSEST_STRIDE
         if self.image_size < step or self.image_size % step:
             raise InvalidInput(f"the image side must be a multiple of {step} pixels, got {self.image_size}")
         if self.hidden_dim % self.memory_dim or self.hidden_dim % 16 or self.memory_dim % 4:
-            raise InvalidInput(f"hidden_dim {self.hidden_dim} must be a multiple of 16 and of memory_dim "
-                               f"{self.memory_dim}, which must be a multiple of 4")
+            raise InvalidInput(
+                f"hidden_dim {self.hidden_dim} must be a multiple of 16 and of memory_dim "
+                f"{self.memory_dim}, which must be a multiple of 4"
+            )
 
     def at(self, image_size: int) -> Size:
         """The same size for images of another side in pixels (weights are shared)."""
@@ -114,7 +128,9 @@ class Size:
     @property
     def blocks(self) -> int:
         """Blocks of the trunk."""
-        return sum(self.stages) if self.trunk == HIERA else sum(stage.blocks for stage in EFFICIENTNET_STAGES[self.trunk])
+        return (
+            sum(self.stages) if self.trunk == HIERA else sum(stage.blocks for stage in EFFICIENTNET_STAGES[self.trunk])
+        )
 
     @property
     def grid(self) -> int:
@@ -124,20 +140,53 @@ class Size:
 
 TINY = Size("tiny", embed_dim=96, num_heads=1, stages=(1, 2, 7, 2), global_attention_blocks=(5, 7, 9))
 SMALL = Size("small", embed_dim=96, num_heads=1, stages=(1, 2, 11, 2), global_attention_blocks=(7, 10, 13))
-BASE_PLUS = Size("base_plus", embed_dim=112, num_heads=2, stages=(2, 3, 16, 3), global_attention_blocks=(12, 16, 20),
-                 position_background_size=14)
-LARGE = Size("large", embed_dim=144, num_heads=2, stages=(2, 6, 36, 4), global_attention_blocks=(23, 33, 43),
-             window_spec=(8, 4, 16, 8))
+BASE_PLUS = Size(
+    "base_plus",
+    embed_dim=112,
+    num_heads=2,
+    stages=(2, 3, 16, 3),
+    global_attention_blocks=(12, 16, 20),
+    position_background_size=14,
+)
+LARGE = Size(
+    "large",
+    embed_dim=144,
+    num_heads=2,
+    stages=(2, 6, 36, 4),
+    global_attention_blocks=(23, 33, 43),
+    window_spec=(8, 4, 16, 8),
+)
 #: Ours, for two CPU cores: windows that divide the grid, so that nothing is padded.
-EMBEDDED = Size("embedded", embed_dim=32, num_heads=1, stages=(1, 2, 5, 2), global_attention_blocks=(5, 7),
-                window_spec=(8, 4, 8, 4), image_size=256, hidden_dim=128, memory_layers=2, feedforward_dim=512)
+EMBEDDED = Size(
+    "embedded",
+    embed_dim=32,
+    num_heads=1,
+    stages=(1, 2, 5, 2),
+    global_attention_blocks=(5, 7),
+    window_spec=(8, 4, 8, 4),
+    image_size=256,
+    hidden_dim=128,
+    memory_layers=2,
+    feedforward_dim=512,
+)
 #: Its successor in training: convolutions that have seen real pictures in place of Hiera.
-EMBEDDED_LITE = Size("embedded_lite", image_size=256, hidden_dim=128, memory_layers=2, feedforward_dim=512,
-                     trunk="efficientnet-lite0")
+EMBEDDED_LITE = Size(
+    "embedded_lite", image_size=256, hidden_dim=128, memory_layers=2, feedforward_dim=512, trunk="efficientnet-lite0"
+)
 #: Ours, for tests of everything around the model: milliseconds per frame, never trained.
-TEST = Size("test", embed_dim=8, num_heads=1, stages=(1, 1, 1, 1), global_attention_blocks=(2,),
-            window_spec=(8, 4, 4, 2), image_size=128, hidden_dim=32, memory_dim=16, memory_layers=1,
-            feedforward_dim=32)
+TEST = Size(
+    "test",
+    embed_dim=8,
+    num_heads=1,
+    stages=(1, 1, 1, 1),
+    global_attention_blocks=(2,),
+    window_spec=(8, 4, 4, 2),
+    image_size=128,
+    hidden_dim=32,
+    memory_dim=16,
+    memory_layers=1,
+    feedforward_dim=32,
+)
 
 #: All of them by name.
 SIZES = {size.name: size for size in (TINY, SMALL, BASE_PLUS, LARGE, EMBEDDED, EMBEDDED_LITE, TEST)}

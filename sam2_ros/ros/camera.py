@@ -71,8 +71,11 @@ class Camera:
     @property
     def reliable(self) -> bool | None:
         """Quality of service in use; None before a subscription."""
-        return None if self._subscription is None else (
-            self._subscription.qos_profile.reliability == ReliabilityPolicy.RELIABLE)
+        return (
+            None
+            if self._subscription is None
+            else (self._subscription.qos_profile.reliability == ReliabilityPolicy.RELIABLE)
+        )
 
     def publishers(self) -> list[Any]:
         """The publishers of images on ``topic``, each with its ``qos_profile``."""
@@ -87,8 +90,14 @@ class Camera:
     def unwanted(self) -> str:
         """Topic and type of images of this camera that image_transport excludes; empty without any."""
         excluded = [road for road in self._roads if road not in self._allowed()]
-        return next((f"{topic} ({_TYPES[transport][1].__name__})" for transport, topic in excluded
-                     if self._publishers_of((transport, topic))), "")
+        return next(
+            (
+                f"{topic} ({_TYPES[transport][1].__name__})"
+                for transport, topic in excluded
+                if self._publishers_of((transport, topic))
+            ),
+            "",
+        )
 
     def look(self) -> None:
         """Subscribe, or subscribe again, if what is published asks for it; called now and then."""
@@ -134,18 +143,25 @@ class Camera:
 
     def _subscribe(self, transport: str, topic: str, reliable: bool) -> Any:
         qos = QoSProfile(
-            depth=DEPTH, reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT)
+            depth=DEPTH, reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+        )
         # qos_overrides of a topic are declared once, with the first default: a change of mind
         # about reliability must not be overruled by it.
         kinds = [QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH]
         name = f"qos_overrides.{topic}.subscription.reliability"
         if not self._node.has_parameter(name):
             kinds.append(QoSPolicyKind.RELIABILITY)
-        return subscribe(self._node, _TYPES[transport][1], topic, self._receive, qos,
-                         on_lost=self._count_lost,
-                         # Of its own: a subscription that is destroyed during a callback may leave its group taken.
-                         callback_group=MutuallyExclusiveCallbackGroup(),
-                         qos_overriding_options=QoSOverridingOptions(kinds))
+        return subscribe(
+            self._node,
+            _TYPES[transport][1],
+            topic,
+            self._receive,
+            qos,
+            on_lost=self._count_lost,
+            # Of its own: a subscription that is destroyed during a callback may leave its group taken.
+            callback_group=MutuallyExclusiveCallbackGroup(),
+            qos_overriding_options=QoSOverridingOptions(kinds),
+        )
 
     def _receive(self, message: Any) -> None:
         self.received += 1

@@ -22,8 +22,8 @@ from sensor_msgs.msg import CameraInfo
 
 from sam2_ros.errors import InvalidPrompt, MissingDependency, Sam2RosError
 from sam2_ros.messages import nanoseconds
-from sam2_ros.ros.camera import Camera
 from sam2_ros.ros import transforms
+from sam2_ros.ros.camera import Camera
 from sam2_ros.ros.pacing import OnDemand
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.throttle import SELDOM
@@ -37,8 +37,9 @@ STEPS = 64
 class Clicks:
     """Subscribes to clicks and hands them on as pixels."""
 
-    def __init__(self, node: RosNode, parameters: Parameters, camera: Camera,
-                 on_click: Callable[[float, float, int], None]) -> None:
+    def __init__(
+        self, node: RosNode, parameters: Parameters, camera: Camera, on_click: Callable[[float, float, int], None]
+    ) -> None:
         """on_click is given x and y in pixels and the stamp of the click in nanoseconds, 0 = now."""
         self._parameters = parameters
         self._camera = camera
@@ -78,11 +79,15 @@ class Clicks:
         """The position (3,) of a message as one in the camera's optical frame, metres."""
         frame, target = _named(message), self._optical_frame()
         if not target:
-            raise InvalidPrompt(f"a click in frame {frame!r} needs the camera's frame, and neither camera_info nor the "
-                                "images have a frame_id")
+            raise InvalidPrompt(
+                f"a click in frame {frame!r} needs the camera's frame, and neither camera_info nor the "
+                "images have a frame_id"
+            )
         if self._transforms is None:
-            raise MissingDependency(f"a click in frame {frame!r} needs tf2_ros, which is not installed; "
-                                    f"click in the camera's frame {target!r}")
+            raise MissingDependency(
+                f"a click in frame {frame!r} needs tf2_ros, which is not installed; "
+                f"click in the camera's frame {target!r}"
+            )
         return moved(position, self._transforms.between(target, frame, message.header.stamp))
 
     def _on_point(self, message: PointStamped) -> None:
@@ -128,11 +133,11 @@ def project(position: np.ndarray, info: Any, rectified: bool) -> tuple[float, fl
         else:
             x, y = _distorted(position, np.reshape(info.k, (3, 3)), np.array(info.d, np.float64), info.distortion_model)
     if not np.isfinite((x, y)).all():
-        raise InvalidPrompt(f"camera_info puts the point {np.round(position, 3).tolist()} at no finite pixel; "
-                            "check its K, D and P")
+        raise InvalidPrompt(
+            f"camera_info puts the point {np.round(position, 3).tolist()} at no finite pixel; check its K, D and P"
+        )
     across, down = max(info.binning_x, 1), max(info.binning_y, 1)
-    return (float((x - info.roi.x_offset + 0.5) / across - 0.5),
-            float((y - info.roi.y_offset + 0.5) / down - 0.5))
+    return (float((x - info.roi.x_offset + 0.5) / across - 0.5), float((y - info.roi.y_offset + 0.5) / down - 0.5))
 
 
 def _distorted(position: np.ndarray, camera: np.ndarray, lens: np.ndarray, model: str) -> tuple[float, float]:
@@ -146,7 +151,9 @@ def _distorted(position: np.ndarray, camera: np.ndarray, lens: np.ndarray, model
             pixels, _ = function(ray[:, None], nothing, nothing, camera, lens)
             outwards = np.diff(np.linalg.norm((pixels[:, 0] - pixels[0, 0]) / camera[[0, 1], [0, 1]], axis=1))
             if (outwards < -1e-9).any():
-                raise InvalidPrompt(f"the point {np.round(position, 3).tolist()} is farther to the side than the lens sees")
+                raise InvalidPrompt(
+                    f"the point {np.round(position, 3).tolist()} is farther to the side than the lens sees"
+                )
             return tuple(pixels[-1, 0])
     except cv2.error as error:
         raise InvalidPrompt(f"{len(lens)} lens coefficients of {model!r} cannot be used: {error.err}") from error

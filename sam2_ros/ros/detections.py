@@ -14,7 +14,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sam2_ros.messages import nanoseconds
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.sentences import WEAK
-from sam2_ros.ros.session import Detection
+from sam2_ros.stream.session import Detection
 
 try:
     from vision_msgs.msg import Detection2DArray
@@ -34,8 +34,12 @@ class Tally:
     left_out: Counter[str] = field(default_factory=Counter)
 
 
-def subscribe(node: RosNode, parameters: Parameters, on_detections: Callable[[list[Detection], int], None],
-              tally: Tally | None = None) -> bool:
+def subscribe(
+    node: RosNode,
+    parameters: Parameters,
+    on_detections: Callable[[list[Detection], int], None],
+    tally: Tally | None = None,
+) -> bool:
     """Hand detections and the stamp of their image (nanoseconds) on; False where vision_msgs is not installed."""
     tally = tally or Tally()
     if Detection2DArray is None:

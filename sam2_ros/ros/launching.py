@@ -21,8 +21,9 @@ from sam2_ros.errors import InvalidInput, first_sentence
 def check_node(name: str, namespace: str) -> None:
     """A node may have this name in this namespace, which may be relative or empty."""
     for argument, value, check, checked in (
-            ("name", name, validate_node_name, name),
-            ("namespace", namespace, validate_namespace, "/" + namespace.removeprefix("/").removesuffix("/"))):
+        ("name", name, validate_node_name, name),
+        ("namespace", namespace, validate_namespace, "/" + namespace.removeprefix("/").removesuffix("/")),
+    ):
         try:
             check(checked)
         except (NameValidationException, ValueError) as error:
@@ -44,8 +45,10 @@ def check_parameters(path: Path) -> None:
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise InvalidInput(f"params_file:={path} cannot be read as YAML: {first_sentence(error)}") from error
     if content is not None and not isinstance(content, yaml.MappingNode):  # a file of comments is a good one
-        raise InvalidInput(f"params_file:={path} sets no parameters; begin it as config/track.yaml begins, "
-                           "with '/**:' and 'ros__parameters:'")
+        raise InvalidInput(
+            f"params_file:={path} sets no parameters; begin it as config/track.yaml begins, "
+            "with '/**:' and 'ros__parameters:'"
+        )
 
 
 def check_new_bag(path: Path) -> None:
@@ -70,7 +73,12 @@ def check_number(argument: str, text: str, what: str, above: bool = False) -> No
 def misspelt(given: Iterable[str], known: Iterable[str]) -> list[str]:
     """A sentence for each argument that nobody declares and that looks like one of ``known``."""
     known = list(known)
-    unknown = sorted(name for name in set(given) - set(known) if not name.startswith("ros_"))  # as launch_ros names its own
+    unknown = sorted(
+        name for name in set(given) - set(known) if not name.startswith("ros_")
+    )  # as launch_ros names its own
     near = {name: difflib.get_close_matches(name, known, 1, 0.8) for name in unknown}
-    return [f"the argument {name}:= does not exist and sets nothing; did you mean {found[0]}:=?"
-            for name, found in near.items() if found]
+    return [
+        f"the argument {name}:= does not exist and sets nothing; did you mean {found[0]}:=?"
+        for name, found in near.items()
+        if found
+    ]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node as RosNode
@@ -46,8 +45,9 @@ class _Count:
         offered = {info.qos_profile.reliability for info in node.get_publishers_info_by_topic(topic)}
         reliable = offered == {ReliabilityPolicy.RELIABLE}  # else large images may be lost, but those are counted, too
         qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT)
-        self.subscription = subscribe(node, _TYPES[kind], topic, lambda _: self._add(1), qos, on_lost=self._add,
-                                      raw=True, callback_group=group)
+        self.subscription = subscribe(
+            node, _TYPES[kind], topic, lambda _: self._add(1), qos, on_lost=self._add, raw=True, callback_group=group
+        )
 
     def _add(self, count: int) -> None:
         self._times += [time.monotonic()] * count
@@ -95,8 +95,11 @@ class Neighbours:
     def _published(self) -> dict[str, str]:
         """Types by topic of those that others publish, cameras before depth images."""
         own = self._node.get_fully_qualified_name() + "/"
-        kinds = {topic: next((kind for kind in types if kind in _TYPES), "")
-                 for topic, types in self._node.get_topic_names_and_types() if not topic.startswith(own)}
+        kinds = {
+            topic: next((kind for kind in types if kind in _TYPES), "")
+            for topic, types in self._node.get_topic_names_and_types()
+            if not topic.startswith(own)
+        }
         topics = [topic for topic, kind in kinds.items() if kind and self._node.count_publishers(topic)]
         topics.sort(key=lambda topic: ("depth" in topic.lower(), topic))
         return {topic: kinds[topic] for topic in topics[:IN_ALL]}

@@ -22,21 +22,21 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.node import Node as RosNode
 
-from sam2_ros import checkpoint
 from sam2_ros.errors import Sam2RosError, needs_room
 from sam2_ros.interrupts import Interrupts
-from sam2_ros.large_images import make_room
+from sam2_ros.model import checkpoint
 from sam2_ros.ros import clicks, detections, pacing, transforms, unused
 from sam2_ros.ros.camera import IMAGE_TYPES, Camera
+from sam2_ros.ros.fastdds_profile import make_room
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.prompts import THREADS, Prompts
 from sam2_ros.ros.replies import Replies
-from sam2_ros.ros.session import Applied, Session
 from sam2_ros.ros.start import creating, start, without_ros_arguments
 from sam2_ros.ros.status import Status
 from sam2_ros.ros.throttle import SELDOM
-from sam2_ros.ros.worker import Result, Worker
-from sam2_ros.tracker import Tracker
+from sam2_ros.stream.session import Applied, Session
+from sam2_ros.stream.worker import Result, Worker
+from sam2_ros.tracking.tracker import Tracker
 from sam2_ros.types import Prompt
 
 #: Seconds after which a callback lets the tracker have the interpreter, which it asks for after each operation of torch;
@@ -89,7 +89,8 @@ class Node(RosNode):
         self.worker.start()
         self.get_logger().info(
             f"ready: {description}; images from {self.camera.topics['raw']} ({self.parameters.node.image_transport}), "
-            f"prompts on {self.prompts.topic}, masks on {self.replies.masks_topic}")
+            f"prompts on {self.prompts.topic}, masks on {self.replies.masks_topic}"
+        )
 
     def create_subscription(self, kind: type, *arguments: Any, **options: Any) -> Any:
         """As in rclpy, but paced; rclpy's own subscription to /clock is made here as well."""
@@ -105,8 +106,10 @@ class Node(RosNode):
     def say_what_is_unused(self, arguments: Sequence[str]) -> None:
         """Warn of parameters that reach nothing; arguments: those of the process."""
         known = self.list_parameters([], depth=0).names
-        for sentence in (*unused.unknown_parameters(self.parameters.given, known, self.camera.topics.values()),
-                         *unused.foreign_sections(arguments, self.get_fully_qualified_name())):
+        for sentence in (
+            *unused.unknown_parameters(self.parameters.given, known, self.camera.topics.values()),
+            *unused.foreign_sections(arguments, self.get_fully_qualified_name()),
+        ):
             self.get_logger().warning(sentence)
 
     def _publish(self, result: Result) -> None:
@@ -159,9 +162,11 @@ def main(args: Sequence[str] | None = None, make: MakeTracker = make_tracker) ->
 
 def _interruptible(make: MakeTracker, interrupts: Interrupts) -> MakeTracker:
     """``make``, which may take minutes to load a model, ended by a KeyboardInterrupt: ROS cannot end it."""
+
     def interruptible(parameters: Parameters) -> tuple[Tracker, str]:
         with interrupts.raised():
             return make(parameters)
+
     return interruptible
 
 
@@ -209,6 +214,8 @@ def spin(executor: MultiThreadedExecutor, node: RosNode) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
-        prog="sam2_ros node", description="Track the images of a ROS topic.",
+        prog="sam2_ros node",
+        description="Track the images of a ROS topic.",
         epilog="Parameters and topics are set as for every ROS node, for example: sam2_ros node --ros-args "
-               "-p model:=embedded -r image:=/camera/image_raw. config/track.yaml lists all parameters.")
+        "-p model:=embedded -r image:=/camera/image_raw. config/track.yaml lists all parameters.",
+    )

@@ -85,8 +85,16 @@ class Turns:
         time.sleep(self._pace.spend())
 
 
-def together(create: Callable[..., Any], rate: float, kind: type, topic: str, callback: Callable[[Any], Any],
-             *arguments: Any, callback_group: CallbackGroup | None = None, **options: Any) -> Any:
+def together(
+    create: Callable[..., Any],
+    rate: float,
+    kind: type,
+    topic: str,
+    callback: Callable[[Any], Any],
+    *arguments: Any,
+    callback_group: CallbackGroup | None = None,
+    **options: Any,
+) -> Any:
     """A subscription that gets at most ``rate`` turns a second; create: ``create_subscription`` of a node."""
     turns = Turns(callback, rate)
     group = callback_group or MutuallyExclusiveCallbackGroup()  # of its own: others go on while this one rests

@@ -23,7 +23,7 @@ from sam2_ros.errors import InvalidInput
 from sam2_ros.ranges import limits_of
 from sam2_ros.settings import setting
 from sam2_ros.stamps import TOLERANCE
-from sam2_ros.tracker import TrackerSettings
+from sam2_ros.tracking.tracker import TrackerSettings
 
 
 @dataclass(frozen=True)
@@ -34,36 +34,62 @@ class NodeSettings:
     device: str = setting("auto", "where the model runs: cpu, cuda, cuda:1, ...; auto = a GPU if there is one")
     threads: int = setting(0, "CPU threads of the model; 0 = as many as torch chooses", low=0, high=256)
     image_transport: str = setting(
-        "auto", "what to subscribe to; auto = raw if it is published, else compressed",
-        choices=("auto", "raw", "compressed"))
+        "auto",
+        "what to subscribe to; auto = raw if it is published, else compressed",
+        choices=("auto", "raw", "compressed"),
+    )
     image_reliability: str = setting(
-        "auto", "quality of service of the image subscription; auto = what the camera offers",
-        choices=("auto", "reliable", "best_effort"))
+        "auto",
+        "quality of service of the image subscription; auto = what the camera offers",
+        choices=("auto", "reliable", "best_effort"),
+    )
     image_is_rectified: bool = setting(
-        False, "the images are undistorted: 3-D clicks are projected with P of camera_info instead of K and D")
+        False, "the images are undistorted: 3-D clicks are projected with P of camera_info instead of K and D"
+    )
     image_range: str = setting(
-        "auto", "which values of 16-bit and float images become black and white; auto = those that occur, "
-                "full = 0 and 65535, LOW,HIGH = these")
+        "auto",
+        "which values of 16-bit and float images become black and white; auto = those that occur, "
+        "full = 0 and 65535, LOW,HIGH = these",
+    )
     prompt_tolerance: float = setting(
-        TOLERANCE / 1e9, "a prompt whose image was dropped is applied to the nearest remembered image up to this far away; "
-        "up to the distance between two images where that is more [s]", low=0.0, high=10.0)
+        TOLERANCE / 1e9,
+        "a prompt whose image was dropped is applied to the nearest remembered image up to this far away; "
+        "up to the distance between two images where that is more [s]",
+        low=0.0,
+        high=10.0,
+    )
     prompt_timeout: float = setting(
-        2.0, "a prompt for an image that has not arrived waits for it this long [s]", low=0.0, high=60.0)
+        2.0, "a prompt for an image that has not arrived waits for it this long [s]", low=0.0, high=60.0
+    )
     answer_timeout: float = setting(
-        30.0, "a service call that the tracker has not begun to work on is given up after this long [s]",
-        low=0.1, high=600.0)
+        30.0,
+        "a service call that the tracker has not begun to work on is given up after this long [s]",
+        low=0.1,
+        high=600.0,
+    )
     click_object: str = setting(
-        "", "name of the object that clicks belong to; empty = the object under the click, else a new one")
+        "", "name of the object that clicks belong to; empty = the object under the click, else a new one"
+    )
     click_negative: bool = setting(
-        False, "clicks say what does not belong to click_object, or to the object under them: for a mask that takes in too much")
+        False,
+        "clicks say what does not belong to click_object, or to the object under them: for a mask that takes in too much",
+    )
     detection_score: float = setting(0.5, "detections below this score are ignored [0 to 1]", low=0.0, high=1.0)
     detection_overlap: float = setting(
-        0.5, "a detection that overlaps a tracked object this much is that object [intersection over union]",
-        low=0.05, high=1.0)
+        0.5,
+        "a detection that overlaps a tracked object this much is that object [intersection over union]",
+        low=0.05,
+        high=1.0,
+    )
     max_detected_objects: int = setting(
-        16, "detections start no new object while this many are tracked and none that they started is lost [objects]", low=0, high=1000)
+        16,
+        "detections start no new object while this many are tracked and none that they started is lost [objects]",
+        low=0,
+        high=1000,
+    )
     max_objects: int = setting(
-        64, "nothing starts a new object while this many are tracked [objects]", low=1, high=65535)
+        64, "nothing starts a new object while this many are tracked [objects]", low=1, high=65535
+    )
     overlay_jpeg_quality: int = setting(80, "quality of the compressed overlay [1 to 100]", low=1, high=100)
     silence_after: float = setting(3.0, "the node warns when no image has come for this long [s]", low=0.1, high=3600.0)
     report_period: float = setting(10.0, "a state of affairs is logged again after this long [s]", low=0.1, high=3600.0)
@@ -74,14 +100,26 @@ class NodeSettings:
 
 
 #: Read once at start-up: they decide what is built.  Everything else may be changed while the node runs.
-FIXED = frozenset({"model", "device", "threads", "precision", "image_transport", "image_reliability",
-                   "max_prompted_frames", "remembered_frames"})
+FIXED = frozenset(
+    {
+        "model",
+        "device",
+        "threads",
+        "precision",
+        "image_transport",
+        "image_reliability",
+        "max_prompted_frames",
+        "remembered_frames",
+    }
+)
 CLASSES = (NodeSettings, TrackerSettings)
 #: Where a range is open to one side; an IntegerRange needs both ends.
 _UNBOUNDED = 2**31 - 1
 #: What a quality of service may be set to.
-_QUALITIES = {"history": ("keep_last", "keep_all", "system_default"),
-              "reliability": ("reliable", "best_effort", "system_default")}
+_QUALITIES = {
+    "history": ("keep_last", "keep_all", "system_default"),
+    "reliability": ("reliable", "best_effort", "system_default"),
+}
 
 
 class Parameters:
@@ -115,8 +153,12 @@ class Parameters:
 
 def as_yaml() -> str:
     """The text of config/track.yaml: every parameter with its default, unit and range."""
-    lines = ["# Every parameter of the node with its default; units stand in brackets.", "",
-             "/**:", "  ros__parameters:"]
+    lines = [
+        "# Every parameter of the node with its default; units stand in brackets.",
+        "",
+        "/**:",
+        "  ros__parameters:",
+    ]
     for settings in CLASSES:
         lines.append(f"    # -- {settings.__doc__}")
         for field in dataclasses.fields(settings):
@@ -136,8 +178,7 @@ def _declare(ros_node: RosNode, settings: type, given: dict[str, Parameter]) -> 
     values = {field.name: _converted(field, given[field.name].value) for field in fields if field.name in given}
     current = settings(**values)
     for field in fields:
-        ros_node.declare_parameter(
-            field.name, getattr(current, field.name), _descriptor(field), ignore_override=True)
+        ros_node.declare_parameter(field.name, getattr(current, field.name), _descriptor(field), ignore_override=True)
     return current
 
 
@@ -162,8 +203,12 @@ def _as_declared(changes: list[Parameter]) -> list[Parameter]:
     """Whole numbers for parameters that are floats become floats."""
     fields = [field for settings in CLASSES for field in dataclasses.fields(settings)]
     floats = {field.name for field in fields if isinstance(field.default, float)}
-    return [Parameter(change.name, value=float(change.value))
-            if change.name in floats and change.type_ == Parameter.Type.INTEGER else change for change in changes]
+    return [
+        Parameter(change.name, value=float(change.value))
+        if change.name in floats and change.type_ == Parameter.Type.INTEGER
+        else change
+        for change in changes
+    ]
 
 
 def _replaced(current: Any, values: dict[str, Any]) -> Any:

@@ -13,7 +13,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
 
 from sam2_ros.interrupts import Interrupts
-from sam2_ros.large_images import make_room
+from sam2_ros.ros.fastdds_profile import make_room
 from sam2_ros.ros.start import creating, running_node
 from sam2_ros.ros.topics import message_class
 
@@ -74,7 +74,8 @@ class Player:
                 continue
             durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
             self._publishers[topic] = self.node.create_publisher(
-                message_type, topic, QoSProfile(depth=DEPTH, durability=durability))
+                message_type, topic, QoSProfile(depth=DEPTH, durability=durability)
+            )
 
     def say_who_is_missing(self, images: Sequence[str], prompts: Sequence[str]) -> None:
         """Wait for those who subscribe to ``images``; say which of these and of ``prompts`` nobody subscribes to."""
@@ -82,8 +83,10 @@ class Player:
             self._say(f"{missing}; playing all the same")
         for topic in prompts:
             if topic in self._publishers and not self._publishers[topic].get_subscription_count():
-                self._say(f"nobody subscribes to {topic}, so its prompts are lost: start the node under the name and "
-                          f"namespace {topic.removesuffix('/prompt')} that it was recorded with")
+                self._say(
+                    f"nobody subscribes to {topic}, so its prompts are lost: start the node under the name and "
+                    f"namespace {topic.removesuffix('/prompt')} that it was recorded with"
+                )
 
     def wait(self, topics: Sequence[str], seconds: float) -> str:
         """Wait until one of ``topics`` has a subscriber and all known ones are connected; what is missing, or ""."""
@@ -104,8 +107,11 @@ class Player:
         """Whether the graph knows of subscribers that will receive from the publisher, and do not yet."""
         publisher = self._publishers[topic]
         latched = publisher.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
-        asking = [one for one in self.node.get_subscriptions_info_by_topic(publisher.topic_name)
-                  if latched or one.qos_profile.durability != DurabilityPolicy.TRANSIENT_LOCAL]
+        asking = [
+            one
+            for one in self.node.get_subscriptions_info_by_topic(publisher.topic_name)
+            if latched or one.qos_profile.durability != DurabilityPolicy.TRANSIENT_LOCAL
+        ]
         return publisher.get_subscription_count() < len(asking)
 
     def play(self, messages: Iterable[Recorded], running: Callable[[], bool] = lambda: True) -> int:
@@ -149,8 +155,14 @@ class Player:
             self._clock.publish(message)
 
 
-def run(rounds: Iterable[Iterable[Recorded]], topics: Sequence[tuple[str, str, bool]], rate: float = 1.0,
-        clock: bool = True, wait_for: Sequence[str] = (), longest_gap: float = LONGEST_GAP) -> tuple[int, set[str]]:
+def run(
+    rounds: Iterable[Iterable[Recorded]],
+    topics: Sequence[tuple[str, str, bool]],
+    rate: float = 1.0,
+    clock: bool = True,
+    wait_for: Sequence[str] = (),
+    longest_gap: float = LONGEST_GAP,
+) -> tuple[int, set[str]]:
     """Play into ROS until the rounds end or a signal comes; the number published, and the topics that could not be.
 
     rounds: messages to play one after the other.  topics: see ``Player.announce``.  wait_for: topics,

@@ -20,15 +20,15 @@ from std_srvs.srv import Trigger
 from sam2_ros.errors import Sam2RosError, Unanswered, UnknownObject
 from sam2_ros.messages import prompt_from
 from sam2_ros.msg import Prompt as PromptMessage
-from sam2_ros.ros.mailbox import Request
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.replies import mask_image, tracked_object
-from sam2_ros.ros.requests import join_equal, join_prompts
-from sam2_ros.ros.session import Applied, Detection
-from sam2_ros.ros.throttle import Throttle
-from sam2_ros.ros.worker import Worker
 from sam2_ros.srv import List, Remove
 from sam2_ros.srv import Prompt as PromptService
+from sam2_ros.stream.mailbox import Request
+from sam2_ros.stream.requests import join_equal, join_prompts
+from sam2_ros.stream.session import Applied, Detection
+from sam2_ros.stream.throttle import Throttle
+from sam2_ros.stream.worker import Worker
 
 #: Service calls that may wait for the tracker at the same time; more are refused.
 WAITING_CALLS = 12
@@ -56,8 +56,12 @@ class Prompts:
         subscription = node.create_subscription(PromptMessage, "~/prompt", self._on_prompt, BURST)
         #: Fully qualified, for sentences.
         self.topic = subscription.topic_name
-        services = ((PromptService, "prompt", self._answer_prompt), (Remove, "remove", self._answer_remove),
-                    (Trigger, "reset", self._answer_reset), (List, "list", self._answer_list))
+        services = (
+            (PromptService, "prompt", self._answer_prompt),
+            (Remove, "remove", self._answer_remove),
+            (Trigger, "reset", self._answer_reset),
+            (List, "list", self._answer_list),
+        )
         for kind, name, answer in services:
             node.create_service(kind, f"~/{name}", answer, qos_profile=BURST, callback_group=group)
 

@@ -119,7 +119,8 @@ class Recorder:
             meant = difflib.get_close_matches(topic, there, 3)
             self._node.get_logger().warning(
                 f"nobody publishes {topic} yet; it is recorded as soon as somebody does"
-                + (f" (there is {', '.join(meant)})" if meant else ""))
+                + (f" (there is {', '.join(meant)})" if meant else "")
+            )
 
     def close(self) -> None:
         """Stop listening, and write what still waits."""
@@ -138,13 +139,18 @@ class Recorder:
             published = self._node.get_publisher_names_and_types_by_node(name, namespace or "/")
         except RuntimeError:  # rclpy's word for a node that is not there yet
             if self._missed_since is not None and time.monotonic() - self._missed_since > PATIENCE:
-                self._node.get_logger().warning(f"there is no node {self._of_node} yet; name the one to record with --node")
+                self._node.get_logger().warning(
+                    f"there is no node {self._of_node} yet; name the one to record with --node"
+                )
                 self._missed_since = None
             return set()
         self._missed_since = None
         topics = {topic for topic, _ in subscribed + published if not topic.endswith(_CHATTER)}
-        return {topic for topic in topics if not topic.removesuffix("/compressed").endswith("/overlay")
-                and not topic.endswith("/masks/compressed")}
+        return {
+            topic
+            for topic in topics
+            if not topic.removesuffix("/compressed").endswith("/overlay") and not topic.endswith("/masks/compressed")
+        }
 
     def _subscribe(self, topic: str, kind: str, offer: Offer) -> None:
         message_type = message_class(kind)
@@ -156,12 +162,16 @@ class Recorder:
         if topic in self._subscriptions:
             self._node.destroy_subscription(self._subscriptions.pop(topic))
             if topic in self._latched:
-                self._node.get_logger().warning(f"{topic} is published in another quality of service than before; "
-                                                "messages may be missing at the moment of this line")
+                self._node.get_logger().warning(
+                    f"{topic} is published in another quality of service than before; "
+                    "messages may be missing at the moment of this line"
+                )
         self._chosen[topic] = offer
         quality = QoSProfile(
-            depth=DEPTH, reliability=ReliabilityPolicy.RELIABLE if offer.reliable else ReliabilityPolicy.BEST_EFFORT,
-            durability=DurabilityPolicy.TRANSIENT_LOCAL if offer.latched else DurabilityPolicy.VOLATILE)
+            depth=DEPTH,
+            reliability=ReliabilityPolicy.RELIABLE if offer.reliable else ReliabilityPolicy.BEST_EFFORT,
+            durability=DurabilityPolicy.TRANSIENT_LOCAL if offer.latched else DurabilityPolicy.VOLATILE,
+        )
 
         def timed(message: bytes, info: dict) -> None:
             self._put(topic, kind, info.get("received_timestamp") or self._now(), message)
@@ -174,13 +184,20 @@ class Recorder:
                 self.lost[topic] += count
 
         self._subscriptions[topic] = subscribe(
-            self._node, message_type, topic, timed if TELLS_ARRIVAL else untimed, quality, raw=True, on_lost=missed)
+            self._node, message_type, topic, timed if TELLS_ARRIVAL else untimed, quality, raw=True, on_lost=missed
+        )
 
     def _offer(self, topic: str) -> Offer | None:
         """What every publisher of the topic can serve; None while there is none."""
         offers = [info.qos_profile for info in self._node.get_publishers_info_by_topic(topic)]
-        return Offer(all(offer.reliability == ReliabilityPolicy.RELIABLE for offer in offers),
-                     all(offer.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offers)) if offers else None
+        return (
+            Offer(
+                all(offer.reliability == ReliabilityPolicy.RELIABLE for offer in offers),
+                all(offer.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offers),
+            )
+            if offers
+            else None
+        )
 
     def _now(self) -> int:
         return self._node.get_clock().now().nanoseconds
@@ -232,8 +249,14 @@ class Outcome:
     failure: Sam2RosError | None
 
 
-def run(node: RosNode, write: Write, topics: Sequence[str], of_node: str, about: Callable[[dict[str, Any]], None],
-        seconds: float = math.inf) -> Outcome:
+def run(
+    node: RosNode,
+    write: Write,
+    topics: Sequence[str],
+    of_node: str,
+    about: Callable[[dict[str, Any]], None],
+    seconds: float = math.inf,
+) -> Outcome:
     """Record until ROS shuts down, until ``write`` fails, or for ``seconds``.
 
     topics and of_node: as for ``Recorder``.  about: is told the parameters of ``of_node`` once that answers, on a
@@ -269,8 +292,10 @@ def _asking(node: RosNode, of_node: str) -> _Parameters | None:
     if not of_node:
         return None
     if AsyncParameterClient is None:
-        node.get_logger().warning(f"the parameters of {of_node} are not recorded: this rclpy, older than that of "
-                                  "ROS 2 Iron, has no parameter client")
+        node.get_logger().warning(
+            f"the parameters of {of_node} are not recorded: this rclpy, older than that of "
+            "ROS 2 Iron, has no parameter client"
+        )
         return None
     return _Parameters(node, of_node)
 

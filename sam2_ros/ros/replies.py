@@ -21,10 +21,9 @@ from sam2_ros.messages import fill_compressed, fill_image
 from sam2_ros.msg import Box, TrackedObject, TrackedObjectArray
 from sam2_ros.msg import Prompt as PromptMessage
 from sam2_ros.ros.parameters import Parameters
-from sam2_ros.ros.session import Applied
-from sam2_ros.ros.worker import Result
+from sam2_ros.stream.session import Applied
+from sam2_ros.stream.worker import Result
 from sam2_ros.types import Prompt, Track, label_image
-
 
 #: Applied prompts that are kept for a slow subscriber; a detector finds many objects at once.
 PROMPTS = 50
@@ -33,10 +32,18 @@ PROMPTS = 50
 def tracked_object(track: Track, header: Any) -> TrackedObject:
     """A track as a message; box and centroid are zeros while the object is not seen."""
     message = TrackedObject(
-        header=header, id=track.id, name=track.name, state=int(track.state), occluded=bool(track.occluded),
-        object_score=float(track.object_score), object_probability=track.probability,
-        predicted_iou=float(track.predicted_iou), area=track.area,
-        frames_since_seen=track.frames_since_seen, prompted_frames=track.prompted_frames)
+        header=header,
+        id=track.id,
+        name=track.name,
+        state=int(track.state),
+        occluded=bool(track.occluded),
+        object_score=float(track.object_score),
+        object_probability=track.probability,
+        predicted_iou=float(track.predicted_iou),
+        area=track.area,
+        frames_since_seen=track.frames_since_seen,
+        prompted_frames=track.prompted_frames,
+    )
     message.object_pointer = array.array("f", np.asarray(track.object_pointer, np.float32).tobytes())
     box, centroid = track.box, track.centroid
     if box is not None and centroid is not None:
@@ -52,8 +59,13 @@ def mask_image(track: Track, header: Any) -> Image:
 
 def prompt_message(prompt: Prompt, name: str, header: Any) -> PromptMessage:
     """A prompt for the object ``name`` on the image of ``header``."""
-    message = PromptMessage(header=header, name=name, replace=prompt.replace, labels=prompt.labels.tolist(),
-                            points=[Point(x=float(x), y=float(y)) for x, y in prompt.points])
+    message = PromptMessage(
+        header=header,
+        name=name,
+        replace=prompt.replace,
+        labels=prompt.labels.tolist(),
+        points=[Point(x=float(x), y=float(y)) for x, y in prompt.points],
+    )
     if prompt.box is not None:
         message.box = [Box(**dict(zip(("x0", "y0", "x1", "y1"), prompt.box)))]
     if prompt.mask is not None:
@@ -90,9 +102,14 @@ class Replies:
     def publish(self, result: Result) -> None:
         """Publish one result: the objects always, each picture when it is subscribed to."""
         header = result.view.header
-        self._objects.publish(TrackedObjectArray(
-            header=header, objects=[tracked_object(track, header) for track in result.view.tracks],
-            processing_time=result.seconds, dropped_frames=result.dropped))
+        self._objects.publish(
+            TrackedObjectArray(
+                header=header,
+                objects=[tracked_object(track, header) for track in result.view.tracks],
+                processing_time=result.seconds,
+                dropped_frames=result.dropped,
+            )
+        )
         self._publish_masks(result)
         self._publish_overlay(result)
 
@@ -119,7 +136,8 @@ class Replies:
 
     def _publisher(self, node: RosNode, kind: type, topic: str) -> Any:
         return node.create_publisher(
-            kind, topic, self._qos, qos_overriding_options=QoSOverridingOptions.with_default_policies())
+            kind, topic, self._qos, qos_overriding_options=QoSOverridingOptions.with_default_policies()
+        )
 
 
 def _wanted(publisher: Any) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sam2_ros import large_images
+from sam2_ros.ros import fastdds_profile
 from sam2_ros.ros.neighbours import Neighbour
 from sam2_ros.ros.parameters import NodeSettings
 
@@ -74,8 +74,18 @@ def describe(facts: Facts, settings: NodeSettings) -> Said | None:
     reason = _no_images(facts, settings)
     if reason is not None or not facts.received:
         return reason
-    for look in (_unreadable, _repeating, _doubled, _disordered, _restarting, _overloaded, _stuck, _late,
-                 _unusable_detections, _idle):
+    for look in (
+        _unreadable,
+        _repeating,
+        _doubled,
+        _disordered,
+        _restarting,
+        _overloaded,
+        _stuck,
+        _late,
+        _unusable_detections,
+        _idle,
+    ):
         said = look(facts, settings)
         if said is not None:
             return said
@@ -84,23 +94,39 @@ def describe(facts: Facts, settings: NodeSettings) -> Said | None:
 
 # -- no images -----------------------------------------------------------------------------------
 
+
 def _absent(facts: Facts, settings: NodeSettings) -> Said | None:
     """Nobody publishes what is subscribed to."""
     if facts.publishers:
         return None
     if facts.unwanted:
-        return "no camera", True, (
-            f"image_transport is {settings.image_transport}, but the images of this camera are on {facts.unwanted}: "
-            "set image_transport to auto")
+        return (
+            "no camera",
+            True,
+            (
+                f"image_transport is {settings.image_transport}, but the images of this camera are on {facts.unwanted}: "
+                "set image_transport to auto"
+            ),
+        )
     if facts.other_type:
-        return "no images", True, (
-            f"{facts.topic} carries {facts.other_type}: remap 'image' to a topic of "
-            "sensor_msgs/msg/Image or CompressedImage" + _list(facts.neighbours))
+        return (
+            "no images",
+            True,
+            (
+                f"{facts.topic} carries {facts.other_type}: remap 'image' to a topic of "
+                "sensor_msgs/msg/Image or CompressedImage" + _list(facts.neighbours)
+            ),
+        )
     if facts.silence <= settings.silence_after or facts.neighbours is None:
         return None
-    return "no camera", True, (
-        f"nobody publishes {facts.topic}: remap 'image' or start the camera"
-        + (_list(facts.neighbours) or "; no other images are published in this ROS_DOMAIN_ID"))
+    return (
+        "no camera",
+        True,
+        (
+            f"nobody publishes {facts.topic}: remap 'image' or start the camera"
+            + (_list(facts.neighbours) or "; no other images are published in this ROS_DOMAIN_ID")
+        ),
+    )
 
 
 def _list(neighbours: tuple[Neighbour, ...] | None) -> str:
@@ -110,21 +136,41 @@ def _list(neighbours: tuple[Neighbour, ...] | None) -> str:
 def _no_images(facts: Facts, settings: NodeSettings) -> Said | None:
     """The camera is there, and its images are not."""
     if facts.reliable and facts.publishers == facts.best_effort_publishers > 0:
-        return "incompatible", True, (
-            f"{facts.topic} is published best-effort but subscribed to as reliable, so nothing arrives: "
-            "set image_reliability to auto or best_effort")
+        return (
+            "incompatible",
+            True,
+            (
+                f"{facts.topic} is published best-effort but subscribed to as reliable, so nothing arrives: "
+                "set image_reliability to auto or best_effort"
+            ),
+        )
     sent = facts.lost + facts.received
     if sent >= ENOUGH and facts.lost > LOSS * sent:
-        advice = "" if facts.reliable else (
-            "large best-effort images are lost between processes; make the camera reliable, give its process "
-            f"{large_images.variable()}=.../{large_images.PROFILE}, or use image_transport compressed")
-        return "losing", True, (
-            f"only {facts.received} of {sent} images of {facts.topic} arrived in "
-            f"{facts.seconds:.0f} s: {advice or 'the network or this machine is too slow for them'}")
+        advice = (
+            ""
+            if facts.reliable
+            else (
+                "large best-effort images are lost between processes; make the camera reliable, give its process "
+                f"{fastdds_profile.variable()}=.../{fastdds_profile.PROFILE}, or use image_transport compressed"
+            )
+        )
+        return (
+            "losing",
+            True,
+            (
+                f"only {facts.received} of {sent} images of {facts.topic} arrived in "
+                f"{facts.seconds:.0f} s: {advice or 'the network or this machine is too slow for them'}"
+            ),
+        )
     if facts.silence > settings.silence_after:
-        return "silent", True, (
-            f"no image on {facts.topic} for {facts.silence:.0f} s, though {_publishers(facts.publishers)}: "
-            + ("the camera has stopped or hangs" if facts.arrived else _nothing_yet(facts)))
+        return (
+            "silent",
+            True,
+            (
+                f"no image on {facts.topic} for {facts.silence:.0f} s, though {_publishers(facts.publishers)}: "
+                + ("the camera has stopped or hangs" if facts.arrived else _nothing_yet(facts))
+            ),
+        )
     return None
 
 
@@ -134,14 +180,18 @@ def _publishers(count: int) -> str:
 
 def _nothing_yet(facts: Facts) -> str:
     """No image has come from a publisher: only that is known."""
-    where = ("this node runs in a container" if facts.container
-             else "one of the two runs in a container or as another user")
-    return (f"nothing may have been published yet (see `ros2 topic hz {facts.topic}`); if something is, and {where}, "
-            "they may share no memory (/dev/shm): start the container with --ipc=host and both as the same user, "
-            "or give both FASTDDS_BUILTIN_TRANSPORTS=UDPv4")
+    where = (
+        "this node runs in a container" if facts.container else "one of the two runs in a container or as another user"
+    )
+    return (
+        f"nothing may have been published yet (see `ros2 topic hz {facts.topic}`); if something is, and {where}, "
+        "they may share no memory (/dev/shm): start the container with --ipc=host and both as the same user, "
+        "or give both FASTDDS_BUILTIN_TRANSPORTS=UDPv4"
+    )
 
 
 # -- images that are of no use -------------------------------------------------------------------
+
 
 def _unreadable(facts: Facts, settings: NodeSettings) -> Said | None:
     unread, enough = (facts.unread, ENOUGH) if facts.processed else (facts.refused, 1)
@@ -153,41 +203,67 @@ def _unreadable(facts: Facts, settings: NodeSettings) -> Said | None:
 def _repeating(facts: Facts, settings: NodeSettings) -> Said | None:
     if facts.processed < ENOUGH or facts.repeated <= LOSS * facts.processed:
         return None
-    return "repeating", True, (
-        f"{facts.repeated} of {facts.processed} images of {facts.topic} carry the stamp of the image before and are "
-        "taken for it, so their masks are those of before: the camera must stamp every image by itself")
+    return (
+        "repeating",
+        True,
+        (
+            f"{facts.repeated} of {facts.processed} images of {facts.topic} carry the stamp of the image before and are "
+            "taken for it, so their masks are those of before: the camera must stamp every image by itself"
+        ),
+    )
 
 
 def _doubled(facts: Facts, settings: NodeSettings) -> Said | None:
     """Two cameras on one topic, or two of this node: what goes out is a mixture."""
     if facts.namesakes:
-        return "namesakes", True, (
-            f"{facts.namesakes + 1} nodes are called {facts.node}: their masks are mixed and a parameter may be set "
-            "in either; end one, or give it another name (name:=left, or -r __node:=left)")
+        return (
+            "namesakes",
+            True,
+            (
+                f"{facts.namesakes + 1} nodes are called {facts.node}: their masks are mixed and a parameter may be set "
+                "in either; end one, or give it another name (name:=left, or -r __node:=left)"
+            ),
+        )
     if len(facts.names) < 2:
         return None
-    return "doubled", True, (
-        f"{len(facts.names)} publishers send images on {facts.topic} ({', '.join(facts.names)}), and they are mixed: "
-        "end one, or remap its topic and 'image'")
+    return (
+        "doubled",
+        True,
+        (
+            f"{len(facts.names)} publishers send images on {facts.topic} ({', '.join(facts.names)}), and they are mixed: "
+            "end one, or remap its topic and 'image'"
+        ),
+    )
 
 
 def _disordered(facts: Facts, settings: NodeSettings) -> Said | None:
     if facts.late < DISORDERED or facts.late <= DISORDER * facts.received:
         return None
-    return "disordered", True, (
-        f"{facts.late} of {facts.received} images of {facts.topic} came after newer ones and were left out: make the "
-        "camera reliable (image_reliability), and let only one camera publish the topic")
+    return (
+        "disordered",
+        True,
+        (
+            f"{facts.late} of {facts.received} images of {facts.topic} came after newer ones and were left out: make the "
+            "camera reliable (image_reliability), and let only one camera publish the topic"
+        ),
+    )
 
 
 def _restarting(facts: Facts, settings: NodeSettings) -> Said | None:
     if facts.restarts < RESTARTS:
         return None
-    return "restarting", True, (
-        f"the stamps of {facts.topic} went back {facts.restarts} times in {facts.seconds:.0f} s, after which earlier images "
-        "cannot be prompted: let one camera with one clock publish the topic, or play longer bags")
+    return (
+        "restarting",
+        True,
+        (
+            f"the stamps of {facts.topic} went back {facts.restarts} times in {facts.seconds:.0f} s, after which earlier images "
+            "cannot be prompted: let one camera with one clock publish the topic, or play longer bags"
+        ),
+    )
 
 
 # -- masks that are of no use --------------------------------------------------------------------
+
 
 def _useless_age(facts: Facts) -> bool:
     interval = facts.seconds / max(facts.received, 1)
@@ -197,28 +273,43 @@ def _useless_age(facts: Facts) -> bool:
 def _overloaded(facts: Facts, settings: NodeSettings) -> Said | None:
     if not facts.turned_away and not (_useless_age(facts) and (facts.merged or facts.waiting > 1)):
         return None
-    return "overloaded", True, (
-        f"prompts come faster than the tracker can apply them: {facts.waiting} wait, {facts.merged} were merged and "
-        f"{facts.turned_away} turned away in {facts.seconds:.0f} s, and masks are {facts.age:.1f} s old: prompt an "
-        "object once, or where it is wrong, not on every image")
+    return (
+        "overloaded",
+        True,
+        (
+            f"prompts come faster than the tracker can apply them: {facts.waiting} wait, {facts.merged} were merged and "
+            f"{facts.turned_away} turned away in {facts.seconds:.0f} s, and masks are {facts.age:.1f} s old: prompt an "
+            "object once, or where it is wrong, not on every image"
+        ),
+    )
 
 
 def _stuck(facts: Facts, settings: NodeSettings) -> Said | None:
     if facts.unanswered <= max(settings.silence_after, 2 * facts.age):
         return None
-    return "stuck", True, (
-        f"images of {facts.topic} arrive, but no masks have gone out for {facts.unanswered:.0f} s: the tracker is "
-        "at work on one image or prompt; name a smaller model or a GPU (parameters model, device)")
+    return (
+        "stuck",
+        True,
+        (
+            f"images of {facts.topic} arrive, but no masks have gone out for {facts.unanswered:.0f} s: the tracker is "
+            "at work on one image or prompt; name a smaller model or a GPU (parameters model, device)"
+        ),
+    )
 
 
 def _late(facts: Facts, settings: NodeSettings) -> Said | None:
     if not facts.objects or not _useless_age(facts):
         return None
     intervals = facts.age * facts.received / max(facts.seconds, 1e-9)
-    return "late", True, (
-        f"masks are {facts.age:.1f} s old when they go out, {intervals:.0f} intervals of the camera: this machine is "
-        "too slow for the model and its objects; name a smaller model or a GPU (parameters model, device), or follow "
-        "fewer objects")
+    return (
+        "late",
+        True,
+        (
+            f"masks are {facts.age:.1f} s old when they go out, {intervals:.0f} intervals of the camera: this machine is "
+            "too slow for the model and its objects; name a smaller model or a GPU (parameters model, device), or follow "
+            "fewer objects"
+        ),
+    )
 
 
 def _unusable_detections(facts: Facts, settings: NodeSettings) -> Said | None:
@@ -228,18 +319,28 @@ def _unusable_detections(facts: Facts, settings: NodeSettings) -> Said | None:
         return None
     counts = sorted(facts.left_out.items(), key=lambda one: -one[1])
     reasons = ", ".join(f"{count} {reason}" for reason, count in counts)
-    return "unusable detections", True, (
-        f"none of the {facts.boxes} detections of the last {facts.seconds:.0f} s can be used: {reasons} "
-        f"(detection_score is {settings.detection_score:g}; boxes are in pixels of {facts.topic}, scores from 0 to 1)")
+    return (
+        "unusable detections",
+        True,
+        (
+            f"none of the {facts.boxes} detections of the last {facts.seconds:.0f} s can be used: {reasons} "
+            f"(detection_score is {settings.detection_score:g}; boxes are in pixels of {facts.topic}, scores from 0 to 1)"
+        ),
+    )
 
 
 def _idle(facts: Facts, settings: NodeSettings) -> Said | None:
     if facts.objects:
         return None
     if facts.refused_prompts:
-        return "refused", True, (
-            f"nothing is tracked: {facts.refused_prompts} prompts were refused in {facts.seconds:.0f} s, "
-            f"the last {facts.reason}")
+        return (
+            "refused",
+            True,
+            (
+                f"nothing is tracked: {facts.refused_prompts} prompts were refused in {facts.seconds:.0f} s, "
+                f"the last {facts.reason}"
+            ),
+        )
     return "idle", False, f"images arrive, nothing is tracked yet: send a prompt to {facts.prompt_topic}"
 
 
@@ -248,5 +349,11 @@ def _tracking(facts: Facts) -> Said | None:
         return None  # the first masks of this period are still to come
     rate = facts.processed / facts.seconds if facts.seconds else 0.0
     left_out = f"; {facts.late} came after newer ones and were left out" if facts.late else ""
-    return "tracking", False, (f"tracking {facts.objects} object{'s' * (facts.objects > 1)} at {rate:.1f} images/s "
-                                f"of {facts.received / max(facts.seconds, 1e-9):.1f} that arrive{left_out}")
+    return (
+        "tracking",
+        False,
+        (
+            f"tracking {facts.objects} object{'s' * (facts.objects > 1)} at {rate:.1f} images/s "
+            f"of {facts.received / max(facts.seconds, 1e-9):.1f} that arrive{left_out}"
+        ),
+    )

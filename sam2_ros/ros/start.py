@@ -24,8 +24,11 @@ from sam2_ros.interrupts import Interrupts
 #: Where in the sources of ROS an error was found.
 _PLACE = re.compile(r",? at \S+:\d+")
 #: What helps, by a word of what ROS says.
-_REMEDIES = {"logging": "set ROS_LOG_DIR to a folder that can be written", "namespace": "give one such as /arm",
-             "DOMAIN": "set ROS_DOMAIN_ID to a number from 0 to 232"}
+_REMEDIES = {
+    "logging": "set ROS_LOG_DIR to a folder that can be written",
+    "namespace": "give one such as /arm",
+    "DOMAIN": "set ROS_DOMAIN_ID to a number from 0 to 232",
+}
 
 
 def start(arguments: Sequence[str] = ()) -> None:

@@ -16,7 +16,7 @@ from sam2_ros.ros.neighbours import Neighbours
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.prompts import Prompts
 from sam2_ros.ros.sentences import Facts, describe
-from sam2_ros.ros.worker import Worker
+from sam2_ros.stream.worker import Worker
 
 #: Files that Docker and Podman put into their containers.
 _CONTAINER = ("/.dockerenv", "/run/.containerenv")
@@ -29,8 +29,9 @@ LONGEST = 60.0
 class Status:
     """Looks at the camera and the worker once in a while and logs what ``describe`` says."""
 
-    def __init__(self, node: RosNode, camera: Camera, worker: Worker, parameters: Parameters, tally: Tally,
-                 prompts: Prompts) -> None:
+    def __init__(
+        self, node: RosNode, camera: Camera, worker: Worker, parameters: Parameters, tally: Tally, prompts: Prompts
+    ) -> None:
         self._node, self._camera, self._worker, self._parameters = node, camera, worker, parameters
         self._tally, self._prompts = tally, prompts
         self._logger = node.get_logger()
@@ -73,13 +74,22 @@ class Status:
     def _counts(self) -> Counter[str]:
         """What is counted since the start."""
         counts, tally = self._worker.counts, self._tally
-        return Counter({
-            "received": self._camera.received, "lost": self._camera.lost, "repeated": self._worker.session.repeated,
-            "restarts": self._worker.session.restarts,
-            "boxes": tally.boxes, "refused_prompts": self._prompts.refused, **{name: getattr(counts, name) for name in (
-                "processed", "refused", "late", "merged", "turned_away")}, **{
-                ("left out", reason): count for left_out in (tally.left_out, self._worker.session.left_out)
-                for reason, count in tuple(left_out.items())}})
+        return Counter(
+            {
+                "received": self._camera.received,
+                "lost": self._camera.lost,
+                "repeated": self._worker.session.repeated,
+                "restarts": self._worker.session.restarts,
+                "boxes": tally.boxes,
+                "refused_prompts": self._prompts.refused,
+                **{name: getattr(counts, name) for name in ("processed", "refused", "late", "merged", "turned_away")},
+                **{
+                    ("left out", reason): count
+                    for left_out in (tally.left_out, self._worker.session.left_out)
+                    for reason, count in tuple(left_out.items())
+                },
+            }
+        )
 
     def _facts(self, now: float) -> Facts:
         (began, before), counts = self._looks[0], self._counts()
@@ -89,15 +99,30 @@ class Status:
         publishers = self._camera.publishers()
         best_effort = sum(info.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT for info in publishers)
         return Facts(
-            topic=self._camera.topic, publishers=len(publishers), best_effort_publishers=best_effort,
-            reliable=self._camera.reliable, silence=self._camera.silence, seconds=now - began, **since,
-            objects=len(self._worker.session.view.tracks), unread=self._unread.since(counts),
-            prompt_topic=self._prompts.topic, reason=self._prompts.reason,
-            other_type=self._camera.other_type(), unwanted="" if publishers else self._camera.unwanted(),
-            neighbours=self._looked_for(bool(publishers)), arrived=self._camera.arrived, container=self._container,
-            names=tuple(sorted(map(_full_name, publishers))), node=self._name, namesakes=self._count_namesakes(now),
-            waiting=self._worker.counts.waiting, age=self._worker.counts.age, unanswered=self._unanswered(now),
-            left_out={reason: count for reason, count in left_out.items() if count})
+            topic=self._camera.topic,
+            publishers=len(publishers),
+            best_effort_publishers=best_effort,
+            reliable=self._camera.reliable,
+            silence=self._camera.silence,
+            seconds=now - began,
+            **since,
+            objects=len(self._worker.session.view.tracks),
+            unread=self._unread.since(counts),
+            prompt_topic=self._prompts.topic,
+            reason=self._prompts.reason,
+            other_type=self._camera.other_type(),
+            unwanted="" if publishers else self._camera.unwanted(),
+            neighbours=self._looked_for(bool(publishers)),
+            arrived=self._camera.arrived,
+            container=self._container,
+            names=tuple(sorted(map(_full_name, publishers))),
+            node=self._name,
+            namesakes=self._count_namesakes(now),
+            waiting=self._worker.counts.waiting,
+            age=self._worker.counts.age,
+            unanswered=self._unanswered(now),
+            left_out={reason: count for reason, count in left_out.items() if count},
+        )
 
     def _looked_for(self, published: bool) -> Any:
         if published:

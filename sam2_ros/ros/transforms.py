@@ -32,10 +32,12 @@ KEPT = 1000
 #: Seconds in which two frames that have no transform are not looked up again.
 PATIENCE = 0.5
 #: What tf2 means by its exceptions.
-REASONS = {"LookupException": "no transform names one of them",
-           "ConnectivityException": "no chain of transforms connects them",
-           "ExtrapolationException": "their transforms are too far apart in time",
-           "InvalidArgumentException": "a name or a rotation is not valid"}
+REASONS = {
+    "LookupException": "no transform names one of them",
+    "ConnectivityException": "no chain of transforms connects them",
+    "ExtrapolationException": "their transforms are too far apart in time",
+    "InvalidArgumentException": "a name or a rotation is not valid",
+}
 
 
 class Transforms:
@@ -63,7 +65,9 @@ class Transforms:
             return buffer.lookup_transform(target, source, when).transform
         except tf2_ros.TransformException as error:
             self._refused = {(target, source): time.monotonic()}
-            raise InvalidPrompt(f"there is no transform from frame {source!r} to {target!r}: {self._reason(error)}") from error
+            raise InvalidPrompt(
+                f"there is no transform from frame {source!r} to {target!r}: {self._reason(error)}"
+            ) from error
 
     def _read(self, enough: Callable[[], bool]) -> None:
         """Read what is latched, then the other messages from the newest one back, until it is enough."""
@@ -163,8 +167,9 @@ class _Topics:
         self._node = node
         self._topics: list[_Topic] = []
 
-    def create_subscription(self, kind: type, topic: str, callback: Callable[[Any], None], qos_profile: QoSProfile | int,
-                            **options: Any) -> _Topic:
+    def create_subscription(
+        self, kind: type, topic: str, callback: Callable[[Any], None], qos_profile: QoSProfile | int, **options: Any
+    ) -> _Topic:
         """options are ignored: the executor has nothing to do with it."""
         qos = QoSProfile(depth=qos_profile) if isinstance(qos_profile, int) else qos_profile
         self._topics.append(_Topic(self._node, kind, topic, callback, qos))

@@ -26,10 +26,16 @@ def unknown_parameters(given: Iterable[str], known: Iterable[str], image_topics:
     image_topics: where images may be subscribed to later; quality of service may be set for them before.
     """
     known = list(known)
-    later = {f"{_QOS}.{topic}.subscription.{policy}" for topic in image_topics
-             for policy in ("history", "depth", "reliability")}
-    return [f"the parameter {name!r} does not exist and sets nothing; {_advice(name, [*known, *sorted(later)])}"
-            for name in sorted(given) if name not in known and name not in later]
+    later = {
+        f"{_QOS}.{topic}.subscription.{policy}"
+        for topic in image_topics
+        for policy in ("history", "depth", "reliability")
+    }
+    return [
+        f"the parameter {name!r} does not exist and sets nothing; {_advice(name, [*known, *sorted(later)])}"
+        for name in sorted(given)
+        if name not in known and name not in later
+    ]
 
 
 def _advice(name: str, known: list[str]) -> str:
@@ -51,8 +57,10 @@ def foreign_sections(arguments: Sequence[str], node: str) -> list[str]:
             if content is not None and not names:  # a file of comments has no content
                 sentences.append(f"nothing in {value} sets a parameter; begin it with '/**:' and 'ros__parameters:'")
             elif names and not any(map(_matcher(node), names)):
-                sentences.append(f"nothing in {value} is for this node: it sets parameters of {_listed(names)}, "
-                                 f"and this node is {node}; write '{node}:' or '/**:' there")
+                sentences.append(
+                    f"nothing in {value} is for this node: it sets parameters of {_listed(names)}, "
+                    f"and this node is {node}; write '{node}:' or '/**:' there"
+                )
         elif option in (_SHORT, _LONG):
             name, colon, _ = value.partition(":=")[0].partition(":")
             if colon and not _matcher(node)(name):
@@ -81,10 +89,12 @@ def _sections(content: Any, prefix: str = "") -> Iterator[str]:
 
 def _matcher(node: str) -> Any:
     """A function that says whether the name of a section is that of ``node``; * is one part of a name, ** are any."""
+
     def matches(section: str) -> bool:
         parts = section.strip("/").split("/")
-        pattern = "".join(r"(/\w+)*" if part == "**" else r"/\w+" if part == "*" else f"/{re.escape(part)}"
-                          for part in parts)
+        pattern = "".join(
+            r"(/\w+)*" if part == "**" else r"/\w+" if part == "*" else f"/{re.escape(part)}" for part in parts
+        )
         return re.fullmatch(pattern, node) is not None
 
     return matches

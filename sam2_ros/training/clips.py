@@ -15,8 +15,17 @@ import numpy as np
 from sam2_ros.errors import RecordingError
 from sam2_ros.training.compositing import HALF, Bend, Layer, Lens, paint
 from sam2_ros.training.footage import Footage
-from sam2_ros.training.motion import (camera_path, elsewhere, lingering, meeting, object_places, shift, smooth,
-                                      sprite_matrices, turn_and_scale)
+from sam2_ros.training.motion import (
+    camera_path,
+    elsewhere,
+    lingering,
+    meeting,
+    object_places,
+    shift,
+    smooth,
+    sprite_matrices,
+    turn_and_scale,
+)
 from sam2_ros.training.photographs import Photographs
 from sam2_ros.training.robot_clips import RobotClips
 from sam2_ros.training.shapes import MARGIN, Shape, draw_part, make_shapes, reshape
@@ -83,8 +92,9 @@ class ClipSource:
         self.scenes = RobotClips(stock.scenes, *SCENE_SPEED) if stock.scenes else None
         self.grain = np.random.default_rng(stock.seed).normal(0, 32, (768, 768, 3)).clip(-127, 127).astype(np.int8)
 
-    def draw(self, index: int, frames: int, side: int, objects: int = 3, smallest: float = SMALLEST,
-             vanishing: float = 0.0) -> Clip:
+    def draw(
+        self, index: int, frames: int, side: int, objects: int = 3, smallest: float = SMALLEST, vanishing: float = 0.0
+    ) -> Clip:
         """Clip ``index``: ``frames`` frames of ``side`` pixels, 1 to ``objects`` objects.
 
         smallest: share of the first frame that an object must cover to be asked for.
@@ -97,8 +107,10 @@ class ClipSource:
             if chosen:
                 images = self._through_lens(random, images)
                 return Clip(images, masks[:, chosen] >= HALF)
-        raise RecordingError(f"{ATTEMPTS} scenes in a row (clip {index}) show no object that covers {smallest:.2%} to "
-                             f"{LARGEST:.0%} of the first frame; give footage with such objects, or a lower smallest")
+        raise RecordingError(
+            f"{ATTEMPTS} scenes in a row (clip {index}) show no object that covers {smallest:.2%} to "
+            f"{LARGEST:.0%} of the first frame; give footage with such objects, or a lower smallest"
+        )
 
     def _scene(self, random: np.random.Generator, frames: int, side: int) -> tuple[np.ndarray, np.ndarray]:
         """Pictures (T, S, S, 3) and coverages (T, K, S, S) before the lens."""
@@ -199,7 +211,7 @@ class ClipSource:
         reach = len(self.grain)
         if side < reach:
             y, x = random.integers(0, reach - side, 2)
-            return np.ascontiguousarray(self.grain[y:y + side, x:x + side])
+            return np.ascontiguousarray(self.grain[y : y + side, x : x + side])
         rows, columns = (np.arange(start, start + side) % reach for start in random.integers(0, reach, 2))
         return self.grain[np.ix_(rows, columns)]
 
@@ -213,8 +225,9 @@ def _composed(backdrop: np.ndarray, masks: np.ndarray, layers: list[Layer]) -> t
     return backdrop, np.array(covers, np.uint8).reshape(len(backdrop), -1, side, side)
 
 
-def _hiding(random: np.random.Generator, frames: int, placed: list[tuple[np.ndarray, float]], size: float
-            ) -> tuple[np.ndarray, float]:
+def _hiding(
+    random: np.random.Generator, frames: int, placed: list[tuple[np.ndarray, float]], size: float
+) -> tuple[np.ndarray, float]:
     """Places and size of something that hides an earlier one for a while, or goes away itself."""
     if not placed or random.random() < 0.4:
         return elsewhere(random, frames), size
@@ -234,40 +247,62 @@ def _varied(random: np.random.Generator, images: np.ndarray, masks: np.ndarray) 
     middle = shift(side / 2, side / 2) @ lean @ shift(-side / 2, -side / 2)
     path = [camera @ middle for camera in camera_path(random, frames, side)]
     size = (side, side)
-    images = np.stack([cv2.warpPerspective(image, matrix, size, borderMode=cv2.BORDER_REPLICATE)
-                       for image, matrix in zip(images, path)])
-    masks = np.stack([[cv2.warpPerspective(mask, matrix, size) for mask in frame] for frame, matrix in zip(masks, path)])
+    images = np.stack(
+        [
+            cv2.warpPerspective(image, matrix, size, borderMode=cv2.BORDER_REPLICATE)
+            for image, matrix in zip(images, path)
+        ]
+    )
+    masks = np.stack(
+        [[cv2.warpPerspective(mask, matrix, size) for mask in frame] for frame, matrix in zip(masks, path)]
+    )
     return images, masks.reshape(frames, -1, side, side).astype(np.uint8)
 
 
 def _seen_by(camera: np.ndarray, backdrop: np.ndarray, side: int) -> np.ndarray:
     margin = (len(backdrop) - side) / 2
-    return np.stack([cv2.warpPerspective(backdrop, matrix @ shift(-margin, -margin), (side, side),
-                                         flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-                     for matrix in camera])
+    return np.stack(
+        [
+            cv2.warpPerspective(
+                backdrop,
+                matrix @ shift(-margin, -margin),
+                (side, side),
+                flags=cv2.INTER_LINEAR,
+                borderMode=cv2.BORDER_REFLECT_101,
+            )
+            for matrix in camera
+        ]
+    )
 
 
 def _moved_with(layer: Layer, camera: np.ndarray) -> Layer:
     return Layer(layer.sprites, camera @ layer.matrices, layer.bend, layer.part, layer.shadow)
 
 
-def _layer(random: np.random.Generator, sprites: np.ndarray, places: np.ndarray, size: float, side: int,
-           with_part: bool = True) -> Layer:
+def _layer(
+    random: np.random.Generator, sprites: np.ndarray, places: np.ndarray, size: float, side: int, with_part: bool = True
+) -> Layer:
     frames, sprite = len(places), sprites.shape[1]
     bend = None
     if random.random() < 0.25:
         reach = sprite * random.uniform(0.01, 0.06)
         swing = 1.0 + smooth(random, frames, 0.8)
         phase = random.uniform(0, 6) + smooth(random, frames, 1.0)
-        bend = Bend(np.minimum(reach * np.abs(swing), sprite * 0.1), phase, sprite * random.uniform(0.6, 2.0),
-                    bool(random.random() < 0.5))
+        bend = Bend(
+            np.minimum(reach * np.abs(swing), sprite * 0.1),
+            phase,
+            sprite * random.uniform(0.6, 2.0),
+            bool(random.random() < 0.5),
+        )
     part = None
     if with_part and len(sprites) == 1 and random.random() < 0.12:
         part = draw_part(random, np.ascontiguousarray(sprites[0, ..., 3]))
         sprites = sprites.copy()
         tint = random.uniform(0.4, 1.5, 3)  # a person can see where the part ends
         region = part > 127
-        sprites[0, region, :3] = np.clip(sprites[0, region, :3] * tint + random.uniform(-30, 30), 0, 255).astype(np.uint8)
+        sprites[0, region, :3] = np.clip(sprites[0, region, :3] * tint + random.uniform(-30, 30), 0, 255).astype(
+            np.uint8
+        )
     shadow = (0.0, 0.0, 0.0)
     if random.random() < 0.4:
         shadow = (*random.normal(0, 0.03, 2) * side, random.uniform(0.2, 0.7))
@@ -289,12 +324,20 @@ def _lens(random: np.random.Generator, frames: int) -> Lens:
     gain = random.uniform(0.75, 1.2) * random.uniform(0.92, 1.08, 3)
     drift = 1.0 + np.stack([smooth(random, frames, 0.05 * random.random())] * 3, axis=1)
     drift += np.stack([smooth(random, frames, 0.015) for _ in range(3)], axis=1)
-    blur = np.abs(random.normal(0, 0.5)) * (1 + smooth(random, frames, 0.5)) if random.random() < 0.4 else np.zeros(frames)
+    blur = (
+        np.abs(random.normal(0, 0.5)) * (1 + smooth(random, frames, 0.5)) if random.random() < 0.4 else np.zeros(frames)
+    )
     smear = np.zeros((frames, 2))
     if random.random() < 0.15:
         smear = random.normal(0, 4, 2) + np.stack([smooth(random, frames, 2), smooth(random, frames, 2)], axis=1)
     gamma = np.exp(random.normal(0, 0.15) + smooth(random, frames, 0.04))
     grain = float(random.exponential(4.0)) if random.random() < 0.7 else 0.0
     quality = int(random.integers(30, 95)) if random.random() < 0.2 else 0
-    return Lens(np.clip(gain * drift, 0.4, 1.6), np.clip(gamma, 0.5, 2.0), np.clip(blur, 0, 2.5), smear,
-                min(grain, 20.0), quality)
+    return Lens(
+        np.clip(gain * drift, 0.4, 1.6),
+        np.clip(gamma, 0.5, 2.0),
+        np.clip(blur, 0, 2.5),
+        smear,
+        min(grain, 20.0),
+        quality,
+    )

@@ -44,8 +44,9 @@ class Layer:
     shadow: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
-def paint(background: np.ndarray, layers: list[Layer], number: int, masks: list[np.ndarray] | None = None
-          ) -> tuple[np.ndarray, list[np.ndarray]]:
+def paint(
+    background: np.ndarray, layers: list[Layer], number: int, masks: list[np.ndarray] | None = None
+) -> tuple[np.ndarray, list[np.ndarray]]:
     """Paint frame ``number`` of ``layers`` over ``background`` (S, S, 3), in place.
 
     Returns the picture and the (S, S) uint8 coverage of: the masks given (things in the
@@ -98,11 +99,12 @@ def _window(matrix: np.ndarray, sprite: int, side: int) -> tuple[int, int, int, 
     return (x0, y0, x1, y1) if x1 - x0 > 1 and y1 - y0 > 1 else None
 
 
-def _bent(bend: Bend, number: int, sprite: np.ndarray, part: np.ndarray | None
-          ) -> tuple[np.ndarray, np.ndarray | None]:
+def _bent(bend: Bend, number: int, sprite: np.ndarray, part: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
     side = len(sprite)
     along = np.arange(side, dtype=np.float32)
-    wave = (bend.amplitude[number] * np.sin(2 * np.pi * along / bend.wavelength + bend.phase[number])).astype(np.float32)
+    wave = (bend.amplitude[number] * np.sin(2 * np.pi * along / bend.wavelength + bend.phase[number])).astype(
+        np.float32
+    )
     steady = np.repeat(along[None], side, axis=0)
     columns, rows = steady, steady.T
     if bend.upright:
@@ -114,16 +116,18 @@ def _bent(bend: Bend, number: int, sprite: np.ndarray, part: np.ndarray | None
     return bent, None if part is None else cv2.remap(part, columns, rows, cv2.INTER_LINEAR)
 
 
-def _cast_shadow(image: np.ndarray, cover: np.ndarray, corner: tuple[int, int], shadow: tuple[float, float, float]) -> None:
+def _cast_shadow(
+    image: np.ndarray, cover: np.ndarray, corner: tuple[int, int], shadow: tuple[float, float, float]
+) -> None:
     """Darken what lies beside a layer, softly."""
     side = image.shape[0]
     x0, y0 = int(corner[0] + shadow[0]), int(corner[1] + shadow[1])
     left, top = max(-x0, 0), max(-y0, 0)
-    soft = cv2.blur(cover, (9, 9))[top:max(side - y0, 0), left:max(side - x0, 0)]
+    soft = cv2.blur(cover, (9, 9))[top : max(side - y0, 0), left : max(side - x0, 0)]
     if not soft.size:
         return
     x0, y0 = x0 + left, y0 + top
-    region = image[y0:y0 + soft.shape[0], x0:x0 + soft.shape[1]]
+    region = image[y0 : y0 + soft.shape[0], x0 : x0 + soft.shape[1]]
     factor = (255 - soft * shadow[2]).astype(np.uint16)[..., None]
     region[:] = (region * factor // 255).astype(np.uint8)
 
@@ -168,7 +172,7 @@ def squared(picture: np.ndarray, side: int) -> np.ndarray:
     """What a picture (H, W, 4) shows, RGB and coverage, in the middle of a square of ``side`` with a margin of a few
     per cent; what is not covered around it does not count."""
     rows, columns = (np.flatnonzero(picture[..., 3].any(axis=axis)) for axis in (1, 0))
-    whole = picture[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
+    whole = picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     reach = int(max(whole.shape[:2]) * 1.08) + 3
     down, across = reach - whole.shape[0], reach - whole.shape[1]
     border = (down // 2, down - down // 2, across // 2, across - across // 2)
@@ -177,8 +181,9 @@ def squared(picture: np.ndarray, side: int) -> np.ndarray:
     return resized(np.dstack([colours, coverage]), side)
 
 
-def as_clip(pictures: Iterable[np.ndarray], labels: Sequence[np.ndarray], values: Sequence[int], side: int
-            ) -> tuple[np.ndarray, np.ndarray]:
+def as_clip(
+    pictures: Iterable[np.ndarray], labels: Sequence[np.ndarray], values: Sequence[int], side: int
+) -> tuple[np.ndarray, np.ndarray]:
     """T pictures (h, w, 3) and label images (h, w) as a clip: (T, side, side, 3), and the coverage of each of K values,
     (T, K, side, side) uint8."""
     images = np.stack([resized(np.ascontiguousarray(picture), side) for picture in pictures])

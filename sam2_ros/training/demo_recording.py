@@ -18,7 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from sam2_ros.pictures import write_picture
+from sam2_ros.recordings.pictures import write_picture
 from sam2_ros.training.robot_scenes import CLOSED, OPEN, Look, Move, RobotScene, Shot, Thing
 from sam2_ros.training.textures import noise
 
@@ -91,17 +91,32 @@ def make(folder: Path) -> None:
                 depths.append(np.round(shot.depth * 1000).astype(np.uint16))
             logger.info("frame %d", number)
     np.savez_compressed(folder / "depth.npz", depth=np.stack(depths), every=DEPTH_EVERY)
-    _write(folder / "recording.json", {
-        "frame_rate": FRAME_RATE, "frames": number + 1, "width": SIZE[1], "height": SIZE[0], "first_stamp": FIRST_STAMP,
-        "objects": {str(value): name for value, name in enumerate(names, start=1)}, "licence": LICENCE})
+    _write(
+        folder / "recording.json",
+        {
+            "frame_rate": FRAME_RATE,
+            "frames": number + 1,
+            "width": SIZE[1],
+            "height": SIZE[0],
+            "first_stamp": FIRST_STAMP,
+            "objects": {str(value): name for value, name in enumerate(names, start=1)},
+            "licence": LICENCE,
+        },
+    )
     _write(folder / "camera_info.json", _camera_info(*intrinsics))
 
 
 def _camera_info(fx: float, fy: float, cx: float, cy: float) -> dict[str, object]:
     """The fields of sensor_msgs/CameraInfo."""
-    return {"width": SIZE[1], "height": SIZE[0], "distortion_model": "plumb_bob", "d": [0.0] * 5,
-            "k": [fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0], "r": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
-            "p": [fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0]}
+    return {
+        "width": SIZE[1],
+        "height": SIZE[0],
+        "distortion_model": "plumb_bob",
+        "d": [0.0] * 5,
+        "k": [fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0],
+        "r": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+        "p": [fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0],
+    }
 
 
 def _photographed(shot: Shot, random: np.random.Generator) -> np.ndarray:
@@ -130,7 +145,7 @@ def _wood() -> np.ndarray:
         rings = 0.5 + 0.5 * np.sin(grain * 38)
         shade = np.clip(0.55 * grain + 0.35 * rings + random.uniform(-0.1, 0.15), 0, 1)
         picture[top:bottom] = _coloured(shade, (122, 84, 52), (196, 152, 104))
-        picture[top:top + 4] = (84, 58, 38)
+        picture[top : top + 4] = (84, 58, 38)
     return picture
 
 

@@ -47,16 +47,32 @@ class Batches(Dataset[ClipBatch]):
         _, stage, _ = self.settings.stage_at(step)
         first = step * CLIPS_PER_STEP
         frames = stage.frames + stage.lead_of(np.random.default_rng((self.settings.seed, step, 4)))
-        return collate([self.source.draw(first + number, frames, stage.side, self.settings.objects, stage.smallest,
-                                         self.settings.vanishing) for number in range(stage.clips)])
+        return collate(
+            [
+                self.source.draw(
+                    first + number, frames, stage.side, self.settings.objects, stage.smallest, self.settings.vanishing
+                )
+                for number in range(stage.clips)
+            ]
+        )
 
 
 def stock_of(settings: TrainSettings) -> ClipStock:
     """What the clips of a training are made of."""
-    return ClipStock(settings.seed, settings.footage or None, settings.pictures or None, settings.robots or None,
-                     settings.photos or None, settings.scenes or None, photo_share=settings.photo_share,
-                     scene_share=settings.scene_share, robot_share=settings.robot_share, footage_share=settings.footage_share, plain_share=settings.plain_share,
-                     lingering_share=settings.lingering_share)
+    return ClipStock(
+        settings.seed,
+        settings.footage or None,
+        settings.pictures or None,
+        settings.robots or None,
+        settings.photos or None,
+        settings.scenes or None,
+        photo_share=settings.photo_share,
+        scene_share=settings.scene_share,
+        robot_share=settings.robot_share,
+        footage_share=settings.footage_share,
+        plain_share=settings.plain_share,
+        lingering_share=settings.lingering_share,
+    )
 
 
 def check_folders(settings: TrainSettings, tell: Callable[[str], None]) -> None:
@@ -66,8 +82,10 @@ def check_folders(settings: TrainSettings, tell: Callable[[str], None]) -> None:
     InvalidInput where nothing but footage is wanted and none is named.
     """
     if settings.footage_share == 1.0 and not settings.footage:
-        raise InvalidInput("footage_share is 1, so nothing but footage is to be learned, and none is named; "
-                           "give --footage FOLDER, or a smaller footage_share")
+        raise InvalidInput(
+            "footage_share is 1, so nothing but footage is to be learned, and none is named; "
+            "give --footage FOLDER, or a smaller footage_share"
+        )
     for footage in filter(None, (settings.footage, settings.validation_footage)):
         tell(check_footage(footage))
     for folder in filter(None, (settings.robots, settings.scenes)):
@@ -84,8 +102,14 @@ def feed(settings: TrainSettings, start: int) -> Iterator[ClipBatch]:
     batches = Batches(settings)
     if settings.workers == 0:
         return (batches[step] for step in steps)
-    loader = DataLoader(batches, batch_size=None, sampler=steps, num_workers=settings.workers,
-                        prefetch_factor=AHEAD, worker_init_fn=partial(_prepare, settings.worker_niceness))
+    loader = DataLoader(
+        batches,
+        batch_size=None,
+        sampler=steps,
+        num_workers=settings.workers,
+        prefetch_factor=AHEAD,
+        worker_init_fn=partial(_prepare, settings.worker_niceness),
+    )
     return iter(loader)
 
 

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 
 from sam2_ros.errors import RecordingError
-from sam2_ros.pictures import is_picture, masks_of, pictures_in, read_picture
-from sam2_ros.png import stored_values
+from sam2_ros.recordings.pictures import is_picture, masks_of, pictures_in, read_picture
+from sam2_ros.recordings.png import stored_values
 from sam2_ros.training.compositing import WHOLE_SHARE, as_clip, squared
 
 #: An object must cover this share of the picture to be cut out.
@@ -40,8 +40,10 @@ class Sequence:
         if image is None:
             raise RecordingError(f"{path} is not a readable picture")
         if image.shape[:2] != size:
-            raise RecordingError(f"{path} has {image.shape[1]}x{image.shape[0]} pixels and its masks, {self.labels[number]}, "
-                                 f"{size[1]}x{size[0]}; bring them to one size (the picture turned as its EXIF data say)")
+            raise RecordingError(
+                f"{path} has {image.shape[1]}x{image.shape[0]} pixels and its masks, {self.labels[number]}, "
+                f"{size[1]}x{size[0]}; bring them to one size (the picture turned as its EXIF data say)"
+            )
         return image
 
     def label(self, number: int) -> np.ndarray:
@@ -54,8 +56,10 @@ class Footage:
 
     def __init__(self, folder: str | Path) -> None:
         """List the folder; RecordingError when it is not in DAVIS layout or holds no sequence."""
-        self.sequences = [Sequence(name, [picture for picture, _ in files], [label for _, label in files])
-                          for name, files in _videos(Path(folder))[0]]
+        self.sequences = [
+            Sequence(name, [picture for picture, _ in files], [label for _, label in files])
+            for name, files in _videos(Path(folder))[0]
+        ]
 
     def moments(self, random: np.random.Generator, frames: int) -> tuple[Sequence, list[int]]:
         """A random sequence and the numbers of ``frames`` frames of it: forwards or backwards, at 1 to 4 times the speed.
@@ -85,7 +89,9 @@ class Footage:
         x0, y0, x1, y1 = _a_window(random, middle)
         step = -1 if random.random() < 0.5 else 1
         values = _objects(labels[0][y0:y1, x0:x1])
-        pictures = (sequence.picture(number, label.shape)[y0:y1, x0:x1][:, ::step] for number, label in zip(numbers, labels))
+        pictures = (
+            sequence.picture(number, label.shape)[y0:y1, x0:x1][:, ::step] for number, label in zip(numbers, labels)
+        )
         return as_clip(pictures, [label[y0:y1, x0:x1][:, ::step] for label in labels], values, side)
 
     def cutouts(self, random: np.random.Generator, frames: int, side: int) -> np.ndarray | None:
@@ -112,7 +118,11 @@ def check_footage(folder: str | Path) -> str:
         first = Sequence(name, *([path] for path in files[0]))
         first.picture(0, first.label(0).shape)
     used = f"{folder}: {len(videos)} videos, {sum(len(files) for _, files in videos)} pictures with masks"
-    return f"{used}; left out, with fewer than two masks of their pictures' names: {', '.join(left_out)}" if left_out else used
+    return (
+        f"{used}; left out, with fewer than two masks of their pictures' names: {', '.join(left_out)}"
+        if left_out
+        else used
+    )
 
 
 def _videos(root: Path) -> tuple[list[tuple[str, list[tuple[Path, Path]]]], list[str]]:
@@ -134,8 +144,10 @@ def _videos(root: Path) -> tuple[list[tuple[str, list[tuple[Path, Path]]]], list
         else:
             left_out.append(str(folder))
     if not videos:
-        raise RecordingError(f"{root} holds no video with masks; give a folder with pictures in JPEGImages/NAME and PNGs of "
-                             f"the same names in Annotations/NAME (looked at: {', '.join(left_out) or 'nothing'})")
+        raise RecordingError(
+            f"{root} holds no video with masks; give a folder with pictures in JPEGImages/NAME and PNGs of "
+            f"the same names in Annotations/NAME (looked at: {', '.join(left_out) or 'nothing'})"
+        )
     return videos, left_out
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from sam2_ros.pictures import write_picture
+from sam2_ros.recordings.pictures import write_picture
 from sam2_ros.training.clips import Clip, ClipSource, ClipStock
 from sam2_ros.training.object_scenes import HELD_OUT_SCENES, HELD_OUT_STORIES, Renderer
 from sam2_ros.training.random_scenes import HELD_OUT_SEED, render
@@ -65,7 +65,9 @@ def object_scenes(folder: Path) -> Iterator[HeldOutClip]:
     renderer = Renderer(folder, held_out=True)
     for seed, story in zip(OBJECT_SEEDS, itertools.cycle(HELD_OUT_STORIES)):
         scene = renderer.render(seed, story=story)
-        values = [value for value in range(1, len(scene.names) + 1) if (scene.labels[0] == value).mean() > SMALLEST_SHARE]
+        values = [
+            value for value in range(1, len(scene.names) + 1) if (scene.labels[0] == value).mean() > SMALLEST_SHARE
+        ]
         if story == "shuffle":
             values = [value for value in values if scene.names.count(scene.names[value - 1]) > 1]
         if values:
@@ -98,7 +100,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Write the held-out sets in the layout of DAVIS.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", choices=("composites", "robot", "objects"), default=None)
-    parser.add_argument("--objects", type=Path, default=None, help="folder of the scanned objects; without it their scenes are left out")
+    parser.add_argument(
+        "--objects", type=Path, default=None, help="folder of the scanned objects; without it their scenes are left out"
+    )
     options = parser.parse_args()
     if options.only == "objects" and not options.objects:
         parser.error("--only objects needs --objects FOLDER")

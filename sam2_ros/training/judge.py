@@ -19,9 +19,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sam2_ros import checkpoint, processor
+from sam2_ros import cpu_threads
+from sam2_ros.model import checkpoint
 from sam2_ros.simulated_user import box_around, first_click, next_click
-from sam2_ros.tracker import Tracker
+from sam2_ros.tracking.tracker import Tracker
 from sam2_ros.training.kept_aside import kept_aside
 from sam2_ros.training.photographs import UNKNOWN_LABEL, Photographs
 from sam2_ros.types import Frame, Prompt
@@ -118,8 +119,11 @@ def judge_scenes(tracker: Tracker, files: Iterable[Path], prompt: str) -> Follow
         scene, seen, names = read_scene(file)
         random = np.random.default_rng(0)
         labels = scene[..., 3]
-        values = [value for value in range(1, seen.shape[1] + 1)
-                  if (labels[0] == value).mean() > SMALLEST_SHARE and seen[0, value - 1] > 0.5]
+        values = [
+            value
+            for value in range(1, seen.shape[1] + 1)
+            if (labels[0] == value).mean() > SMALLEST_SHARE and seen[0, value - 1] > 0.5
+        ]
         moves = sorted(random.permutation(values).tolist(), key=lambda value: value != 1)  # the first has the story
         chosen = moves[:THINGS]
         if not chosen:
@@ -166,8 +170,11 @@ def _returns(row: np.ndarray) -> list[bool]:
     """For each time an object comes back: was it found before it left again?"""
     hidden = row[:, 1] < HIDDEN_BELOW
     changes = np.flatnonzero(hidden[1:] != hidden[:-1]) + 1
-    return [bool((row[start:stop, 0] >= FOUND).any())
-            for start, stop in zip(changes, [*changes[1:], len(row)]) if not hidden[start]]
+    return [
+        bool((row[start:stop, 0] >= FOUND).any())
+        for start, stop in zip(changes, [*changes[1:], len(row)])
+        if not hidden[start]
+    ]
 
 
 def _iou(found: np.ndarray, truth: np.ndarray) -> float:
@@ -198,11 +205,13 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     files = sorted(options.scenes.glob("*.npy")) if options.scenes else []
-    columns = [judge(weights, options.photos, files[:options.count or None], options.prompts) for weights in options.weights]
+    columns = [
+        judge(weights, options.photos, files[: options.count or None], options.prompts) for weights in options.weights
+    ]
     for name in columns[0]:
         print(f"{name:28}" + "".join(f"{column[name]:8.1f}" for column in columns))
 
 
 if __name__ == "__main__":
-    processor.prepare()
+    cpu_threads.prepare()
     main()

@@ -41,10 +41,12 @@ def draw(photos: list[dict], objects: list[dict]) -> dict[str, list[str]]:
             if photo["set"] == name:
                 groups.setdefault(Path(photo["file"]).name.split(".rf.")[0], []).append(photo["id"])
         keys = sorted(groups)
-        for number in random.permutation(len(keys))[:max(round(len(keys) * PHOTO_SHARE), 1)]:
+        for number in random.permutation(len(keys))[: max(round(len(keys) * PHOTO_SHARE), 1)]:
             chosen["photos"] += sorted(groups[keys[number]])
     names = sorted(entry["name"] for entry in objects)
-    chosen["objects"] = sorted(names[number] for number in random.permutation(len(names))[:round(len(names) * OBJECT_SHARE)])
+    chosen["objects"] = sorted(
+        names[number] for number in random.permutation(len(names))[: round(len(names) * OBJECT_SHARE)]
+    )
     return chosen
 
 

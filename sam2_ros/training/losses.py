@@ -29,8 +29,12 @@ class Losses:
 
     def total(self, dice_weight: float = DICE_WEIGHT, visibility_weight: float = VISIBILITY_WEIGHT) -> Tensor:
         """What is minimised; a model that starts from nothing finds objects sooner with more weight on dice."""
-        return (FOCAL_WEIGHT * self.focal + dice_weight * self.dice
-                + IOU_WEIGHT * self.iou + visibility_weight * self.visibility)
+        return (
+            FOCAL_WEIGHT * self.focal
+            + dice_weight * self.dice
+            + IOU_WEIGHT * self.iou
+            + visibility_weight * self.visibility
+        )
 
 
 def mean(losses: list[Losses]) -> Losses:
@@ -57,7 +61,9 @@ def answer_loss(answer: Candidates, truth: Tensor, cover: Tensor, emphasis: Tens
     best = (FOCAL_WEIGHT * focal + DICE_WEIGHT * dice).argmin(dim=1, keepdim=True)
     focal, dice = focal.gather(1, best)[:, 0], dice.gather(1, best)[:, 0]
     iou = (answer.iou - overlap(logits.detach(), cover)).abs().mean(dim=1)
-    return Losses((focal * taught).sum() / count, (dice * taught).sum() / count, (iou * taught).sum() / count, visibility)
+    return Losses(
+        (focal * taught).sum() / count, (dice * taught).sum() / count, (iou * taught).sum() / count, visibility
+    )
 
 
 def focal_loss(logits: Tensor, cover: Tensor, emphasis: Tensor | float = 1.0) -> Tensor:
@@ -69,7 +75,7 @@ def focal_loss(logits: Tensor, cover: Tensor, emphasis: Tensor | float = 1.0) ->
     probability = logits.sigmoid()
     miss = probability + cover - 2 * probability * cover  # 1 - p of the true class
     weight = (FOCAL_ALPHA * cover + (1 - FOCAL_ALPHA) * (1 - cover)) * emphasis
-    return (weight * miss ** FOCAL_GAMMA * entropy).mean(dim=(2, 3))
+    return (weight * miss**FOCAL_GAMMA * entropy).mean(dim=(2, 3))
 
 
 def edges(cover: Tensor) -> Tensor:

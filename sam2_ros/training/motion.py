@@ -106,7 +106,7 @@ def sprite_matrices(random: np.random.Generator, places: np.ndarray, sprite: int
     """Sprite to image on each frame, (frames, 3, 3), for a sprite of ``sprite`` pixels shown ``size`` of the side large."""
     frames = len(places)
     lively = random.random()
-    angle = random.normal(0, 0.3) + smooth(random, frames, 0.5 * lively ** 2)
+    angle = random.normal(0, 0.3) + smooth(random, frames, 0.5 * lively**2)
     scale = np.exp(smooth(random, frames, 0.22 * random.random()))
     stretch = np.exp(smooth(random, frames, 0.12 * random.random()))
     tilt = smooth(random, frames, 0.12 * random.random()) / sprite

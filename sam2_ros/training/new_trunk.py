@@ -18,12 +18,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sam2_ros import checkpoint
-from sam2_ros.model import pixels
+from sam2_ros.model import checkpoint, pixels
 from sam2_ros.model.efficientnet import folded
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import EMBEDDED_LITE, Size
-from sam2_ros.pictures import pictures_in, read_picture
+from sam2_ros.recordings.pictures import pictures_in, read_picture
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +55,9 @@ class LeastSquares:
 
 
 @torch.no_grad()
-def with_new_trunk(former: SAM2, published: dict[str, Tensor], images: Iterable[Tensor], size: Size = EMBEDDED_LITE) -> SAM2:
+def with_new_trunk(
+    former: SAM2, published: dict[str, Tensor], images: Iterable[Tensor], size: Size = EMBEDDED_LITE
+) -> SAM2:
     """The model of ``size``; images (1, 3, S, S) are what its neck is fitted to."""
     model = SAM2(dataclasses.replace(size, image_size=former.size.image_size)).eval()
     kept = {name: value for name, value in former.state_dict().items() if not name.startswith("image_encoder.")}
@@ -76,13 +77,17 @@ def _fit_neck(model: SAM2, former: SAM2, images: Iterable[Tensor]) -> None:
         aims = former.encode_image(image)
         fine.add(stride4, aims.stride4)
         middle.add(stride8, aims.stride8)
-        coarse.add(torch.cat((stride16, F.interpolate(stride32, scale_factor=2.0, mode="nearest")), dim=1), aims.stride16)
+        coarse.add(
+            torch.cat((stride16, F.interpolate(stride32, scale_factor=2.0, mode="nearest")), dim=1), aims.stride16
+        )
     convolutions = [part.conv for part in model.image_encoder.neck.convs]
     weight, bias = coarse.solve()
     _set(convolutions[0], weight[:, c16:], torch.zeros_like(bias))
     _set(convolutions[1], weight[:, :c16], bias)
-    for convolution, narrow, fit in ((convolutions[2], model.sam_mask_decoder.conv_s1, middle),
-                                     (convolutions[3], model.sam_mask_decoder.conv_s0, fine)):
+    for convolution, narrow, fit in (
+        (convolutions[2], model.sam_mask_decoder.conv_s1, middle),
+        (convolutions[3], model.sam_mask_decoder.conv_s0, fine),
+    ):
         weight, bias = fit.solve()
         wider = torch.linalg.pinv(narrow.weight.flatten(1))  # the decoder's own convolution follows
         _set(convolution, wider @ weight, wider @ (bias - narrow.bias))
@@ -104,8 +109,12 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     former = checkpoint.load(options.former)
     published = torch.load(options.trunk, map_location="cpu", weights_only=True)
-    files = [path for folder in sorted({path.parent for path in options.folder.rglob("*.jpg")}) for path in pictures_in(folder)]
-    chosen = files[::max(len(files) // PICTURES, 1)]
+    files = [
+        path
+        for folder in sorted({path.parent for path in options.folder.rglob("*.jpg")})
+        for path in pictures_in(folder)
+    ]
+    chosen = files[:: max(len(files) // PICTURES, 1)]
     images = (pixels.normalise(read_picture(path), former.size.image_size) for path in chosen)
     checkpoint.save(with_new_trunk(former, published, images), options.out)
     logger.info("%s: the neck is fitted to %d pictures", options.out, len(chosen))

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from sam2_ros.errors import MissingDependency, RecordingError
-from sam2_ros.pictures import read_picture, write_picture
+from sam2_ros.recordings.pictures import read_picture, write_picture
 from sam2_ros.training.scanned_objects import Model, backgrounds, models, outline
 from sam2_ros.training.staging import Actor, Cast, Part, matrix, stage
 
@@ -70,7 +70,9 @@ class Renderer:
         table, floor, wall = (self.surfaces[random.integers(len(self.surfaces))] for _ in range(3))
         studio.slab((0.0, 0.0, -TABLE[2] / 2), TABLE, _picture(table, random))
         studio.slab((0.0, 0.0, -0.7), (6.0, 6.0, 0.02), _picture(floor, random))
-        panorama = _picture(self.panoramas[random.integers(len(self.panoramas))], random) if random.random() < 0.6 else None
+        panorama = (
+            _picture(self.panoramas[random.integers(len(self.panoramas))], random) if random.random() < 0.6 else None
+        )
         distance, height = WALLS
         for quarter in range(4):
             angle = quarter * np.pi / 2
@@ -86,8 +88,9 @@ class Studio:
         try:
             import pybullet
         except ImportError as error:
-            raise MissingDependency("rendered scenes need pybullet; install it: pip install pybullet "
-                                    "(wheels: Python up to 3.11)") from error
+            raise MissingDependency(
+                "rendered scenes need pybullet; install it: pip install pybullet (wheels: Python up to 3.11)"
+            ) from error
         self.bullet: Any = pybullet
         self.client = pybullet.connect(pybullet.DIRECT)
         self._folder = tempfile.TemporaryDirectory()
@@ -101,27 +104,38 @@ class Studio:
 
     def slab(self, centre: tuple[float, ...], size: tuple[float, ...], picture: np.ndarray, yaw: float = 0.0) -> int:
         """A box of ``size`` metres with a picture on it."""
-        visual = self.bullet.createVisualShape(self.bullet.GEOM_BOX, halfExtents=[length / 2 for length in size],
-                                               physicsClientId=self.client)
+        visual = self.bullet.createVisualShape(
+            self.bullet.GEOM_BOX, halfExtents=[length / 2 for length in size], physicsClientId=self.client
+        )
         body = self._place(visual, centre, self.bullet.getQuaternionFromEuler((0, 0, yaw)))
         self._paint(body, picture)
         return body
 
     def thing(self, model: Model, scale: float) -> int:
         """A scanned object, somewhere."""
-        visual = self.bullet.createVisualShape(self.bullet.GEOM_MESH, fileName=str(model.file), meshScale=[scale] * 3,
-                                               physicsClientId=self.client)
+        visual = self.bullet.createVisualShape(
+            self.bullet.GEOM_MESH, fileName=str(model.file), meshScale=[scale] * 3, physicsClientId=self.client
+        )
         return self._place(visual, (0, 0, 9), (0, 0, 0, 1))
 
     def part(self, part: Part) -> int:
         """A piece of a hand, an arm or a screen, somewhere."""
         bullet = self.bullet
         if part.kind == "box":
-            visual = bullet.createVisualShape(bullet.GEOM_BOX, halfExtents=[length / 2 for length in part.size],
-                                              rgbaColor=(*part.colour, 1), physicsClientId=self.client)
+            visual = bullet.createVisualShape(
+                bullet.GEOM_BOX,
+                halfExtents=[length / 2 for length in part.size],
+                rgbaColor=(*part.colour, 1),
+                physicsClientId=self.client,
+            )
         else:
-            visual = bullet.createVisualShape(bullet.GEOM_CAPSULE, radius=part.size[0], length=part.size[2],
-                                              rgbaColor=(*part.colour, 1), physicsClientId=self.client)
+            visual = bullet.createVisualShape(
+                bullet.GEOM_CAPSULE,
+                radius=part.size[0],
+                length=part.size[2],
+                rgbaColor=(*part.colour, 1),
+                physicsClientId=self.client,
+            )
         body = self._place(visual, (0, 0, 9), (0, 0, 0, 1))
         if part.picture is not None:
             self._paint(body, part.picture)
@@ -131,12 +145,20 @@ class Studio:
         """To ``place`` (3,), turned by the quaternion ``turn`` (x, y, z, w)."""
         self.bullet.resetBasePositionAndOrientation(body, place.tolist(), turn.tolist(), physicsClientId=self.client)
 
-    def shoot(self, view: list[float], projection: list[float], light: dict[str, Any], size: tuple[int, int]
-              ) -> tuple[np.ndarray, np.ndarray]:
+    def shoot(
+        self, view: list[float], projection: list[float], light: dict[str, Any], size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Pixels (H, W, 3) uint8 and the body on each of them (H, W), -1 where there is none."""
         _, _, pixels, _, bodies = self.bullet.getCameraImage(
-            size[1], size[0], view, projection, lightColor=(1, 1, 1), renderer=self.bullet.ER_TINY_RENDERER,
-            physicsClientId=self.client, **light)
+            size[1],
+            size[0],
+            view,
+            projection,
+            lightColor=(1, 1, 1),
+            renderer=self.bullet.ER_TINY_RENDERER,
+            physicsClientId=self.client,
+            **light,
+        )
         return np.asarray(pixels, np.uint8).reshape(*size, 4)[..., :3].copy(), np.asarray(bodies).reshape(size).copy()
 
     def _place(self, visual: int, place: tuple[float, ...], turn: Any) -> int:
@@ -146,7 +168,9 @@ class Studio:
         path = Path(self._folder.name) / f"{body}.png"
         write_picture(path, picture)
         texture = self.bullet.loadTexture(str(path), physicsClientId=self.client)
-        self.bullet.changeVisualShape(body, -1, textureUniqueId=texture, rgbaColor=(1, 1, 1, 1), physicsClientId=self.client)
+        self.bullet.changeVisualShape(
+            body, -1, textureUniqueId=texture, rgbaColor=(1, 1, 1, 1), physicsClientId=self.client
+        )
 
 
 def _filmed(studio: Studio, cast: Cast, light: dict[str, Any], size: tuple[int, int]) -> Scene:
@@ -185,24 +209,29 @@ def _projected(actor: Actor, number: int, to_clip: np.ndarray, size: tuple[int, 
 
 
 def _light(random: np.random.Generator) -> dict[str, Any]:
-    return {"shadow": int(random.random() < 0.8),
-            "lightDirection": (float(random.uniform(-1, 1)), float(random.uniform(-1, 1)), float(random.uniform(0.8, 2))),
-            "lightAmbientCoeff": float(random.uniform(0.45, 0.8)), "lightDiffuseCoeff": float(random.uniform(0.35, 0.6)),
-            "lightSpecularCoeff": float(random.uniform(0, 0.25))}
+    return {
+        "shadow": int(random.random() < 0.8),
+        "lightDirection": (float(random.uniform(-1, 1)), float(random.uniform(-1, 1)), float(random.uniform(0.8, 2))),
+        "lightAmbientCoeff": float(random.uniform(0.45, 0.8)),
+        "lightDiffuseCoeff": float(random.uniform(0.35, 0.6)),
+        "lightSpecularCoeff": float(random.uniform(0, 0.25)),
+    }
 
 
 def _picture(path: Path, random: np.random.Generator) -> np.ndarray:
     """A background (H, W, 3) RGB in a light of its own."""
     image = read_picture(path)
     if image is None:
-        raise RecordingError(f"{path} is not a readable picture; give the folder of the scanned objects with its backgrounds")
+        raise RecordingError(
+            f"{path} is not a readable picture; give the folder of the scanned objects with its backgrounds"
+        )
     gain = random.uniform(0.6, 1.15) * random.uniform(0.92, 1.08, 3)
     return np.clip(image * gain, 0, 255).astype(np.uint8)
 
 
 def _crop(panorama: np.ndarray, quarter: int) -> np.ndarray:
     height, width = panorama.shape[:2]
-    return panorama[height // 5:height * 4 // 5, width * quarter // 4:width * (quarter + 1) // 4]
+    return panorama[height // 5 : height * 4 // 5, width * quarter // 4 : width * (quarter + 1) // 4]
 
 
 def write(scene: Scene, path: Path) -> None:

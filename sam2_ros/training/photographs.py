@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 
 from sam2_ros.errors import RecordingError
-from sam2_ros.pictures import read_picture
-from sam2_ros.png import stored_values
+from sam2_ros.recordings.pictures import read_picture
+from sam2_ros.recordings.png import stored_values
 from sam2_ros.training.compositing import as_clip, squared
 from sam2_ros.training.kept_aside import kept_aside
 
@@ -45,8 +45,13 @@ class Photographs:
         if not self.sets:
             raise RecordingError(f"{index} names no {'held-out' if held_out else 'training'} photographs")
         self._names = sorted(self.sets)
-        weights = np.array([len(self.sets[name]) if name == VARIED_SET else min(len(self.sets[name]), MOST_OF_A_SET)
-                            for name in self._names], float)
+        weights = np.array(
+            [
+                len(self.sets[name]) if name == VARIED_SET else min(len(self.sets[name]), MOST_OF_A_SET)
+                for name in self._names
+            ],
+            float,
+        )
         self._weights = weights / weights.sum()
         self._kept: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -57,7 +62,9 @@ class Photographs:
             picture = read_picture(self.folder / "images" / f"{name}.jpg")
             labels = stored_values(path.read_bytes(), str(path))
             if picture is None or picture.shape[:2] != labels.shape:
-                raise RecordingError(f"photograph {name} in {self.folder} cannot be read, or has another size than its masks")
+                raise RecordingError(
+                    f"photograph {name} in {self.folder} cannot be read, or has another size than its masks"
+                )
             self._kept[name] = (picture, labels)
         return self._kept[name]
 

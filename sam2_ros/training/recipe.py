@@ -55,8 +55,17 @@ class Stage:
     leads: float = 0.5
 
     def __post_init__(self) -> None:
-        low = {"steps": 1, "frames": 1, "clips": 1, "side": 32 if self.side else 0, "rate": 0.0, "end_rate": 0.0,
-               "clicks": 0, "corrections": 0, "lead": 0}
+        low = {
+            "steps": 1,
+            "frames": 1,
+            "clips": 1,
+            "side": 32 if self.side else 0,
+            "rate": 0.0,
+            "end_rate": 0.0,
+            "clicks": 0,
+            "corrections": 0,
+            "lead": 0,
+        }
         for name, least in low.items():
             if getattr(self, name) < least:
                 raise InvalidInput(f"{name} of a stage must be at least {least}, got {getattr(self, name)}")
@@ -66,7 +75,11 @@ class Stage:
     def at(self, step: int) -> Stage:
         """The stage as its step ``step`` (from 0) is: of clips, or of images; the latter are spread evenly."""
         of_images = math.floor((step + 1) * self.images) > math.floor(step * self.images)
-        return dataclasses.replace(self, frames=1, clips=self.frames * self.clips, images=1.0, lead=0) if of_images else self
+        return (
+            dataclasses.replace(self, frames=1, clips=self.frames * self.clips, images=1.0, lead=0)
+            if of_images
+            else self
+        )
 
     def lead_of(self, random: np.random.Generator) -> int:
         """How many frames come before those of one step's clips."""
@@ -88,53 +101,94 @@ class TrainSettings:
 
     out: str = setting("training", "folder for checkpoints, logs and plots")
     size: str = setting("embedded", "size of the model, when it starts from nothing (see model/sizes.py)")
-    initial: str = setting("", "checkpoint to fine-tune, a name or path, as fine_tune.yaml says where no stages are given; "
-                               "empty = start from nothing")
+    initial: str = setting(
+        "",
+        "checkpoint to fine-tune, a name or path, as fine_tune.yaml says where no stages are given; "
+        "empty = start from nothing",
+    )
     footage: str = setting("", "folder of videos with masks in DAVIS layout; empty = none")
-    footage_share: float = setting(0.35, "share of clips that show the footage, where there is any; 1 = no others",
-                                   low=0.0, high=1.0)
+    footage_share: float = setting(
+        0.35, "share of clips that show the footage, where there is any; 1 = no others", low=0.0, high=1.0
+    )
     plain_share: float = setting(0.4, "share of these clips without drawn objects on top", low=0.0, high=1.0)
-    robot_share: float = setting(0.4, "share of clips that show rendered robot scenes, where there are a hundred or more",
-                                 low=0.0, high=1.0)
-    pictures: str = setting("", "folder of photographs, and of things cut out on a transparent background; empty = none")
+    robot_share: float = setting(
+        0.4, "share of clips that show rendered robot scenes, where there are a hundred or more", low=0.0, high=1.0
+    )
+    pictures: str = setting(
+        "", "folder of photographs, and of things cut out on a transparent background; empty = none"
+    )
     robots: str = setting("", "folder of rendered robot scenes (.npz); empty = none")
     photos: str = setting("", "folder of photographs with masks (see photographs.py); empty = none")
-    photo_share: float = setting(0.4, "share of single images that are photographs, where there are any", low=0.0, high=1.0)
+    photo_share: float = setting(
+        0.4, "share of single images that are photographs, where there are any", low=0.0, high=1.0
+    )
     scenes: str = setting("", "folder of rendered scenes of scanned objects (see object_scenes.py); empty = none")
     scene_share: float = setting(0.3, "share of clips that show these scenes, where there are any", low=0.0, high=1.0)
     seed: int = setting(0, "seed of weights, clips and prompts", low=0)
     device: str = setting("auto", "torch device; auto = cuda where there is one, else cpu")
-    threads: int = setting(0, "CPU threads of the model; 0 = torch decides, -1 = one while other programs use the processor, "
-                              "else one for each core", low=-1, high=256)
+    threads: int = setting(
+        0,
+        "CPU threads of the model; 0 = torch decides, -1 = one while other programs use the processor, "
+        "else one for each core",
+        low=-1,
+        high=256,
+    )
     workers: int = setting(2, "processes that draw clips; 0 = draw them in this one", low=0, high=256)
     worker_niceness: int = setting(5, "how much these processes give way to others", low=0, high=19)
     objects: int = setting(3, "most objects per clip", low=1, high=16)
-    vanishing: float = setting(0.5, "share of clips that ask first for objects which go out of sight", low=0.0, high=1.0)
-    encoder_rate: float = setting(1.0, "learning rate of the image encoder, as a share of the rate; 0 = it stays as it is",
-                                  low=0.0, high=1.0)
-    frozen_stages: int = setting(0, "first stages of an EfficientNet trunk, with its stem, that stay as they are", low=0, high=7)
-    dropout: float = setting(0.0, "share of activations that the memory attention drops; 0.1 in the paper", low=0.0, high=0.9)
-    drop_path: float = setting(0.0, "chance that the trunk's last block is skipped, earlier ones less; 0.1 to 0.3 in the paper",
-                               low=0.0, high=0.9)
+    vanishing: float = setting(
+        0.5, "share of clips that ask first for objects which go out of sight", low=0.0, high=1.0
+    )
+    encoder_rate: float = setting(
+        1.0, "learning rate of the image encoder, as a share of the rate; 0 = it stays as it is", low=0.0, high=1.0
+    )
+    frozen_stages: int = setting(
+        0, "first stages of an EfficientNet trunk, with its stem, that stay as they are", low=0, high=7
+    )
+    dropout: float = setting(
+        0.0, "share of activations that the memory attention drops; 0.1 in the paper", low=0.0, high=0.9
+    )
+    drop_path: float = setting(
+        0.0,
+        "chance that the trunk's last block is skipped, earlier ones less; 0.1 to 0.3 in the paper",
+        low=0.0,
+        high=0.9,
+    )
     warm_up: int = setting(200, "steps over which the learning rate rises from 0", low=0)
     weight_decay: float = setting(0.05, "AdamW weight decay, of matrices only", low=0.0, high=1.0)
     clip_norm: float = setting(0.1, "gradients are scaled down to this L2 norm", low=0.0)
     average: float = setting(0.999, "decay per step of the averaged weights, which are the result", low=0.0, high=1.0)
     mask_share: float = setting(0.5, "share of batches whose first prompt is a mask", low=0.0, high=1.0)
-    box_share: float = setting(0.25, "share of batches whose first prompt is a box; the rest is clicked", low=0.0, high=1.0)
-    correct_share: float = setting(0.5, "share of the batches of clips with correction clicks; images always have some", low=0.0, high=1.0)
-    exact_share: float = setting(0.0, "share of batches whose clicks meet the middle of object or error and whose boxes fit; "
-                                      "the others are off at random", low=0.0, high=1.0)
-    oldest_prompt: int = setting(0, "in half of the batches the first prompt counts as up to so many frames older than it is",
-                                 low=0, high=1000)
-    spoiled_share: float = setting(0.0, "share of the batches of clips in which a stretch of frames is remembered wrongly",
-                                   low=0.0, high=1.0)
-    lingering_share: float = setting(0.0, "share of drawn things that stay in front of another, or come back elsewhere",
-                                     low=0.0, high=1.0)
-    edge_weight: float = setting(0.0, "how much more a pixel at the edge of an object counts in the focal loss", low=0.0)
+    box_share: float = setting(
+        0.25, "share of batches whose first prompt is a box; the rest is clicked", low=0.0, high=1.0
+    )
+    correct_share: float = setting(
+        0.5, "share of the batches of clips with correction clicks; images always have some", low=0.0, high=1.0
+    )
+    exact_share: float = setting(
+        0.0,
+        "share of batches whose clicks meet the middle of object or error and whose boxes fit; "
+        "the others are off at random",
+        low=0.0,
+        high=1.0,
+    )
+    oldest_prompt: int = setting(
+        0, "in half of the batches the first prompt counts as up to so many frames older than it is", low=0, high=1000
+    )
+    spoiled_share: float = setting(
+        0.0, "share of the batches of clips in which a stretch of frames is remembered wrongly", low=0.0, high=1.0
+    )
+    lingering_share: float = setting(
+        0.0, "share of drawn things that stay in front of another, or come back elsewhere", low=0.0, high=1.0
+    )
+    edge_weight: float = setting(
+        0.0, "how much more a pixel at the edge of an object counts in the focal loss", low=0.0
+    )
     click_weight: float = setting(0.0, "weight of what clicks that are not obeyed cost", low=0.0)
     loss_stride: int = setting(2, "masks are compared at the image side divided by this", low=1, high=4)
-    quiet: float = setting(0.0, "weight of the penalty on loud image features and memories; for a start from nothing", low=0.0)
+    quiet: float = setting(
+        0.0, "weight of the penalty on loud image features and memories; for a start from nothing", low=0.0
+    )
     validate_every: int = setting(300, "steps between validations on held-out clips; 0 = never", low=0)
     validation_footage: str = setting("", "folder of videos in DAVIS layout to validate on; empty = drawn clips")
     validation_clips: int = setting(16, "held-out clips in a validation", low=1, high=1000)
@@ -149,7 +203,9 @@ class TrainSettings:
         if self.mask_share + self.box_share > 1.0:
             raise InvalidInput(f"mask_share {self.mask_share} and box_share {self.box_share} exceed 1 together")
         if self.footage and self.scenes and self.footage_share + self.scene_share > 1.0:
-            raise InvalidInput(f"footage_share {self.footage_share} and scene_share {self.scene_share} exceed 1 together")
+            raise InvalidInput(
+                f"footage_share {self.footage_share} and scene_share {self.scene_share} exceed 1 together"
+            )
 
     @property
     def steps(self) -> int:
@@ -176,8 +232,9 @@ class TrainSettings:
         return rate * min(1.0, (step + 1) / self.warm_up) if self.warm_up else rate
 
 
-def read_settings(path: str | Path | None = None, saved: Mapping[str, Any] | None = None,
-                  **overrides: Any) -> TrainSettings:
+def read_settings(
+    path: str | Path | None = None, saved: Mapping[str, Any] | None = None, **overrides: Any
+) -> TrainSettings:
     """Settings from a YAML or JSON file, with single values replaced; InvalidInput for what is unknown or no such value.
 
     saved: of a run that goes on, for what neither file nor overrides say; names that are not known (any more) are left out.
@@ -218,8 +275,11 @@ def _stage(values: Any) -> Stage:
     if not isinstance(values, dict):
         raise InvalidInput(f"a stage must hold names and values, like {{steps: 100, frames: 8, ...}}; got {values!r}")
     values = _converted(values, Stage, "fields of a stage")
-    missing = [field.name for field in dataclasses.fields(Stage)
-               if field.default is dataclasses.MISSING and field.name not in values]
+    missing = [
+        field.name
+        for field in dataclasses.fields(Stage)
+        if field.default is dataclasses.MISSING and field.name not in values
+    ]
     if missing:
         raise InvalidInput(f"a stage lacks {', '.join(missing)}; it has {values}")
     return Stage(**values)

@@ -49,9 +49,9 @@ class RobotClips:
         narrowest = 1.0 if random.random() < WHOLE_SHARE else 0.6
         tall, wide = (int(length * random.uniform(narrowest, 1.0)) for length in (height, width))
         y, x = int(random.integers(height - tall + 1)), int(random.integers(width - wide + 1))
-        values = [value for value in np.unique(labels[numbers[0], y:y + tall, x:x + wide]) if value]
+        values = [value for value in np.unique(labels[numbers[0], y : y + tall, x : x + wide]) if value]
         step = -1 if random.random() < 0.5 else 1
-        seen = [part[numbers, y:y + tall, x:x + wide][:, :, ::step] for part in (pictures, labels)]
+        seen = [part[numbers, y : y + tall, x : x + wide][:, :, ::step] for part in (pictures, labels)]
         return as_clip(*seen, values, side)
 
     def _scene(self, number: int) -> tuple[np.ndarray, np.ndarray]:

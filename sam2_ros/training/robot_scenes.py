@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from sam2_ros.errors import MissingDependency
-from sam2_ros.pictures import write_picture
+from sam2_ros.recordings.pictures import write_picture
 
 #: Steps of physics per second, and joints of the Franka arm that move it and its two fingers.
 RATE = 240
@@ -134,9 +134,19 @@ class RobotScene:
         view, projection, (near, far) = self._camera(width / height)
         look = self.look
         _, _, pixels, depth, bodies = self.bullet.getCameraImage(
-            width, height, view, projection, shadow=int(look.shadow), lightDirection=look.light, lightColor=(1, 1, 1),
-            lightAmbientCoeff=look.ambient, lightDiffuseCoeff=0.55, lightSpecularCoeff=0.15,
-            renderer=self.bullet.ER_TINY_RENDERER, physicsClientId=self.client)
+            width,
+            height,
+            view,
+            projection,
+            shadow=int(look.shadow),
+            lightDirection=look.light,
+            lightColor=(1, 1, 1),
+            lightAmbientCoeff=look.ambient,
+            lightDiffuseCoeff=0.55,
+            lightSpecularCoeff=0.15,
+            renderer=self.bullet.ER_TINY_RENDERER,
+            physicsClientId=self.client,
+        )
         image = np.asarray(pixels, np.uint8).reshape(height, width, 4)[..., :3]
         bodies = np.asarray(bodies).reshape(height, width)
         table = np.zeros(256, np.uint8)
@@ -173,14 +183,18 @@ class RobotScene:
         centre = np.array([0.4, 0.0]) + away * 1.6
         self._slab((*centre, 0.4), (0.02, 5.0, 3.0), wall, float(np.arctan2(away[1], away[0])))
         self._slab((0.4, 0, -0.75), (6.0, 6.0, 0.02), floor)
-        self.arm = bullet.loadURDF("franka_panda/panda.urdf", (-0.05, 0, 0), useFixedBase=True, physicsClientId=self.client)
+        self.arm = bullet.loadURDF(
+            "franka_panda/panda.urdf", (-0.05, 0, 0), useFixedBase=True, physicsClientId=self.client
+        )
         for joint, angle in zip(ARM_JOINTS, RELAXED):
             bullet.resetJointState(self.arm, joint, angle, physicsClientId=self.client)
         self._set_fingers(OPEN)
         self._tips = np.array(bullet.getLinkState(self.arm, HAND, physicsClientId=self.client)[4])
         self._yaw = 0.0
 
-    def _slab(self, centre: tuple[float, ...], size: tuple[float, float, float], picture: np.ndarray, yaw: float = 0.0) -> int:
+    def _slab(
+        self, centre: tuple[float, ...], size: tuple[float, float, float], picture: np.ndarray, yaw: float = 0.0
+    ) -> int:
         half = [length / 2 for length in size]
         turn = self.bullet.getQuaternionFromEuler((0, 0, yaw))
         body = self._body("box", half, 0.0, (*centre,), turn)
@@ -193,8 +207,12 @@ class RobotScene:
             collision = bullet.createCollisionShape(bullet.GEOM_BOX, halfExtents=half, physicsClientId=client)
             visual = bullet.createVisualShape(bullet.GEOM_BOX, halfExtents=half, physicsClientId=client)
         elif kind == "can":
-            collision = bullet.createCollisionShape(bullet.GEOM_CYLINDER, radius=half[0], height=2 * half[2], physicsClientId=client)
-            visual = bullet.createVisualShape(bullet.GEOM_CYLINDER, radius=half[0], length=2 * half[2], physicsClientId=client)
+            collision = bullet.createCollisionShape(
+                bullet.GEOM_CYLINDER, radius=half[0], height=2 * half[2], physicsClientId=client
+            )
+            visual = bullet.createVisualShape(
+                bullet.GEOM_CYLINDER, radius=half[0], length=2 * half[2], physicsClientId=client
+            )
         else:
             collision = bullet.createCollisionShape(bullet.GEOM_SPHERE, radius=half[0], physicsClientId=client)
             visual = bullet.createVisualShape(bullet.GEOM_SPHERE, radius=half[0], physicsClientId=client)
@@ -207,11 +225,16 @@ class RobotScene:
             half = [length / 2 for length in thing.size]
             body = self._body(thing.model, half, 0.15, (*thing.place, half[2] + 0.002), turn)
         else:
-            body = bullet.loadURDF(thing.model, (*thing.place, 0.3), turn, globalScaling=thing.scale, physicsClientId=self.client)
+            body = bullet.loadURDF(
+                thing.model, (*thing.place, 0.3), turn, globalScaling=thing.scale, physicsClientId=self.client
+            )
             low = bullet.getAABB(body, physicsClientId=self.client)[0]
-            bullet.resetBasePositionAndOrientation(body, (*thing.place, 0.302 - low[2]), turn, physicsClientId=self.client)
-        bullet.changeDynamics(body, -1, lateralFriction=0.9, rollingFriction=0.003, spinningFriction=0.003,
-                              physicsClientId=self.client)
+            bullet.resetBasePositionAndOrientation(
+                body, (*thing.place, 0.302 - low[2]), turn, physicsClientId=self.client
+            )
+        bullet.changeDynamics(
+            body, -1, lateralFriction=0.9, rollingFriction=0.003, spinningFriction=0.003, physicsClientId=self.client
+        )
         if thing.picture is not None:
             self._paint(body, thing.picture)
         if thing.colour is not None:
@@ -222,7 +245,9 @@ class RobotScene:
         path = Path(self._folder.name) / f"{body}.png"
         write_picture(path, picture)
         texture = self.bullet.loadTexture(str(path), physicsClientId=self.client)
-        self.bullet.changeVisualShape(body, -1, textureUniqueId=texture, rgbaColor=(1, 1, 1, 1), physicsClientId=self.client)
+        self.bullet.changeVisualShape(
+            body, -1, textureUniqueId=texture, rgbaColor=(1, 1, 1, 1), physicsClientId=self.client
+        )
 
     def _carry_out(self, move: Move) -> Iterator[None]:
         """One yield per step of physics."""
@@ -247,18 +272,40 @@ class RobotScene:
     def _steer(self, tips: np.ndarray, yaw: float) -> None:
         self._tips, self._yaw = tips, yaw
         turn = self.bullet.getQuaternionFromEuler((np.pi, 0, yaw))
-        angles = self.bullet.calculateInverseKinematics(self.arm, HAND, tips.tolist(), turn, maxNumIterations=30,
-                                                        restPoses=[*RELAXED, OPEN, OPEN], lowerLimits=[-2.9] * 9,
-                                                        upperLimits=[2.9] * 9, jointRanges=[5.8] * 9,
-                                                        physicsClientId=self.client)
+        angles = self.bullet.calculateInverseKinematics(
+            self.arm,
+            HAND,
+            tips.tolist(),
+            turn,
+            maxNumIterations=30,
+            restPoses=[*RELAXED, OPEN, OPEN],
+            lowerLimits=[-2.9] * 9,
+            upperLimits=[2.9] * 9,
+            jointRanges=[5.8] * 9,
+            physicsClientId=self.client,
+        )
         for joint in ARM_JOINTS:
-            self.bullet.setJointMotorControl2(self.arm, joint, self.bullet.POSITION_CONTROL, angles[joint], force=240,
-                                              maxVelocity=3.0, physicsClientId=self.client)
+            self.bullet.setJointMotorControl2(
+                self.arm,
+                joint,
+                self.bullet.POSITION_CONTROL,
+                angles[joint],
+                force=240,
+                maxVelocity=3.0,
+                physicsClientId=self.client,
+            )
 
     def _set_fingers(self, width: float) -> None:
         for joint in FINGERS:
-            self.bullet.setJointMotorControl2(self.arm, joint, self.bullet.POSITION_CONTROL, width, force=25,
-                                              maxVelocity=0.2, physicsClientId=self.client)
+            self.bullet.setJointMotorControl2(
+                self.arm,
+                joint,
+                self.bullet.POSITION_CONTROL,
+                width,
+                force=25,
+                maxVelocity=0.2,
+                physicsClientId=self.client,
+            )
 
     def _hold(self, body: int) -> None:
         """Fix a thing to the hand where it is now: simulated fingers alone let things slip."""
@@ -266,9 +313,19 @@ class RobotScene:
         hand = bullet.getLinkState(self.arm, HAND, computeForwardKinematics=1, physicsClientId=client)[4:6]
         place = bullet.getBasePositionAndOrientation(body, physicsClientId=client)
         offset = bullet.multiplyTransforms(*bullet.invertTransform(*hand), *place)
-        self._held = bullet.createConstraint(self.arm, HAND, body, -1, bullet.JOINT_FIXED, (0, 0, 0), offset[0], (0, 0, 0),
-                                             parentFrameOrientation=offset[1], childFrameOrientation=(0, 0, 0, 1),
-                                             physicsClientId=client)
+        self._held = bullet.createConstraint(
+            self.arm,
+            HAND,
+            body,
+            -1,
+            bullet.JOINT_FIXED,
+            (0, 0, 0),
+            offset[0],
+            (0, 0, 0),
+            parentFrameOrientation=offset[1],
+            childFrameOrientation=(0, 0, 0, 1),
+            physicsClientId=client,
+        )
 
     def _advance(self, seconds: float = 0.0) -> None:
         for _ in range(max(int(seconds * RATE), 1)):
@@ -280,7 +337,9 @@ def _connect() -> tuple[Any, int]:
         import pybullet
         import pybullet_data
     except ImportError as error:
-        raise MissingDependency("robot scenes need pybullet; install it: pip install pybullet (wheels: Python up to 3.11)") from error
+        raise MissingDependency(
+            "robot scenes need pybullet; install it: pip install pybullet (wheels: Python up to 3.11)"
+        ) from error
     client = pybullet.connect(pybullet.DIRECT)
     pybullet.setAdditionalSearchPath(pybullet_data.getDataPath(), physicsClientId=client)
     pybullet.setGravity(0, 0, -9.8, physicsClientId=client)
@@ -294,7 +353,11 @@ def _shrunk(shot: Shot, size: tuple[int, int]) -> Shot:
         return shot
     target = size[::-1]
     values = np.unique(shot.label)
-    covers = np.stack([cv2.resize((shot.label == value).astype(np.float32), target, interpolation=cv2.INTER_AREA)
-                       for value in values])
-    return Shot(cv2.resize(shot.image, target, interpolation=cv2.INTER_AREA), values[covers.argmax(axis=0)],
-                cv2.resize(shot.depth, target, interpolation=cv2.INTER_NEAREST))
+    covers = np.stack(
+        [cv2.resize((shot.label == value).astype(np.float32), target, interpolation=cv2.INTER_AREA) for value in values]
+    )
+    return Shot(
+        cv2.resize(shot.image, target, interpolation=cv2.INTER_AREA),
+        values[covers.argmax(axis=0)],
+        cv2.resize(shot.depth, target, interpolation=cv2.INTER_NEAREST),
+    )

@@ -62,7 +62,7 @@ def outline(points: np.ndarray, triangles: np.ndarray, size: tuple[int, int]) ->
     inside = (corners[..., 2] > 0).all(axis=1) & (np.abs(corners[..., :2]) < 4000).all(axis=(1, 2))
     area = np.zeros(size, np.uint8)
     facing = inside & (turning < 0)  # rows count downwards, so what faces the camera turns the other way
-    for polygon in np.round(corners[facing, :, :2] * 2 ** SUBPIXEL_BITS).astype(np.int32):
+    for polygon in np.round(corners[facing, :, :2] * 2**SUBPIXEL_BITS).astype(np.int32):
         cv2.fillConvexPoly(area, polygon, 1, cv2.LINE_8, SUBPIXEL_BITS)
     return area > 0
 
@@ -83,5 +83,5 @@ def _mesh(path: Path) -> tuple[np.ndarray, np.ndarray]:
             vertices.append([float(field) for field in fields[:3]])
         elif kind == "f":
             corners = [int(field.split("/")[0]) - 1 for field in fields]
-            triangles += [(corners[0], *corners[number:number + 2]) for number in range(1, len(corners) - 1)]
+            triangles += [(corners[0], *corners[number : number + 2]) for number in range(1, len(corners) - 1)]
     return np.array(vertices), np.array(triangles)

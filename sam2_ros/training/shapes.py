@@ -21,7 +21,21 @@ Shape = tuple[np.ndarray, np.ndarray]
 
 def draw_shape(random: np.random.Generator, side: int) -> Shape:
     """A random silhouette of ``side`` pixels and its shading."""
-    makers = (_blob, _blob, _polygon, _ellipse, _cuboid, _cuboid, _vessel, _vessel, _thin, _limbs, _letter, _ring, _tool)
+    makers = (
+        _blob,
+        _blob,
+        _polygon,
+        _ellipse,
+        _cuboid,
+        _cuboid,
+        _vessel,
+        _vessel,
+        _thin,
+        _limbs,
+        _letter,
+        _ring,
+        _tool,
+    )
     canvas = side * OVERSAMPLING
     coverage, shading = makers[random.integers(len(makers))](random, canvas)
     coverage = cv2.resize(coverage, (side, side), interpolation=cv2.INTER_AREA)
@@ -60,7 +74,9 @@ def draw_part(random: np.random.Generator, coverage: np.ndarray) -> np.ndarray:
     x, y = int(columns[centre]), int(rows[centre])
     if random.random() < 0.5:
         reach = random.uniform(0.1, 0.35, 2) * side
-        cv2.ellipse(part, (x, y), (int(reach[0]) + 2, int(reach[1]) + 2), random.uniform(0, 180), 0, 360, 255, -1, cv2.LINE_AA)
+        cv2.ellipse(
+            part, (x, y), (int(reach[0]) + 2, int(reach[1]) + 2), random.uniform(0, 180), 0, 360, 255, -1, cv2.LINE_AA
+        )
     else:
         normal = np.float32([np.cos(angle := random.uniform(0, 2 * np.pi)), np.sin(angle)])
         grid = np.indices((side, side), np.float32)
@@ -114,8 +130,11 @@ def _blob(random: np.random.Generator, side: int) -> Shape:
 
 def _polygon(random: np.random.Generator, side: int) -> Shape:
     corners = int(random.integers(3, 9))
-    angle = np.sort(random.uniform(0, 2 * np.pi, corners)) if random.random() < 0.5 else \
-        np.linspace(0, 2 * np.pi, corners, endpoint=False)
+    angle = (
+        np.sort(random.uniform(0, 2 * np.pi, corners))
+        if random.random() < 0.5
+        else np.linspace(0, 2 * np.pi, corners, endpoint=False)
+    )
     radius = random.uniform(0.4, 1.0, corners) if random.random() < 0.5 else np.ones(corners)
     points = np.stack([np.cos(angle) * radius, np.sin(angle) * radius * random.uniform(0.5, 1.0)], axis=1)
     coverage = _filled(_fitted(_turned(points, random.uniform(0, np.pi)), side), side)
@@ -125,8 +144,13 @@ def _polygon(random: np.random.Generator, side: int) -> Shape:
 def _ellipse(random: np.random.Generator, side: int) -> Shape:
     angle = np.linspace(0, 2 * np.pi, 120, endpoint=False)
     power = random.choice([1.0, 1.0, 0.5, 0.3])  # below 1: a rounded rectangle
-    points = np.stack([np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** power,
-                       np.sign(np.sin(angle)) * np.abs(np.sin(angle)) ** power * random.uniform(0.3, 1.0)], axis=1)
+    points = np.stack(
+        [
+            np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** power,
+            np.sign(np.sin(angle)) * np.abs(np.sin(angle)) ** power * random.uniform(0.3, 1.0),
+        ],
+        axis=1,
+    )
     coverage = _filled(_fitted(_turned(points, random.uniform(0, np.pi)), side), side)
     return coverage, _rounded(random, coverage)
 
@@ -221,16 +245,24 @@ def _tool(random: np.random.Generator, side: int) -> Shape:
     length, width = 0.8 * side, side * random.uniform(0.04, 0.14)
     coverage, shading = np.zeros((side, side), np.uint8), np.ones((side, side), np.float32)
     middle = side / 2
-    cv2.rectangle(coverage, (int(middle - length / 2), int(middle - width / 2)),
-                  (int(middle + length / 2), int(middle + width / 2)), 255, -1)
+    cv2.rectangle(
+        coverage,
+        (int(middle - length / 2), int(middle - width / 2)),
+        (int(middle + length / 2), int(middle + width / 2)),
+        255,
+        -1,
+    )
     reach = (int(side * random.uniform(0.06, 0.16)), int(side * random.uniform(0.08, 0.25)))
     head = (int(middle + length / 2 - reach[0]), int(middle))
     if random.random() < 0.5:
         cv2.ellipse(coverage, head, reach, 0, 0, 360, 255, -1)
     else:
-        cv2.rectangle(coverage, (head[0] - reach[0], head[1] - reach[1]), (head[0] + reach[0], head[1] + reach[1]), 255, -1)
-    shading[:, :int(head[0] - reach[0])] *= random.uniform(0.5, 1.2)
+        cv2.rectangle(
+            coverage, (head[0] - reach[0], head[1] - reach[1]), (head[0] + reach[0], head[1] + reach[1]), 255, -1
+        )
+    shading[:, : int(head[0] - reach[0])] *= random.uniform(0.5, 1.2)
     shading *= 0.85 + 0.3 * noise(random, (side, side), 2, 2)
     turn = cv2.getRotationMatrix2D((middle, middle), random.uniform(0, 360), 0.95)
-    return cv2.warpAffine(coverage, turn, (side, side)), \
-        cv2.warpAffine(shading, turn, (side, side), borderMode=cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(coverage, turn, (side, side)), cv2.warpAffine(
+        shading, turn, (side, side), borderMode=cv2.BORDER_REPLICATE
+    )

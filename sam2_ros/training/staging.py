@@ -77,9 +77,13 @@ def stage(random: np.random.Generator, models: list[Model], frames: int, story: 
 def matrix(turn: np.ndarray) -> np.ndarray:
     """The rotation matrix (3, 3) of a quaternion."""
     x, y, z, w = turn
-    return np.array([[1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-                     [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-                     [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)]])
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
 
 
 def about(axis: tuple[float, float, float], angle: float) -> np.ndarray:
@@ -116,7 +120,7 @@ def _set_table(random: np.random.Generator, models: list[Model], frames: int, tw
     count = int(random.integers(4, 11))
     chosen = [models[number] for number in random.permutation(len(models))[:count]]
     if twins:  # two or three of a kind
-        chosen[1:int(random.integers(2, 4))] = [chosen[0]] * (1 if count < 4 or random.random() < 0.6 else 2)
+        chosen[1 : int(random.integers(2, 4))] = [chosen[0]] * (1 if count < 4 or random.random() < 0.6 else 2)
     actors: list[Actor] = []
     spread = random.uniform(0.08, 0.24)
     for number, model in enumerate(chosen):
@@ -125,7 +129,9 @@ def _set_table(random: np.random.Generator, models: list[Model], frames: int, tw
             scale = actors[0].scale
         turn, height = _standing(random, model.size * scale)
         place = _free_place(random, actors, model.size * scale, spread)
-        actors.append(Actor(model, scale, np.repeat([[*place, height]], frames, axis=0), np.repeat([turn], frames, axis=0)))
+        actors.append(
+            Actor(model, scale, np.repeat([[*place, height]], frames, axis=0), np.repeat([turn], frames, axis=0))
+        )
     return actors
 
 
@@ -143,7 +149,10 @@ def _free_place(random: np.random.Generator, actors: list[Actor], size: np.ndarr
     place = np.zeros(2)
     for _ in range(30):
         place = random.normal(0, spread, 2).clip(-0.6, 0.6)
-        if all(np.linalg.norm(place - other.places[0, :2]) > 0.42 * (size[:2].max() + other.size[:2].max()) for other in actors):
+        if all(
+            np.linalg.norm(place - other.places[0, :2]) > 0.42 * (size[:2].max() + other.size[:2].max())
+            for other in actors
+        ):
             break
     return place
 
@@ -151,10 +160,16 @@ def _free_place(random: np.random.Generator, actors: list[Actor], size: np.ndarr
 # The camera --------------------------------------------------------------------------------------------
 
 
-def _camera(random: np.random.Generator, actors: list[Actor], frames: int, story: str) -> tuple[np.ndarray, np.ndarray, float]:
+def _camera(
+    random: np.random.Generator, actors: list[Actor], frames: int, story: str
+) -> tuple[np.ndarray, np.ndarray, float]:
     main = actors[0].places[0]
     target = main * random.uniform(0.3, 1.0) + np.array((0, 0, random.uniform(-0.03, 0.05)))
-    distance, azimuth, height = random.uniform(0.45, 1.0), random.uniform(0, 2 * np.pi), np.radians(random.uniform(14, 65))
+    distance, azimuth, height = (
+        random.uniform(0.45, 1.0),
+        random.uniform(0, 2 * np.pi),
+        np.radians(random.uniform(14, 65)),
+    )
     time = np.linspace(0, 1, frames)
     around = smooth(random, frames, 0.05 * random.random())
     reach = np.full(frames, distance)
@@ -165,7 +180,9 @@ def _camera(random: np.random.Generator, actors: list[Actor], frames: int, story
         reach = distance + (closest - distance) * np.sin(np.pi * np.clip(time * random.uniform(0.6, 1.1), 0, 1))
         target = main * 0.95
     tilt = np.clip(height + smooth(random, frames, 0.03), 0.15, 1.35)
-    directions = np.column_stack((np.cos(azimuth + around) * np.cos(tilt), np.sin(azimuth + around) * np.cos(tilt), np.sin(tilt)))
+    directions = np.column_stack(
+        (np.cos(azimuth + around) * np.cos(tilt), np.sin(azimuth + around) * np.cos(tilt), np.sin(tilt))
+    )
     drift = np.column_stack([smooth(random, frames, 0.012) for _ in range(3)])
     targets = target + drift + random.normal(0, 0.002, (frames, 3)) * (random.random() < 0.4)
     return targets + directions * reach[:, None], targets, float(random.uniform(30, 52))
@@ -223,7 +240,9 @@ def _carry(random: np.random.Generator, cast: Cast) -> None:
     middle = (start + end) / 2
     lift = random.uniform(0.08, 0.3)
     actor.places[:, 2] += lift * (eased(time, start, start + 0.25) - eased(time, end - 0.25, end))
-    actor.places[:, :2] += (random.uniform(-0.25, 0.25, 2) - actor.places[0, :2]) * eased(time, start + 0.12, end - 0.1)[:, None]
+    actor.places[:, :2] += (random.uniform(-0.25, 0.25, 2) - actor.places[0, :2]) * eased(
+        time, start + 0.12, end - 0.1
+    )[:, None]
     share = eased(time, start + 0.1, middle) - random.choice([0.0, 1.0]) * eased(time, middle, end - 0.1)
     _turned(actor, tuple(random.normal(0, 1, 3)), random.uniform(0.3, 2.2) * share)
     _grip(random, cast, actor)
@@ -235,9 +254,9 @@ def _fall(random: np.random.Generator, cast: Cast) -> None:
     height, start, pace = random.uniform(0.2, 0.5), random.uniform(0.1, 0.4), random.uniform(1.2, 3.0)
     seconds = np.clip(np.linspace(0, 1, frames) - start, 0, None) * pace
     landing = np.sqrt(2 * height / 9.8)
-    up = np.where(seconds < landing, height - 4.9 * seconds ** 2, 0)
+    up = np.where(seconds < landing, height - 4.9 * seconds**2, 0)
     spring = np.clip(seconds - landing, 0, None)
-    up += np.clip(0.3 * np.sqrt(2 * 9.8 * height) * spring - 4.9 * spring ** 2, 0, None)
+    up += np.clip(0.3 * np.sqrt(2 * 9.8 * height) * spring - 4.9 * spring**2, 0, None)
     actor.places[:, 2] += up
     _turned(actor, tuple(random.normal(0, 1, 3)), random.normal(0, 2.0) * np.minimum(seconds / landing, 1))
 
@@ -265,10 +284,20 @@ def _pass(random: np.random.Generator, cast: Cast) -> None:
         if other.size[[0, 2]].min() > 0.08:
             other.places = middle
             _turned(other, (0, 0, 1), np.cumsum(random.normal(0, 0.05, frames)))
-            _hand(random, cast, middle + np.array((0, 0, other.size[2] / 2 + 0.03)), np.array((*random.normal(0, 1, 2), 1.2)))
+            _hand(
+                random,
+                cast,
+                middle + np.array((0, 0, other.size[2] / 2 + 0.03)),
+                np.array((*random.normal(0, 1, 2), 1.2)),
+            )
             return
     if random.random() < 0.65:
-        _hand(random, cast, middle - np.array((0, 0, 0.02)), np.array((*random.normal(0, 1, 2), random.uniform(-0.2, 1.0))))
+        _hand(
+            random,
+            cast,
+            middle - np.array((0, 0, 0.02)),
+            np.array((*random.normal(0, 1, 2), random.uniform(-0.2, 1.0))),
+        )
     else:
         size = (random.uniform(0.01, 0.1), random.uniform(0.12, 0.3), random.uniform(0.12, 0.3))
         facing = np.stack([about((0, 0, 1), float(np.arctan2(y, x))) for x, y, _ in towards_eye])

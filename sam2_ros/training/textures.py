@@ -33,8 +33,18 @@ SMALLEST_PICTURE = 64
 MOST_PICTURES = 1500
 #: Reserved for held-out clips: training never sees them.
 HELD_OUT_PHOTOGRAPHS = ("coffee.png", "rocket.jpg", "flower.jpg", "gravel.png")
-TRAINING_PHOTOGRAPHS = ("astronaut.png", "brick.png", "chelsea.png", "grass.png", "hubble_deep_field.jpg",
-                        "camera.png", "ihc.png", "retina.jpg", "coins.png", "china.jpg")
+TRAINING_PHOTOGRAPHS = (
+    "astronaut.png",
+    "brick.png",
+    "chelsea.png",
+    "grass.png",
+    "hubble_deep_field.jpg",
+    "camera.png",
+    "ihc.png",
+    "retina.jpg",
+    "coins.png",
+    "china.jpg",
+)
 PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
 
@@ -56,7 +66,7 @@ class TextureBank:
         wanted = int(np.clip(side * np.exp(random.uniform(-0.7, 0.9)), 16, longest))
         y = random.integers(source.shape[0] - wanted + 1)
         x = random.integers(source.shape[1] - wanted + 1)
-        crop = source[y:y + wanted, x:x + wanted]
+        crop = source[y : y + wanted, x : x + wanted]
         if random.random() < 0.5:
             crop = crop[:, ::-1]
         if random.random() < 0.5:
@@ -90,8 +100,12 @@ def make_bank(seed: int, drawn: int = 96, pictures: str | Path | None = None, he
         return TextureBank(textures, [picture for picture in photographs if picture is not None])
     photographs += [_as_kept(_read(path, cv2.IMREAD_UNCHANGED)) for path in pictures_in(Path(pictures))]
     kept = [picture for picture in photographs if picture is not None]
-    return TextureBank(textures, [picture for picture in kept if picture.shape[2] == 3],
-                       [picture for picture in kept if picture.shape[2] == 4], photograph_share=0.75)
+    return TextureBank(
+        textures,
+        [picture for picture in kept if picture.shape[2] == 3],
+        [picture for picture in kept if picture.shape[2] == 4],
+        photograph_share=0.75,
+    )
 
 
 def _shipped(names: tuple[str, ...]) -> list[Path]:
@@ -112,7 +126,7 @@ def pictures_in(folder: Path) -> list[Path]:
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
     if not found:
         raise RecordingError(f"the folder {folder} holds no pictures ({', '.join(sorted(PICTURES))})")
-    return found[::-(-len(found) // MOST_PICTURES)]
+    return found[:: -(-len(found) // MOST_PICTURES)]
 
 
 def _read(path: Path, how: int = cv2.IMREAD_COLOR) -> np.ndarray | None:
@@ -195,9 +209,9 @@ def noise(random: np.random.Generator, shape: tuple[int, int], coarsest: int = 3
     total = np.zeros(shape, np.float32)
     persistence = random.uniform(0.35, 0.75)
     for octave in range(octaves):
-        cells = min(coarsest * 2 ** octave, min(shape))
+        cells = min(coarsest * 2**octave, min(shape))
         grid = random.random((cells + 1, cells + 1), np.float32)
-        total += persistence ** octave * cv2.resize(grid, shape[::-1], interpolation=cv2.INTER_CUBIC)
+        total += persistence**octave * cv2.resize(grid, shape[::-1], interpolation=cv2.INTER_CUBIC)
     low, high = float(total.min()), float(total.max())
     return (total - low) / max(high - low, 1e-6)
 
@@ -274,14 +288,16 @@ def _text(random: np.random.Generator) -> np.ndarray:
         line = "".join(chr(value) for value in random.integers(33, 123, 40))
         colour = tuple(int(value) for value in colours[random.integers(3)])
         start = (int(random.integers(-60, 40)), y)
-        cv2.putText(picture, line, start, int(random.integers(0, 8)), size, colour, int(random.integers(1, 4)), cv2.LINE_AA)
+        cv2.putText(
+            picture, line, start, int(random.integers(0, 8)), size, colour, int(random.integers(1, 4)), cv2.LINE_AA
+        )
     return picture
 
 
 def _wood(random: np.random.Generator) -> np.ndarray:
     """Grain stretched along one direction."""
     fine = noise(random, (SIDE, SIDE), 4, 5)
-    stretched = cv2.resize(fine[:, :SIDE // random.integers(4, 16)], (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
+    stretched = cv2.resize(fine[:, : SIDE // random.integers(4, 16)], (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
     rings = 0.5 + 0.5 * np.sin(stretched * random.uniform(6, 50))
     turned = rings if random.random() < 0.5 else rings.T
     return _tinted(0.6 * turned + 0.4 * stretched, random)

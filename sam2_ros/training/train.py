@@ -24,12 +24,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sam2_ros import checkpoint
 from sam2_ros.errors import CheckpointError, TrainingError
-from sam2_ros.memory import RECENT_MEMORIES
+from sam2_ros.model import checkpoint
 from sam2_ros.model.precision import autocast
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import SIZES
+from sam2_ros.tracking.memory import RECENT_MEMORIES
 from sam2_ros.training.clips import Clip, ClipSource, ClipStock
 from sam2_ros.training.feeding import check_folders, feed
 from sam2_ros.training.journal import Journal
@@ -86,7 +86,9 @@ class Training:
             unrolled = Unroller(model, batch, prompting, generator).run()
         losses = _losses(unrolled.answers, batch, settings.loss_stride, settings.edge_weight)
         loss = losses.total(stage.dice_weight, stage.visibility_weight) + settings.quiet * unrolled.loudness
-        clicks = torch.stack([click_loss(answer.candidates, answer.prompt, stage.side) for answer in unrolled.answers]).mean()
+        clicks = torch.stack(
+            [click_loss(answer.candidates, answer.prompt, stage.side) for answer in unrolled.answers]
+        ).mean()
         loss = loss + settings.click_weight * clicks
         loss.backward()
         for number, group in enumerate(self.optimiser.param_groups):
@@ -100,8 +102,16 @@ class Training:
         self.optimiser.zero_grad(set_to_none=True)
         self.step += 1
         self._follow()
-        return {"loss": loss.item(), "focal": losses.focal.item(), "dice": losses.dice.item(),
-                "iou": losses.iou.item(), "visibility": losses.visibility.item(), "click": clicks.item(), "gradient": float(norm), "loudness": unrolled.loudness.item()}
+        return {
+            "loss": loss.item(),
+            "focal": losses.focal.item(),
+            "dice": losses.dice.item(),
+            "iou": losses.iou.item(),
+            "visibility": losses.visibility.item(),
+            "click": clicks.item(),
+            "gradient": float(norm),
+            "loudness": unrolled.loudness.item(),
+        }
 
     def _leave_out(self, step: int) -> None:
         """A step whose gradient is not finite changes no weight.  Raises TrainingError after too many in a row."""
@@ -111,7 +121,8 @@ class Training:
             raise TrainingError(
                 f"the gradients of {self.spoiled} steps in a row, the last of them step {step}, were not finite: "
                 f"nothing is learned any more; go on with --resume from what is saved in {self.settings.out}, with "
-                "lower rates in the stages of --config, or begin again")
+                "lower rates in the stages of --config, or begin again"
+            )
 
     def averaged(self) -> SAM2:
         """A model of the size's own image side with the averaged weights, in eval mode."""
@@ -137,8 +148,13 @@ class Training:
 
     def save(self, folder: Path) -> None:
         """Write the state and the averaged weights; a crash leaves the former files."""
-        state = {"step": self.step, "model": self.model.state_dict(), "average": self.average,
-                 "optimiser": self.optimiser.state_dict(), "settings": dataclasses.asdict(self.settings)}
+        state = {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "average": self.average,
+            "optimiser": self.optimiser.state_dict(),
+            "settings": dataclasses.asdict(self.settings),
+        }
         _atomically(folder / "state.pt", lambda path: torch.save(state, path))
         _atomically(folder / "model.safetensors", lambda path: checkpoint.save(self.averaged().cpu(), path))
 
@@ -148,8 +164,10 @@ class Training:
         state = torch.load(path, map_location=self.device, weights_only=True)
         decays = [group["weight_decay"] for group in self.optimiser.param_groups]
         if len(decays) != len(state["optimiser"]["param_groups"]):
-            raise CheckpointError(f"{path} is of a run with another encoder_rate; "
-                                  "it cannot change between 1 and another value while a run goes on")
+            raise CheckpointError(
+                f"{path} is of a run with another encoder_rate; "
+                "it cannot change between 1 and another value while a run goes on"
+            )
         try:
             self.model.load_state_dict(state["model"])
             self.optimiser.load_state_dict(state["optimiser"])
@@ -169,7 +187,9 @@ def train(settings: TrainSettings, resume: bool = False, tell: Callable[[str], N
     folder = Path(settings.out)
     check_folders(settings, tell)
     if not resume and (folder / "state.pt").exists():
-        raise CheckpointError(f"{folder} holds a run already; go on with it by --resume, or name another folder by --out")
+        raise CheckpointError(
+            f"{folder} holds a run already; go on with it by --resume, or name another folder by --out"
+        )
     training = Training(settings, _last_weights(folder) if resume and settings.initial else "")
     settings = training.settings
     if resume:
@@ -277,8 +297,11 @@ def _validated(training: Training, clips: list[Clip], journal: Journal) -> str:
         _share(model, sized)
         model = sized
     scores = validate(model, clips, training.device)
-    values = {f"{prompt}_{part}": getattr(scores[prompt], part)
-              for prompt in PROMPTS for part in ("j", "first", "occlusion_f1")}
+    values = {
+        f"{prompt}_{part}": getattr(scores[prompt], part)
+        for prompt in PROMPTS
+        for part in ("j", "first", "occlusion_f1")
+    }
     journal.write("validation", training.step, values)
     journal.plot()
     return f"step {training.step}: J " + ", ".join(f"{prompt} {scores[prompt].j:.3f}" for prompt in PROMPTS)
@@ -329,8 +352,11 @@ def _groups(model: nn.Module, decay: float, encoder_apart: bool) -> list[dict[st
     for name, value in model.named_parameters():
         matrices, others = parts[encoder_apart and name.startswith("image_encoder.")]
         (matrices if value.ndim > 1 and "embed" not in name else others).append(value)
-    return [{"params": values, "weight_decay": weight} for part in parts[:1 + encoder_apart]
-            for values, weight in zip(part, (decay, 0.0))]
+    return [
+        {"params": values, "weight_decay": weight}
+        for part in parts[: 1 + encoder_apart]
+        for values, weight in zip(part, (decay, 0.0))
+    ]
 
 
 def _state_in(folder: Path) -> Path:
@@ -367,8 +393,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--resume", action="store_true", help="go on from the state in the run's folder")
     for field in dataclasses.fields(TrainSettings):
         if field.name != "stages":
-            parser.add_argument("--" + field.name.replace("_", "-"), type=type(field.default), default=None,
-                                help=f"{field.metadata['description']} (default {field.default!r})")
+            parser.add_argument(
+                "--" + field.name.replace("_", "-"),
+                type=type(field.default),
+                default=None,
+                help=f"{field.metadata['description']} (default {field.default!r})",
+            )
     given = vars(parser.parse_args(arguments))
     config, resume = given.pop("config"), given.pop("resume")
     overrides = {name: value for name, value in given.items() if value is not None}
@@ -377,8 +407,11 @@ def main(arguments: list[str] | None = None) -> None:
     if resume:
         asked, saved = settings, saved_settings(Path(settings.out))
         settings = read_settings(config, saved, **overrides)
-        kept = [field.name for field in dataclasses.fields(settings)
-                if getattr(settings, field.name) != getattr(asked, field.name)]
+        kept = [
+            field.name
+            for field in dataclasses.fields(settings)
+            if getattr(settings, field.name) != getattr(asked, field.name)
+        ]
         if kept:
             logger.info("not given, so as in the run so far: %s", ", ".join(kept))
     train(settings, resume)

@@ -13,10 +13,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sam2_ros.memory import FORGOTTEN_BEFORE_CORRECTION, MemoryBank
 from sam2_ros.model.pixels import DEVIATION, MEAN
-from sam2_ros.model.sam2 import (ABSENT_LOGIT, PROMPT_LOGIT_BOUND, SAM2, Candidates, Found, ImageFeatures, Memories,
-                                 PromptInputs)
+from sam2_ros.model.sam2 import (
+    ABSENT_LOGIT,
+    PROMPT_LOGIT_BOUND,
+    SAM2,
+    Candidates,
+    Found,
+    ImageFeatures,
+    Memories,
+    PromptInputs,
+)
+from sam2_ros.tracking.memory import FORGOTTEN_BEFORE_CORRECTION, MemoryBank
 from sam2_ros.training.clips import Clip
 from sam2_ros.training.prompts import box_prompt, click_in
 
@@ -164,16 +172,22 @@ class Unroller:
         """
         wrong = self._wrong(found)
         spoilt = (torch.rand(len(self.batch.video), generator=self.generator) < 0.5).to(found.logits.device)
-        return Found(torch.where(spoilt[:, None, None, None], wrong.logits, found.logits), found.iou,
-                     torch.where(spoilt, wrong.object_score, found.object_score),
-                     torch.where(spoilt[:, None], wrong.pointer.to(found.pointer.dtype), found.pointer))
+        return Found(
+            torch.where(spoilt[:, None, None, None], wrong.logits, found.logits),
+            found.iou,
+            torch.where(spoilt, wrong.object_score, found.object_score),
+            torch.where(spoilt[:, None], wrong.pointer.to(found.pointer.dtype), found.pointer),
+        )
 
     def _wrong(self, found: Found) -> Found:
         """All objects remembered wrongly, in the way that the prompting says."""
         if self.prompting.wrong == "absent":
-            return replace(found, logits=torch.full_like(found.logits, ABSENT_LOGIT),
-                           object_score=torch.full_like(found.object_score, ABSENT_SCORE),
-                           pointer=self.model.no_obj_ptr.expand_as(found.pointer))
+            return replace(
+                found,
+                logits=torch.full_like(found.logits, ABSENT_LOGIT),
+                object_score=torch.full_like(found.object_score, ABSENT_SCORE),
+                pointer=self.model.no_obj_ptr.expand_as(found.pointer),
+            )
         if self.prompting.wrong == "elsewhere":
             side = found.logits.shape[-1]
             shift = torch.randint(side // 4, 3 * side // 4, (2,), generator=self.generator).tolist()
@@ -208,8 +222,9 @@ class Unroller:
         self.answers.append(Answer(number, candidates, prompt))
         return candidates.best()
 
-    def _corrected(self, number: int, view: Tensor, features: ImageFeatures, found: Found,
-                   prompt: PromptInputs | None) -> Found:
+    def _corrected(
+        self, number: int, view: Tensor, features: ImageFeatures, found: Found, prompt: PromptInputs | None
+    ) -> Found:
         if number not in self.prompting.corrected:
             return found
         truth = self.batch.masks[number]
@@ -230,8 +245,12 @@ class Unroller:
         rows, device = len(self.batch.video), self.batch.video.device
         codes = torch.tensor([code for _, code in seen.spatial], device=device)
         distances = torch.tensor([float(distance) for _, distance in seen.pointers], device=device)
-        return Memories(torch.stack([memory for memory, _ in seen.spatial], dim=1), codes.expand(rows, -1),
-                        torch.stack([pointer for pointer, _ in seen.pointers], dim=1), distances.expand(rows, -1))
+        return Memories(
+            torch.stack([memory for memory, _ in seen.spatial], dim=1),
+            codes.expand(rows, -1),
+            torch.stack([pointer for pointer, _ in seen.pointers], dim=1),
+            distances.expand(rows, -1),
+        )
 
 
 def _excess(maps: Tensor) -> Tensor:

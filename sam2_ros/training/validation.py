@@ -47,12 +47,15 @@ def _score(model: SAM2, clips: list[Clip], prompt: str, device: torch.device) ->
     ious, absent, flagged = [], [], []
     generator = torch.Generator().manual_seed(0)
     for start in range(0, len(clips), TOGETHER):
-        batch = collate(clips[start:start + TOGETHER]).to(device)
+        batch = collate(clips[start : start + TOGETHER]).to(device)
         with autocast(device):
             found = Unroller(model, batch, Prompting(prompt, exact=True), generator).run().found
         for number, answer in enumerate(found):
             truth = batch.masks[number]
-            mask = F.interpolate(answer.logits.float(), size=truth.shape[-2:], mode="bilinear", align_corners=False)[:, 0] > 0
+            mask = (
+                F.interpolate(answer.logits.float(), size=truth.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
+                > 0
+            )
             ious.append((number, _iou(mask, truth).cpu()))
             if number:
                 absent.append(~truth.flatten(1).any(1).cpu())

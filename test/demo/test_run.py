@@ -9,20 +9,19 @@ import torch
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
-import signal  # noqa: E402
-import subprocess  # noqa: E402
-import sys  # noqa: E402
-from pathlib import Path  # noqa: E402
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 
-from ros_bench import PATIENCE, wait_until  # noqa: E402  (before rclpy: it chooses a domain)
+from ros_bench import PATIENCE, wait_until
 
-from types import SimpleNamespace  # noqa: E402
-
-from sam2_ros import checkpoint  # noqa: E402
-from sam2_ros.demo import run  # noqa: E402
-from sam2_ros.demo.operator import Seen  # noqa: E402
-from sam2_ros.model.sam2 import SAM2  # noqa: E402
-from sam2_ros.model.sizes import TEST  # noqa: E402
+from sam2_ros.demo import run
+from sam2_ros.demo.operator import Seen
+from sam2_ros.model import checkpoint
+from sam2_ros.model.sam2 import SAM2
+from sam2_ros.model.sizes import TEST
 
 IMAGES = 20
 
@@ -37,7 +36,7 @@ def folder(tmp_path_factory):
         (folder / "recording" / part / "squares").mkdir(parents=True)
     for n in range(IMAGES):
         labels = np.zeros((48, 64), np.uint8)
-        labels[5:20, n:n + 15], labels[25:45, 35:60] = 1, 2
+        labels[5:20, n : n + 15], labels[25:45, 35:60] = 1, 2
         image = np.choose(labels, np.array([30, 120, 220], np.uint8))
         cv2.imwrite(str(folder / f"recording/JPEGImages/squares/{n:05d}.jpg"), cv2.merge([image] * 3))
         cv2.imwrite(str(folder / f"recording/Annotations/squares/{n:05d}.png"), labels)
@@ -49,8 +48,17 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def result(folder):
     """What a run of the demo leaves behind."""
-    command = ["-m", "sam2_ros", "demo", "--recording", folder / "recording", "--model", folder / "model.safetensors",
-               "--out", folder / "out"]
+    command = [
+        "-m",
+        "sam2_ros",
+        "demo",
+        "--recording",
+        folder / "recording",
+        "--model",
+        folder / "model.safetensors",
+        "--out",
+        folder / "out",
+    ]
     done = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     return folder / "out", json.loads((folder / "out" / "result.json").read_text()), done.stdout
@@ -84,11 +92,26 @@ def children(process):
     return Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
 
 
-@pytest.mark.parametrize("number, code", [
-    (signal.SIGINT, 128 + signal.SIGINT), (signal.SIGHUP, 128 + signal.SIGHUP), (signal.SIGKILL, -signal.SIGKILL)])
+@pytest.mark.parametrize(
+    "number, code",
+    [(signal.SIGINT, 128 + signal.SIGINT), (signal.SIGHUP, 128 + signal.SIGHUP), (signal.SIGKILL, -signal.SIGKILL)],
+)
 def test_no_process_of_the_demo_outlives_it(folder, tmp_path, number, code):
-    demo = subprocess.Popen([sys.executable, "-m", "sam2_ros", "demo", "--recording", folder / "recording",
-                             "--model", folder / "model.safetensors", "--out", tmp_path / "out"], stderr=subprocess.PIPE)
+    demo = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "sam2_ros",
+            "demo",
+            "--recording",
+            folder / "recording",
+            "--model",
+            folder / "model.safetensors",
+            "--out",
+            tmp_path / "out",
+        ],
+        stderr=subprocess.PIPE,
+    )
     (node,) = wait_until(lambda: children(demo), "the node")
     wait_until(lambda: (tmp_path / "out" / "node.log").read_text(), "its first words")
     demo.send_signal(number)
@@ -112,15 +135,18 @@ def operator_who_saw(seen, said=()):
     return SimpleNamespace(seen=seen, said=list(said), truth={}, corrected=None)
 
 
-@pytest.mark.parametrize("seen", [
-    {}, {0: Seen(), 1: Seen(NO_LABELS)}, {0: Seen(NO_LABELS, [])}, {99: Seen(NO_LABELS, ["of another camera"])}])
+@pytest.mark.parametrize(
+    "seen",
+    [{}, {0: Seen(), 1: Seen(NO_LABELS)}, {0: Seen(NO_LABELS, [])}, {99: Seen(NO_LABELS, ["of another camera"])}],
+)
 def test_a_demo_in_which_nothing_was_tracked_says_so(tmp_path, seen):
     with pytest.raises(run.DemoFailed, match="nothing was tracked on 20 images: refused .see .*node.log"):
         run._refuse_nothing(operator_who_saw(seen, ["refused"]), 20, tmp_path)
 
 
-@pytest.mark.parametrize("text", [
-    "{", "[1]", '{"frame_rate": "fast"}', '{"frame_rate": 0}', '{"objects": {"cup": "1"}}'])
+@pytest.mark.parametrize(
+    "text", ["{", "[1]", '{"frame_rate": "fast"}', '{"frame_rate": 0}', '{"objects": {"cup": "1"}}']
+)
 def test_facts_of_a_recording_that_cannot_be_read_are_one_sentence(tmp_path, text):
     (tmp_path / "recording.json").write_text(text)
     with pytest.raises(run.DemoFailed, match="recording.json is not readable"):

@@ -2,27 +2,33 @@ import json
 
 import pytest
 
+from sam2_ros.commands import evaluate as run
 from sam2_ros.errors import InvalidInput, RecordingError
-from sam2_ros.evaluation import compare, run
+from sam2_ros.evaluation import compare
 
 
 @pytest.fixture
 def runs(tmp_path):
     """Two runs over the same objects, the second two points better, and one of other rules."""
+
     def write(name, scores, rules="davis", **more):
-        sequences = [{"name": sequence, "objects": [{"id": number, "j_and_f": value} for number, value in objects]}
-                     for sequence, objects in scores.items()]
+        sequences = [
+            {"name": sequence, "objects": [{"id": number, "j_and_f": value} for number, value in objects]}
+            for sequence, objects in scores.items()
+        ]
         (tmp_path / name).mkdir()
         configuration = {"rules": {"name": rules}, "prompt": "mask", "on_clock": False} | more
         result = {"sequences": sequences, "configuration": configuration}
         (tmp_path / name / "result.json").write_text(json.dumps(result))
         return str(tmp_path / name)
 
-    return [write("old", {"a": [(1, 50.0), (2, 60.0)], "b": [(1, 70.0)]}),
-            write("new", {"a": [(1, 53.0), (2, 61.0)], "b": [(1, 72.0), (2, 9.0)]}),
-            write("other", {"b": [(1, 70.0)]}, rules="sa-v"),
-            write("few", {"b": [(1, 70.0)]}, prompt="online", clicks=3, budgets=[2], tracker={"hole_area": 8}),
-            write("many", {"b": [(1, 71.0)]}, prompt="online", clicks=3, budgets=[8], tracker={"hole_area": 0})]
+    return [
+        write("old", {"a": [(1, 50.0), (2, 60.0)], "b": [(1, 70.0)]}),
+        write("new", {"a": [(1, 53.0), (2, 61.0)], "b": [(1, 72.0), (2, 9.0)]}),
+        write("other", {"b": [(1, 70.0)]}, rules="sa-v"),
+        write("few", {"b": [(1, 70.0)]}, prompt="online", clicks=3, budgets=[2], tracker={"hole_area": 8}),
+        write("many", {"b": [(1, 71.0)]}, prompt="online", clicks=3, budgets=[8], tracker={"hole_area": 0}),
+    ]
 
 
 def test_objects_are_paired_and_means_are_over_the_shared_ones(runs):
@@ -83,16 +89,23 @@ def test_the_same_run_twice_differs_by_nothing(tmp_path, data_set, capsys):
 
 def test_sequences_of_one_name_are_paired_by_their_paths(tmp_path, capsys):
     def write(name, scores):
-        sequences = [{"name": "trial", "path": f"/{day}/trial", "objects": [{"id": 1, "j_and_f": value}]}
-                     for day, value in scores.items()]
+        sequences = [
+            {"name": "trial", "path": f"/{day}/trial", "objects": [{"id": 1, "j_and_f": value}]}
+            for day, value in scores.items()
+        ]
         configuration = {"rules": {"name": "davis"}, "prompt": "mask", "on_clock": False}
         (tmp_path / name).mkdir()
         text = json.dumps({"sequences": sequences, "configuration": configuration})
         (tmp_path / name / "result.json").write_text(text)
         return str(tmp_path / name)
 
-    compare.main([write("old", {"monday": 50.0, "tuesday": 60.0}), write("new", {"tuesday": 64.0, "monday": 51.0}),
-                  write("part", {"tuesday": 58.0})])
+    compare.main(
+        [
+            write("old", {"monday": 50.0, "tuesday": 60.0}),
+            write("new", {"tuesday": 64.0, "monday": 51.0}),
+            write("part", {"tuesday": 58.0}),
+        ]
+    )
     out = " ".join(capsys.readouterr().out.split())
     assert "| /monday/trial | 50.0 | +1.0 | – |" in out
     assert "| /tuesday/trial | 60.0 | +4.0 | -2.0 |" in out
@@ -100,17 +113,26 @@ def test_sequences_of_one_name_are_paired_by_their_paths(tmp_path, capsys):
 
 def test_all_means_are_over_what_the_runs_share_and_the_rest_is_named(tmp_path, capsys):
     def write(name, scores):
-        sequences = [{"name": sequence, "path": sequence,
-                      "objects": [{"id": number, "j_and_f": value} for number, value in objects]}
-                     for sequence, objects in scores.items()]
+        sequences = [
+            {
+                "name": sequence,
+                "path": sequence,
+                "objects": [{"id": number, "j_and_f": value} for number, value in objects],
+            }
+            for sequence, objects in scores.items()
+        ]
         (tmp_path / name).mkdir()
         configuration = {"rules": {"name": "davis"}, "prompt": "mask", "on_clock": False}
         text = json.dumps({"sequences": sequences, "configuration": configuration})
         (tmp_path / name / "result.json").write_text(text)
         return str(tmp_path / name)
 
-    compare.main([write("long", {"a": [(1, 60.0), (2, 90.0)], "b": [(1, 10.0)], "c": [(1, 20.0)]}),
-                  write("short", {"a": [(1, 50.0)], "z": [(1, 99.0)]})])
+    compare.main(
+        [
+            write("long", {"a": [(1, 60.0), (2, 90.0)], "b": [(1, 10.0)], "c": [(1, 20.0)]}),
+            write("short", {"a": [(1, 50.0)], "z": [(1, 99.0)]}),
+        ]
+    )
     out = " ".join(capsys.readouterr().out.split())
     assert "| a | 60.0 | -10.0 |" in out and "| **all objects** | 60.0 | 50.0 (-10.0) |" in out
     assert "| objects | 1 | 1 |" in out

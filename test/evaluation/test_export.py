@@ -3,16 +3,18 @@ import os
 
 import numpy as np
 import pytest
-from evaluation.bags import IMAGE, PROMPT, image_message, labels, picture, prompt_message, stamp, write_bag
-from test_pictures import turned_jpeg
+from recordings.bags import IMAGE, PROMPT, image_message, labels, picture, prompt_message, stamp, write_bag
+from recordings.test_pictures import turned_jpeg
 
+from sam2_ros import recordings
+from sam2_ros.commands import evaluate as run
 from sam2_ros.errors import RecordingError
-from sam2_ros.evaluation import export, recordings, run
-from sam2_ros.evaluation.events import Truth
+from sam2_ros.evaluation import export
 from sam2_ros.evaluation.export import FORMATS
-from sam2_ros.evaluation.bag_writer import BagWriter
-from sam2_ros.evaluation.labels import LabelWriter
-from sam2_ros.pictures import is_turned, read_picture
+from sam2_ros.recordings.bag_writer import BagWriter
+from sam2_ros.recordings.events import Truth
+from sam2_ros.recordings.labels import LabelWriter
+from sam2_ros.recordings.pictures import is_turned, read_picture
 
 
 @pytest.fixture
@@ -44,8 +46,19 @@ def test_every_format_is_read_back_with_its_pictures_and_masks(tmp_path, finishe
 @pytest.mark.parametrize("kind", FORMATS)
 def test_what_is_written_can_be_evaluated(tmp_path, finished, kind):
     export.export(finished, kind, tmp_path / "out")
-    run.main([str(tmp_path / "out"), "--model", "first-mask", "--rules", "every-frame",
-              "--out", str(tmp_path / "again"), "--name", "run"])
+    run.main(
+        [
+            str(tmp_path / "out"),
+            "--model",
+            "first-mask",
+            "--rules",
+            "every-frame",
+            "--out",
+            str(tmp_path / "again"),
+            "--name",
+            "run",
+        ]
+    )
     result = json.loads((tmp_path / "again" / "run" / "result.json").read_text())
     assert (result["j_and_f"], result["objects"]) == (100.0, 2)
 
@@ -73,7 +86,9 @@ def test_an_export_that_fails_leaves_nothing_that_blocks_the_next_try(tmp_path, 
     assert export.export(finished, kind, tmp_path / "out") == 2
 
 
-@pytest.mark.parametrize("text", ["3", "[]", '{"sequences": [{}]}', '{"sequences": 3}', '{"sequences": ["x"]}', "[" * 99999])
+@pytest.mark.parametrize(
+    "text", ["3", "[]", '{"sequences": [{}]}', '{"sequences": 3}', '{"sequences": ["x"]}', "[" * 99999]
+)
 def test_a_result_that_is_none_is_a_sentence(tmp_path, text):
     (tmp_path / "result.json").write_text(text)
     with pytest.raises(RecordingError, match="is not a (whole )?result of an evaluation"):
@@ -103,13 +118,15 @@ def test_youtube_vos_lists_the_images_that_show_each_object(tmp_path, finished):
     export.export(finished, "youtube-vos", tmp_path / "out")
     meta = json.loads((tmp_path / "out" / "meta.json").read_text())
     assert meta["videos"]["short"]["objects"] == {
-        "1": {"category": "1", "frames": [f"{index:05d}" for index in range(5)]}}
+        "1": {"category": "1", "frames": [f"{index:05d}" for index in range(5)]}
+    }
 
 
 def test_a_bag_becomes_a_data_set_with_the_names_of_its_objects(tmp_path):
     bag = write_bag(tmp_path / "bag", count=6)
-    run.main([str(bag), "--prompt", "recorded", "--model", "first-mask", "--out", str(tmp_path / "runs"),
-              "--name", "run"])
+    run.main(
+        [str(bag), "--prompt", "recorded", "--model", "first-mask", "--out", str(tmp_path / "runs"), "--name", "run"]
+    )
     export.export(tmp_path / "runs" / "run", "youtube-vos", tmp_path / "out")
     meta = json.loads((tmp_path / "out" / "meta.json").read_text())
     assert meta["videos"]["bag"]["objects"]["1"]["category"] == "square"
@@ -119,8 +136,21 @@ def test_a_bag_becomes_a_data_set_with_the_names_of_its_objects(tmp_path):
 
 
 def test_a_run_without_label_images_is_refused(tmp_path, data_set, weights):
-    run.main([str(data_set), "--model", str(weights), "--prompt", "images", "--every", "99",
-              "--out", str(tmp_path / "runs"), "--name", "run"])
+    run.main(
+        [
+            str(data_set),
+            "--model",
+            str(weights),
+            "--prompt",
+            "images",
+            "--every",
+            "99",
+            "--out",
+            str(tmp_path / "runs"),
+            "--name",
+            "run",
+        ]
+    )
     with pytest.raises(RecordingError, match="no label images"):
         export.export(tmp_path / "runs" / "run", "davis", tmp_path / "out")
 
@@ -139,8 +169,19 @@ def recorded(tmp_path, annotated, count=6):
             if index in annotated:
                 writer.write("/ground_truth", IMAGE, stamp(index) + 1, image_message(3 * labels(index), stamp(index)))
         writer.write("/sam2_ros/prompt", PROMPT, stamp(0) + 2, prompt_message("square", (10, 20), stamp(0)))
-    run.main([str(tmp_path / "bag"), "--prompt", "recorded", "--model", "first-mask", "--out", str(tmp_path / "runs"),
-              "--name", "run"])
+    run.main(
+        [
+            str(tmp_path / "bag"),
+            "--prompt",
+            "recorded",
+            "--model",
+            "first-mask",
+            "--out",
+            str(tmp_path / "runs"),
+            "--name",
+            "run",
+        ]
+    )
     return tmp_path / "runs" / "run"
 
 

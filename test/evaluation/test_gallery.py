@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from sam2_ros.drawing import TINT, colour
-from sam2_ros.evaluation.events import Truth
 from sam2_ros.evaluation.gallery import APART, EACH, SPREAD, WIDTH, Gallery, picture
-from sam2_ros.evaluation.replay import Moment, Step
+from sam2_ros.recordings.events import Truth
+from sam2_ros.stream.replay import Moment, Step
 from sam2_ros.types import Frame, State, Track
 
 NAN = float("nan")
@@ -30,16 +30,21 @@ def test_the_best_and_the_worst_of_all_frames_are_kept():
     scores = np.random.default_rng(0).permutation(100).repeat(10)[::-1] / 100  # ten neighbours are alike
     scores += np.arange(1000) % 10 / 1e4
     rows = filled(scores).rows()
-    assert indices(rows["best"]) == np.argsort(-scores)[:10 * EACH:10].tolist()
-    assert [kept.score for kept in rows["worst"]] == sorted(scores)[:10 * EACH:10]
+    assert indices(rows["best"]) == np.argsort(-scores)[: 10 * EACH : 10].tolist()
+    assert [kept.score for kept in rows["worst"]] == sorted(scores)[: 10 * EACH : 10]
     assert all(0.4 < kept.score < 0.6 for kept in rows["median"])
 
 
 def test_neighbours_of_a_picture_are_left_out():
     rows = filled([0.5] * 50 + [0.1, 0.0, 0.1] + [0.5] * 50).rows()
     assert rows["worst"][0].index == 51
-    assert all(abs(one - other) >= APART for row in ("best", "worst") for one in indices(rows[row])
-               for other in indices(rows[row]) if one != other)
+    assert all(
+        abs(one - other) >= APART
+        for row in ("best", "worst")
+        for one in indices(rows[row])
+        for other in indices(rows[row])
+        if one != other
+    )
 
 
 def test_a_poor_image_is_not_among_the_best_because_better_ones_had_better_neighbours():

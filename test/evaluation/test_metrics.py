@@ -35,7 +35,7 @@ def slow_f(prediction, truth):
     found, wanted = slow_boundary(prediction), slow_boundary(truth)
 
     def near(point, others):
-        return any((point[0] - y) ** 2 + (point[1] - x) ** 2 <= radius ** 2 for y, x in others)
+        return any((point[0] - y) ** 2 + (point[1] - x) ** 2 <= radius**2 for y, x in others)
 
     if not found and not wanted:
         return 1.0
@@ -50,7 +50,7 @@ def random_mask(random, size):
     mask = np.zeros(size, bool)
     for _ in range(random.integers(1, 4)):
         y, x = random.integers(0, size[0]), random.integers(0, size[1])
-        rows, columns = np.ogrid[:size[0], :size[1]]
+        rows, columns = np.ogrid[: size[0], : size[1]]
         a, b = random.integers(2, size[0] // 2), random.integers(2, size[1] // 2)
         mask |= ((rows - y) / a) ** 2 + ((columns - x) / b) ** 2 <= 1
     return mask
@@ -142,21 +142,32 @@ def scores_of(j, absent=None, predicted=None, occluded=None, matched=None):
     absent = np.zeros(len(j), bool) if absent is None else np.asarray(absent, bool)
     predicted = ~absent if predicted is None else np.asarray(predicted, bool)
     return ObjectScores(
-        1, "cup", np.arange(len(j)), j, j, absent, predicted, np.ones(len(j), bool),
+        1,
+        "cup",
+        np.arange(len(j)),
+        j,
+        j,
+        absent,
+        predicted,
+        np.ones(len(j), bool),
         ~predicted if occluded is None else np.asarray(occluded, bool),
-        np.ones(len(j), int) if matched is None else np.asarray(matched))
+        np.ones(len(j), int) if matched is None else np.asarray(matched),
+    )
 
 
 NAN = np.nan
 
 
-@pytest.mark.parametrize(("rules", "counted"), [
-    (EVERY_FRAME, [1, 1, 1, 0, 1, 1, 1]),
-    (DAVIS, [0, 1, 1, 0, 1, 1, 0]),
-    (SA_V, [0, 0, 0, 0, 1, 1, 0]),
-    (YOUTUBE_VOS, [0, 0, 0, 0, 0, 1, 1]),
-    (Rules(skip="nothing", absent=False), [0, 0, 0, 0, 1, 1, 0]),
-])
+@pytest.mark.parametrize(
+    ("rules", "counted"),
+    [
+        (EVERY_FRAME, [1, 1, 1, 0, 1, 1, 1]),
+        (DAVIS, [0, 1, 1, 0, 1, 1, 0]),
+        (SA_V, [0, 0, 0, 0, 1, 1, 0]),
+        (YOUTUBE_VOS, [0, 0, 0, 0, 0, 1, 1]),
+        (Rules(skip="nothing", absent=False), [0, 0, 0, 0, 1, 1, 0]),
+    ],
+)
 def test_each_evaluator_counts_its_own_frames(rules, counted):
     # The object appears on the fifth image and is gone on the last; the fourth is not annotated.
     scores = scores_of([1, 1, 1, NAN, 0.9, 0.5, 0.2], absent=[1, 1, 1, 1, 0, 0, 1])
@@ -237,7 +248,7 @@ def test_without_any_occlusion_there_is_nothing_to_divide_by():
 
 def test_recovery_counts_returns_that_were_found_before_the_next_absence():
     absent = np.array([0, 1, 1, 0, 0, 0, 1, 0, 0, 1], bool)
-    j = np.array([.9, 0, 0, .1, .4, .8, 1, .2, .3, 1])
+    j = np.array([0.9, 0, 0, 0.1, 0.4, 0.8, 1, 0.2, 0.3, 1])
     result = metrics.recovery(j, absent)
     assert (result.returns, result.recovered, result.delay) == (2, 1, 2.0)
 
@@ -289,7 +300,11 @@ def test_the_bootstrap_is_seeded_and_contains_the_mean():
 
 
 def test_objects_of_one_sequence_are_drawn_together():
-    first, second, group = np.zeros(40), np.repeat(np.random.default_rng(2).normal(0.05, 0.02, 10), 4), np.repeat(range(10), 4)
+    first, second, group = (
+        np.zeros(40),
+        np.repeat(np.random.default_rng(2).normal(0.05, 0.02, 10), 4),
+        np.repeat(range(10), 4),
+    )
     alone, together = (metrics.paired_difference(first, second, groups) for groups in (range(40), group))
     assert together.mean == alone.mean
     assert together.high - together.low == pytest.approx(2 * (alone.high - alone.low), rel=0.15)

@@ -18,9 +18,15 @@ def scene(index):
     return Frame(image, index + 1), mask
 
 
-@pytest.mark.parametrize("prompt", [Prompt("disk", mask=scene(0)[1]), Prompt("disk", box=(20, 40, 60, 80)),
-                                    Prompt("disk", points=np.array([(40, 60)]), labels=np.array([1]))],
-                         ids=["mask", "box", "click"])
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        Prompt("disk", mask=scene(0)[1]),
+        Prompt("disk", box=(20, 40, 60, 80)),
+        Prompt("disk", points=np.array([(40, 60)]), labels=np.array([1])),
+    ],
+    ids=["mask", "box", "click"],
+)
 def test_the_disk_is_followed_from_every_kind_of_prompt(prompt):
     tracker = OpenCVTracker()
     tracker.track(scene(0)[0])

@@ -10,12 +10,15 @@ from sam2_ros.evaluation.report import _mean_curve
 NAN = float("nan")
 
 
-@pytest.mark.parametrize("frames, expected", [
-    ([0, 1, 2, 7, 8], [0, 1, 2, NAN, 7, 8]),
-    ([0, 4, 8, 12], [0, 4, 8, 12]),  # every fourth image has truth
-    ([0, 4, 8, 40, 44], [0, 4, 8, NAN, 40, 44]),
-    ([3], [3]),
-])
+@pytest.mark.parametrize(
+    "frames, expected",
+    [
+        ([0, 1, 2, 7, 8], [0, 1, 2, NAN, 7, 8]),
+        ([0, 4, 8, 12], [0, 4, 8, 12]),  # every fourth image has truth
+        ([0, 4, 8, 40, 44], [0, 4, 8, NAN, 40, 44]),
+        ([3], [3]),
+    ],
+)
 def test_a_line_has_a_gap_where_truth_is_missing(frames, expected):
     where, values = plots.with_gaps(np.array(frames), np.array(frames) * 2.0)
     assert np.array_equal(where, expected, equal_nan=True)
@@ -27,9 +30,13 @@ def test_lines_have_the_colours_that_the_objects_have_in_pictures(tmp_path, monk
     figures, make = [], plots.Figure
     monkeypatch.setattr(plots, "Figure", lambda **options: figures.append(make(**options)) or figures[-1])
     (tmp_path / "scores.csv").write_text(
-        "frame,object,name,j,f,absent,occluded\n" + "".join(
+        "frame,object,name,j,f,absent,occluded\n"
+        + "".join(
             f"{frame},{number},{name},{'' if 3 <= frame < 6 else 0.5},{'' if 3 <= frame < 6 else 0.5},0,0\n"
-            for frame in range(9) for number, name in ((2, "cup"), (7, "7"))))
+            for frame in range(9)
+            for number, name in ((2, "cup"), (7, "7"))
+        )
+    )
     (tmp_path / "timing.csv").write_text("frame,prompted\n0,cup\n")
     assert plots.over_time(tmp_path / "scores.csv", tmp_path / "timing.csv").startswith(b"\x89PNG")
     lines = {line.get_label(): line for line in figures[0].axes[0].lines}
@@ -43,8 +50,11 @@ def test_every_point_of_a_mean_line_is_over_the_same_sequences():
     assert _mean_curve(lines) == {"mean of 2 sequences": [(1, 20.0), (2, 40.0)]}
 
 
-@pytest.mark.parametrize("name, label", [("$5$", r"\$5\$"), (r"$\frac$ a_b", r"\$\frac\$ a_b"), ("_hidden_", " _hidden_"),
-                                         ("caf\udce9", r"caf\udce9")], ids=ascii)
+@pytest.mark.parametrize(
+    "name, label",
+    [("$5$", r"\$5\$"), (r"$\frac$ a_b", r"\$\frac\$ a_b"), ("_hidden_", " _hidden_"), ("caf\udce9", r"caf\udce9")],
+    ids=ascii,
+)
 def test_a_legend_shows_names_as_they_are(monkeypatch, name, label):
     pytest.importorskip("matplotlib")
     figures, make = [], plots.Figure

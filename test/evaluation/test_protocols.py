@@ -4,17 +4,17 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from evaluation.test_replay import Script, tracker
 from fakes import BLUE, GREEN, RED, ColourModel, picture
+from stream.test_replay import Script, tracker
 from torch.nn import functional
 
 from sam2_ros.errors import InvalidInput
-from sam2_ros.evaluation.events import Event, Truth
 from sam2_ros.evaluation.metrics import region_similarity
 from sam2_ros.evaluation.protocols import FIRST_PROMPTS, FirstFrame, Offline, Online, click, segment_images
-from sam2_ros.evaluation.replay import moments_of, replay
-from sam2_ros.memory import PROMPTED_TIME_CODE, RECENT_MEMORIES
-from sam2_ros.tracker import Tracker
+from sam2_ros.recordings.events import Event, Truth
+from sam2_ros.stream.replay import moments_of, replay
+from sam2_ros.tracking.memory import PROMPTED_TIME_CODE, RECENT_MEMORIES
+from sam2_ros.tracking.tracker import Tracker
 from sam2_ros.types import Frame, Prompt
 
 
@@ -94,6 +94,7 @@ def test_the_baseline_gives_the_mask_of_a_single_image_to_the_tracker():
         def note(prompt):
             given.append(prompt)
             return give(prompt)
+
         user(moment, tracks, note)
 
     run(scene(swap_at=3), watching)
@@ -143,7 +144,7 @@ def changing(count=8):
     """An object that is red, then red and green, and in the last image green alone."""
     script = []
     for index in range(count):
-        stamp, colours = 1000 * (index + 1), [RED][:index < count - 1] + [GREEN][:index > 0]
+        stamp, colours = 1000 * (index + 1), [RED][: index < count - 1] + [GREEN][: index > 0]
         image = picture({colour: {RED: (8, 8), GREEN: (40, 40)}[colour] for colour in colours})
         masks = {1: np.logical_or.reduce([seen(image, colour) for colour in colours])}
         script += [Event(stamp, "image", Frame(image, stamp)), Event(stamp + 1, "truth", Truth(stamp, masks))]

@@ -3,18 +3,19 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from evaluation.bags import (
-    COMPRESSED, IMAGE, PROMPT, header, image_message, picture, prompt_message, stamp, write_bag)
-from evaluation.test_mcap_file import channel, schema, write
-from evaluation.test_mcap_file import message as mcap_message
+from recordings.bags import COMPRESSED, IMAGE, PROMPT, header, image_message, picture, prompt_message, stamp, write_bag
+from recordings.test_mcap_file import channel, schema, write
+from recordings.test_mcap_file import message as mcap_message
 from rosbags.rosbag2 import Reader
 
+from sam2_ros import recordings
 from sam2_ros.errors import RecordingError
-from sam2_ros.evaluation import bag_writer, recordings, result_bag
-from sam2_ros.evaluation.bag_source import BagSource
-from sam2_ros.evaluation.bag_writer import BagWriter
-from sam2_ros.evaluation.events import StoredMessage
-from sam2_ros.evaluation.labels import read_labels
+from sam2_ros.evaluation import result_bag
+from sam2_ros.recordings import bag_writer
+from sam2_ros.recordings.bag_source import BagSource
+from sam2_ros.recordings.bag_writer import BagWriter
+from sam2_ros.recordings.events import StoredMessage
+from sam2_ros.recordings.labels import read_labels
 
 
 def run(source, out, weights, *more):
@@ -98,7 +99,9 @@ def test_a_replay_that_ends_early_leaves_nothing_that_blocks_the_next_try(tmp_pa
     bag = write_bag(tmp_path / "bag", count=3)
     with monkeypatch.context() as patched:
         free = [10**9, 0]  # enough to begin
-        patched.setattr(bag_writer.shutil, "disk_usage", lambda _: SimpleNamespace(free=free.pop(0) if len(free) > 1 else 0))
+        patched.setattr(
+            bag_writer.shutil, "disk_usage", lambda _: SimpleNamespace(free=free.pop(0) if len(free) > 1 else 0)
+        )
         patched.setattr(BagWriter, "_check_room", _every_time(BagWriter._check_room))
         with pytest.raises(RecordingError, match="nearly full"):
             run(bag, tmp_path / "out", weights)
@@ -108,6 +111,7 @@ def test_a_replay_that_ends_early_leaves_nothing_that_blocks_the_next_try(tmp_pa
 
 def _every_time(check):
     """Look at the free space for each message."""
+
     def checked(writer, size):
         writer._unchecked = 0 if size == 0 else 2**22
         check(writer, size)
@@ -117,16 +121,41 @@ def _every_time(check):
 
 def test_foreign_channels_of_a_recording_are_named_and_not_written_as_messages_of_ros(tmp_path, weights, capsys):
     images = [stored for stored in messages(write_bag(tmp_path / "bag", count=2)) if stored[0] == "/camera/image"]
-    definition = "\n".join(["std_msgs/Header header", "uint32 height", "uint32 width", "string encoding",
-                            "uint8 is_bigendian", "uint32 step", "uint8[] data", "=" * 80, "MSG: std_msgs/Header",
-                            "builtin_interfaces/Time stamp", "string frame_id", "=" * 80,
-                            "MSG: builtin_interfaces/Time", "int32 sec", "uint32 nanosec"])
-    write(tmp_path / "a.mcap", schema(1, IMAGE, definition=definition), channel(1, 1, "/camera/image"),
-          schema(2, "Pose", "jsonschema", "{}"), channel(2, 2, "/pose", "json"), mcap_message(2, 5, b"{}"),
-          *(mcap_message(1, time, raw) for _, time, raw, _ in images))
+    definition = "\n".join(
+        [
+            "std_msgs/Header header",
+            "uint32 height",
+            "uint32 width",
+            "string encoding",
+            "uint8 is_bigendian",
+            "uint32 step",
+            "uint8[] data",
+            "=" * 80,
+            "MSG: std_msgs/Header",
+            "builtin_interfaces/Time stamp",
+            "string frame_id",
+            "=" * 80,
+            "MSG: builtin_interfaces/Time",
+            "int32 sec",
+            "uint32 nanosec",
+        ]
+    )
+    write(
+        tmp_path / "a.mcap",
+        schema(1, IMAGE, definition=definition),
+        channel(1, 1, "/camera/image"),
+        schema(2, "Pose", "jsonschema", "{}"),
+        channel(2, 2, "/pose", "json"),
+        mcap_message(2, 5, b"{}"),
+        *(mcap_message(1, time, raw) for _, time, raw, _ in images),
+    )
     assert run(tmp_path / "a.mcap", tmp_path / "out", weights) == 0
     assert capsys.readouterr().out.count("/pose (json, 1 messages) is not as ROS 2 records and is left out") == 1
-    assert {topic for topic, *_ in messages(tmp_path / "out")} == {"/camera/image", "/sam2_ros/masks", "/sam2_ros/objects"}
+    assert {topic for topic, *_ in messages(tmp_path / "out")} == {
+        "/camera/image",
+        "/sam2_ros/masks",
+        "/sam2_ros/objects",
+    }
 
 
 def test_the_results_of_a_live_run_are_kept_apart_from_new_ones(tmp_path, weights):
@@ -142,7 +171,10 @@ def test_a_replay_of_a_replay_has_a_place_of_its_own(tmp_path, weights):
         run(tmp_path / str(number), tmp_path / str(number + 1), weights, "--image-topic", "/camera/image")
     found = [topic for topic, *_ in messages(tmp_path / "3") if topic.endswith("/masks")]
     assert {topic: found.count(topic) for topic in found} == {
-        "/sam2_ros/masks": 2, "/sam2_ros_replay/masks": 2, "/sam2_ros_replay_2/masks": 2}
+        "/sam2_ros/masks": 2,
+        "/sam2_ros_replay/masks": 2,
+        "/sam2_ros_replay_2/masks": 2,
+    }
 
 
 def test_types_that_nobody_defines_are_copied_all_the_same(tmp_path, weights, monkeypatch):
@@ -159,8 +191,10 @@ def test_types_that_nobody_defines_are_copied_all_the_same(tmp_path, weights, mo
 
     def rows(bag):
         source = BagSource(bag)
-        return [(one.topic, one.type, one.time, one.raw)
-                for one in source.messages({topic.name for topic in source.topics}, [])]
+        return [
+            (one.topic, one.type, one.time, one.raw)
+            for one in source.messages({topic.name for topic in source.topics}, [])
+        ]
 
     before, after = rows(tmp_path / "humble"), rows(tmp_path / "out")
     assert any(kind == "maker_msgs/msg/Extrinsics" for _, kind, _, _ in before)
@@ -182,7 +216,10 @@ def test_a_folder_of_pictures_becomes_a_bag(tmp_path, weights, data_set):
     assert all((frame.image == picture(index)).all() for index, frame in enumerate(frames))
     with Reader(tmp_path / "out") as reader:
         assert {connection.topic: connection.msgcount for connection in reader.connections} == {
-            "/camera/image": 5, "/sam2_ros/masks": 5, "/sam2_ros/objects": 5}
+            "/camera/image": 5,
+            "/sam2_ros/masks": 5,
+            "/sam2_ros/objects": 5,
+        }
 
 
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])

@@ -9,6 +9,7 @@ def pytest_terminal_summary(terminalreporter):
     if collect_ignore_glob:
         return
     from fuzz.doors import CAME, REFUSED
+
     if CAME:
         terminalreporter.section("fuzzed doors")
         for name, count in sorted(CAME.items()):

@@ -30,8 +30,12 @@ REFUSED: Counter[str] = Counter()
 def fuzz(share: float = 1.0) -> Callable[[Any], Any]:
     """Settings of a fuzz test; share: of the usual number of inputs in the suite, less where one input takes long."""
     return settings(
-        max_examples=ASKED or max(int(IN_SUITE * share), 5), derandomize=not ASKED, database=None, deadline=None,
-        suppress_health_check=list(HealthCheck))
+        max_examples=ASKED or max(int(IN_SUITE * share), 5),
+        derandomize=not ASKED,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
 
 
 @contextmanager
@@ -46,7 +50,7 @@ def door(name: str) -> Iterator[None]:
 
 
 def _replaced(data: bytes, at: int, new: bytes) -> bytes:
-    return data[:at] + new + data[at + len(new):]
+    return data[:at] + new + data[at + len(new) :]
 
 
 def _edited(data: bytes, kind: str, share: float, piece: bytes) -> bytes:
@@ -60,19 +64,23 @@ def _edited(data: bytes, kind: str, share: float, piece: bytes) -> bytes:
     if kind == "insert":
         return data[:at] + piece + data[at:]
     if kind == "remove":
-        return data[:at] + data[at + len(piece):]
+        return data[:at] + data[at + len(piece) :]
     if kind == "repeat":
         return data + data[at:]
-    return data[:at] + b"\xff" * len(piece) + data[at + len(piece):]
+    return data[:at] + b"\xff" * len(piece) + data[at + len(piece) :]
 
 
 _PIECES = st.one_of(
     st.binary(min_size=1, max_size=12),
-    st.sampled_from([b"\x00" * 4, b"\xff" * 4, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\x00\x00\xea\x60", b"\xff\xd9"]))
+    st.sampled_from(
+        [b"\x00" * 4, b"\xff" * 4, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\x00\x00\xea\x60", b"\xff\xd9"]
+    ),
+)
 #: Half of the edits lie in the first percent of a file, where its header is.
 _PLACES = st.one_of(st.floats(0.0, 1.0), st.floats(0.0, 0.01))
 _EDITS = st.tuples(
-    st.sampled_from(["cut", "flip", "flip", "replace", "insert", "remove", "repeat", "ones"]), _PLACES, _PIECES)
+    st.sampled_from(["cut", "flip", "flip", "replace", "insert", "remove", "repeat", "ones"]), _PLACES, _PIECES
+)
 
 
 @st.composite
@@ -88,18 +96,25 @@ def damaged(draw: Any, originals: Sequence[bytes], most: int = 5) -> bytes:
 
 #: Numbers that somebody else's fields hold.
 floats = st.one_of(
-    st.floats(allow_nan=True, allow_infinity=True), st.floats(-200, 200),
-    st.sampled_from([0.0, -0.0, 0.5, 1e-320, 1e38, -1e38, 1e308, float("nan"), float("inf")]))
+    st.floats(allow_nan=True, allow_infinity=True),
+    st.floats(-200, 200),
+    st.sampled_from([0.0, -0.0, 0.5, 1e-320, 1e38, -1e38, 1e308, float("nan"), float("inf")]),
+)
 small = st.integers(-3, 300)
 #: Texts with signs that mean something elsewhere, and with halves of characters (bytes that were not UTF-8).
 texts = st.one_of(
     st.text(max_size=12),
-    st.sampled_from(["", "cup", "a/b", "../up", "a\x00b", "%05d", "-x", "caf\udce9", "ü", "コップ", "x" * 300, "\n", "#?"]))
+    st.sampled_from(
+        ["", "cup", "a/b", "../up", "a\x00b", "%05d", "-x", "caf\udce9", "ü", "コップ", "x" * 300, "\n", "#?"]
+    ),
+)
 
 #: What may stand anywhere in a JSON or YAML file.
 json_values = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(-10**20, 10**20), floats, texts),
-    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(texts, inner, max_size=4)), max_leaves=8)
+    st.one_of(st.none(), st.booleans(), st.integers(-(10**20), 10**20), floats, texts),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(texts, inner, max_size=4)),
+    max_leaves=8,
+)
 
 
 def places_in(value: Any, path: tuple = ()) -> Iterator[tuple]:

@@ -5,15 +5,18 @@ import shutil
 
 import cv2
 import pytest
+from fakes import RED, ColourModel, picture
+from fuzz.doors import CAME, REFUSED, damaged, fuzz, texts
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fakes import RED, ColourModel, picture
-from fuzz.doors import CAME, REFUSED, damaged, fuzz, texts
-from sam2_ros import checkpoint, cli
+from sam2_ros import cli
+from sam2_ros.model import checkpoint
 
 SIZE = (48, 64)
-numbers = st.sampled_from(["16,16", "16,16,0", "0,0", "-1,5", "1e9,2", "nan,1", "16", "a,b", "", "4,4,40,40", "40,40,4,4", "1,2,3,4,5"])
+numbers = st.sampled_from(
+    ["16,16", "16,16,0", "0,0", "-1,5", "1e9,2", "nan,1", "16", "a,b", "", "4,4,40,40", "40,40,4,4", "1,2,3,4,5"]
+)
 
 
 @pytest.fixture(autouse=True)
@@ -45,20 +48,34 @@ def run(name, arguments, capsys):
     return code
 
 
-options = st.lists(st.tuples(st.sampled_from(["--point", "--box", "--name", "--frame", "--mask", "--image-topic"]),
-                             st.one_of(numbers, st.sampled_from(["0", "2", "50", "-1"]), texts.filter(lambda text: "\0" not in text))),
-                   max_size=4)
+options = st.lists(
+    st.tuples(
+        st.sampled_from(["--point", "--box", "--name", "--frame", "--mask", "--image-topic"]),
+        st.one_of(numbers, st.sampled_from(["0", "2", "50", "-1"]), texts.filter(lambda text: "\0" not in text)),
+    ),
+    max_size=4,
+)
 
 
 @fuzz(2)
-@given(data=damaged([cv2.imencode(".png", picture({RED: (8, 8)}, SIZE))[1].tobytes(),
-                     cv2.imencode(".jpg", picture({RED: (8, 8)}, SIZE))[1].tobytes()], most=1), options=options)
+@given(
+    data=damaged(
+        [
+            cv2.imencode(".png", picture({RED: (8, 8)}, SIZE))[1].tobytes(),
+            cv2.imencode(".jpg", picture({RED: (8, 8)}, SIZE))[1].tobytes(),
+        ],
+        most=1,
+    ),
+    options=options,
+)
 def test_segment_writes_all_of_its_results_or_none(folder, capsys, data, options) -> None:
     (folder / "photo.png").write_bytes(data)
     out = folder / "segmented"
     shutil.rmtree(out, ignore_errors=True)
     words = [word for option in options for word in option if option[0] != "--frame"]
-    code = run("command segment", ["segment", str(folder / "photo.png"), "--point", "16,16", *words, "--out", str(out)], capsys)
+    code = run(
+        "command segment", ["segment", str(folder / "photo.png"), "--point", "16,16", *words, "--out", str(out)], capsys
+    )
     left = {path.name for path in out.iterdir()} if out.exists() else set()
     assert left == (set() if code else {"masks.png", "overlay.png", "result.json"})
     if not code:
@@ -72,7 +89,9 @@ def test_track_writes_all_of_its_results_or_none(folder, capsys, data, options) 
     out = folder / "tracked"
     shutil.rmtree(out, ignore_errors=True)
     words = [word for option in options for word in option]
-    code = run("command track", ["track", str(folder / "pictures"), "--point", "16,16", *words, "--out", str(out)], capsys)
+    code = run(
+        "command track", ["track", str(folder / "pictures"), "--point", "16,16", *words, "--out", str(out)], capsys
+    )
     left = {path.name for path in out.iterdir()} if out.exists() else set()
     assert left == (set() if code else {"masks", "overlay.mp4", "states.jsonl", "sheet.png"})
     if not code:
@@ -81,10 +100,16 @@ def test_track_writes_all_of_its_results_or_none(folder, capsys, data, options) 
 
 
 @fuzz(2)
-@given(command=st.sampled_from(["evaluate", "compare", "export", "replay"]),
-       words=st.lists(st.one_of(texts.filter(lambda text: "\0" not in text),
-                                st.sampled_from(["--model", "--set", "--out", "--prompt", "--format", "--rate", "--jobs", "1-click"])),
-                      max_size=5))
+@given(
+    command=st.sampled_from(["evaluate", "compare", "export", "replay"]),
+    words=st.lists(
+        st.one_of(
+            texts.filter(lambda text: "\0" not in text),
+            st.sampled_from(["--model", "--set", "--out", "--prompt", "--format", "--rate", "--jobs", "1-click"]),
+        ),
+        max_size=5,
+    ),
+)
 def test_other_commands_refuse_nonsense_with_a_sentence(tmp_path_factory, monkeypatch, capsys, command, words) -> None:
     monkeypatch.chdir(tmp_path_factory.mktemp("nowhere"))
     run(f"command {command}", [command, *words], capsys)

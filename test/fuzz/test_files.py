@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from evaluation.bags import labels, picture, write_bag
+from fuzz.doors import changed, damaged, door, fuzz, json_values, texts
 from hypothesis import given
 from hypothesis import strategies as st
+from recordings.bags import labels, picture, write_bag
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 
-from fuzz.doors import changed, damaged, door, fuzz, json_values, texts
-from sam2_ros import checkpoint
-from sam2_ros.evaluation import coco_rle, recordings
-from sam2_ros.evaluation.labels import decode_labels, encode_labels
-from sam2_ros.pictures import read_picture
-from sam2_ros.tracker import TrackerSettings
+from sam2_ros import recordings
+from sam2_ros.model import checkpoint
+from sam2_ros.recordings import coco_rle
+from sam2_ros.recordings.labels import decode_labels, encode_labels
+from sam2_ros.recordings.pictures import read_picture
+from sam2_ros.tracking.tracker import TrackerSettings
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +30,10 @@ def folder(tmp_path_factory):
 def as_sqlite(bag, target):
     """The same messages in the other storage."""
     with Writer(target, version=8, storage_plugin=StoragePlugin.SQLITE3) as writer, Reader(bag) as reader:
-        topics = {one.id: writer.add_connection(one.topic, one.msgtype, msgdef=one.msgdef.data, rihs01=one.digest)
-                  for one in reader.connections}
+        topics = {
+            one.id: writer.add_connection(one.topic, one.msgtype, msgdef=one.msgdef.data, rihs01=one.digest)
+            for one in reader.connections
+        }
         for connection, time, raw in reader.messages():
             writer.write(topics[connection.id], time, raw)
     return target
@@ -75,7 +78,9 @@ def test_a_bag_with_other_metadata_is_read_or_refused(bags, folder, data) -> Non
     shutil.copytree(bag, target)
     text = (bag / "metadata.yaml").read_text()
     tree = yaml.safe_load(text)
-    written = data.draw(st.one_of(damaged([text.encode()]), changed(tree).map(lambda value: json.dumps(value).encode())))
+    written = data.draw(
+        st.one_of(damaged([text.encode()]), changed(tree).map(lambda value: json.dumps(value).encode()))
+    )
     (target / "metadata.yaml").write_bytes(written)
     with door("bag, metadata"):
         read_all(recordings.open(target))
@@ -101,7 +106,7 @@ def videos(folder):
 @given(data=st.data())
 def test_a_damaged_video_gives_the_images_that_can_be_decoded_or_is_refused(videos, folder, data) -> None:
     name = data.draw(st.sampled_from(sorted(videos)))
-    path = folder / f"damaged{name[name.rindex('.'):]}"
+    path = folder / f"damaged{name[name.rindex('.') :]}"
     path.write_bytes(data.draw(damaged([videos[name]])))
     with door("video"):
         read_all(recordings.open(path))
@@ -123,8 +128,15 @@ def test_a_damaged_picture_is_read_or_refused(folder, data, suffix) -> None:
 
 
 @fuzz(4)
-@given(data=damaged([encode_labels(labels(0)), encode_labels(labels(0).astype(np.uint16)),
-                     cv2.imencode(".png", labels(0) * 255)[1].tobytes()]))
+@given(
+    data=damaged(
+        [
+            encode_labels(labels(0)),
+            encode_labels(labels(0).astype(np.uint16)),
+            cv2.imencode(".png", labels(0) * 255)[1].tobytes(),
+        ]
+    )
+)
 def test_a_damaged_label_image_is_read_or_refused(data) -> None:
     with door("label image"):
         assert decode_labels(data).ndim == 2
@@ -148,17 +160,34 @@ def coco_file():
     code = coco_rle.encode(labels(0).astype(bool))
     polygon = [[4.0, 16.0, 20.0, 16.0, 20.0, 32.0, 4.0, 32.0]]
     runs = {"size": code["size"], "counts": coco_rle.decompress(code["counts"])}
-    return {"videos": [{"id": 1, "file_names": [f"one/{index:05d}.jpg" for index in range(3)], "height": 48, "width": 64,
-                        "length": 3}],
-            "annotations": [{"id": 1, "video_id": 1, "category_id": 1, "segmentations": [code, None, runs]},
-                            {"id": 2, "video_id": 1, "category_id": 1, "segmentations": [polygon, code, None]}],
-            "categories": [{"id": 1, "name": "object"}]}
+    return {
+        "videos": [
+            {
+                "id": 1,
+                "file_names": [f"one/{index:05d}.jpg" for index in range(3)],
+                "height": 48,
+                "width": 64,
+                "length": 3,
+            }
+        ],
+        "annotations": [
+            {"id": 1, "video_id": 1, "category_id": 1, "segmentations": [code, None, runs]},
+            {"id": 2, "video_id": 1, "category_id": 1, "segmentations": [polygon, code, None]},
+        ],
+        "categories": [{"id": 1, "name": "object"}],
+    }
 
 
 def sa_v_file():
     code = coco_rle.encode(labels(0).astype(bool))
-    return {"masklet": [[code, code], [code, code]], "masklet_first_appeared_frame": [0.0, 1.0], "masklet_id": [0, 1],
-            "video_id": "whole", "video_frame_count": 8, "masklet_num": 2}
+    return {
+        "masklet": [[code, code], [code, code]],
+        "masklet_first_appeared_frame": [0.0, 1.0],
+        "masklet_id": [0, 1],
+        "video_id": "whole",
+        "video_frame_count": 8,
+        "masklet_num": 2,
+    }
 
 
 @pytest.fixture(scope="module")
@@ -194,16 +223,29 @@ def test_any_masklet_file_is_read_or_refused(videos, folder, content) -> None:
 
 def result_file():
     found = {"id": 1, "name": "cup", "j": 0.5, "f": 0.5, "j_and_f": 50.0, "frames": 3}
-    sequence = {"name": "one", "folder": "one", "path": "data/one", "error": "", "objects": [found], "names": {"cup": 1},
-                "j_and_f": 50.0, "frames": 3, "lost": [], "refused": []}
+    sequence = {
+        "name": "one",
+        "folder": "one",
+        "path": "data/one",
+        "error": "",
+        "objects": [found],
+        "names": {"cup": 1},
+        "j_and_f": 50.0,
+        "frames": 3,
+        "lost": [],
+        "refused": [],
+    }
     configuration = {"topics": {}, "prompt": "1-click", "rules": {"name": "davis"}, "tracker": {"hole_area": 8}}
     return {"configuration": configuration, "sequences": [sequence], "j_and_f": 50.0}
 
 
 @fuzz(2)
-@given(content=st.one_of(changed(result_file()).map(as_text), damaged([as_text(result_file())]), json_values.map(as_text)))
+@given(
+    content=st.one_of(changed(result_file()).map(as_text), damaged([as_text(result_file())]), json_values.map(as_text))
+)
 def test_any_result_file_is_compared_and_exported_or_refused(folder, content) -> None:
     from sam2_ros.evaluation import compare, export
+
     (folder / "run").mkdir(exist_ok=True)
     (folder / "run" / "result.json").write_bytes(content)
     with door("JSON, results of a run"):
@@ -240,8 +282,15 @@ def setting_values(draw):
     values = {}
     for name in draw(st.lists(st.sampled_from(sorted(DEFAULTS)), min_size=1, max_size=2)):
         default = DEFAULTS[name]
-        meant = (st.booleans() if isinstance(default, bool) else st.integers(-1, 40) if isinstance(default, int)
-                 else st.floats(0, 5) if isinstance(default, float) else st.sampled_from([default, "float32", "other"]))
+        meant = (
+            st.booleans()
+            if isinstance(default, bool)
+            else st.integers(-1, 40)
+            if isinstance(default, int)
+            else st.floats(0, 5)
+            if isinstance(default, float)
+            else st.sampled_from([default, "float32", "other"])
+        )
         values[name] = draw(st.one_of(meant, meant, json_values))
     return values
 
@@ -253,20 +302,32 @@ def test_settings_of_any_values_are_taken_as_they_are_meant_or_refused(values) -
         found = TrackerSettings(**values)
         for name, value in values.items():
             assert getattr(found, name) == value
-            assert isinstance(value, bool) == isinstance(DEFAULTS[name], bool), "no truth value for a number, or a number for one"
+            assert isinstance(value, bool) == isinstance(DEFAULTS[name], bool), (
+                "no truth value for a number, or a number for one"
+            )
 
 
 def recipe_file():
-    return {"seed": 3, "footage": "", "device": "cpu", "stages": [
-        {"steps": 10, "frames": 1, "clips": 2, "side": 128, "rate": 1e-4, "end_rate": "1e-5"},
-        {"steps": 10, "frames": 4, "clips": 1, "side": 128, "rate": 1e-4, "end_rate": 1e-5, "clicks": 2}]}
+    return {
+        "seed": 3,
+        "footage": "",
+        "device": "cpu",
+        "stages": [
+            {"steps": 10, "frames": 1, "clips": 2, "side": 128, "rate": 1e-4, "end_rate": "1e-5"},
+            {"steps": 10, "frames": 4, "clips": 1, "side": 128, "rate": 1e-4, "end_rate": 1e-5, "clicks": 2},
+        ],
+    }
 
 
 @fuzz(2)
-@given(content=st.one_of(
-    changed(recipe_file()).map(as_text), damaged([yaml.safe_dump(recipe_file()).encode()]), json_values.map(as_text)))
+@given(
+    content=st.one_of(
+        changed(recipe_file()).map(as_text), damaged([yaml.safe_dump(recipe_file()).encode()]), json_values.map(as_text)
+    )
+)
 def test_any_training_file_is_read_or_refused(folder, content) -> None:
     from sam2_ros.training import recipe
+
     path = folder / "recipe.yaml"
     path.write_bytes(content)
     with door("YAML, training"):
@@ -280,8 +341,12 @@ def run_length_codes(draw):
     runs = draw(st.lists(st.integers(0, 30), min_size=1, max_size=8))
     runs.append(max(height * width - sum(runs), 0))
     text = coco_rle.compress(runs)
-    counts = draw(st.one_of(st.sampled_from([runs, text, text.encode()]), damaged([text.encode()], most=1), texts, json_values))
-    size = draw(st.one_of(st.just([height, width]), st.just([height, width]), st.lists(st.integers(-3, 2**40), max_size=3)))
+    counts = draw(
+        st.one_of(st.sampled_from([runs, text, text.encode()]), damaged([text.encode()], most=1), texts, json_values)
+    )
+    size = draw(
+        st.one_of(st.just([height, width]), st.just([height, width]), st.lists(st.integers(-3, 2**40), max_size=3))
+    )
     return {"size": size, "counts": counts}
 
 

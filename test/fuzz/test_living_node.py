@@ -6,10 +6,9 @@ from hypothesis import strategies as st
 
 pytest.importorskip("rclpy")
 
-from rclpy.serialization import serialize_message  # noqa: E402
-
-from fuzz.doors import CAME, damaged, fuzz  # noqa: E402
-from ros_bench import MILLISECOND, ON_RED, Bench, image_message, prompt_message, scene  # noqa: E402
+from fuzz.doors import CAME, damaged, fuzz
+from rclpy.serialization import serialize_message
+from ros_bench import MILLISECOND, ON_RED, Bench, image_message, prompt_message, scene
 
 
 @pytest.fixture(scope="module")

@@ -5,26 +5,58 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from fakes import RED, ColourModel, frame, picture
+from fuzz.doors import damaged, door, floats, fuzz, small, texts
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fakes import RED, ColourModel, frame, picture
-from fuzz.doors import damaged, door, floats, fuzz, small, texts
 from sam2_ros.messages import ENCODINGS, frame_from, frame_from_compressed, prompt_from
-from sam2_ros.tracker import Tracker
+from sam2_ros.tracking.tracker import Tracker
 
 SIZE = (48, 64)
 IMAGE = picture({RED: (8, 8)}, SIZE)
-FORMATS = ["jpeg", "png", "", "rgb8; jpeg compressed bgr8", "rgb8; png compressed ", "bayer_rggb8; jpeg compressed mono8",
-           "16UC1; compressedDepth", ";;", "bayer_", "mono16; png compressed"]
+FORMATS = [
+    "jpeg",
+    "png",
+    "",
+    "rgb8; jpeg compressed bgr8",
+    "rgb8; png compressed ",
+    "bayer_rggb8; jpeg compressed mono8",
+    "16UC1; compressedDepth",
+    ";;",
+    "bayer_",
+    "mono16; png compressed",
+]
 
-stamps = st.builds(SimpleNamespace, sec=st.sampled_from([0, 1, 5, 2**31 - 1, -1]), nanosec=st.sampled_from([0, 1, 2**32 - 1]))
+stamps = st.builds(
+    SimpleNamespace, sec=st.sampled_from([0, 1, 5, 2**31 - 1, -1]), nanosec=st.sampled_from([0, 1, 2**32 - 1])
+)
 headers = st.builds(SimpleNamespace, stamp=stamps, frame_id=texts)
 
 
-CHANNELS = {"rgb8": 3, "bgr8": 3, "8UC3": 3, "rgba8": 4, "bgra8": 4, "8UC4": 4, "rgb16": 6, "bgr16": 6, "16UC3": 6, "rgba16": 8,
-            "bgra16": 8, "16UC4": 8, "mono16": 2, "16UC1": 2, "16SC1": 2, "32FC1": 4, "32SC1": 4, "yuv422": 2, "yuv422_yuy2": 2,
-            "uyvy": 2, "yuyv": 2}
+CHANNELS = {
+    "rgb8": 3,
+    "bgr8": 3,
+    "8UC3": 3,
+    "rgba8": 4,
+    "bgra8": 4,
+    "8UC4": 4,
+    "rgb16": 6,
+    "bgr16": 6,
+    "16UC3": 6,
+    "rgba16": 8,
+    "bgra16": 8,
+    "16UC4": 8,
+    "mono16": 2,
+    "16UC1": 2,
+    "16SC1": 2,
+    "32FC1": 4,
+    "32SC1": 4,
+    "yuv422": 2,
+    "yuv422_yuy2": 2,
+    "uyvy": 2,
+    "yuyv": 2,
+}
 
 
 def image_messages(encodings):
@@ -36,7 +68,9 @@ def image_messages(encodings):
     def build(draw):
         encoding = draw(encodings)
         height, width = (max(side, 0) for side in draw(sizes))
-        step = width * (CHANNELS.get(encoding, 2 if encoding.endswith("16") else 1)) + draw(st.sampled_from([0, 0, 0, 4]))
+        step = width * (CHANNELS.get(encoding, 2 if encoding.endswith("16") else 1)) + draw(
+            st.sampled_from([0, 0, 0, 4])
+        )
         length = step * (height * 3 // 2 if encoding in ("nv12", "nv21") else height)
         if draw(st.integers(0, 4)) == 0:
             step = draw(small.map(abs))
@@ -44,8 +78,16 @@ def image_messages(encodings):
             length = draw(st.integers(0, 5000))
         length = min(length, 2**20)
         filling = draw(st.binary(min_size=1, max_size=16))
-        return SimpleNamespace(header=draw(headers), height=height, width=width, step=step, encoding=encoding,
-                               is_bigendian=draw(st.sampled_from([0, 1, 7])), data=(filling * (length // len(filling) + 1))[:length])
+        return SimpleNamespace(
+            header=draw(headers),
+            height=height,
+            width=width,
+            step=step,
+            encoding=encoding,
+            is_bigendian=draw(st.sampled_from([0, 1, 7])),
+            data=(filling * (length // len(filling) + 1))[:length],
+        )
+
     return build()
 
 
@@ -53,7 +95,7 @@ def pictures_as_files():
     """One file of each kind that OpenCV writes."""
     kinds = {".jpg": IMAGE, ".png": IMAGE, ".bmp": IMAGE, ".webp": IMAGE, ".tiff": IMAGE, ".ppm": IMAGE}
     files = [cv2.imencode(suffix, image)[1].tobytes() for suffix, image in kinds.items()]
-    grey16 = (IMAGE[..., 0].astype(np.uint16) * 257)
+    grey16 = IMAGE[..., 0].astype(np.uint16) * 257
     alpha = np.dstack([IMAGE, IMAGE[..., 0]])
     files += [cv2.imencode(".png", image)[1].tobytes() for image in (grey16, alpha, IMAGE[..., 0])]
     files.append(cv2.imencode(".jpg", IMAGE, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes())
@@ -65,7 +107,9 @@ def assert_is_frame(found):
 
 
 @fuzz(2)
-@given(image_messages(st.one_of(st.sampled_from(ENCODINGS), st.sampled_from(ENCODINGS), st.sampled_from(ENCODINGS), texts)))
+@given(
+    image_messages(st.one_of(st.sampled_from(ENCODINGS), st.sampled_from(ENCODINGS), st.sampled_from(ENCODINGS), texts))
+)
 def test_an_image_becomes_a_frame_or_is_refused(message) -> None:
     with door("image message"):
         assert_is_frame(frame_from(message))
@@ -85,8 +129,11 @@ boxes = st.builds(SimpleNamespace, x0=coordinates, y0=coordinates, x1=coordinate
 
 
 whole_boxes = st.tuples(st.floats(0, 20), st.floats(0, 20), st.floats(21, 47), st.floats(21, 47)).map(
-    lambda box: SimpleNamespace(x0=box[0], y0=box[1], x1=box[2], y1=box[3]))
-no_masks = st.builds(SimpleNamespace, data=st.just(b""), encoding=texts, height=small, width=small, step=small, is_bigendian=small)
+    lambda box: SimpleNamespace(x0=box[0], y0=box[1], x1=box[2], y1=box[3])
+)
+no_masks = st.builds(
+    SimpleNamespace, data=st.just(b""), encoding=texts, height=small, width=small, step=small, is_bigendian=small
+)
 
 
 @st.composite
@@ -100,8 +147,15 @@ def prompt_messages(draw):
     mask = draw(st.one_of(no_masks, no_masks, masks))
     box = draw(st.one_of(st.just([]), whole_boxes.map(lambda one: [one]), st.lists(boxes, max_size=2)))
     newest = SimpleNamespace(stamp=SimpleNamespace(sec=0, nanosec=0), frame_id="")
-    return SimpleNamespace(header=draw(st.one_of(st.just(newest), st.just(newest), headers)), name=draw(texts), points=clicked, labels=labels, box=box, mask=mask,
-                           replace=draw(st.booleans()))
+    return SimpleNamespace(
+        header=draw(st.one_of(st.just(newest), st.just(newest), headers)),
+        name=draw(texts),
+        points=clicked,
+        labels=labels,
+        box=box,
+        mask=mask,
+        replace=draw(st.booleans()),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -126,9 +180,17 @@ def test_a_prompt_is_applied_or_refused_and_the_tracker_goes_on(tracker, message
 def test_prompts_of_all_values_have_left_a_tracker_that_answers(tracker) -> None:
     tracker.reset()
     tracker.track(frame(2**62, {RED: (8, 8)}, SIZE))
-    prompt, _ = prompt_from(SimpleNamespace(
-        header=SimpleNamespace(stamp=SimpleNamespace(sec=0, nanosec=0)), name="cup", labels=[1], box=[], replace=False,
-        points=[SimpleNamespace(x=16.0, y=16.0, z=0.0)], mask=SimpleNamespace(data=b"")))
+    prompt, _ = prompt_from(
+        SimpleNamespace(
+            header=SimpleNamespace(stamp=SimpleNamespace(sec=0, nanosec=0)),
+            name="cup",
+            labels=[1],
+            box=[],
+            replace=False,
+            points=[SimpleNamespace(x=16.0, y=16.0, z=0.0)],
+            mask=SimpleNamespace(data=b""),
+        )
+    )
     assert tracker.prompt(prompt).track.area > 100
 
 
@@ -137,11 +199,25 @@ def calibrations(draw):
     """Fields of a sensor_msgs/CameraInfo."""
     good = [300.0, 0.0, 32.0, 0.0, 300.0, 24.0, 0.0, 0.0, 1.0]
     k = draw(st.one_of(st.just(good), st.lists(floats, min_size=9, max_size=9)))
-    p = draw(st.one_of(st.just([*good[:3], 0.0, *good[3:6], 0.0, *good[6:], 0.0]), st.lists(floats, min_size=12, max_size=12)))
+    p = draw(
+        st.one_of(
+            st.just([*good[:3], 0.0, *good[3:6], 0.0, *good[6:], 0.0]), st.lists(floats, min_size=12, max_size=12)
+        )
+    )
     model = st.one_of(st.sampled_from(["plumb_bob", "rational_polynomial", "equidistant", "fisheye", ""]), texts)
     roi = SimpleNamespace(x_offset=abs(draw(small)), y_offset=abs(draw(small)), height=0, width=0, do_rectify=False)
-    return SimpleNamespace(k=k, p=p, d=draw(st.lists(floats, max_size=15)), distortion_model=draw(model), roi=roi,
-                           binning_x=abs(draw(small)), binning_y=abs(draw(small)), header=draw(headers), height=48, width=64)
+    return SimpleNamespace(
+        k=k,
+        p=p,
+        d=draw(st.lists(floats, max_size=15)),
+        distortion_model=draw(model),
+        roi=roi,
+        binning_x=abs(draw(small)),
+        binning_y=abs(draw(small)),
+        header=draw(headers),
+        height=48,
+        width=64,
+    )
 
 
 @fuzz(4)
@@ -155,7 +231,9 @@ def test_a_point_in_space_becomes_a_finite_pixel_or_is_refused(info, position, r
 @st.composite
 def detection_arrays(draw):
     """Fields of a vision_msgs/Detection2DArray."""
-    centres = st.builds(SimpleNamespace, theta=floats, position=st.builds(SimpleNamespace, x=coordinates, y=coordinates))
+    centres = st.builds(
+        SimpleNamespace, theta=floats, position=st.builds(SimpleNamespace, x=coordinates, y=coordinates)
+    )
     bounds = st.builds(SimpleNamespace, center=centres, size_x=floats, size_y=floats)
     guesses = st.builds(SimpleNamespace, hypothesis=st.builds(SimpleNamespace, class_id=texts, score=floats))
     one = st.builds(SimpleNamespace, bbox=bounds, id=texts, results=st.lists(guesses, max_size=3))
@@ -166,8 +244,9 @@ def detection_arrays(draw):
 def session():
     pytest.importorskip("rclpy")
     from sam2_ros.ros.parameters import NodeSettings
-    from sam2_ros.ros.session import Session
-    from sam2_ros.tracker import TrackerSettings
+    from sam2_ros.stream.session import Session
+    from sam2_ros.tracking.tracker import TrackerSettings
+
     return Session(Tracker(ColourModel()), SimpleNamespace(node=NodeSettings(), tracker=TrackerSettings()))
 
 
@@ -177,6 +256,7 @@ def test_boxes_of_a_detector_start_objects_or_are_left_out(session, message) -> 
     from ros_bench import image_message
 
     from sam2_ros.ros import detections
+
     session.track(image_message(IMAGE, (session.newest or 0) + 10_000_000))
     with door("detections"):
         session.detections(detections.read(message, 0.5), 0)

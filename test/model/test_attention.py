@@ -35,12 +35,15 @@ def test_rotary_attention_to_several_memories_and_pointers_is_the_official_one(p
     side, memories = 5, 3
     ours, theirs = same_weights(
         RotaryAttention(64, 1, key_width=16),
-        official.RoPEAttention(64, 1, kv_in_dim=16, rope_k_repeat=True, feat_sizes=(side, side)))
+        official.RoPEAttention(64, 1, kv_in_dim=16, rope_k_repeat=True, feat_sizes=(side, side)),
+    )
     queries = torch.randn(2, side**2, 64)
     keys, values = torch.randn(2, 2, memories * side**2 + pointers, 16)
     cosine, sine = rotary_table(64, side)
-    key_table = (torch.cat((cosine.repeat(memories, 1), torch.ones(pointers, 32))),
-                 torch.cat((sine.repeat(memories, 1), torch.zeros(pointers, 32))))
+    key_table = (
+        torch.cat((cosine.repeat(memories, 1), torch.ones(pointers, 32))),
+        torch.cat((sine.repeat(memories, 1), torch.zeros(pointers, 32))),
+    )
     seen = ours(queries, keys, values, (cosine, sine), key_table)
     assert (seen - theirs(queries, keys, values, num_k_exclude_rope=pointers)).abs().max() < 1e-5
 

@@ -51,7 +51,8 @@ def test_features_have_the_channels_and_strides_that_the_size_promises(trunk):
     with torch.no_grad():
         features = EfficientNetLite(size)(torch.zeros(1, 3, 64, 64))
     assert [tuple(feature.shape[1:]) for feature in features] == [
-        (channels, 64 // stride, 64 // stride) for channels, stride in zip(size.channels, (4, 8, 16, 32))]
+        (channels, 64 // stride, 64 // stride) for channels, stride in zip(size.channels, (4, 8, 16, 32))
+    ]
 
 
 def test_a_frozen_stage_learns_nothing_and_later_ones_do():

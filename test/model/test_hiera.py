@@ -13,9 +13,13 @@ official = pytest.importorskip("sam2.modeling.backbones.hieradet", reason="the o
 def both(size):
     """Our trunk and the official one of a size, with equal weights."""
     theirs = official.Hiera(
-        embed_dim=size.embed_dim, num_heads=size.num_heads, stages=size.stages, window_spec=size.window_spec,
+        embed_dim=size.embed_dim,
+        num_heads=size.num_heads,
+        stages=size.stages,
+        window_spec=size.window_spec,
         global_att_blocks=size.global_attention_blocks,
-        window_pos_embed_bkg_spatial_size=(size.position_background_size,) * 2)
+        window_pos_embed_bkg_spatial_size=(size.position_background_size,) * 2,
+    )
     ours = Hiera(size)
     for parameter in ours.parameters():
         if parameter.dim() > 1:  # the start is too small for errors to show
@@ -24,8 +28,11 @@ def both(size):
     return ours.eval(), theirs.eval()
 
 
-@pytest.mark.parametrize(("published", "narrow"), [(TINY, 16), (BASE_PLUS, 16), (LARGE, 16), (EMBEDDED, 32)],
-                         ids=lambda value: getattr(value, "name", ""))
+@pytest.mark.parametrize(
+    ("published", "narrow"),
+    [(TINY, 16), (BASE_PLUS, 16), (LARGE, 16), (EMBEDDED, 32)],
+    ids=lambda value: getattr(value, "name", ""),
+)
 @pytest.mark.parametrize("side", [128, 224])
 def test_every_layout_of_stages_and_windows_is_the_official_one(published, narrow, side):
     """With fewer channels; at these sides most windows need padding."""

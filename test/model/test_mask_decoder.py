@@ -3,10 +3,10 @@ import torch
 
 pytest.importorskip("sam2", reason="the official package is not installed")
 
-from oracle import shared_pair  # noqa: E402  needs the official package
+from oracle import shared_pair
 
-from sam2_ros.model.mask_decoder import most_stable  # noqa: E402
-from sam2_ros.model.sizes import TINY  # noqa: E402
+from sam2_ros.model.mask_decoder import most_stable
+from sam2_ros.model.sizes import TINY
 
 SIZE = TINY.at(256)
 

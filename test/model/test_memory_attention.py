@@ -5,10 +5,10 @@ import torch
 
 pytest.importorskip("sam2", reason="the official package is not installed")
 
-from oracle import shared_pair  # noqa: E402  needs the official package
+from oracle import shared_pair
 
-from sam2_ros.model.memory_attention import MemoryAttention  # noqa: E402
-from sam2_ros.model.sizes import TEST, TINY  # noqa: E402
+from sam2_ros.model.memory_attention import MemoryAttention
+from sam2_ros.model.sizes import TEST, TINY
 
 SIZE = TINY.at(256)
 
@@ -20,8 +20,13 @@ def test_the_view_of_several_objects_of_one_image_is_the_official_one():
     memory, memory_position = torch.randn(2, 3, 3 * 256 + 8, 64) * 0.5
     view = ours(image, memory + memory_position, memory, unplaced=8)
     tokens = [x.flatten(2).permute(2, 0, 1).expand(-1, 3, -1) for x in (image, position)]
-    expected = theirs(curr=tokens[0], curr_pos=tokens[1], memory=memory.transpose(0, 1),
-                      memory_pos=memory_position.transpose(0, 1), num_obj_ptr_tokens=8)
+    expected = theirs(
+        curr=tokens[0],
+        curr_pos=tokens[1],
+        memory=memory.transpose(0, 1),
+        memory_pos=memory_position.transpose(0, 1),
+        num_obj_ptr_tokens=8,
+    )
     assert view.shape == (3, 256, 16, 16)
     assert (view - expected.permute(1, 2, 0).unflatten(2, (16, 16))).abs().max() < 1e-4
 

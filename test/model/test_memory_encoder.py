@@ -3,10 +3,10 @@ import torch
 
 pytest.importorskip("sam2", reason="the official package is not installed")
 
-from oracle import shared_pair  # noqa: E402  needs the official package
+from oracle import shared_pair
 
-from sam2_ros.model.memory_encoder import MemoryEncoder  # noqa: E402
-from sam2_ros.model.sizes import EMBEDDED, TINY  # noqa: E402
+from sam2_ros.model.memory_encoder import MemoryEncoder
+from sam2_ros.model.sizes import EMBEDDED, TINY
 
 SIZE = TINY.at(256)
 

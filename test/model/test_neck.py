@@ -3,9 +3,9 @@ import torch
 
 pytest.importorskip("sam2", reason="the official package is not installed")
 
-from oracle import seeded_image, shared_pair  # noqa: E402  needs the official package
+from oracle import seeded_image, shared_pair
 
-from sam2_ros.model.sizes import BASE_PLUS, TINY  # noqa: E402
+from sam2_ros.model.sizes import BASE_PLUS, TINY
 
 
 @torch.no_grad()

@@ -7,10 +7,10 @@ import torch
 
 pytest.importorskip("sam2", reason="the official package is not installed")
 
-from oracle import pair, seeded_image, shared_pair  # noqa: E402  needs the official package
+from oracle import pair, seeded_image, shared_pair
 
-from sam2_ros.model.sam2 import Memories, PromptInputs  # noqa: E402
-from sam2_ros.model.sizes import BASE_PLUS, TINY  # noqa: E402
+from sam2_ros.model.sam2 import Memories, PromptInputs
+from sam2_ros.model.sizes import BASE_PLUS, TINY
 
 SIZES = [TINY.at(256), TINY.at(256).as_version_2_0(), BASE_PLUS.at(256)]
 sizes = pytest.mark.parametrize("size", SIZES, ids=["tiny-2.1", "tiny-2.0", "base_plus-2.1"])
@@ -61,7 +61,8 @@ def compare_heads(ours, theirs, features, outputs, *, name, multimask, with_mask
     prompt, point_inputs, mask_inputs = prompt_inputs(ours.size, name, with_mask)
     candidates = ours.decode(view, features, prompt, multimask=multimask)
     logits, _, iou, best_logits, _, pointer, score = theirs._forward_sam_heads(
-        expected[2] + theirs.no_mem_embed.view(1, -1, 1, 1), point_inputs, mask_inputs, expected[:2], multimask)
+        expected[2] + theirs.no_mem_embed.view(1, -1, 1, 1), point_inputs, mask_inputs, expected[:2], multimask
+    )
     found = candidates.best()
     assert score.item() > 0 and 0.01 < (best_logits > 0).float().mean() < 0.99, "a prompt that shows nothing"
     assert largest(candidates.logits - logits) < 2e-4
@@ -143,15 +144,25 @@ def test_a_full_memory_is_attended_to_as_by_the_official_model(size):
     pointed = [100, *range(now - 1, now - 16, -1)]
     memories = Memories(
         torch.stack([frames[index][0] for index in [100, *recent]], dim=1),
-        torch.tensor([[6, *range(6)]] * 2), torch.stack([frames[index][1] for index in pointed], dim=1),
-        torch.tensor([[float(now - index) for index in pointed]] * 2))
+        torch.tensor([[6, *range(6)]] * 2),
+        torch.stack([frames[index][1] for index in pointed], dim=1),
+        torch.tensor([[float(now - index) for index in pointed]] * 2),
+    )
     _, vision, positions, sides = theirs._prepare_backbone_features(outputs)
     place = theirs.memory_encoder.position_encoding(frames[100][0])
-    stored = {index: {"maskmem_features": spatial, "maskmem_pos_enc": [place], "obj_ptr": pointer}
-              for index, (spatial, pointer) in frames.items()}
+    stored = {
+        index: {"maskmem_features": spatial, "maskmem_pos_enc": [place], "obj_ptr": pointer}
+        for index, (spatial, pointer) in frames.items()
+    }
     expected = theirs._prepare_memory_conditioned_features(
-        now, False, [vision[2].expand(-1, 2, -1)], [positions[2].expand(-1, 2, -1)], sides[2:],
-        {"cond_frame_outputs": {100: stored.pop(100)}, "non_cond_frame_outputs": stored}, num_frames=2 * now)
+        now,
+        False,
+        [vision[2].expand(-1, 2, -1)],
+        [positions[2].expand(-1, 2, -1)],
+        sides[2:],
+        {"cond_frame_outputs": {100: stored.pop(100)}, "non_cond_frame_outputs": stored},
+        num_frames=2 * now,
+    )
     view = ours.attend(features, memories)
     assert largest(view[0] - view[1]) > 0.1, "memories that show nothing"
     assert largest(view - expected) < 2e-4
@@ -170,8 +181,12 @@ def test_every_prompt_finds_what_transformers_finds(size):
         prompt, *_ = prompt_inputs(size, name, with_mask=False)
         for multimask in (True, False):
             candidates = ours.decode(view, features, prompt, multimask=multimask)
-            expected = theirs(image_embeddings=embeddings, input_points=prompt.points[:, None],
-                              input_labels=prompt.labels[:, None], multimask_output=multimask)
+            expected = theirs(
+                image_embeddings=embeddings,
+                input_points=prompt.points[:, None],
+                input_labels=prompt.labels[:, None],
+                multimask_output=multimask,
+            )
             assert largest(candidates.logits - expected.pred_masks[:, 0]) < 2e-4, name
             assert largest(candidates.iou - expected.iou_scores[:, 0]) < 1e-5, name
             assert largest(candidates.object_score - expected.object_score_logits[:, 0, 0]) < 2e-5, name

@@ -15,6 +15,7 @@ def test_the_sine_grid_is_the_official_one(channels, side):
 
 def test_the_sine_line_is_the_official_one_at_any_distance():
     from sam2.modeling.sam2_utils import get_1d_sine_pe
+
     positions = torch.tensor([[0.0, 1 / 15, 1.0], [-0.4, 700.0, 30.0]])
     assert torch.equal(position.sine_line(positions, 64), get_1d_sine_pe(positions, 64))
 

@@ -20,20 +20,25 @@ def model():
 
 
 def remembered(count, size=TEST, memories=3, pointers=5):
-    return Memories(torch.randn(count, memories, size.memory_dim, size.grid, size.grid),
-                    torch.tensor([6, 1, 0])[:memories].expand(count, -1),
-                    torch.randn(count, pointers, size.hidden_dim),
-                    torch.arange(1.0, pointers + 1).expand(count, -1))
+    return Memories(
+        torch.randn(count, memories, size.memory_dim, size.grid, size.grid),
+        torch.tensor([6, 1, 0])[:memories].expand(count, -1),
+        torch.randn(count, pointers, size.hidden_dim),
+        torch.arange(1.0, pointers + 1).expand(count, -1),
+    )
 
 
 def one(memories, row):
-    return Memories(*(getattr(memories, field.name)[row:row + 1] for field in dataclasses.fields(memories)))
+    return Memories(*(getattr(memories, field.name)[row : row + 1] for field in dataclasses.fields(memories)))
 
 
 def test_the_verbs_have_the_documented_shapes(model):
     features = model.encode_image(torch.randn(1, 3, 128, 128))
     assert [tuple(x.shape) for x in (features.stride16, features.stride8, features.stride4)] == [
-        (1, 32, 8, 8), (1, 8, 16, 16), (1, 4, 32, 32)]
+        (1, 32, 8, 8),
+        (1, 8, 16, 16),
+        (1, 4, 32, 32),
+    ]
     view = model.attend(features, remembered(2))
     assert view.shape == (2, 32, 8, 8)
     for multimask, answers in ((True, 3), (False, 1)):
@@ -59,13 +64,13 @@ def test_objects_together_are_as_each_alone(model):
     memory = model.encode_memory(features, together.best().logits, together.object_score, binarize=False)
     for row in range(3):
         alone = model.attend(features, one(memories, row))
-        assert torch.allclose(alone, view[row:row + 1], atol=1e-5)
-        own_prompt = PromptInputs(prompt.points[row:row + 1], prompt.labels[row:row + 1])
+        assert torch.allclose(alone, view[row : row + 1], atol=1e-5)
+        own_prompt = PromptInputs(prompt.points[row : row + 1], prompt.labels[row : row + 1])
         found = model.decode(alone, features, own_prompt, multimask=True)
-        assert torch.allclose(found.logits, together.logits[row:row + 1], atol=1e-4)
-        assert torch.allclose(found.pointer, together.pointer[row:row + 1], atol=1e-4)
+        assert torch.allclose(found.logits, together.logits[row : row + 1], atol=1e-4)
+        assert torch.allclose(found.pointer, together.pointer[row : row + 1], atol=1e-4)
         own_memory = model.encode_memory(features, found.best().logits, found.object_score, binarize=False)
-        assert torch.allclose(own_memory, memory[row:row + 1], atol=1e-4)
+        assert torch.allclose(own_memory, memory[row : row + 1], atol=1e-4)
 
 
 def test_one_image_for_each_object_gives_what_its_own_image_gives(model):
@@ -76,9 +81,9 @@ def test_one_image_for_each_object_gives_what_its_own_image_gives(model):
     for row, video in enumerate((1, 0, 1)):
         own = videos.rows(torch.tensor([video]))
         found = model.decode(model.attend(own, one(memories, row)), own, multimask=False)
-        assert torch.allclose(found.logits, together.logits[row:row + 1], atol=1e-4)
+        assert torch.allclose(found.logits, together.logits[row : row + 1], atol=1e-4)
         own_memory = model.encode_memory(own, found.logits, found.object_score, binarize=False)
-        assert torch.allclose(own_memory, memory[row:row + 1], atol=1e-4)
+        assert torch.allclose(own_memory, memory[row : row + 1], atol=1e-4)
 
 
 def test_several_prompts_on_a_first_frame_share_its_view(model):
@@ -114,8 +119,9 @@ def test_an_absent_object_has_no_mask_and_the_pointer_that_says_so(model):
 
 def test_the_memory_of_an_absent_object_is_marked_in_version_2_1_only(model):
     features, logits = model.encode_image(torch.randn(1, 3, 128, 128)), torch.randn(2, 1, 32, 32)
-    marked, plain = (model.encode_memory(features, logits, torch.full((2,), score), binarize=False)
-                     for score in (-1.0, 1.0))
+    marked, plain = (
+        model.encode_memory(features, logits, torch.full((2,), score), binarize=False) for score in (-1.0, 1.0)
+    )
     mark = model.no_obj_embed_spatial[..., None, None]
     assert torch.allclose(marked - plain, mark.expand_as(plain), atol=1e-5)
     older = SAM2(TEST.as_version_2_0()).eval()
@@ -180,13 +186,20 @@ def clip_loss(model, batch=2):
     """A loss over all four verbs on two frames, as training unrolls them."""
     size = model.size
     first, second = (model.encode_image(torch.randn(batch, 3, size.image_size, size.image_size)) for _ in range(2))
-    prompt = PromptInputs(torch.rand(batch, 2, 2) * size.image_size, torch.tensor([[1, 0], [2, 3]], dtype=torch.int32),
-                          torch.randn(batch, 1, 4 * size.grid, 4 * size.grid))
+    prompt = PromptInputs(
+        torch.rand(batch, 2, 2) * size.image_size,
+        torch.tensor([[1, 0], [2, 3]], dtype=torch.int32),
+        torch.randn(batch, 1, 4 * size.grid, 4 * size.grid),
+    )
     found = model.decode(model.attend(first, None), first, prompt, multimask=True).best()
     memory = model.encode_memory(first, found.logits, torch.tensor([1.0, -1.0]), binarize=False)
     given = model.decode_mask(first, (torch.rand(batch, 1, size.image_size, size.image_size) > 0.5).float())
-    memories = Memories(memory[:, None], torch.zeros(batch, 1, dtype=torch.int64),
-                        torch.stack((found.pointer, given.pointer), dim=1), torch.tensor([[1.0, 2.0]] * batch))
+    memories = Memories(
+        memory[:, None],
+        torch.zeros(batch, 1, dtype=torch.int64),
+        torch.stack((found.pointer, given.pointer), dim=1),
+        torch.tensor([[1.0, 2.0]] * batch),
+    )
     view, loss = model.attend(second, memories), 0
     for multimask in (True, False):
         tracked = model.decode(view, second, multimask=multimask)
@@ -200,8 +213,11 @@ def test_every_parameter_learns_from_a_clip(size):
     with torch.no_grad():
         model.sam_mask_decoder.pred_obj_score_head.layers[2].bias.fill_(3.0)
     clip_loss(model).backward()
-    silent = [name for name, parameter in model.named_parameters()
-              if parameter.grad is None or not parameter.grad.abs().max() > 0]
+    silent = [
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.grad is None or not parameter.grad.abs().max() > 0
+    ]
     assert silent == ["no_mem_pos_enc"]
 
 
@@ -223,6 +239,7 @@ def test_lower_precision_keeps_the_answers_in_single_precision(model):
         found = model.decode(model.attend(features, memories), features, multimask=True)
         memory = model.encode_memory(features, found.best().logits, found.object_score, binarize=False)
         return found, memory
+
     exact, exact_memory = answer()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         rough, rough_memory = answer()
@@ -247,12 +264,18 @@ def test_no_complex_numbers_are_involved():
         def forward(self, images, spatial, time_code, pointers, distance):
             features = self.model.encode_image(images)
             found = self.model.decode(
-                self.model.attend(features, Memories(spatial, time_code, pointers, distance)), features, multimask=True)
+                self.model.attend(features, Memories(spatial, time_code, pointers, distance)), features, multimask=True
+            )
             return found.logits
 
     memories = remembered(2)
-    inputs = (torch.randn(1, 3, 128, 128), memories.spatial, memories.time_code, memories.pointers,
-              memories.pointer_distance)
+    inputs = (
+        torch.randn(1, 3, 128, 128),
+        memories.spatial,
+        memories.time_code,
+        memories.pointers,
+        memories.pointer_distance,
+    )
     exported = torch.export.export(View(), inputs)
     values = [value for node in exported.graph.nodes if (value := node.meta.get("val")) is not None]
     assert not any(torch.is_complex(value) for value in values if isinstance(value, torch.Tensor))
@@ -263,7 +286,11 @@ def test_the_embedded_size_runs_with_a_full_memory():
     model = SAM2(EMBEDDED).eval()
     with torch.no_grad():
         features = model.encode_image(torch.randn(1, 3, 256, 256))
-        memories = Memories(torch.randn(2, 7, 64, 16, 16), torch.tensor([[6, 5, 4, 3, 2, 1, 0]] * 2),
-                            torch.randn(2, 16, 128), torch.arange(16.0).expand(2, -1))
+        memories = Memories(
+            torch.randn(2, 7, 64, 16, 16),
+            torch.tensor([[6, 5, 4, 3, 2, 1, 0]] * 2),
+            torch.randn(2, 16, 128),
+            torch.arange(16.0).expand(2, -1),
+        )
         found = model.decode(model.attend(features, memories), features, multimask=True).best()
     assert found.logits.shape == (2, 1, 64, 64) and found.pointer.shape == (2, 128)

@@ -1,6 +1,6 @@
 """A camera as a process of its own: squares that move, on a real topic.
 
-    python camera_process.py TOPIC --count 100 --size 640x480 --best-effort --compressed
+python camera_process.py TOPIC --count 100 --size 640x480 --best-effort --compressed
 """
 
 import argparse
@@ -10,12 +10,12 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
-import rclpy  # noqa: E402
-from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
-from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
+import moving_squares
+import rclpy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CompressedImage, Image
 
-import moving_squares  # noqa: E402
-from sam2_ros.messages import fill_compressed, fill_image, seconds_and_rest  # noqa: E402
+from sam2_ros.messages import fill_compressed, fill_image, seconds_and_rest
 
 
 def main():

@@ -7,11 +7,11 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
-from fakes import ColourModel  # noqa: E402
+from fakes import ColourModel
 
-from sam2_ros.ros.node import main  # noqa: E402
-from sam2_ros.ros.parameters import Parameters  # noqa: E402
-from sam2_ros.tracker import Tracker  # noqa: E402
+from sam2_ros.ros.node import main
+from sam2_ros.ros.parameters import Parameters
+from sam2_ros.tracking.tracker import Tracker
 
 #: Seconds that an image takes, that a prompt takes, and that loading takes.
 SLOWNESS = float(os.environ.get("COLOUR_NODE_SLOWNESS", "0"))

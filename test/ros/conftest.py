@@ -5,6 +5,7 @@ import pytest
 def shared():
     """One node for the tests of a file."""
     from ros_bench import Bench
+
     bench = Bench()
     yield bench.connect()
     bench.close()
@@ -15,6 +16,7 @@ def bench(shared):
     """A node that tracks nothing and remembers no image; its stamps begin much later than any before."""
     from ros_bench import MILLISECOND
     from std_srvs.srv import Trigger
+
     shared.call(Trigger, "reset")
     shared.node.prompts._refused.clear()  # so that each test finds its own sentences in the log
     shared.node.prompts._told.clear()

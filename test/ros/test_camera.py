@@ -4,11 +4,11 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
-from sensor_msgs.msg import CompressedImage  # noqa: E402
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CompressedImage
 
-from sam2_ros.ros.camera import Camera  # noqa: E402
-from sam2_ros.ros.parameters import NodeSettings  # noqa: E402
+from sam2_ros.ros.camera import Camera
+from sam2_ros.ros.parameters import NodeSettings
 
 RAW, COMPRESSED = "/image", "/image/compressed"
 
@@ -88,10 +88,15 @@ def test_a_compressed_topic_of_any_name_is_subscribed_to_by_its_type():
     assert graph.subscribed == [(CompressedImage, RAW)]
 
 
-@pytest.mark.parametrize("wish, published, type_of_raw, unwanted", [
-    ("compressed", RAW, "sensor_msgs/msg/Image", "/image (Image)"),
-    ("raw", RAW, "sensor_msgs/msg/CompressedImage", "/image (CompressedImage)"),
-    ("raw", COMPRESSED, "", "/image/compressed (CompressedImage)"), ("auto", RAW, "sensor_msgs/msg/Image", "")])
+@pytest.mark.parametrize(
+    "wish, published, type_of_raw, unwanted",
+    [
+        ("compressed", RAW, "sensor_msgs/msg/Image", "/image (Image)"),
+        ("raw", RAW, "sensor_msgs/msg/CompressedImage", "/image (CompressedImage)"),
+        ("raw", COMPRESSED, "", "/image/compressed (CompressedImage)"),
+        ("auto", RAW, "sensor_msgs/msg/Image", ""),
+    ],
+)
 def test_images_that_the_transport_excludes_are_known(wish, published, type_of_raw, unwanted):
     graph, camera = made(image_transport=wish)
     graph.offers[published], graph.types[RAW] = [ReliabilityPolicy.RELIABLE], type_of_raw

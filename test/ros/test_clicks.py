@@ -6,19 +6,21 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from geometry_msgs.msg import PointStamped, Quaternion, Transform, Vector3  # noqa: E402
-from sensor_msgs.msg import CameraInfo  # noqa: E402
+from geometry_msgs.msg import PointStamped, Quaternion, Transform, Vector3
+from sensor_msgs.msg import CameraInfo
 
-from sam2_ros.errors import InvalidPrompt, MissingDependency  # noqa: E402
-from sam2_ros.ros.clicks import Clicks, moved, project  # noqa: E402
+from sam2_ros.errors import InvalidPrompt, MissingDependency
+from sam2_ros.ros.clicks import Clicks, moved, project
 
 POSITION = np.array([0.2, -0.1, 2.0])
 
 
 def info(**changes):
-    message = CameraInfo(k=[500.0, 0.0, 320.0, 0.0, 600.0, 240.0, 0.0, 0.0, 1.0],
-                         p=[400.0, 0.0, 300.0, 0.0, 0.0, 400.0, 200.0, 0.0, 0.0, 0.0, 1.0, 0.0],
-                         distortion_model="plumb_bob")
+    message = CameraInfo(
+        k=[500.0, 0.0, 320.0, 0.0, 600.0, 240.0, 0.0, 0.0, 1.0],
+        p=[400.0, 0.0, 300.0, 0.0, 0.0, 400.0, 200.0, 0.0, 0.0, 0.0, 1.0, 0.0],
+        distortion_model="plumb_bob",
+    )
     message.header.frame_id = "optical"
     for name, value in changes.items():
         setattr(message, name, value)

@@ -7,8 +7,8 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from sam2_ros.ros import detections  # noqa: E402
-from sam2_ros.ros.detections import read  # noqa: E402
+from sam2_ros.ros import detections
+from sam2_ros.ros.detections import read
 
 
 def detection(x=50.0, y=40.0, width=20.0, height=10.0, theta=0.0, score=0.9, label="cup", name="", old=False):
@@ -46,11 +46,23 @@ def test_weak_and_broken_detections_are_left_out():
 
 def test_what_is_left_out_is_counted_by_its_reason():
     tally = detections.Tally()
-    broken = [detection(score=math.nan), detection(width=0.0), detection(width=-3.0), detection(x=math.nan),
-              detection(height=math.inf), detection(score=0.4), detection()]
+    broken = [
+        detection(score=math.nan),
+        detection(width=0.0),
+        detection(width=-3.0),
+        detection(x=math.nan),
+        detection(height=math.inf),
+        detection(score=0.4),
+        detection(),
+    ]
     read(Shape(detections=broken), 0.5, tally)
     assert tally.boxes == 7
-    assert tally.left_out == {detections.NO_SCORE: 1, detections.NO_SIZE: 2, detections.NO_NUMBER: 2, detections.WEAK: 1}
+    assert tally.left_out == {
+        detections.NO_SCORE: 1,
+        detections.NO_SIZE: 2,
+        detections.NO_NUMBER: 2,
+        detections.WEAK: 1,
+    }
 
 
 def test_a_detection_without_a_score_counts_as_certain():

@@ -4,9 +4,9 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from rclpy.qos import ReliabilityPolicy  # noqa: E402
+from rclpy.qos import ReliabilityPolicy
 
-from sam2_ros.ros.neighbours import AT_ONCE, IN_ALL, WINDOW, Neighbours  # noqa: E402
+from sam2_ros.ros.neighbours import AT_ONCE, IN_ALL, WINDOW, Neighbours
 
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 
@@ -48,8 +48,18 @@ def made(graph):
 
 
 def test_image_topics_of_others_are_listed_with_type_and_rate_and_each_is_counted_once(monkeypatch):
-    graph = Graph({"/head": IMAGE, "/depth": IMAGE, "/jpg": COMPRESSED, "/sam2_ros/masks": IMAGE, "/tf": "tf2_msgs/msg/TFMessage",
-                   "/image": IMAGE, "/remapped": IMAGE}, unpublished=("/image",))
+    graph = Graph(
+        {
+            "/head": IMAGE,
+            "/depth": IMAGE,
+            "/jpg": COMPRESSED,
+            "/sam2_ros/masks": IMAGE,
+            "/tf": "tf2_msgs/msg/TFMessage",
+            "/image": IMAGE,
+            "/remapped": IMAGE,
+        },
+        unpublished=("/image",),
+    )
     neighbours, now = made(graph)
     assert neighbours.look() is None and set(graph.subscribed) == {"/head", "/depth", "/jpg"}
     for time in (0.0, 0.1, 0.2):
@@ -57,7 +67,11 @@ def test_image_topics_of_others_are_listed_with_type_and_rate_and_each_is_counte
         graph.subscribed["/head"](b"")
     now[0] += WINDOW
     assert [str(found) for found in neighbours.look()] == [
-        "/head (Image, 10/s)", "/jpg (CompressedImage, 0/s)", "/remapped (Image)", "/depth (Image, 0/s)"]
+        "/head (Image, 10/s)",
+        "/jpg (CompressedImage, 0/s)",
+        "/remapped (Image)",
+        "/depth (Image, 0/s)",
+    ]
     assert not graph.subscribed and neighbours.look() is not None and not graph.subscribed
     neighbours.rest()
     assert neighbours.look() is None

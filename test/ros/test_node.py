@@ -7,13 +7,10 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy")
 
-from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue  # noqa: E402
-from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters  # noqa: E402
-from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
-from std_srvs.srv import Trigger  # noqa: E402
-
-from fakes import BLUE, GREEN, RED  # noqa: E402
-from ros_bench import (  # noqa: E402
+from fakes import BLUE, GREEN, RED
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters
+from ros_bench import (
     MILLISECOND,
     ON_BLUE,
     ON_RED,
@@ -25,13 +22,16 @@ from ros_bench import (  # noqa: E402
     stamp_of,
     wait_until,
 )
-from sam2_ros.messages import frame_from_compressed  # noqa: E402
-from sam2_ros.ros import replies  # noqa: E402
-from sam2_ros.ros.session import Detection  # noqa: E402
-from sam2_ros.srv import List, Prompt, Remove  # noqa: E402
+from sensor_msgs.msg import CompressedImage, Image
+from std_srvs.srv import Trigger
 
+from sam2_ros.messages import frame_from_compressed
+from sam2_ros.ros import replies
+from sam2_ros.srv import List, Prompt, Remove
+from sam2_ros.stream.session import Detection
 
 # -- prompts -------------------------------------------------------------------------------------
+
 
 def test_an_image_without_objects_gives_an_empty_result(bench):
     result = bench.show_next()
@@ -75,9 +75,11 @@ def test_every_kind_of_prompt_is_taken(bench, road):
     mask = np.zeros(SIZE, np.uint8)
     mask[8:24, 8:24] = 1
     prompts = {
-        "box": prompt_message(box=(7, 7, 25, 25)), "mask": prompt_message(mask=mask),
+        "box": prompt_message(box=(7, 7, 25, 25)),
+        "mask": prompt_message(mask=mask),
         "box and click": prompt_message(points=[ON_RED], box=(7, 7, 25, 25)),
-        "negative click": prompt_message(points=[ON_RED, ON_BLUE], labels=[1, 0])}
+        "negative click": prompt_message(points=[ON_RED, ON_BLUE], labels=[1, 0]),
+    }
     answer = bench.call(Prompt, "prompt", prompt=prompts[road])
     assert answer.success and answer.name == f"object_{answer.id}"
     assert labels_in(answer.mask)[ON_RED[1], ON_RED[0]] == 255
@@ -145,6 +147,7 @@ def test_a_reset_forgets_everything_and_publishes_it(bench):
 
 
 # -- stamps --------------------------------------------------------------------------------------
+
 
 def test_a_prompt_waits_for_an_image_that_is_still_on_its_way(bench):
     set_parameters(bench, prompt_timeout=30.0)
@@ -246,6 +249,7 @@ def test_images_without_stamps_are_tracked(bench):
 
 # -- outputs -------------------------------------------------------------------------------------
 
+
 def test_pictures_are_drawn_only_while_somebody_watches(bench, monkeypatch):
     drawn = []
     monkeypatch.setattr(replies, "overlay", lambda image, tracks: drawn.append(1) or image)
@@ -265,7 +269,8 @@ def test_compressed_pictures_are_offered_and_label_images_stay_lossless(bench):
     overlays, masks = [], []
     subscriptions = [
         bench.ros.create_subscription(CompressedImage, "/sam2_ros/overlay/compressed", overlays.append, 5),
-        bench.ros.create_subscription(CompressedImage, "/sam2_ros/masks/compressed", masks.append, 5)]
+        bench.ros.create_subscription(CompressedImage, "/sam2_ros/masks/compressed", masks.append, 5),
+    ]
     wait_until(lambda: bench.show_next() and overlays and masks, "compressed pictures")
     assert "jpeg" in overlays[-1].format and "png" in masks[-1].format
     assert frame_from_compressed(overlays[-1]).size == SIZE
@@ -277,9 +282,14 @@ def test_compressed_pictures_are_offered_and_label_images_stay_lossless(bench):
 
 # -- parameters ----------------------------------------------------------------------------------
 
+
 def as_value(value):
-    kind = {bool: ("BOOL", "bool_value"), int: ("INTEGER", "integer_value"), float: ("DOUBLE", "double_value"),
-            str: ("STRING", "string_value")}[type(value)]
+    kind = {
+        bool: ("BOOL", "bool_value"),
+        int: ("INTEGER", "integer_value"),
+        float: ("DOUBLE", "double_value"),
+        str: ("STRING", "string_value"),
+    }[type(value)]
     return ParameterValue(**{"type": getattr(ParameterType, f"PARAMETER_{kind[0]}"), kind[1]: value})
 
 
@@ -295,16 +305,18 @@ def test_safe_parameters_change_while_the_node_runs(bench):
     assert set_parameters(bench, lost_after_frames=150)[0].successful
 
 
-@pytest.mark.parametrize("name, value", [
-    ("visible_margin", 99.0), ("prompt_tolerance", -1.0), ("overlay_jpeg_quality", 0), ("prompt_timeout", "long")])
+@pytest.mark.parametrize(
+    "name, value",
+    [("visible_margin", 99.0), ("prompt_tolerance", -1.0), ("overlay_jpeg_quality", 0), ("prompt_timeout", "long")],
+)
 def test_values_out_of_range_or_of_another_type_are_refused(bench, name, value):
-    result, = set_parameters(bench, **{name: value})
+    (result,) = set_parameters(bench, **{name: value})
     assert not result.successful and result.reason
 
 
 @pytest.mark.parametrize("name, value", [("model", "tiny"), ("remembered_frames", 5), ("precision", "float16")])
 def test_parameters_that_decide_what_is_built_are_fixed(bench, name, value):
-    result, = set_parameters(bench, **{name: value})
+    (result,) = set_parameters(bench, **{name: value})
     assert not result.successful and "read-only" in result.reason
 
 

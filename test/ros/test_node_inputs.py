@@ -8,10 +8,8 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy")
 
-from geometry_msgs.msg import Point, PointStamped  # noqa: E402
-from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
-
-from ros_bench import (  # noqa: E402
+from geometry_msgs.msg import Point, PointStamped
+from ros_bench import (
     MILLISECOND,
     ON_BLUE,
     ON_RED,
@@ -22,12 +20,14 @@ from ros_bench import (  # noqa: E402
     set_stamp,
     wait_until,
 )
-from sam2_ros.errors import InvalidImage  # noqa: E402
-from sam2_ros.messages import frame_from  # noqa: E402
-from sam2_ros.srv import List, Prompt  # noqa: E402
+from sensor_msgs.msg import CameraInfo, Image
 
+from sam2_ros.errors import InvalidImage
+from sam2_ros.messages import frame_from
+from sam2_ros.srv import List, Prompt
 
 # -- images --------------------------------------------------------------------------------------
+
 
 def bad(**changes):
     def made(stamp):
@@ -35,6 +35,7 @@ def bad(**changes):
         for name, value in changes.items():
             setattr(message, name, value)
         return message
+
     return made
 
 
@@ -93,9 +94,19 @@ def test_prompts_that_are_refused_in_a_row_are_said_once(bench):
     assert sum("prompt refused" in line for line in bench.log) == before + 1
 
 
-@pytest.mark.parametrize("encoding, dtype, channels", [
-    ("mono8", np.uint8, 1), ("mono16", np.uint16, 1), ("16UC1", np.uint16, 1), ("bayer_rggb8", np.uint8, 1),
-    ("bayer_grbg16", np.uint16, 1), ("yuv422", np.uint8, 2), ("bgra8", np.uint8, 4), ("32FC1", np.float32, 1)])
+@pytest.mark.parametrize(
+    "encoding, dtype, channels",
+    [
+        ("mono8", np.uint8, 1),
+        ("mono16", np.uint16, 1),
+        ("16UC1", np.uint16, 1),
+        ("bayer_rggb8", np.uint8, 1),
+        ("bayer_grbg16", np.uint16, 1),
+        ("yuv422", np.uint8, 2),
+        ("bgra8", np.uint8, 4),
+        ("32FC1", np.float32, 1),
+    ],
+)
 def test_every_usual_encoding_is_tracked(bench, encoding, dtype, channels):
     data = np.zeros((*SIZE, channels), dtype)
     data[8:24, 8:24] = 200
@@ -149,6 +160,7 @@ def test_a_prompt_that_means_nothing_is_refused_and_changes_nothing(bench, kind)
 
 # -- clicks of other tools -----------------------------------------------------------------------
 
+
 def publish_once(bench, kind, topic, message):
     publisher = bench.ros.create_publisher(kind, topic, 5)
     wait_until(publisher.get_subscription_count, f"a subscriber of {topic}")
@@ -160,16 +172,23 @@ def test_a_clicked_pixel_starts_an_object(bench):
     bench.show_next()
     click = PointStamped(point=Point(x=float(ON_RED[0]), y=float(ON_RED[1])))
     publish_once(bench, PointStamped, "/clicked_point", click)
-    found, = wait_until(lambda: bench.call(List, "list").objects, "the object")
+    (found,) = wait_until(lambda: bench.call(List, "list").objects, "the object")
     assert found.area > 0 and abs(found.centroid.x - 15.5) < 3
 
 
-@pytest.mark.parametrize("topic", ["/image_mouse_left", "/image/compressed_mouse_left", "/sam2_ros/overlay_mouse_left",
-                                   "/sam2_ros/overlay/compressed_mouse_left"])
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "/image_mouse_left",
+        "/image/compressed_mouse_left",
+        "/sam2_ros/overlay_mouse_left",
+        "/sam2_ros/overlay/compressed_mouse_left",
+    ],
+)
 def test_a_click_in_an_image_viewer_starts_an_object(bench, topic):
     bench.show_next()
     publish_once(bench, Point, topic, Point(x=float(ON_BLUE[0]), y=float(ON_BLUE[1])))
-    found, = wait_until(lambda: bench.call(List, "list").objects, "the object")
+    (found,) = wait_until(lambda: bench.call(List, "list").objects, "the object")
     assert abs(found.centroid.x - 87.5) < 3
 
 
@@ -182,7 +201,7 @@ def test_a_point_in_space_is_projected_through_camera_info(bench):
     click = PointStamped(point=Point(x=0.48, y=0.16, z=2.0))  # pixel (88, 56)
     set_stamp(click.header, bench.clock)
     publish_once(bench, PointStamped, "/clicked_point", click)
-    found, = wait_until(lambda: bench.call(List, "list").objects, "the object")
+    (found,) = wait_until(lambda: bench.call(List, "list").objects, "the object")
     assert abs(found.centroid.x - 87.5) < 3
     bench.ros.destroy_publisher(publisher)
 

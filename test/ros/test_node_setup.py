@@ -7,12 +7,10 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy")
 
-from rclpy.executors import ExternalShutdownException  # noqa: E402
-from rclpy.qos import QoSProfile  # noqa: E402
-from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
-
-from fakes import ColourModel  # noqa: E402
-from ros_bench import (  # noqa: E402
+from fakes import ColourModel
+from rclpy.executors import ExternalShutdownException
+from rclpy.qos import QoSProfile
+from ros_bench import (
     MILLISECOND,
     ON_RED,
     PATIENCE,
@@ -24,10 +22,12 @@ from ros_bench import (  # noqa: E402
     stamp_of,
     wait_until,
 )
-from sam2_ros.messages import fill_compressed, frame_from  # noqa: E402
-from sam2_ros.ros.node import atexit, main, spin  # noqa: E402
-from sam2_ros.srv import List, Prompt  # noqa: E402
-from sam2_ros.tracker import Tracker  # noqa: E402
+from sensor_msgs.msg import CompressedImage, Image
+
+from sam2_ros.messages import fill_compressed, frame_from
+from sam2_ros.ros.node import atexit, main, spin
+from sam2_ros.srv import List, Prompt
+from sam2_ros.tracking.tracker import Tracker
 
 
 class SlowModel(ColourModel):
@@ -48,6 +48,7 @@ def opened():
     def open_bench(*arguments, **more):
         benches.append(Bench(*arguments, **more))
         return benches[-1].connect()
+
     yield open_bench
     for bench in benches:
         bench.close()
@@ -58,8 +59,10 @@ def test_every_image_that_a_slow_tracker_skips_is_counted(opened):
     for n in range(1, 31):
         bench.images.publish(image_message(scene(), n * MILLISECOND))
         time.sleep(0.01)
-    wait_until(lambda: sum(1 + result.dropped_frames for result in bench.results) == bench.node.camera.received == 30
-               or None, "every image as a result or as a drop")
+    wait_until(
+        lambda: sum(1 + result.dropped_frames for result in bench.results) == bench.node.camera.received == 30 or None,
+        "every image as a result or as a drop",
+    )
     assert bench.node.worker.counts.dropped > 0
     assert stamp_of(bench.results[-1]) == 30 * MILLISECOND  # the newest is never dropped
 
@@ -88,10 +91,18 @@ def test_many_calls_at_once_are_all_answered(opened):
 
 
 def test_names_are_relative_and_remapping_moves_all_of_a_camera(opened):
-    bench = opened("-r", "__ns:=/robot", "-r", "image:=/head/color/image_raw", node="/robot/sam2_ros",
-                   image="/head/color/image_raw")
+    bench = opened(
+        "-r",
+        "__ns:=/robot",
+        "-r",
+        "image:=/head/color/image_raw",
+        node="/robot/sam2_ros",
+        image="/head/color/image_raw",
+    )
     assert bench.node.camera.topics == {
-        "raw": "/head/color/image_raw", "compressed": "/head/color/image_raw/compressed"}
+        "raw": "/head/color/image_raw",
+        "compressed": "/head/color/image_raw/compressed",
+    }
     bench.show(scene(), 1)
     assert bench.node.count_subscribers("/head/color/camera_info")
     assert bench.node.count_subscribers("/head/color/image_raw_mouse_left")

@@ -6,13 +6,13 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy")
 
-from geometry_msgs.msg import Point  # noqa: E402
-from rosgraph_msgs.msg import Clock  # noqa: E402
-from sensor_msgs.msg import CameraInfo  # noqa: E402
+from geometry_msgs.msg import Point
+from ros_bench import Bench, image_message, scene, stamp_of, wait_until
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo
 
-from ros_bench import Bench, image_message, scene, stamp_of, wait_until  # noqa: E402
-from sam2_ros.ros import pacing  # noqa: E402
-from sam2_ros.ros.pacing import BURST, IMAGE_RATE, RATE, Pace  # noqa: E402
+from sam2_ros.ros import pacing
+from sam2_ros.ros.pacing import BURST, IMAGE_RATE, RATE, Pace
 
 COUNT = 300
 

@@ -5,9 +5,10 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy")
 
-import ros_bench  # noqa: E402, F401 - keeps the tests off the network
-from sam2_ros.errors import InvalidInput  # noqa: E402
-from sam2_ros.ros.parameters import CLASSES, FIXED, NodeSettings, Parameters, as_yaml  # noqa: E402
+import ros_bench  # noqa: F401 - keeps the tests off the network
+
+from sam2_ros.errors import InvalidInput
+from sam2_ros.ros.parameters import CLASSES, FIXED, NodeSettings, Parameters, as_yaml
 
 FIELDS = [field for settings in CLASSES for field in dataclasses.fields(settings)]
 CONFIG = Path(__file__).parents[2] / "config" / "track.yaml"
@@ -39,8 +40,16 @@ def test_every_number_has_a_range():
     assert all(field.metadata["low"] is not None and field.metadata["high"] is not None for field in numbers)
 
 
-@pytest.mark.parametrize("values", [
-    dict(image_transport="theora"), dict(image_range="4095,0"), dict(threads=-1), dict(detection_overlap=0.0), dict(overlay_jpeg_quality=101)])
+@pytest.mark.parametrize(
+    "values",
+    [
+        dict(image_transport="theora"),
+        dict(image_range="4095,0"),
+        dict(threads=-1),
+        dict(detection_overlap=0.0),
+        dict(overlay_jpeg_quality=101),
+    ],
+)
 def test_values_out_of_range_are_refused_with_their_name(values):
     with pytest.raises(InvalidInput, match=next(iter(values))):
         NodeSettings(**values)
@@ -65,15 +74,25 @@ def test_values_that_can_only_mean_one_thing_are_taken():
     assert (parameters.tracker.remembered_frames, parameters.tracker.visible_margin) == (40, 0.1)
 
 
-@pytest.mark.parametrize("given, sentence", [
-    ("threads:=many", "threads must be a number"), ("threads:=2.5", "threads must be a whole number"),
-    ("threads:=999", "threads must be at most 256"), ("visible_margin:=.nan", "visible_margin must be a number"),
-    ("visible_margin:=[1.0, 2.0]", "visible_margin must be a number"), ("silence_after:=.inf", "silence_after must be at most"),
-    ("non_overlapping:='false'", "non_overlapping must be true or false"), ("non_overlapping:=1", "non_overlapping must be true"),
-    ("click_object:=yes", "click_object must be text"), ("precision:=''", "precision must be one of"),
-    ("qos_overrides./image.subscription.depth:=ten", "subscription.depth must be a whole number"),
-    ("qos_overrides./image.subscription.reliability:=best", "reliability must be one of reliable, best_effort"),
-    ("model:=[]", "model was given no value"), ("silence_after:=''", "silence_after must be a number")])
+@pytest.mark.parametrize(
+    "given, sentence",
+    [
+        ("threads:=many", "threads must be a number"),
+        ("threads:=2.5", "threads must be a whole number"),
+        ("threads:=999", "threads must be at most 256"),
+        ("visible_margin:=.nan", "visible_margin must be a number"),
+        ("visible_margin:=[1.0, 2.0]", "visible_margin must be a number"),
+        ("silence_after:=.inf", "silence_after must be at most"),
+        ("non_overlapping:='false'", "non_overlapping must be true or false"),
+        ("non_overlapping:=1", "non_overlapping must be true"),
+        ("click_object:=yes", "click_object must be text"),
+        ("precision:=''", "precision must be one of"),
+        ("qos_overrides./image.subscription.depth:=ten", "subscription.depth must be a whole number"),
+        ("qos_overrides./image.subscription.reliability:=best", "reliability must be one of reliable, best_effort"),
+        ("model:=[]", "model was given no value"),
+        ("silence_after:=''", "silence_after must be a number"),
+    ],
+)
 def test_a_value_that_cannot_be_meant_is_refused_by_name(given, sentence):
     with pytest.raises(InvalidInput, match=sentence):
         node_with("-p", given)

@@ -7,8 +7,8 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from sam2_ros.ros import player  # noqa: E402
-from sam2_ros.ros.player import Player  # noqa: E402
+from sam2_ros.ros import player
+from sam2_ros.ros.player import Player
 
 SECOND = 10**9
 

@@ -13,18 +13,18 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy")
 
-import torch  # noqa: E402
-from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
-from std_srvs.srv import Trigger  # noqa: E402
+import moving_squares
+import torch
+from moving_squares import BLUE, PERIOD, RED
+from ros_bench import PATIENCE, Operator, image_message, labels_in, prompt_message, stamp_of, wait_until
+from sensor_msgs.msg import CompressedImage, Image
+from std_srvs.srv import Trigger
 
-import moving_squares  # noqa: E402
-from moving_squares import BLUE, PERIOD, RED  # noqa: E402
-from ros_bench import PATIENCE, Operator, image_message, labels_in, prompt_message, stamp_of, wait_until  # noqa: E402
-from sam2_ros.checkpoint import save  # noqa: E402
-from sam2_ros.model.sam2 import SAM2  # noqa: E402
-from sam2_ros.model.sizes import TEST  # noqa: E402
-from sam2_ros.ros.node import main  # noqa: E402
-from sam2_ros.srv import List, Prompt, Remove  # noqa: E402
+from sam2_ros.model.checkpoint import save
+from sam2_ros.model.sam2 import SAM2
+from sam2_ros.model.sizes import TEST
+from sam2_ros.ros.node import main
+from sam2_ros.srv import List, Prompt, Remove
 
 HERE = Path(__file__).parent
 SIZE = (480, 640)
@@ -36,8 +36,13 @@ class Process:
     def __init__(self, *command, **environment):
         self.lines = []
         self.child = subprocess.Popen(
-            [sys.executable, *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", **environment}, cwd=HERE.parents[1])
+            [sys.executable, *map(str, command)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+            cwd=HERE.parents[1],
+        )
         self.reader = threading.Thread(target=lambda: self.lines.extend(self.child.stdout))
         self.reader.start()
 
@@ -91,8 +96,13 @@ def operator(image="/not_used", **options):
 
 
 def colour_node(start, *arguments, slowness=0.0, prompting=0.0):
-    node = start(HERE / "colour_node.py", "--ros-args", *arguments, COLOUR_NODE_SLOWNESS=str(slowness),
-                 COLOUR_NODE_PROMPTING=str(prompting))
+    node = start(
+        HERE / "colour_node.py",
+        "--ros-args",
+        *arguments,
+        COLOUR_NODE_SLOWNESS=str(slowness),
+        COLOUR_NODE_PROMPTING=str(prompting),
+    )
     node.says("ready")
     return node
 
@@ -110,7 +120,7 @@ def covers(mask, stamp, colour):
     """Whether a mask lies on the square of ``colour``; the model's own grid is coarse."""
     x0, y0, x1, y1 = box(stamp, colour)
     x, y = middle(stamp, colour)
-    return mask[int(y), int(x)] and mask[y0:y1 + 1, x0:x1 + 1].sum() > 0.9 * mask.sum()
+    return mask[int(y), int(x)] and mask[y0 : y1 + 1, x0 : x1 + 1].sum() > 0.9 * mask.sum()
 
 
 def prompt_on_red(someone):
@@ -138,7 +148,7 @@ def test_frames_prompts_corrections_removal_and_reset_across_processes(start):
 
         since = len(someone.results)
         wait_until(lambda: len(someone.results) > since + 15, "more results")
-        for result in someone.results[since:since + 15]:
+        for result in someone.results[since : since + 15]:
             mask = someone.mask(stamp_of(result))
             assert mask.header == result.header and all(found.header == result.header for found in result.objects)
             for name, colour in (("red", RED), ("blue", BLUE)):
@@ -165,8 +175,9 @@ def test_frames_prompts_corrections_removal_and_reset_across_processes(start):
 
 
 def test_a_slow_tracker_counts_every_drop_and_is_interrupted_in_its_work(start):
-    node = colour_node(start, "-p", "prompt_timeout:=60.0", "-p", "qos_overrides./image.subscription.depth:=100",
-                       slowness=0.12)
+    node = colour_node(
+        start, "-p", "prompt_timeout:=60.0", "-p", "qos_overrides./image.subscription.depth:=100", slowness=0.12
+    )
     with operator() as someone:
         wait_until(lambda: someone.ros.count_publishers("/sam2_ros/objects"), "the node")
         start(HERE / "camera_process.py", "/image", "--count", 30)
@@ -189,10 +200,14 @@ def test_images_in_the_wrong_order_cost_no_late_prompt_and_results_never_go_back
             someone.images.publish(image_message(moving_squares.scene(number, SIZE), number * PERIOD))
             if number in (6, 10, 14):  # a detector that answers four images late
                 seen = (number - 4) * PERIOD
-                answer = someone.call(Prompt, "prompt", prompt=prompt_message(f"red {number}", seen, points=[middle(seen, RED)]))
+                answer = someone.call(
+                    Prompt, "prompt", prompt=prompt_message(f"red {number}", seen, points=[middle(seen, RED)])
+                )
                 assert answer.success, answer.message
-                assert abs(stamp_of(answer.mask) - seen) <= PERIOD, "the image itself, or its neighbour where it was dropped"
-            someone.result(max(order[:order.index(number) + 1]) * PERIOD)
+                assert abs(stamp_of(answer.mask) - seen) <= PERIOD, (
+                    "the image itself, or its neighbour where it was dropped"
+                )
+            someone.result(max(order[: order.index(number) + 1]) * PERIOD)
         stamps = [stamp_of(result) for result in someone.results]
         assert stamps == sorted(stamps)
     assert node.end() == 0
@@ -203,7 +218,9 @@ def test_images_are_answered_while_prompts_flood_and_the_node_ends_at_once(start
     node = colour_node(start, slowness=0.02, prompting=0.05)
     start(HERE / "camera_process.py", "/image")
     with operator() as someone:
-        wait_until(lambda: someone.prompts.get_subscription_count() and someone.results, "the node and the first result")
+        wait_until(
+            lambda: someone.prompts.get_subscription_count() and someone.results, "the node and the first result"
+        )
         since, started = len(someone.results), time.monotonic()
         while time.monotonic() - started < 3.0:
             seen = stamp_of(someone.results[-1])
@@ -237,7 +254,7 @@ def test_a_compressed_best_effort_camera_is_tracked_until_the_node_is_terminated
 @pytest.mark.skipif("fastrtps" not in rclpy.get_rmw_implementation_identifier(), reason="a property of Fast DDS")
 def test_a_camera_whose_large_images_get_lost_is_explained(start):
     node = colour_node(start)
-    camera = {name: "" for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")}
+    camera = dict.fromkeys(("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"), "")
     start(HERE / "camera_process.py", "/image", "--best-effort", "--size", "1280x720", **camera)
     node.says("large best-effort images are lost between processes")
 
@@ -245,8 +262,18 @@ def test_a_camera_whose_large_images_get_lost_is_explained(start):
 def test_a_model_from_a_file_is_loaded_and_tracks(start, tmp_path):
     torch.manual_seed(0)
     save(SAM2(TEST), tmp_path / "random.safetensors")
-    node = start("-m", "sam2_ros", "node", "--ros-args", "-p", f"model:={tmp_path / 'random.safetensors'}",
-                 "-p", "threads:=1", "-p", "device:=cpu")
+    node = start(
+        "-m",
+        "sam2_ros",
+        "node",
+        "--ros-args",
+        "-p",
+        f"model:={tmp_path / 'random.safetensors'}",
+        "-p",
+        "threads:=1",
+        "-p",
+        "device:=cpu",
+    )
     node.says("ready")
     assert f"{TEST.image_size} pixels on cpu" in node.output
     start(HERE / "camera_process.py", "/image")
@@ -260,7 +287,9 @@ def test_a_model_from_a_file_is_loaded_and_tracks(start, tmp_path):
 
 def test_parameters_that_reach_nothing_and_a_second_node_of_the_name_are_named(start, tmp_path):
     (tmp_path / "other.yaml").write_text("/tracker: {ros__parameters: {threads: 1}}")
-    node = colour_node(start, "-p", "imag_transport:=raw", "-p", "silence_after:=3", "--params-file", tmp_path / "other.yaml")
+    node = colour_node(
+        start, "-p", "imag_transport:=raw", "-p", "silence_after:=3", "--params-file", tmp_path / "other.yaml"
+    )
     node.says("the parameter 'imag_transport' does not exist and sets nothing; did you mean 'image_transport'?")
     node.says("it sets parameters of '/tracker', and this node is /sam2_ros; write '/sam2_ros:' or '/**:' there")
     start(HERE / "camera_process.py", "/image")
@@ -281,22 +310,30 @@ def test_a_node_that_still_loads_its_model_can_be_terminated(start):
     assert "Traceback" not in node.output
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (["-p", "model:=/nowhere/model.pt"], "/nowhere/model.pt"),
-    (["-p", "image_transport:=theora"], "image_transport must be one of auto, raw, compressed"),
-    (["-p", "visible_margin:=99.0"], "visible_margin"),
-    (["-p", "threads:=many"], "threads"),
-    (["-p", "device:=abacus"], "abacus"),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["-p", "model:=/nowhere/model.pt"], "/nowhere/model.pt"),
+        (["-p", "image_transport:=theora"], "image_transport must be one of auto, raw, compressed"),
+        (["-p", "visible_margin:=99.0"], "visible_margin"),
+        (["-p", "threads:=many"], "threads"),
+        (["-p", "device:=abacus"], "abacus"),
+    ],
+)
 def test_a_start_that_cannot_succeed_ends_with_a_sentence(arguments, words, capfd):
     assert main(["--ros-args", *arguments]) == 1
     output = "".join(capfd.readouterr())
     assert words in output and "Traceback" not in output
 
 
-@pytest.mark.parametrize("arguments, domain, words", [
-    ([], "many", "ROS cannot start"), (["--params-file"], "0", "ROS cannot start"),
-    (["--params-file", "/nowhere/a.yaml"], "0", "/nowhere/a.yaml")])
+@pytest.mark.parametrize(
+    "arguments, domain, words",
+    [
+        ([], "many", "ROS cannot start"),
+        (["--params-file"], "0", "ROS cannot start"),
+        (["--params-file", "/nowhere/a.yaml"], "0", "/nowhere/a.yaml"),
+    ],
+)
 def test_ros_itself_may_refuse_to_start_and_that_is_said(arguments, domain, words, monkeypatch, capfd):
     monkeypatch.setenv("ROS_DOMAIN_ID", domain)
     assert main(["--ros-args", *arguments]) == 1

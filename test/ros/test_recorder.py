@@ -8,12 +8,12 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy")
 
-import rclpy.event_handler  # noqa: E402
-import rclpy.subscription  # noqa: E402
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
+import rclpy.event_handler
+import rclpy.subscription
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
-from sam2_ros.errors import RecordingError, UnknownType  # noqa: E402
-from sam2_ros.ros import recorder, topics  # noqa: E402
+from sam2_ros.errors import RecordingError, UnknownType
+from sam2_ros.ros import recorder, topics
 
 STRING = "std_msgs/msg/String"
 RELIABLE = QoSProfile(depth=1)
@@ -98,15 +98,21 @@ def test_a_latched_topic_is_written_as_such_though_its_publisher_came_later(star
     graph = Graph(before=[LATCHED], after=[], plain=[LATCHED, RELIABLE])
     one, written = start(graph)
     assert [found.quality.durability == DurabilityPolicy.TRANSIENT_LOCAL for found in graph.subscriptions] == [
-        True, False, False]
+        True,
+        False,
+        False,
+    ]
     graph.offers["/after"] = [LATCHED]
     for found in graph.subscriptions:
         found.callback(b"x", {"received_timestamp": 7})
     one.look()
     assert {found.topic: found.quality.durability for found in graph.subscriptions}["/after"] == LATCHED.durability
     one.close()
-    assert written == [("/before", STRING, 7, b"x", True), ("/after", STRING, 7, b"x", True),
-                       ("/plain", STRING, 7, b"x", False)]
+    assert written == [
+        ("/before", STRING, 7, b"x", True),
+        ("/after", STRING, 7, b"x", True),
+        ("/plain", STRING, 7, b"x", False),
+    ]
 
 
 def test_a_middleware_that_counts_no_losses_is_recorded_all_the_same(start):
@@ -161,6 +167,7 @@ def failing(graph, error):
         if topic == "/odd":
             raise error
         written.append(topic)
+
     written = []
     one = recorder.Recorder(graph, write, list(graph.offers))
     for topic in ("/odd", "/other", "/odd"):

@@ -5,20 +5,29 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from std_msgs.msg import Header  # noqa: E402
+from ros_bench import labels_in, set_stamp
+from std_msgs.msg import Header
 
-from ros_bench import labels_in, set_stamp  # noqa: E402
-from sam2_ros.messages import fill_image  # noqa: E402
-from sam2_ros.ros.replies import mask_image, tracked_object  # noqa: E402
-from sam2_ros.types import State, Track, label_image  # noqa: E402
+from sam2_ros.messages import fill_image
+from sam2_ros.ros.replies import mask_image, tracked_object
+from sam2_ros.types import State, Track, label_image
 
 
 def track(number=3, **changes):
     mask = np.zeros((20, 30), bool)
     mask[5:9, 10:20] = True
-    values = dict(id=number, name="cup", state=State.VISIBLE, occluded=False, mask=mask, object_score=2.0,
-                  predicted_iou=0.75, object_pointer=np.arange(256, dtype=np.float32), frames_since_seen=0,
-                  prompted_frames=2)
+    values = dict(
+        id=number,
+        name="cup",
+        state=State.VISIBLE,
+        occluded=False,
+        mask=mask,
+        object_score=2.0,
+        predicted_iou=0.75,
+        object_pointer=np.arange(256, dtype=np.float32),
+        frames_since_seen=0,
+        prompted_frames=2,
+    )
     return Track(**{**values, **changes})
 
 
@@ -39,8 +48,9 @@ def test_every_field_of_a_tracked_object_is_filled():
 
 
 def test_an_object_out_of_sight_has_no_box_and_no_centre():
-    hidden = track(mask=np.zeros((20, 30), bool), state=State.LOST, occluded=True, object_score=-8.0,
-                   frames_since_seen=200)
+    hidden = track(
+        mask=np.zeros((20, 30), bool), state=State.LOST, occluded=True, object_score=-8.0, frames_since_seen=200
+    )
     message = tracked_object(hidden, header())
     assert (message.state, message.occluded, message.frames_since_seen, message.area) == (2, True, 200, 0)
     assert message.box.x1 == message.centroid.x == 0.0
@@ -60,6 +70,7 @@ def test_one_mask_is_mono8_with_255_on_the_object():
 @pytest.mark.parametrize("number, encoding", [(254, "mono8"), (255, "mono16"), (65535, "mono16")])
 def test_label_images_widen_beyond_254_objects(number, encoding):
     from sensor_msgs.msg import Image
+
     message = fill_image(Image(header=header()), label_image([track(1), replace(track(), id=number)], (20, 30)))
     assert message.encoding == encoding
     assert set(np.unique(labels_in(message))) == {0, number}

@@ -8,15 +8,22 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy")
 
-from sam2_ros.errors import CannotStart, InvalidInput, Sam2RosError  # noqa: E402
-from sam2_ros.interrupts import Interrupts  # noqa: E402
-from sam2_ros.ros.start import _sentence, creating, full_node, full_topic, running_node, start  # noqa: E402
+from sam2_ros.errors import CannotStart, InvalidInput, Sam2RosError
+from sam2_ros.interrupts import Interrupts
+from sam2_ros.ros.start import _sentence, creating, full_node, full_topic, running_node, start
 
 NODE = SimpleNamespace(get_name=lambda: "recorder", get_namespace=lambda: "/")
 
 
-@pytest.mark.parametrize("name, full", [
-    ("camera/image", "/camera/image"), ("/camera/image", "/camera/image"), ("tf", "/tf"), ("~/about", "/recorder/about")])
+@pytest.mark.parametrize(
+    "name, full",
+    [
+        ("camera/image", "/camera/image"),
+        ("/camera/image", "/camera/image"),
+        ("tf", "/tf"),
+        ("~/about", "/recorder/about"),
+    ],
+)
 def test_a_relative_topic_is_taken_as_ros_takes_it(name, full):
     assert full_topic(name, NODE) == full
 
@@ -28,13 +35,19 @@ def test_a_topic_that_cannot_be_is_refused_by_its_name(name):
 
 
 def test_a_node_is_named_in_full_or_refused():
-    assert [full_node(name) for name in ("sam2_ros", "/sam2_ros", "arm/sam2_ros")] == ["/sam2_ros", "/sam2_ros", "/arm/sam2_ros"]
+    assert [full_node(name) for name in ("sam2_ros", "/sam2_ros", "arm/sam2_ros")] == [
+        "/sam2_ros",
+        "/sam2_ros",
+        "/arm/sam2_ros",
+    ]
     for name in ("/my node", "/arm/", "/", "/1st/sam2_ros"):
         with pytest.raises(InvalidInput, match="no node of the name"):
             full_node(name)
 
 
-@pytest.mark.parametrize("arguments", [["-r", "foo"], ["--log-level", "nonsense"], ["--params-file"], ["--enclave", "x"]])
+@pytest.mark.parametrize(
+    "arguments", [["-r", "foo"], ["--log-level", "nonsense"], ["--params-file"], ["--enclave", "x"]]
+)
 def test_arguments_that_ros_refuses_are_one_sentence_and_ros_can_start_later(arguments):
     with pytest.raises(CannotStart, match="ROS cannot start: "):
         start(["--ros-args", *arguments])
@@ -85,7 +98,11 @@ def test_only_what_ros_raises_is_its_fault():
 
 
 def test_a_log_folder_that_cannot_be_written_is_named_with_the_remedy():
-    said = _sentence(RuntimeError("failed to initialize logging: Failed to create log directory '/x': 2, at /src/rcl.cpp:153"))
+    said = _sentence(
+        RuntimeError("failed to initialize logging: Failed to create log directory '/x': 2, at /src/rcl.cpp:153")
+    )
     assert isinstance(said, Sam2RosError)
-    assert str(said) == ("ROS cannot start: failed to initialize logging: Failed to create log directory '/x': 2; "
-                         "set ROS_LOG_DIR to a folder that can be written")
+    assert str(said) == (
+        "ROS cannot start: failed to initialize logging: Failed to create log directory '/x': 2; "
+        "set ROS_LOG_DIR to a folder that can be written"
+    )

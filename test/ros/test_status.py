@@ -7,12 +7,12 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from rclpy.qos import ReliabilityPolicy  # noqa: E402
+from rclpy.qos import ReliabilityPolicy
 
-from sam2_ros.ros.detections import Tally  # noqa: E402
-from sam2_ros.ros.parameters import NodeSettings  # noqa: E402
-from sam2_ros.ros.status import LONGEST, Status  # noqa: E402
-from sam2_ros.ros.worker import Counts  # noqa: E402
+from sam2_ros.ros.detections import Tally
+from sam2_ros.ros.parameters import NodeSettings
+from sam2_ros.ros.status import LONGEST, Status
+from sam2_ros.stream.worker import Counts
 
 CAMERA = Shape(node_name="camera", node_namespace="/head", qos_profile=Shape(reliability=ReliabilityPolicy.RELIABLE))
 
@@ -23,16 +23,34 @@ class World:
     def __init__(self, monkeypatch, **settings):
         self.now, self.log, self.nodes = 100.0, [], [("sam2_ros", "/")]
         monkeypatch.setattr("time.monotonic", lambda: self.now)
-        self.camera = Shape(topic="/image", reliable=True, received=0, lost=0, silence=0.0, arrived=True,
-                            publishers=lambda: [CAMERA], other_type=str, unwanted=str)
+        self.camera = Shape(
+            topic="/image",
+            reliable=True,
+            received=0,
+            lost=0,
+            silence=0.0,
+            arrived=True,
+            publishers=lambda: [CAMERA],
+            other_type=str,
+            unwanted=str,
+        )
         session = Shape(repeated=0, restarts=0, left_out=Counter(), view=Shape(tracks=[1]))
         self.worker = Shape(counts=Counts(age=0.1), session=session)
         self.tally = Tally()
         logger = Shape(warning=lambda text: self.log.append(text), info=lambda text: self.log.append(text))
-        node = Shape(get_logger=lambda: logger, get_fully_qualified_name=lambda: "/sam2_ros",
-                     get_node_names_and_namespaces=lambda: self.nodes)
-        self.status = Status(node, self.camera, self.worker, Shape(node=NodeSettings(**settings)), self.tally,
-                             Shape(topic="/sam2_ros/prompt", refused=0, reason=""))
+        node = Shape(
+            get_logger=lambda: logger,
+            get_fully_qualified_name=lambda: "/sam2_ros",
+            get_node_names_and_namespaces=lambda: self.nodes,
+        )
+        self.status = Status(
+            node,
+            self.camera,
+            self.worker,
+            Shape(node=NodeSettings(**settings)),
+            self.tally,
+            Shape(topic="/sam2_ros/prompt", refused=0, reason=""),
+        )
 
     def second(self, received=10, processed=10):
         self.now += 1

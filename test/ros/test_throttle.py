@@ -1,4 +1,4 @@
-"""Log lines of which there may be very many."""
+"""Lines of a ROS logger of which there may be very many."""
 
 import time
 
@@ -6,17 +6,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from sam2_ros.ros.throttle import QUIET, SELDOM, Throttle  # noqa: E402
-
-
-def test_a_kind_has_its_lines_and_the_rest_is_counted():
-    now = [0.0]
-    throttle = Throttle(2, lambda: now[0])
-    assert [throttle.line("prompt", "done") for _ in range(5)] == ["done", "done", "", "", ""]
-    assert throttle.line("click", "done") == "done"
-    now[0] = QUIET
-    assert throttle.line("prompt", "done") == "done (and 3 more in the last 5 s)"
-    assert throttle.line("prompt", "done") == "done"
+from sam2_ros.ros.throttle import SELDOM
 
 
 def test_lines_of_the_logger_do_not_stop_when_the_wall_clock_is_set_back():

@@ -2,9 +2,9 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from std_msgs.msg import String  # noqa: E402
+from std_msgs.msg import String
 
-from sam2_ros.ros.topics import message_class  # noqa: E402
+from sam2_ros.ros.topics import message_class
 
 
 def test_a_type_is_found_by_its_name_and_one_that_is_not_installed_is_none():

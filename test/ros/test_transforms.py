@@ -7,12 +7,12 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy")
 
-from geometry_msgs.msg import PointStamped, Transform  # noqa: E402
-from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
-from sensor_msgs.msg import CameraInfo, MultiDOFJointState  # noqa: E402
+from geometry_msgs.msg import PointStamped, Transform
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from ros_bench import MILLISECOND, Bench, set_stamp, wait_until
+from sensor_msgs.msg import CameraInfo, MultiDOFJointState
 
-from ros_bench import MILLISECOND, Bench, set_stamp, wait_until  # noqa: E402
-from sam2_ros.ros import transforms  # noqa: E402
+from sam2_ros.ros import transforms
 
 #: Nanoseconds between two messages of /tf.
 PERIOD = 10**9 // 300

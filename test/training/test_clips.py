@@ -43,7 +43,9 @@ def test_a_clip_may_be_larger_than_the_noise_that_is_laid_over_it(source):
 def test_things_move_and_some_disappear(source):
     clips = [source.draw(index, 6, 64) for index in range(30)]
     moved = [(clip.masks[0] != clip.masks[-1]).any() for clip in clips]
-    gone = [not clip.masks[number, one].any() for clip in clips for number in range(6) for one in range(clip.masks.shape[1])]
+    gone = [
+        not clip.masks[number, one].any() for clip in clips for number in range(6) for one in range(clip.masks.shape[1])
+    ]
     assert np.mean(moved) > 0.5 and any(gone)
 
 
@@ -68,8 +70,10 @@ def test_more_goes_out_of_sight_where_things_linger():
 
 def test_footage_is_seen_by_another_camera_with_its_masks_on_the_same_pixels(tmp_path):
     folder = davis_folder(tmp_path, 1)
-    source, still = (ClipSource(ClipStock(seed=1, footage=folder, footage_share=1.0, plain_share=1.0, held_out=held_out))
-                     for held_out in (False, True))
+    source, still = (
+        ClipSource(ClipStock(seed=1, footage=folder, footage_share=1.0, plain_share=1.0, held_out=held_out))
+        for held_out in (False, True)
+    )
     clips, plain = ([one.draw(index, 3, 64) for index in range(8)] for one in (source, still))
     assert any((one.masks != other.masks).any() for one, other in zip(clips, plain))
     for one in clips:
@@ -86,10 +90,13 @@ def test_objects_that_go_out_of_sight_can_be_asked_for_before_others(source):
     def hidden(vanishing):
         masks = [source.draw(index, 6, 64, objects=1, vanishing=vanishing).masks for index in range(20)]
         return sum(not mask.any(axis=(2, 3)).all() for mask in masks)
+
     assert hidden(1.0) > hidden(0.0)
 
 
-def davis_folder(folder, values, beside=0, encode=lambda label: cv2.imencode(".png", label)[1].tobytes(), dtype=np.uint8):
+def davis_folder(
+    folder, values, beside=0, encode=lambda label: cv2.imencode(".png", label)[1].tobytes(), dtype=np.uint8
+):
     """Two short videos of a bright square on grey that moves to the right; ``beside`` it, labels of a strip below."""
     for name in ("one", "two"):
         (folder / "JPEGImages" / name).mkdir(parents=True)
@@ -97,8 +104,8 @@ def davis_folder(folder, values, beside=0, encode=lambda label: cv2.imencode(".p
         for number in range(5):
             image, label = np.full((60, 90, 3), 90, np.uint8), np.zeros((60, 90), dtype)
             label[50:] = beside
-            image[15:45, 10 + 8 * number:40 + 8 * number] = (40, 220, 250)
-            label[15:45, 10 + 8 * number:40 + 8 * number] = values
+            image[15:45, 10 + 8 * number : 40 + 8 * number] = (40, 220, 250)
+            label[15:45, 10 + 8 * number : 40 + 8 * number] = values
             cv2.imwrite(str(folder / "JPEGImages" / name / f"{number:05d}.jpg"), image)
             (folder / "Annotations" / name / f"{number:05d}.png").write_bytes(encode(label))
     return folder
@@ -107,6 +114,7 @@ def davis_folder(folder, values, beside=0, encode=lambda label: cv2.imencode(".p
 @pytest.mark.parametrize("value", [1, 255])
 def test_footage_gives_its_object_with_the_mask_on_its_pixels(tmp_path, value):
     from sam2_ros.training.footage import Footage
+
     footage = Footage(davis_folder(tmp_path, value))
     images, masks = footage.clip(np.random.default_rng(0), 3, 64)
     masks = masks[:, 0]
@@ -114,15 +122,19 @@ def test_footage_gives_its_object_with_the_mask_on_its_pixels(tmp_path, value):
     assert inside[0] > 220 and inside[2] < 70 and abs(outside - 90).max() < 25
 
 
-@pytest.mark.parametrize("value, beside, dtype", [
-    (1, 16, np.uint8),      # equally bright in the palette of PASCAL VOC
-    (1, 255, np.uint8),     # 255 means unknown
-    (3, 700, np.uint16),    # more than eight bits
-    (255, 511, np.uint16),  # where 255 is an object like others
-])
+@pytest.mark.parametrize(
+    "value, beside, dtype",
+    [
+        (1, 16, np.uint8),  # equally bright in the palette of PASCAL VOC
+        (1, 255, np.uint8),  # 255 means unknown
+        (3, 700, np.uint16),  # more than eight bits
+        (255, 511, np.uint16),  # where 255 is an object like others
+    ],
+)
 def test_objects_are_told_apart_by_what_the_file_stores(tmp_path, value, beside, dtype):
-    from sam2_ros.evaluation.labels import encode_labels
+    from sam2_ros.recordings.labels import encode_labels
     from sam2_ros.training.footage import UNKNOWN_LABEL, Footage, _an_object
+
     footage = Footage(davis_folder(tmp_path, value, beside, encode_labels, dtype))
     label = footage.sequences[0].label(0)
     wanted = {_an_object(np.random.default_rng(seed), label) for seed in range(20)}
@@ -153,6 +165,7 @@ def test_a_picture_that_cannot_be_read_is_named(tmp_path):
 
 def test_masks_of_another_size_than_their_pictures_are_refused(tmp_path):
     from sam2_ros.training.footage import Footage, check_footage
+
     folder = davis_folder(tmp_path, 1)
     label = folder / "Annotations" / "two" / "00000.png"
     cv2.imwrite(str(label), np.ones((30, 45), np.uint8))
@@ -165,6 +178,7 @@ def test_masks_of_another_size_than_their_pictures_are_refused(tmp_path):
 
 def test_footage_is_any_kind_of_picture_in_the_order_of_its_numbers_and_what_is_left_out_is_said(tmp_path):
     from sam2_ros.training.footage import Footage, check_footage
+
     folder = davis_folder(tmp_path, 1)
     for number in range(5):
         for part in ("JPEGImages", "Annotations"):
@@ -176,12 +190,14 @@ def test_footage_is_any_kind_of_picture_in_the_order_of_its_numbers_and_what_is_
     assert check_footage(folder).endswith(": 2 videos, 10 pictures with masks")
     for number in range(5):
         (folder / "Annotations" / "two" / f"{number + 7}.png").unlink()
-    assert check_footage(folder).endswith("1 videos, 5 pictures with masks; left out, with fewer than two masks of their "
-                                          "pictures' names: two")
+    assert check_footage(folder).endswith(
+        "1 videos, 5 pictures with masks; left out, with fewer than two masks of their pictures' names: two"
+    )
 
 
 def test_labels_that_are_colours_are_refused_before_any_clip_is_drawn(tmp_path):
     from sam2_ros.training.footage import check_footage
+
     folder = davis_folder(tmp_path, 1)
     check_footage(folder)
     cv2.imwrite(str(folder / "Annotations" / "two" / "00000.png"), np.full((60, 90, 3), (0, 0, 128), np.uint8))
@@ -191,6 +207,7 @@ def test_labels_that_are_colours_are_refused_before_any_clip_is_drawn(tmp_path):
 
 def test_objects_are_cut_out_of_footage(tmp_path):
     from sam2_ros.training.footage import Footage
+
     sprites = Footage(davis_folder(tmp_path, 1)).cutouts(np.random.default_rng(0), 3, 40)
     assert sprites.shape == (3, 40, 40, 4) and sprites[0, 20, 20, 3] == 255 and sprites[0, 0, 0, 3] == 0
 
@@ -203,6 +220,7 @@ def test_a_source_with_footage_draws_from_it(tmp_path):
 def test_a_source_can_draw_the_footage_alone_with_nothing_on_top(tmp_path, monkeypatch):
     def refuse(*_):
         raise AssertionError("a scene was drawn")
+
     monkeypatch.setattr(ClipSource, "_layers", refuse)
     source = ClipSource(ClipStock(seed=1, footage=davis_folder(tmp_path, 1), footage_share=1.0, plain_share=1.0))
     assert all(source.draw(index, 2, 64).masks.shape[1] == 1 for index in range(12))
@@ -226,4 +244,5 @@ def test_an_empty_folder_of_pictures_is_refused(tmp_path):
 
 def test_held_out_clips_use_other_photographs():
     from sam2_ros.training.textures import HELD_OUT_PHOTOGRAPHS, TRAINING_PHOTOGRAPHS
+
     assert not set(HELD_OUT_PHOTOGRAPHS) & set(TRAINING_PHOTOGRAPHS)

@@ -15,8 +15,8 @@ def moving_square(side=128, frames=4):
     images = np.random.default_rng(0).integers(90, 130, (frames, side, side, 3), dtype=np.uint8)
     masks = np.zeros((frames, 1, side, side), bool)
     for number in range(frames):
-        masks[number, 0, 20:60, 10 + 12 * number:50 + 12 * number] = True
-        images[number, 50 + 6 * number:100 + 6 * number, 80:120] = (40, 200, 60)
+        masks[number, 0, 20:60, 10 + 12 * number : 50 + 12 * number] = True
+        images[number, 50 + 6 * number : 100 + 6 * number, 80:120] = (40, 200, 60)
         images[number][masks[number, 0]] = (220, 40, 40)
     return Clip(images, masks)
 
@@ -32,8 +32,12 @@ def test_one_clip_is_learned_by_heart_from_a_mask_a_box_and_a_click():
         optimiser.param_groups[0]["lr"] = 1e-3 * min(1.0, (step + 1) / 20)
         prompting = Prompting(("mask", "box", "click")[step % 3])
         answers = Unroller(model, batch, prompting, generator).run().answers
-        loss = mean([answer_loss(answer.candidates, batch.masks[answer.frame], covers[answer.frame][:, None])
-                     for answer in answers]).total()
+        loss = mean(
+            [
+                answer_loss(answer.candidates, batch.masks[answer.frame], covers[answer.frame][:, None])
+                for answer in answers
+            ]
+        ).total()
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 0.1)

@@ -17,8 +17,12 @@ def cover(mask):
 def answers(*logits, iou=None, score=5.0):
     stacked = torch.stack(logits, dim=1).requires_grad_()
     count = len(logits)
-    return Candidates(stacked, torch.tensor([iou or [0.5] * count], requires_grad=True),
-                      torch.tensor([score], requires_grad=True), torch.zeros(1, count, 4))
+    return Candidates(
+        stacked,
+        torch.tensor([iou or [0.5] * count], requires_grad=True),
+        torch.tensor([score], requires_grad=True),
+        torch.zeros(1, count, 4),
+    )
 
 
 def good(mask):
@@ -97,7 +101,9 @@ def test_a_click_that_is_not_obeyed_costs_and_box_corners_do_not():
     answer = Candidates(logits, torch.ones(1, 1), torch.ones(1), torch.zeros(1, 1, 4))
 
     def cost(x, y, label):
-        return click_loss(answer, PromptInputs(torch.tensor([[[x, y]]]), torch.tensor([[label]], dtype=torch.int32)), 16).item()
+        return click_loss(
+            answer, PromptInputs(torch.tensor([[[x, y]]]), torch.tensor([[label]], dtype=torch.int32)), 16
+        ).item()
 
     assert cost(6.0, 6.0, 1) < 0.01 and cost(1.0, 1.0, 0) < 0.01
     assert cost(6.0, 6.0, 0) > 5 and cost(1.0, 1.0, 1) > 5

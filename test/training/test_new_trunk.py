@@ -17,7 +17,9 @@ def test_least_squares_find_the_convolution_that_was_there():
             maps = torch.randn(2, 5, 8, 8)
             fit.add(maps, convolution(maps))
     weight, bias = fit.solve()
-    assert torch.allclose(weight, convolution.weight[..., 0, 0], atol=5e-3) and torch.allclose(bias, convolution.bias, atol=5e-3)
+    assert torch.allclose(weight, convolution.weight[..., 0, 0], atol=5e-3) and torch.allclose(
+        bias, convolution.bias, atol=5e-3
+    )
 
 
 def test_the_new_model_says_of_a_picture_what_the_former_said_as_nearly_as_its_features_can(monkeypatch):
@@ -36,5 +38,8 @@ def test_the_new_model_says_of_a_picture_what_the_former_said_as_nearly_as_its_f
         ours, aim = model.encode_image(image), former.encode_image(image)
     error = (ours.stride16 - aim.stride16).pow(2).mean() / aim.stride16.var()
     assert error < 0.2
-    assert all(torch.equal(value, former.state_dict()[name]) for name, value in model.state_dict().items()
-               if name.startswith(("memory_attention.", "sam_mask_decoder.")))
+    assert all(
+        torch.equal(value, former.state_dict()[name])
+        for name, value in model.state_dict().items()
+        if name.startswith(("memory_attention.", "sam_mask_decoder."))
+    )

@@ -38,12 +38,16 @@ def folder(tmp_path_factory):
     for name in ("tex.jpg", "pano.jpg"):
         cv2.imwrite(str(root / name), np.full((32, 64, 3), 130, np.uint8))
     entries = [{"name": name, "file": f"{name}/model.obj", "size_m": [0.1, 0.1, 0.1]} for name in names]
-    (root / "objects.json").write_text(json.dumps({"objects": entries, "backgrounds": [{"file": "tex.jpg"}, {"file": "pano.jpg"}]}))
+    (root / "objects.json").write_text(
+        json.dumps({"objects": entries, "backgrounds": [{"file": "tex.jpg"}, {"file": "pano.jpg"}]})
+    )
     return root
 
 
 def cubes(count=5):
-    return [Model(str(number), None, np.array((0.1, 0.1, 0.1)), CORNERS, np.zeros((0, 3), int)) for number in range(count)]
+    return [
+        Model(str(number), None, np.array((0.1, 0.1, 0.1)), CORNERS, np.zeros((0, 3), int)) for number in range(count)
+    ]
 
 
 def test_objects_that_are_kept_aside_are_in_no_training_scene(folder):
@@ -68,7 +72,9 @@ def test_turns_are_applied_one_after_another():
     first, second = about((0, 0, 1), 0.7), about((1, 2, 0), -1.1)
     assert np.allclose(matrix(then(second, first)), matrix(second) @ matrix(first))
     for direction in ((0.2, -0.5, 0.3), (0, 0, 1), (0, 0, -1)):
-        assert np.allclose(matrix(towards(np.array(direction))) @ (0, 0, 1), np.array(direction) / np.linalg.norm(direction))
+        assert np.allclose(
+            matrix(towards(np.array(direction))) @ (0, 0, 1), np.array(direction) / np.linalg.norm(direction)
+        )
 
 
 @pytest.mark.parametrize("story", STORIES)
@@ -76,8 +82,10 @@ def test_every_story_has_places_and_a_camera_on_every_frame(story):
     for seed in range(5):
         cast = stage(np.random.default_rng(seed), cubes(), FRAMES, story)
         assert cast.eyes.shape == (FRAMES, 3) and all(np.isfinite(part.places).all() for part in cast.parts)
-        assert all(actor.places.shape == (FRAMES, 3) and np.allclose(np.linalg.norm(actor.turns, axis=1), 1)
-                   for actor in cast.actors)
+        assert all(
+            actor.places.shape == (FRAMES, 3) and np.allclose(np.linalg.norm(actor.turns, axis=1), 1)
+            for actor in cast.actors
+        )
 
 
 def test_what_is_shuffled_has_a_look_alike_and_they_change_places():
@@ -91,6 +99,7 @@ def test_what_is_shuffled_has_a_look_alike_and_they_change_places():
 def test_a_scene_is_rendered_with_exact_masks_and_the_share_that_is_seen(folder, tmp_path):
     pytest.importorskip("pybullet", reason="rendered scenes are an optional extra")
     from sam2_ros.training.object_scenes import Renderer, write
+
     scene = Renderer(folder).render(3, FRAMES, SIZE, "pass")
     again = Renderer(folder).render(3, FRAMES, SIZE, "pass")
     assert (scene.frames == again.frames).all() and (scene.labels == again.labels).all()

@@ -56,7 +56,7 @@ def test_a_whole_thing_is_cut_out_and_one_that_the_border_cuts_is_not(folder):
     sprite = photographs.cutout(np.random.default_rng(0), 48)
     inside = sprite[..., 3] > 250
     assert sprite.shape == (48, 48, 4) and inside.any() and sprite[inside][:, :3].min() > 150
-    for picture, labels in map(photographs.photo, ("a", "b")):
+    for _, labels in map(photographs.photo, ("a", "b")):
         labels[20:40, 60:] = 1
     assert photographs.cutout(np.random.default_rng(0), 48) is None
 
@@ -67,8 +67,11 @@ def test_a_folder_without_photographs_is_refused_with_what_is_wanted(tmp_path):
 
 
 def test_pictures_of_one_photograph_are_kept_aside_together():
-    photos = [{"id": f"{number}-{copy}", "set": "tools", "file": f"train/shot{number}_jpg.rf.{copy}.jpg"}
-              for number in range(10) for copy in range(3)]
+    photos = [
+        {"id": f"{number}-{copy}", "set": "tools", "file": f"train/shot{number}_jpg.rf.{copy}.jpg"}
+        for number in range(10)
+        for copy in range(3)
+    ]
     chosen = draw(photos, [{"name": f"object{number}"} for number in range(10)])
     assert len(chosen["photos"]) == 3 and len({name.split("-")[0] for name in chosen["photos"]}) == 1
     assert len(chosen["objects"]) == 2

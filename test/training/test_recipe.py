@@ -46,16 +46,23 @@ def test_settings_come_from_a_file_and_single_ones_are_replaced(tmp_path, suffix
     assert settings.seed == 7 and settings.out == "here" and settings.stages == (Stage(**stage),)
 
 
-@pytest.mark.parametrize("values, part", [
-    ({"sed": 1}, "sed"), ({"clip_norm": -1.0}, "clip_norm"), ({"mask_share": 0.9, "box_share": 0.9}, "exceed"),
-    ({"stages": [{"steps": 1}]}, "stage"), ({"stages": []}, "at least one stage"),
-    ({"stages": 5}, "stages must be a list"), ({"stages": ["images"]}, "a stage must hold names"),
-    ({"stages": [STAGE | {"speed": 3}]}, "unknown fields of a stage speed"),
-    ({"stages": [STAGE | {"rate": "fast"}]}, "rate must be a number"),
-    ({"stages": [STAGE | {"side": 20}]}, "side of a stage must be at least 32"),
-    ({"weight_decay": "much"}, "weight_decay must be a number"),
-    ({"stages": [{"steps": 0, "frames": 1, "clips": 1, "side": 64, "rate": 1, "end_rate": 1}]}, "steps"),
-])
+@pytest.mark.parametrize(
+    "values, part",
+    [
+        ({"sed": 1}, "sed"),
+        ({"clip_norm": -1.0}, "clip_norm"),
+        ({"mask_share": 0.9, "box_share": 0.9}, "exceed"),
+        ({"stages": [{"steps": 1}]}, "stage"),
+        ({"stages": []}, "at least one stage"),
+        ({"stages": 5}, "stages must be a list"),
+        ({"stages": ["images"]}, "a stage must hold names"),
+        ({"stages": [STAGE | {"speed": 3}]}, "unknown fields of a stage speed"),
+        ({"stages": [STAGE | {"rate": "fast"}]}, "rate must be a number"),
+        ({"stages": [STAGE | {"side": 20}]}, "side of a stage must be at least 32"),
+        ({"weight_decay": "much"}, "weight_decay must be a number"),
+        ({"stages": [{"steps": 0, "frames": 1, "clips": 1, "side": 64, "rate": 1, "end_rate": 1}]}, "steps"),
+    ],
+)
 def test_what_makes_no_sense_is_refused_by_name(values, part):
     with pytest.raises(InvalidInput, match=part):
         read_settings(**values)
@@ -66,9 +73,14 @@ def test_a_missing_file_is_refused(tmp_path):
         read_settings(tmp_path / "none.yaml")
 
 
-@pytest.mark.parametrize("name, content", [
-    ("recipe.yaml", b"stages: [{"), ("recipe.json", b"{'seed': 1}"), ("recipe.yaml", b"\xff\xfe\x00"),
-])
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("recipe.yaml", b"stages: [{"),
+        ("recipe.json", b"{'seed': 1}"),
+        ("recipe.yaml", b"\xff\xfe\x00"),
+    ],
+)
 def test_a_file_that_cannot_be_parsed_is_refused_by_its_name(tmp_path, name, content):
     path = tmp_path / name
     path.write_bytes(content)
@@ -79,7 +91,9 @@ def test_a_file_that_cannot_be_parsed_is_refused_by_its_name(tmp_path, name, con
 def test_numbers_may_be_written_as_yaml_does_not_read_them(tmp_path):
     pytest.importorskip("yaml")
     path = tmp_path / "recipe.yaml"
-    path.write_text("weight_decay: 1e-2\nstages:\n- {steps: 1e3, frames: 1, clips: 2, side: 64, rate: 1e-3, end_rate: 0}\n")
+    path.write_text(
+        "weight_decay: 1e-2\nstages:\n- {steps: 1e3, frames: 1, clips: 2, side: 64, rate: 1e-3, end_rate: 0}\n"
+    )
     settings = read_settings(path)
     assert settings.weight_decay == 0.01 and settings.stages == (Stage(1000, 1, 2, 64, 0.001, 0),)
 
@@ -104,7 +118,14 @@ def test_a_stage_may_leave_the_side_to_the_model():
 
 
 def test_what_is_not_given_is_as_in_the_run_that_goes_on():
-    saved = {"footage": "videos", "seed": 3, "out": "elsewhere", "time_limit_minutes": 5.0, "gone": 1, "stages": (STAGE,)}
+    saved = {
+        "footage": "videos",
+        "seed": 3,
+        "out": "elsewhere",
+        "time_limit_minutes": 5.0,
+        "gone": 1,
+        "stages": (STAGE,),
+    }
     settings = read_settings(None, saved, seed=4)
     assert settings.footage == "videos" and settings.seed == 4 and settings.stages == (Stage(**STAGE),)
     assert settings.out == TrainSettings().out and settings.time_limit_minutes == 0.0

@@ -3,11 +3,11 @@ import pytest
 
 pytest.importorskip("pybullet", reason="robot scenes are an optional extra")
 
-from sam2_ros.training import held_out  # noqa: E402
-from sam2_ros.training.random_scenes import HELD_OUT_SEED, TRAINING_MODELS, random_scene, render  # noqa: E402
-from sam2_ros.training.robot_clips import RobotClips  # noqa: E402
-from sam2_ros.training.robot_scenes import CLOSED, OPEN, Look, Move, RobotScene, Thing  # noqa: E402
-from sam2_ros.training.textures import TextureBank, make_bank  # noqa: E402
+from sam2_ros.training import held_out
+from sam2_ros.training.random_scenes import HELD_OUT_SEED, TRAINING_MODELS, random_scene, render
+from sam2_ros.training.robot_clips import RobotClips
+from sam2_ros.training.robot_scenes import CLOSED, OPEN, Look, Move, RobotScene, Thing
+from sam2_ros.training.textures import TextureBank, make_bank
 
 SIZE = (60, 80)
 
@@ -29,8 +29,11 @@ def lifting(bank):
     grey = np.full((16, 16, 3), 120, np.uint8)
     with RobotScene([box], look(grey)) as scene:
         before = scene.place_of("box")
-        moves = [Move((0.5, 0.0, 0.2), 0.8, fingers=OPEN), Move((0.5, 0.0, 0.05), 0.6, fingers=CLOSED, grasp="box"),
-                 Move((0.5, 0.0, 0.25), 0.8)]
+        moves = [
+            Move((0.5, 0.0, 0.2), 0.8, fingers=OPEN),
+            Move((0.5, 0.0, 0.05), 0.6, fingers=CLOSED, grasp="box"),
+            Move((0.5, 0.0, 0.25), 0.8),
+        ]
         shots = list(scene.play(moves, 3.0, SIZE))
         return before, scene.place_of("box"), shots
 
@@ -55,7 +58,9 @@ def test_depth_is_in_metres_and_things_are_nearer_than_the_wall(lifting):
 
 
 def test_pictures_rendered_finer_have_the_size_that_was_asked_for(bank):
-    with RobotScene([Thing("ball", "ball", (0.45, 0.0), size=(0.08,) * 3)], look(bank.drawn[0]), settle_seconds=0.1) as scene:
+    with RobotScene(
+        [Thing("ball", "ball", (0.45, 0.0), size=(0.08,) * 3)], look(bank.drawn[0]), settle_seconds=0.1
+    ) as scene:
         shot = scene.shoot(SIZE, 1.5)
     assert shot.image.shape == (*SIZE, 3) and shot.label.shape == shot.depth.shape == SIZE
     assert set(np.unique(shot.label)) <= {0, 1, 2}
@@ -77,8 +82,11 @@ def test_held_out_scenes_use_no_model_of_a_training_scene(bank):
 
 def test_cached_scenes_become_clips(tmp_path, lifting):
     _, _, shots = lifting
-    np.savez_compressed(tmp_path / "0.npz", frames=np.stack([shot.image for shot in shots]),
-                        labels=np.stack([shot.label for shot in shots]))
+    np.savez_compressed(
+        tmp_path / "0.npz",
+        frames=np.stack([shot.image for shot in shots]),
+        labels=np.stack([shot.label for shot in shots]),
+    )
     images, masks = RobotClips(tmp_path).clip(np.random.default_rng(0), 3, 64)
     assert images.shape == (3, 64, 64, 3) and masks.shape[0] == 3 and masks.shape[2:] == (64, 64)
     assert masks[0].any(axis=(1, 2)).all()
@@ -86,6 +94,7 @@ def test_cached_scenes_become_clips(tmp_path, lifting):
 
 def test_held_out_clips_are_written_in_the_layout_of_davis(tmp_path):
     import cv2
+
     clip = next(held_out.composites((0,)))
     held_out.write(clip, tmp_path)
     label = cv2.imread(str(tmp_path / "Annotations" / clip.name / "00003.png"), cv2.IMREAD_UNCHANGED)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch")
-from sam2_ros.training import textures  # noqa: E402
-from sam2_ros.training.clips import ClipSource, ClipStock  # noqa: E402
-from sam2_ros.training.compositing import squared  # noqa: E402
-from sam2_ros.training.textures import make_bank  # noqa: E402
+from sam2_ros.training import textures
+from sam2_ros.training.clips import ClipSource, ClipStock
+from sam2_ros.training.compositing import squared
+from sam2_ros.training.textures import make_bank
 
 RED, GREEN = (0, 0, 255), (0, 255, 0)  # BGR, as OpenCV writes
 
@@ -38,8 +38,11 @@ def test_a_picture_with_a_transparent_background_is_a_cutout_and_any_other_a_pho
     assert all(picture.shape[2] == 3 for picture in bank.photographs)
 
 
-@pytest.mark.parametrize("picture", [np.zeros((20, 90, 3), np.uint8), np.zeros((80, 90, 4), np.uint8),
-                                     np.zeros((80, 90), np.uint16)], ids=["too small", "nothing opaque", "16 bits"])
+@pytest.mark.parametrize(
+    "picture",
+    [np.zeros((20, 90, 3), np.uint8), np.zeros((80, 90, 4), np.uint8), np.zeros((80, 90), np.uint16)],
+    ids=["too small", "nothing opaque", "16 bits"],
+)
 def test_a_picture_that_shows_nothing_usable_is_passed_over(tmp_path, picture):
     write_cutout(tmp_path / "disc.png")
     cv2.imwrite(str(tmp_path / "useless.png"), picture)
@@ -76,8 +79,9 @@ def test_a_cutout_drawn_from_the_bank_leaves_the_kept_one_as_it_is(tmp_path):
 def test_a_scene_shows_cutouts(tmp_path, monkeypatch):
     write_cutout(tmp_path / "disc.png")
     drawn = []
-    monkeypatch.setattr(textures.TextureBank, "cutout",
-                        lambda bank, random, side: drawn.append(side) or squared(bank.cutouts[0], side))
+    monkeypatch.setattr(
+        textures.TextureBank, "cutout", lambda bank, random, side: drawn.append(side) or squared(bank.cutouts[0], side)
+    )
     source = ClipSource(ClipStock(seed=1, pictures=tmp_path))
     assert all(source.draw(index, 2, 64).masks[0].any() for index in range(4)) and drawn
 

@@ -9,8 +9,8 @@ import signal
 import pytest
 import torch
 
-from sam2_ros import checkpoint
 from sam2_ros.errors import CheckpointError, InvalidInput, RecordingError, TrainingError
+from sam2_ros.model import checkpoint
 from sam2_ros.training.feeding import feed
 from sam2_ros.training.recipe import Stage, TrainSettings
 from sam2_ros.training.train import Training, _threads, draw_prompting, main, train, validation_clips
@@ -19,8 +19,18 @@ STAGES = (Stage(2, 1, 2, 64, 1e-3, 1e-3), Stage(2, 2, 1, 128, 1e-3, 5e-4))
 
 
 def settings(folder, **changes):
-    values = {"out": str(folder), "size": "test", "seed": 3, "workers": 0, "threads": 1, "stages": STAGES,
-              "validate_every": 4, "validation_clips": 1, "warm_up": 2, "save_minutes": 0.0}
+    values = {
+        "out": str(folder),
+        "size": "test",
+        "seed": 3,
+        "workers": 0,
+        "threads": 1,
+        "stages": STAGES,
+        "validate_every": 4,
+        "validation_clips": 1,
+        "warm_up": 2,
+        "save_minutes": 0.0,
+    }
     return TrainSettings(**(values | changes))
 
 
@@ -86,7 +96,9 @@ def test_a_training_beside_other_programs_computes_with_one_thread(monkeypatch, 
 def test_frames_before_a_clip_are_drawn_with_it_and_only_the_clip_teaches(tmp_path, monkeypatch):
     seen = []
     learn = Training.learn
-    monkeypatch.setattr(Training, "learn", lambda training, batch: seen.append(len(batch.images)) or learn(training, batch))
+    monkeypatch.setattr(
+        Training, "learn", lambda training, batch: seen.append(len(batch.images)) or learn(training, batch)
+    )
     stage = Stage(6, 2, 1, 64, 1e-3, 1e-3, lead=3, leads=0.7)
     train(settings(tmp_path, stages=(stage,), validate_every=0))
     assert min(seen) == 2 and max(seen) > 3 and max(seen) <= 5
@@ -105,12 +117,18 @@ def test_a_run_that_is_asked_to_end_does_so_after_its_step_and_saved(tmp_path, m
         train(settings(tmp_path, validate_every=0, save_minutes=60.0))
     finally:
         signal.signal(signal.SIGTERM, former)
-    assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 1 and (tmp_path / "model.safetensors").is_file()
+    assert (
+        torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 1 and (tmp_path / "model.safetensors").is_file()
+    )
 
 
 def test_fine_tuning_starts_from_the_weights_that_were_named(whole, tmp_path):
     stage = Stage(1, 1, 1, 128, 0.0, 0.0)  # a learning rate of 0 changes nothing
-    train(settings(tmp_path, initial=str(whole / "model.safetensors"), stages=(stage,), validate_every=0, weight_decay=0.0))
+    train(
+        settings(
+            tmp_path, initial=str(whole / "model.safetensors"), stages=(stage,), validate_every=0, weight_decay=0.0
+        )
+    )
     before, after = (checkpoint.load(folder / "model.safetensors").state_dict() for folder in (whole, tmp_path))
     assert all(torch.equal(before[name], after[name]) for name in before)
 
@@ -159,7 +177,9 @@ def test_what_is_dropped_in_training_is_not_in_the_result(tmp_path):
     assert (training.model.size.dropout, training.model.size.drop_path) == (0.1, 0.2)
     image = torch.zeros(1, 3, training.model.size.image_size, training.model.size.image_size)
     with torch.no_grad():
-        assert torch.equal(training.averaged().encode_image(image).stride16, training.averaged().encode_image(image).stride16)
+        assert torch.equal(
+            training.averaged().encode_image(image).stride16, training.averaged().encode_image(image).stride16
+        )
 
 
 def test_an_image_encoder_that_stays_as_it_is_gets_no_gradient(tmp_path):
@@ -170,6 +190,7 @@ def test_an_image_encoder_that_stays_as_it_is_gets_no_gradient(tmp_path):
 
 def test_first_prompts_have_the_shares_of_the_paper_and_images_are_never_given_their_mask():
     import numpy as np
+
     random, run = np.random.default_rng(0), TrainSettings()
     clips = [draw_prompting(random, run, Stage(1, 8, 1, 64, 0, 0, clicks=7, corrections=2)) for _ in range(2000)]
     shares = {kind: np.mean([one.first == kind for one in clips]) for kind in ("mask", "box", "click")}
@@ -180,7 +201,9 @@ def test_first_prompts_have_the_shares_of_the_paper_and_images_are_never_given_t
     refined = [0 in one.corrected for one in clips if one.first != "mask"]
     assert np.mean(refined) == pytest.approx(0.5, abs=0.04)
     half = dataclasses.replace(run, exact_share=0.5)
-    assert np.mean([draw_prompting(random, half, Stage(1, 8, 1, 64, 0, 0)).exact for _ in range(2000)]) == pytest.approx(0.5, abs=0.04)
+    assert np.mean(
+        [draw_prompting(random, half, Stage(1, 8, 1, 64, 0, 0)).exact for _ in range(2000)]
+    ) == pytest.approx(0.5, abs=0.04)
     images = [draw_prompting(random, run, Stage(1, 1, 1, 64, 0, 0)) for _ in range(200)]
     assert {one.first for one in images} == {"box", "click"}
     assert all(one.corrected == (0,) for one in images)
@@ -188,13 +211,16 @@ def test_first_prompts_have_the_shares_of_the_paper_and_images_are_never_given_t
 
 def test_clips_get_old_prompts_and_spoiled_memories_as_often_as_asked_for():
     import numpy as np
+
     random = np.random.default_rng(0)
     run = TrainSettings(oldest_prompt=60, spoiled_share=0.3)
     clips = [draw_prompting(random, run, Stage(1, 8, 1, 64, 0, 0)) for _ in range(2000)]
     assert np.mean([bool(one.spoiled) for one in clips]) == pytest.approx(0.3, abs=0.04)
     assert {one.wrong for one in clips} == {"absent", "elsewhere", "other"}
     assert all(0 < min(one.spoiled) and max(one.spoiled) < 7 for one in clips if one.spoiled)
-    assert max(one.age for one in clips) == 60 and np.mean([one.age > 0 for one in clips]) == pytest.approx(0.5, abs=0.04)
+    assert max(one.age for one in clips) == 60 and np.mean([one.age > 0 for one in clips]) == pytest.approx(
+        0.5, abs=0.04
+    )
     images = draw_prompting(random, run, Stage(1, 1, 1, 64, 0, 0))
     assert images.spoiled == () and images.age == 0
 
@@ -243,7 +269,9 @@ def test_the_image_encoder_can_learn_more_slowly_than_the_rest(tmp_path):
     training = Training(run)
     before = {name: value.clone() for name, value in training.model.named_parameters()}
     training.learn(next(iter(feed(run, 0))))
-    moved = {name.split(".")[0] for name, value in training.model.named_parameters() if not torch.equal(value, before[name])}
+    moved = {
+        name.split(".")[0] for name, value in training.model.named_parameters() if not torch.equal(value, before[name])
+    }
     assert moved and "image_encoder" not in moved
     assert len(Training(settings(tmp_path)).optimiser.param_groups) == 2  # states of earlier versions hold two
 
@@ -267,6 +295,7 @@ def test_a_stage_without_a_side_has_that_of_the_model(tmp_path):
 def test_validation_can_use_footage(tmp_path):
     import cv2
     import numpy as np
+
     for part, suffix, low, high in (("JPEGImages", "jpg", 10, 240), ("Annotations", "png", 0, 1)):
         (tmp_path / part / "one").mkdir(parents=True)
         for number in range(3):
@@ -281,6 +310,7 @@ def test_validation_can_use_footage(tmp_path):
 def _spoil(training, bad_steps):
     """Let the gradients of these steps be infinite."""
     model = training._model_at
+
     def spoiled(side):
         chosen = model(side)
         value = float("inf") if training.step in bad_steps else 0.0
@@ -288,6 +318,7 @@ def _spoil(training, bad_steps):
             if parameter.requires_grad and parameter.grad is None:
                 parameter.grad = torch.full_like(parameter, value)
         return chosen
+
     training._model_at = spoiled
 
 

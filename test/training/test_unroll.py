@@ -7,11 +7,11 @@ import torch
 from sam2_ros.evaluation.protocols import click, give_first
 from sam2_ros.model.sam2 import SAM2, Found
 from sam2_ros.model.sizes import TEST
-from sam2_ros.tracker import Tracker, TrackerSettings
-from sam2_ros.types import Frame
+from sam2_ros.tracking.tracker import Tracker, TrackerSettings
 from sam2_ros.training.clips import Clip
 from sam2_ros.training.start import initialise
 from sam2_ros.training.unroll import SPOILED, Prompting, Unroller, collate
+from sam2_ros.types import Frame
 
 SIDE = TEST.image_size
 
@@ -20,7 +20,7 @@ def clip(seed, objects, frames=4):
     random = np.random.default_rng(seed)
     masks = np.zeros((frames, objects, SIDE, SIDE), bool)
     for one in range(objects):
-        masks[:, one, 12 + 20 * one:40 + 20 * one, 20:60] = True
+        masks[:, one, 12 + 20 * one : 40 + 20 * one, 20:60] = True
     return Clip(random.integers(0, 255, (frames, SIDE, SIDE, 3), dtype=np.uint8), masks)
 
 
@@ -51,7 +51,7 @@ def test_objects_and_clips_do_not_touch_one_another(model):
 def test_a_given_mask_is_its_own_answer_and_is_not_taught(model):
     unrolled = run(model, [clip(0, 1)], Prompting("mask"))
     assert [answer.frame for answer in unrolled.answers] == [1, 2, 3]
-    assert ((unrolled.found[0].logits[0, 0] > 0).sum() == 28 * 40 / 16)
+    assert (unrolled.found[0].logits[0, 0] > 0).sum() == 28 * 40 / 16
 
 
 def test_each_click_of_a_correction_is_an_answer_of_its_own(model):
@@ -60,7 +60,9 @@ def test_each_click_of_a_correction_is_an_answer_of_its_own(model):
 
 
 def test_one_click_gives_three_masks_and_several_give_one(model):
-    counts = [answer.candidates.logits.shape[1] for answer in run(model, [clip(0, 1)], Prompting("click", (0,), 2)).answers]
+    counts = [
+        answer.candidates.logits.shape[1] for answer in run(model, [clip(0, 1)], Prompting("click", (0,), 2)).answers
+    ]
     assert counts == [3, 1, 1, 3, 3, 3]
 
 
@@ -92,8 +94,13 @@ def test_a_spoiled_memory_changes_what_follows_for_some_objects_and_not_the_answ
     clips = [clip(0, 2, frames=5), clip(1, 2, frames=5)]
     plain = run(model, clips, Prompting("mask"))
     spoiled = run(model, clips, Prompting("mask", spoiled=(1, 2), wrong=wrong))
-    before, after = ([(one - other).abs().amax(1) for one, other in zip(
-        (found.pointer for found in plain.found), (found.pointer for found in spoiled.found))][part] for part in (1, 2))
+    before, after = (
+        [
+            (one - other).abs().amax(1)
+            for one, other in zip((found.pointer for found in plain.found), (found.pointer for found in spoiled.found))
+        ][part]
+        for part in (1, 2)
+    )
     assert torch.equal(before, torch.zeros(4))
     assert (after > 1e-4).any() and (after < 1e-4).any()
 
@@ -112,7 +119,9 @@ def test_a_prompted_frame_is_never_remembered_wrongly(model):
 
 
 def test_an_older_prompt_is_seen_from_farther_away_and_nothing_else_changes(model):
-    young, old = (Unroller(model, collate([clip(0, 1)]), Prompting("mask", age=age), torch.Generator()) for age in (0, 30))
+    young, old = (
+        Unroller(model, collate([clip(0, 1)]), Prompting("mask", age=age), torch.Generator()) for age in (0, 30)
+    )
     with torch.no_grad():
         young.run(), old.run()
     assert young._memories(3).pointer_distance.tolist() == [[3, 1, 2]]
@@ -135,10 +144,16 @@ def test_gradients_reach_every_part_of_the_model():
     total = torch.zeros(())
     for prompting in (Prompting("mask"), Prompting("click", (1,), 2), Prompting("box")):
         unrolled = Unroller(learner, collate([clip(0, 2)]), prompting, torch.Generator().manual_seed(0)).run()
-        total = total + sum(answer.candidates.logits.pow(2).mean() + answer.candidates.iou.sum()
-                            + answer.candidates.object_score.sum() for answer in unrolled.answers)
+        total = total + sum(
+            answer.candidates.logits.pow(2).mean() + answer.candidates.iou.sum() + answer.candidates.object_score.sum()
+            for answer in unrolled.answers
+        )
     total.backward()
     silent = {name for name, value in learner.named_parameters() if value.grad is None or not value.grad.any()}
     # Read by nobody; or only where an object is absent or a single mask is bad; or lost in a softmax.
     assert {name for name in silent if "k_proj.bias" not in name} <= {
-        "no_mem_pos_enc", "no_obj_ptr", "no_obj_embed_spatial", "sam_prompt_encoder.point_embeddings.0.weight"}
+        "no_mem_pos_enc",
+        "no_obj_ptr",
+        "no_obj_embed_spatial",
+        "sam_prompt_encoder.point_embeddings.0.weight",
+    }

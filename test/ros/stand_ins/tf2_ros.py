@@ -53,8 +53,11 @@ class Buffer:
         links = [*self._up(target_frame), *self._up(source_frame)]
         known = {target_frame, source_frame, *self.moving, *self.static} | {link.header.frame_id for link in links}
         for frame in (target_frame, source_frame):
-            if not links or frame not in known or not (frame in {*self.moving, *self.static} or any(
-                    link.header.frame_id == frame for link in links)):
+            if (
+                not links
+                or frame not in known
+                or not (frame in {*self.moving, *self.static} or any(link.header.frame_id == frame for link in links))
+            ):
                 raise LookupException(f'"{frame}" passed to lookupTransform argument target_frame does not exist.')
         stamps = [max(self.moving[link.child_frame_id]) for link in links if link.child_frame_id in self.moving]
         when = time.nanoseconds or min(stamps, default=0)
@@ -66,8 +69,11 @@ class Buffer:
             for link in self._up(frame):
                 shift = self._at(link.child_frame_id, when)
                 for axis in "xyz":
-                    setattr(answer.transform.translation, axis,
-                            getattr(answer.transform.translation, axis) + sign * getattr(shift, axis))
+                    setattr(
+                        answer.transform.translation,
+                        axis,
+                        getattr(answer.transform.translation, axis) + sign * getattr(shift, axis),
+                    )
         return answer
 
     def _up(self, frame):
@@ -96,7 +102,8 @@ class TransformListener:
         latched = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self.tf_sub = node.create_subscription(MultiDOFJointState, "/tf", self.callback, qos or QoSProfile(depth=100))
         self.tf_static_sub = node.create_subscription(
-            MultiDOFJointState, "/tf_static", self.static_callback, static_qos or latched)
+            MultiDOFJointState, "/tf_static", self.static_callback, static_qos or latched
+        )
 
     def __del__(self):
         self.node.destroy_subscription(self.tf_sub)

@@ -6,9 +6,16 @@ from geometry_msgs.msg import PoseArray
 
 
 def _detections(message):
-    return [Shape(id="", results=[], bbox=Shape(center=Shape(position=one.position, theta=0.0),
-                                                size_x=one.orientation.x, size_y=one.orientation.y))
-            for one in message.poses]
+    return [
+        Shape(
+            id="",
+            results=[],
+            bbox=Shape(
+                center=Shape(position=one.position, theta=0.0), size_x=one.orientation.x, size_y=one.orientation.y
+            ),
+        )
+        for one in message.poses
+    ]
 
 
 PoseArray.detections = property(_detections)

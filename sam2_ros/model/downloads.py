@@ -1,0 +1,146 @@
+"""The published checkpoints: which there are, and the verified file of each.
+
+They are downloaded once into ``$SAM2_ROS_CACHE`` (default ``~/.cache/sam2_ros``).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import http.client
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from sam2_ros.errors import CheckpointError
+
+#: Seconds that a silent server is waited for.
+TIMEOUT = 30.0
+#: Bytes read at once from the network and for checksums.
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published checkpoint: where it is and the SHA256 of its bytes."""
+
+    url: str
+    sha256: str
+
+    @property
+    def file_name(self) -> str:
+        """The last part of the address."""
+        return self.url.rsplit("/", 1)[1]
+
+
+_META = "https://dl.fbaipublicfiles.com/segment_anything_2"
+
+#: The published checkpoints by name (Apache-2.0, Meta); the sizes' short names mean SAM 2.1.
+PUBLISHED = {
+    name: Published(f"{_META}/{folder}/{name}.pt", digest)
+    for name, folder, digest in (
+        ("sam2.1_hiera_tiny", "092824", "7402e0d864fa82708a20fbd15bc84245c2f26dff0eb43a4b5b93452deb34be69"),
+        ("sam2.1_hiera_small", "092824", "6d1aa6f30de5c92224f8172114de081d104bbd23dd9dc5c58996f0cad5dc4d38"),
+        ("sam2.1_hiera_base_plus", "092824", "a2345aede8715ab1d5d31b4a509fb160c5a4af1970f199d9054ccfb746c004c5"),
+        ("sam2.1_hiera_large", "092824", "2647878d5dfa5098f2f8649825738a9345572bae2d4350a2468587ece47dd318"),
+        ("sam2_hiera_tiny", "072824", "65b50056e05bcb13694174f51bb6da89c894b57b75ccdf0ba6352c597c5d1125"),
+        ("sam2_hiera_small", "072824", "95949964d4e548409021d47b22712d5f1abf2564cc0c3c765ba599a24ac7dce3"),
+        ("sam2_hiera_base_plus", "072824", "d0bb7f236400a49669ffdd1be617959a8b1d1065081789d7bbff88eded3a8071"),
+        ("sam2_hiera_large", "072824", "7442e4e9b732a508f80e141e7c2913437a3610ee0c77381a66658c3a445df87b"),
+    )
+}
+PUBLISHED |= {name: PUBLISHED[f"sam2.1_hiera_{name}"] for name in ("tiny", "small", "base_plus", "large")}
+
+
+def cache_folder() -> Path:
+    """Where published checkpoints are kept: $SAM2_ROS_CACHE, or ~/.cache/sam2_ros."""
+    return Path(os.environ.get("SAM2_ROS_CACHE") or "~/.cache/sam2_ros").expanduser()
+
+
+def published_file(published: Published, download: bool = True) -> Path:
+    """The verified file of a published checkpoint, fetched if need be and allowed."""
+    path = cache_folder() / published.file_name
+    if not path.is_file():
+        if not download:
+            raise CheckpointError(
+                f"{published.file_name} (SHA256 {published.sha256}) is not in {path.parent}; "
+                "it is downloaded when a model is first loaded by this name"
+            )
+        _download(published, path)
+    elif sha256(path) != published.sha256:
+        raise CheckpointError(f"{path} is not what was published (its SHA256 differs); delete it and try again")
+    return path
+
+
+def _download(published: Published, path: Path) -> None:
+    """Bring a published checkpoint to ``path`` and verify it, continuing where a former try stopped."""
+    part = path.with_name(path.name + ".part")
+    by_hand = f"download {published.url} by hand and put it at {path}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(path):
+            if path.is_file():  # another process fetched and verified it meanwhile
+                return
+            _fetch(published.url, part)
+            if sha256(part) != published.sha256:
+                part.unlink()
+                raise CheckpointError(
+                    f"what {published.url} sent is not what was published (its SHA256 differs); try again, or {by_hand}"
+                )
+            os.replace(part, path)
+    except urllib.error.HTTPError as error:
+        raise CheckpointError(f"{published.url} answered {error.code} {error.reason}; {by_hand}") from error
+    except (OSError, http.client.HTTPException) as error:  # URLError and time-outs among them, and a full disk
+        reason = getattr(error, "reason", error)
+        raise CheckpointError(f"cannot download {published.url} ({reason}); try again, or {by_hand}") from error
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keep other processes from downloading ``path`` meanwhile; waits for one that does."""
+    lock = path.with_name(path.name + ".lock")
+    with open(lock, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+        lock.unlink(missing_ok=True)  # the file is there: whoever waits, or comes now, needs no lock any more
+
+
+def _fetch(url: str, part: Path) -> None:
+    """Bring a file to ``part``, asking only for the bytes that are not there yet; OSError when it stays incomplete."""
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        response = urllib.request.urlopen(request, timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        if error.code != 416:
+            raise
+        return  # nothing is left to send: the checksum tells whether that is the whole file
+    with response:
+        if response.status != 206:  # the server sends everything again
+            have = 0
+        length = response.headers.get("Content-Length")
+        total = have + int(length) if length else None
+        with (
+            open(part, "ab" if have else "wb") as file,
+            tqdm(desc=part.stem, total=total, initial=have, unit="B", unit_scale=True, disable=None) as progress,
+        ):
+            while chunk := response.read(CHUNK):
+                file.write(chunk)
+                progress.update(len(chunk))
+            if total is not None and file.tell() < total:
+                raise OSError(f"the connection broke after {file.tell()} of {total} bytes")
+
+
+def sha256(path: Path) -> str:
+    """The SHA256 of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,155 @@
+"""A bag of rosbag2, of one file or several, as messages in the order of their recording.
+
+Every file is read by its content; metadata.yaml only says which files there should be, and what
+it says otherwise is compared with them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path, PurePath
+from typing import Any
+
+import yaml
+
+from sam2_ros.errors import RecordingError, first_sentence
+from sam2_ros.files import shown
+from sam2_ros.recordings.bag_types import BagTypes
+from sam2_ros.recordings.bags import Topic
+from sam2_ros.recordings.events import StoredMessage
+from sam2_ros.recordings.mcap_file import McapFile
+from sam2_ros.recordings.sqlite3_file import Sqlite3File
+from sam2_ros.recordings.storage import CDR, COMPRESSED, Channel, StorageFile, storage_files, temporary_folder, unpack
+
+
+class BagSource:
+    """The messages of a bag: all of them, or what is whole and a sentence on every loss.
+
+    latched: the topics whose messages also go to who subscribes later.  Nothing is written beside
+    the bag.  Raises RecordingError when nothing of it can be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._kept: list[Any] = []  # temporary folders, as long as this is in use
+        self._said: list[str] = []
+        promised = _Metadata.of(path, self._said) if path.is_dir() else _Metadata([path])
+        self._types = BagTypes(promised.distribution)
+        try:
+            self._files = [self._opened(file) for file in promised.files]
+        except OSError as error:
+            raise RecordingError(f"cannot read the bag {shown(path)}: {error.strerror}") from error
+        counts: Counter[Channel] = Counter()
+        for file in self._files:
+            counts.update(file.counts)
+        self._compare(counts, promised.count)
+        self.latched = {channel.topic for channel in counts if channel.latched}
+        self.topics = _topics(counts)
+        self._refuse_if_nothing(counts)
+
+    def messages(self, wanted: set[str], lost: list[str]) -> Iterator[StoredMessage]:
+        """See ``bags.Source``."""
+        lost += self._said
+        for file in self._files:
+            try:
+                for channel, time, raw in file.messages(wanted, lost):
+                    types = partial(self._types.of, channel.type, channel.definition, channel.language.endswith("idl"))
+                    yield StoredMessage(time, channel.topic, channel.type, raw, types, channel.latched)
+            except OSError as error:  # errors of whoever takes the messages do not come here
+                lost.append(f"{shown(self.path)} can be read no further: {error.strerror}")
+
+    def _opened(self, path: Path) -> StorageFile:
+        damage: list[str] = []
+        place = path
+        if path.suffix == COMPRESSED:
+            folder = temporary_folder(path, "which has to be unpacked")
+            self._kept.append(folder)
+            place = Path(folder.name, path.stem)
+            unpack(path, place, damage)
+        file = McapFile(place) if place.suffix == ".mcap" else Sqlite3File(place)
+        file.damage[:0] = damage
+        return file
+
+    def _compare(self, counts: Counter[Channel], promised: int | None) -> None:
+        """Say what is not as metadata.yaml has it, and what is left out because ROS 2 cannot have sent it."""
+        found = sum(counts.values())
+        if promised is not None and promised != found:
+            self._said.append(
+                f"metadata.yaml of {shown(self.path.name)} counts {promised} messages, "
+                f"but there are {found} in its files"
+            )
+        foreign: Counter[tuple[str, str]] = Counter()
+        for channel, count in counts.items():
+            if not _is_ros(channel):
+                foreign[channel.topic, channel.encoding or "no encoding"] += count
+        for (topic, encoding), count in sorted(foreign.items()):
+            what = encoding if encoding != CDR else "no type"
+            self._said.append(f"{topic} ({what}, {count} messages) is not as ROS 2 records and is left out")
+
+    def _refuse_if_nothing(self, counts: Counter[Channel]) -> None:
+        damage = [sentence for file in self._files for sentence in file.damage]
+        if not sum(counts.values()) and (damage or self._said):
+            reasons = "; ".join([*self._said, *damage])
+            raise RecordingError(f"nothing of the bag {shown(self.path)} can be read: {reasons}")
+        if not self.topics and counts:
+            ros1 = any(channel.encoding == "ros1" for channel in counts)
+            raise RecordingError(
+                f"{shown(self.path)} holds nothing that ROS 2 recorded: {'; '.join(self._said)}"
+                + ("; ROS 1 did: convert it with rosbags-convert" if ros1 else "")
+            )
+
+
+def _is_ros(channel: Channel) -> bool:
+    return channel.encoding == CDR and bool(channel.type)
+
+
+def _topics(counts: Counter[Channel]) -> list[Topic]:
+    found: Counter[tuple[str, str]] = Counter()
+    for channel, count in counts.items():
+        if _is_ros(channel):
+            found[channel.topic, channel.type] += count
+    return [Topic(topic, kind, count) for (topic, kind), count in sorted(found.items())]
+
+
+@dataclass(frozen=True, slots=True)
+class _Metadata:
+    """What metadata.yaml says: storage files, their messages together, and the name of the ROS distribution."""
+
+    files: list[Path] = field(default_factory=list)
+    count: int | None = None
+    distribution: str | None = None
+
+    @classmethod
+    def of(cls, folder: Path, said: list[str]) -> _Metadata:
+        """Of a bag's folder; files that are missing or that it does not know become sentences in ``said``."""
+        there = storage_files(folder)
+        if not (folder / "metadata.yaml").is_file():
+            return cls(there)
+        try:
+            content = yaml.safe_load((folder / "metadata.yaml").read_bytes())["rosbag2_bagfile_information"]
+            names = [PurePath(str(name)).name for name in content["relative_file_paths"]]
+            count, distribution = int(content["message_count"]), str(content.get("ros_distro") or "")
+        except Exception as error:  # damaged YAML has errors of many kinds
+            said.append(
+                f"metadata.yaml of {shown(folder.name)} cannot be read ({first_sentence(error)}); "
+                "reading the files without it"
+            )
+            return cls(there)
+        known = {path.name.removesuffix(COMPRESSED): path for path in there}  # some list one and bring the other
+        wanted = [name.removesuffix(COMPRESSED) for name in names]
+        files = [known[name] for name in wanted if name in known]
+        missing = [name for name in wanted if name not in known]
+        unknown = [path.name for name, path in known.items() if name not in wanted]
+        if missing:
+            said.append(f"{shown(folder.name)} lacks {_listed(missing)}, which its metadata.yaml lists")
+        if unknown:
+            what = "read in their place" if missing else "left out"
+            said.append(f"{shown(folder.name)} has {_listed(unknown)}, which its metadata.yaml does not list; {what}")
+        return cls(there if missing else files, count, distribution)  # files of a bag may have been given other names
+
+
+def _listed(names: list[str]) -> str:
+    return f"{len(names)} files ({', '.join(map(shown, names[:5]))}{', ...' * (len(names) > 5)})"

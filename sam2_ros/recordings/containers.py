@@ -1,0 +1,104 @@
+"""What a video file says about itself: whether it is whole, and how long it is.
+
+OpenCV tells neither where a file ends too early nor which images an edit list leaves out.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+#: Parts of Matroska files.
+_HEADER, _SEGMENT, _CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
+_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """missing: bytes that the file lacks at its end.  broken: whether its parts do not follow one another.
+
+    seconds: what is shown of it, 0 where that is unknown.
+    """
+
+    missing: int = 0
+    broken: bool = False
+    seconds: float = 0.0
+
+
+def container_of(path: Path) -> Container:
+    """What an MP4, QuickTime, AVI, Matroska or WebM file says; nothing for others."""
+    size = path.stat().st_size
+    try:
+        with open(path, "rb") as file:
+            start = file.read(12)
+            if start[:4] == b"RIFF":
+                return Container(max(8 + struct.unpack_from("<I", start, 4)[0] - size, 0))
+            if start[4:8] in _BOXES:
+                return _mp4(file, size)
+            if start[:4] == _HEADER.to_bytes(4, "big"):
+                return _matroska(file, size)
+    except (OSError, struct.error, IndexError):  # it ends within a length
+        return Container(broken=True)
+    return Container()
+
+
+def _mp4(file: BinaryIO, size: int) -> Container:
+    end, seconds = 0, 0.0
+    while end + 8 <= size:
+        file.seek(end)
+        length, name = struct.unpack(">I4s", file.read(8))
+        if length == 1:
+            length = struct.unpack(">Q", file.read(8))[0]
+        if length < 8:  # 0: up to the end of the file
+            break
+        if name == b"moov":
+            seconds = _seconds(file.read(min(length, 2**26)))
+        end += length
+    return Container(max(end - size, 0), seconds=seconds)
+
+
+def _seconds(moov: bytes) -> float:
+    """The duration in the header of a movie, after its edit lists."""
+    place = moov.find(b"mvhd") + 4
+    if place < 4:
+        return 0.0
+    long = moov[place] == 1
+    scale, duration = struct.unpack_from(">IQ" if long else ">II", moov, place + (20 if long else 12))
+    return duration / scale if scale else 0.0
+
+
+def _matroska(file: BinaryIO, size: int) -> Container:
+    end = 0
+    for wanted in (_HEADER, _SEGMENT):
+        file.seek(end)
+        name, end = _element(file)
+        if name != wanted or end is None:  # a length that was not known when it was written
+            return Container(broken=name != wanted)
+    if end > size:
+        return Container(end - size)
+    return Container(broken=not _is_sound(file, end))
+
+
+def _is_sound(file: BinaryIO, end: int) -> bool:
+    """Whether the elements from here on fill up their parent, which ends at ``end``; clusters are looked into."""
+    while file.tell() < end:
+        name, last = _element(file)
+        if last is None:  # of unknown length
+            return True
+        if not name or last > end or (name == _CLUSTER and not _is_sound(file, last)):
+            return False
+        file.seek(last)
+    return True
+
+
+def _element(file: BinaryIO) -> tuple[int, int | None]:
+    """The name of an element, 0 for none, and where it ends, None where that is unknown; the file stands at its content."""
+    first = file.read(1)[0]
+    rest = 8 - first.bit_length()
+    name = int.from_bytes(bytes([first]) + file.read(rest), "big") if rest < 4 else 0
+    first = file.read(1)[0]
+    rest = 8 - first.bit_length()
+    length = int.from_bytes(bytes([first & (0xFF >> rest + 1)]) + file.read(rest), "big")
+    return name, None if length == (1 << 7 * (rest + 1)) - 1 else file.tell() + length

@@ -1,0 +1,170 @@
+"""Folders of pictures as recordings, with the masks that lie beside them.
+
+Known layouts, recognised by the names of their folders:
+
+    DAVIS        JPEGImages/[480p/]SEQUENCE/*.jpg          Annotations/[480p/]SEQUENCE/*.png
+    YouTube-VOS  the same, with annotations on every fifth picture
+    SA-V         JPEGImages_24fps/SEQUENCE/*.jpg           Annotations_6fps/SEQUENCE/OBJECT/*.png
+    COCO         JPEGImages/SEQUENCE/*.jpg                 annotations.json (that of YouTube-VIS)
+    pictures     *.jpg, *.png, ... in one folder           none
+
+Folders of objects are read in each of the first three: Annotations/SEQUENCE/OBJECT/*.png, OBJECT a
+number.  There a picture without a file is not scored for that object, an empty mask says that it is
+absent, and pixels of 255 beside other values are not counted for it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+
+from sam2_ros.errors import RecordingError
+from sam2_ros.ranges import Range
+from sam2_ros.recordings.annotations import annotations_of
+from sam2_ros.recordings.events import DEFAULT_RATE, Event, Recording, stamp_of
+from sam2_ros.recordings.pictures import PICTURE_SUFFIXES, doubles_among, natural, picture_of, pictures_in
+from sam2_ros.types import Frame
+
+_LAYOUTS = (("JPEGImages", "Annotations"), ("JPEGImages_24fps", "Annotations_6fps"))
+_COCO_FILE = "annotations.json"
+#: More pictures that cannot be read are counted instead.
+MOST_NAMED = 8
+_IMAGE_TOPIC, _TRUTH_TOPIC = "image", "truth"
+
+
+@dataclass
+class PictureFolder(Recording):
+    """A folder of pictures in natural order, with label images of the same names or none.
+
+    annotations: folder of label PNGs (one for each picture or for some of them), folder of one
+    folder of binary PNGs for each object, JSON file with run-length codes, or None.
+    """
+
+    annotations: Path | None = None
+    pictures: list[Path] = field(default_factory=list, repr=False)
+    _shown: list[Path] = field(default_factory=list, repr=False)
+
+    def __post_init__(self) -> None:
+        self.pictures = pictures_in(self.path)
+        if not self.pictures:
+            raise RecordingError(f"{self.path} holds no pictures ({', '.join(sorted(PICTURE_SUFFIXES))})")
+        self.frames = len(self.pictures)
+        self.rate = self.rate or DEFAULT_RATE
+
+    @property
+    def has_truth(self) -> bool:
+        return self.annotations is not None
+
+    def stem(self, index: int) -> str:
+        known = self._shown if index < len(self._shown) else self.pictures
+        return known[index].stem if index < len(known) else super().stem(index)
+
+    def events(self) -> Iterator[Event]:
+        self.lost.clear()
+        self._shown.clear()
+        doubles = doubles_among(self.pictures)
+        if doubles:
+            raise RecordingError(
+                f"{self.path} holds several pictures of one name ({', '.join(doubles[:4])}), whose results "
+                "would be mixed; leave one of each there, and move masks to a folder of their own"
+            )
+        masks, unreadable = annotations_of(self.annotations, self.path.name, self.pictures), 0
+        grey = Range(self.image_range)
+        for index, path in enumerate(self.pictures):
+            try:
+                image = picture_of(path, grey)
+            except RecordingError as error:
+                unreadable += 1
+                self.lost += [str(error)] * (unreadable <= MOST_NAMED)
+                continue
+            self._shown.append(path)
+            stamp = stamp_of(index, self.rate)
+            yield Event(stamp, _IMAGE_TOPIC, Frame(image, stamp))
+            truth = masks.truth(index, stamp, image.shape[:2])
+            if truth is not None:
+                yield Event(stamp, _TRUTH_TOPIC, truth)
+        if not self._shown:
+            raise RecordingError(f"none of the {len(self.pictures)} pictures in {self.path} can be read")
+        if unreadable > MOST_NAMED:
+            self.lost.append(f"and {unreadable - MOST_NAMED} more pictures are not readable")
+        self.lost += masks.all_lost()
+        self.reduced = grey.reduced
+
+
+def sequences_in(folder: Path, rate: float | None = None) -> list[PictureFolder]:
+    """Every sequence of a folder: of a data set in a known layout, or the folder's own pictures.
+
+    Raises RecordingError when there is none.
+    """
+    for images_name, annotations_name in _LAYOUTS:
+        images, annotations = folder / images_name, folder / annotations_name
+        if images.is_dir():
+            return _sequences(_resolution(images), _resolution(annotations), rate)
+    if pictures_in(folder):
+        return [PictureFolder(folder.name, folder, rate=rate, annotations=_annotations_beside(folder))]
+    children = sorted(path.name for path in folder.iterdir())[:8]
+    raise RecordingError(
+        f"{folder} is neither a folder of pictures, a data set in DAVIS, YouTube-VOS or SA-V layout, "
+        f"nor a bag; it holds: {', '.join(children) or 'nothing'}"
+    )
+
+
+def splits(folder: Path) -> dict[str, list[str]]:
+    """The lists of sequences that a data set in DAVIS layout brings, by their names: train, val, ..."""
+    for part in ("2017", "2016", ""):
+        files = sorted((folder / "ImageSets" / part).glob("*.txt"))
+        lists = {path.stem: _names_in(path) for path in files if not path.name.startswith(".")}
+        if lists:
+            return lists
+    return {}
+
+
+def _names_in(file: Path) -> list[str]:
+    """Names of folders, one in each line, which need not be text.
+
+    DAVIS 2016 has a line for each picture instead: /JPEGImages/480p/bear/00000.jpg and the path of its mask.
+    """
+    content = file.read_bytes()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise RecordingError(f"{file} is UTF-16; save it as UTF-8")
+    lines = content.removeprefix(codecs.BOM_UTF8).splitlines()
+    names = [os.fsdecode(line.strip()) for line in lines if line.strip()]
+    folders = [PurePath(name.split()[0]).parent.name if name.startswith("/JPEGImages/") else name for name in names]
+    return list(dict.fromkeys(folders))
+
+
+def _sequences(images: Path, annotations: Path, rate: float | None) -> list[PictureFolder]:
+    folders = sorted((path for path in images.iterdir() if path.is_dir() and pictures_in(path)), key=natural)
+    if not folders:
+        raise RecordingError(f"{images} holds no sequences (folders of pictures)")
+    return [
+        PictureFolder(path.name, path, rate=rate, annotations=_annotations_of(path.name, annotations))
+        for path in folders
+    ]
+
+
+def _annotations_of(name: str, annotations: Path) -> Path | None:
+    """The masks of a sequence: in its folder of ``annotations``, or in the JSON file beside that."""
+    folder, file = annotations / name, annotations.parent / _COCO_FILE
+    return folder if folder.is_dir() else file if file.is_file() else None
+
+
+def _resolution(folder: Path) -> Path:
+    """DAVIS puts a folder of the resolution between; the smaller one is the evaluators' standard."""
+    for name in ("480p", "Full-Resolution"):
+        if (folder / name).is_dir():
+            return folder / name
+    return folder
+
+
+def _annotations_beside(pictures: Path) -> Path | None:
+    """Masks of one sequence of a data set, when its picture folder was named directly."""
+    for images_name, annotations_name in _LAYOUTS:
+        for depth, parent in enumerate(list(pictures.parents)[:2]):
+            if parent.name == images_name:
+                between = parent.relative_to(parent) if depth == 0 else Path(pictures.parent.name)
+                return _annotations_of(pictures.name, parent.parent / annotations_name / between)
+    return None

@@ -1,0 +1,105 @@
+"""Label images as PNG files, the way DAVIS, YouTube-VOS and SA-V keep them.
+
+A label image holds the id of an object in every pixel.  Up to 8 bits it is written as a
+palette PNG, which viewers show in colour and evaluators read as numbers; wider ids are
+written as 16-bit grey.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from sam2_ros.errors import RecordingError
+from sam2_ros.recordings.png import GREY, KIND_AT, PALETTE, SIGNATURE, chunk, palette, stored_values
+
+#: White of 16 bits.
+WHITE_16 = 65535
+
+
+def encode_labels(labels: np.ndarray) -> bytes:
+    """A PNG file of an (H, W) label image: palette for uint8 and bool, 16-bit grey for wider ids."""
+    if labels.ndim != 2 or 0 in labels.shape:
+        raise RecordingError(f"a label image is an (H, W) array, got shape {labels.shape}")
+    if labels.dtype == np.uint16:
+        kind, depth, rows = GREY, 16, labels.astype(">u2").view(np.uint8)
+    elif labels.dtype in (np.uint8, np.bool_):
+        kind, depth, rows = PALETTE, 8, labels.astype(np.uint8)
+    else:
+        raise RecordingError(f"label images are uint8 or uint16, got {labels.dtype}; convert the ids first")
+    height, width = labels.shape
+    # Every row starts with the number of its filter; 0 = none suits flat areas of equal ids.
+    lines = np.concatenate([np.zeros((height, 1), np.uint8), rows.reshape(height, -1)], axis=1)
+    parts = [chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0))]
+    if kind == PALETTE:
+        parts.append(chunk(b"PLTE", palette().tobytes()))
+    parts += [chunk(b"IDAT", zlib.compress(lines.tobytes(), 3)), chunk(b"IEND", b"")]
+    return SIGNATURE + b"".join(parts)
+
+
+def decode_labels(
+    data: bytes, source: str = "label image", among_ids: Callable[[], bool] = lambda: False
+) -> np.ndarray:
+    """The (H, W) ids in a PNG file: the indices of a palette picture, the values of a grey one, numbers of colours.
+
+    among_ids: see ``labels_of_grey``.  Raises RecordingError when ``data`` is no such picture;
+    ``source`` names it there.
+    """
+    values = stored_values(data, source, colours=True)
+    return values if data[KIND_AT] == PALETTE else labels_of_grey(values, among_ids)
+
+
+def labels_of_grey(values: np.ndarray, among_ids: Callable[[], bool] = lambda: False) -> np.ndarray:
+    """Ids from (H, W) grey values; nothing but black and white is the mask of one object, its id 1.
+
+    among_ids: asked then whether other images of the sequence hold ids; 255 means the same in all of them.
+    """
+    if values.dtype == np.uint16 and values.any() and np.isin(values, (0, WHITE_16)).all():
+        return (values == WHITE_16).astype(np.uint8)
+    if values.dtype == np.uint8 and values.any() and not holds_ids(values) and not among_ids():
+        return (values == 255).astype(np.uint8)
+    return values
+
+
+def holds_ids(values: np.ndarray) -> bool:
+    """Whether there is anything but 0 and 255 in (H, W) grey values."""
+    return bool(((values != 0) & (values != 255)).any())
+
+
+def read_labels(path: Path, among_ids: Callable[[], bool] = lambda: False) -> np.ndarray:
+    """``decode_labels`` of a file."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise RecordingError(f"cannot read the label image {path}: {error.strerror}") from error
+    return decode_labels(data, str(path), among_ids)
+
+
+class LabelWriter:
+    """Writes one PNG for each image into a folder, DAVIS style: 00000.png, 00001.png, ...
+
+    The folder is created; a file of the same name is replaced.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.written = 0
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RecordingError(f"cannot create the folder {self.folder}: {error.strerror}") from error
+
+    def write(self, labels: np.ndarray, name: str | None = None) -> Path:
+        """Write one (H, W) uint8 or uint16 label image; ``name`` (no suffix) defaults to its number."""
+        path = self.folder / f"{name if name is not None else f'{self.written:05d}'}.png"
+        try:
+            path.write_bytes(encode_labels(labels))
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise RecordingError(f"cannot write {path}: {error.strerror}") from error
+        self.written += 1
+        return path

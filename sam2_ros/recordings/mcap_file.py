@@ -1,0 +1,287 @@
+"""MCAP files: whole ones, those without an index, and what is left of damaged ones.
+
+The file is walked through once, record by record, so that nothing depends on an index, a summary
+or a metadata.yaml; they only save the counting of messages.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+import struct
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from sam2_ros.files import shown
+from sam2_ros.recordings.storage import CDR, Channel, Stored, is_latched, message_bytes, zstd
+
+MAGIC = b"\x89MCAP0\r\n"
+_FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _CHUNK_INDEX, _STATISTICS, _DATA_END = (
+    0x02,
+    0x03,
+    0x04,
+    0x05,
+    0x06,
+    0x08,
+    0x0B,
+    0x0F,
+)
+#: Size of the kind and length before each record, and of the footer with the magic that ends a file.
+_HEAD, _TAIL = 9, 37
+
+Record = tuple[int, int, int]  # kind, where its content starts, length of its content
+Report = Callable[[str], None]
+
+
+@dataclass
+class _Tables:
+    """What records say about others: schemas and channels by their numbers."""
+
+    schemas: dict[int, tuple[str, str, str]] = field(default_factory=dict)  # name, definition, language
+    channels: dict[int, Channel] = field(default_factory=dict)
+
+    def learn(self, kind: int, content: bytes) -> None:
+        """Take in a schema or a channel.  Raises struct.error when it is too short."""
+        if kind == _SCHEMA:
+            name, language, definition = _strings(content[2:], 3)
+            self.schemas[struct.unpack_from("<H", content)[0]] = name, definition, language
+        elif kind == _CHANNEL:
+            number, schema = struct.unpack_from("<HH", content)
+            topic, encoding = _strings(content[4:], 2)
+            latched = is_latched(content.decode("utf-8", "replace"))  # the qualities are text among its metadata
+            self.channels[number] = Channel(topic, *self.schemas.get(schema, ("", "", "")), encoding, latched)
+
+
+class McapFile:
+    """See ``storage.StorageFile``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.damage: list[str] = []
+        self.counts: Counter[Channel] = Counter()
+        self._tables = _Tables()
+        with path.open("rb") as file:
+            units = list(self._walk(file))
+            counted = self._read_summary(file, units)
+            self._units = sorted(_starts(file, units))
+            if not counted:
+                self._tables = _Tables()
+                for unit in units:
+                    for channel, _, _ in self._unit(file, unit, lambda _: None):
+                        self.counts[channel] += 1
+                self.counts.update(dict.fromkeys(self._tables.channels.values(), 0))
+
+    def messages(self, wanted: set[str], lost: list[str]) -> Iterator[Stored]:
+        """See ``storage.StorageFile``."""
+        said: list[str] = []
+        number = 0
+        for number, stored in enumerate(self._in_time(wanted, said.append), start=1):
+            yield stored
+        expected = sum(
+            count for channel, count in self.counts.items() if channel.topic in wanted and channel.encoding == CDR
+        )
+        if number < expected and not said:
+            said.append(f"{expected - number} of {expected} messages are not there, although its summary counts them")
+        lost += [*self.damage, *(f"{shown(self.path.name)}: {what}" for what in said)]
+
+    def _in_time(self, wanted: set[str], report: Report) -> Iterator[Stored]:
+        waiting: list[tuple[int, int, Channel, bytes]] = []
+        order = itertools.count()
+        with self.path.open("rb") as file:
+            for start, unit in self._units:
+                while waiting and waiting[0][0] <= start:
+                    yield _popped(waiting)
+                for channel, time, data in self._unit(file, unit, report):
+                    if channel.topic in wanted and channel.encoding == CDR:
+                        heapq.heappush(waiting, (time, next(order), channel, data))
+        while waiting:
+            yield _popped(waiting)
+
+    def _walk(self, file: BinaryIO) -> Iterator[Record]:
+        """Chunks, and messages, schemas and channels outside of chunks, in the order of the file."""
+        if file.read(len(MAGIC)) != MAGIC:
+            self.damage.append(f"{shown(self.path.name)} does not start as an MCAP file does; nothing of it is read")
+            return
+        torn: list[str] = []
+        for kind, start, length in _records(file, torn):
+            if kind in (_CHUNK, _MESSAGE, _SCHEMA, _CHANNEL):
+                yield kind, start, length
+        if torn:
+            self.damage.append(f"{shown(self.path.name)} is damaged ({torn[0]}); reading what is whole")
+
+    def _read_summary(self, file: BinaryIO, units: list[Record]) -> bool:
+        """Take counts from the end of the file, and chunks that the walk did not come to; whether they are known."""
+        tables, counts, walked = _Tables(), {}, set(units)
+        for kind, content in _summary(file):
+            try:
+                tables.learn(kind, content)
+                if kind == _CHUNK_INDEX:
+                    _, _, start, length = struct.unpack_from("<QQQQ", content)
+                    unit = _CHUNK, start + _HEAD, length - _HEAD
+                    if unit not in walked:
+                        units.append(unit)
+                elif kind == _STATISTICS:
+                    counts = dict(struct.iter_unpack("<HQ", content[46:]))
+            except struct.error:
+                return False
+        if self.damage or not counts or counts.keys() - tables.channels.keys():
+            return False
+        self._tables = tables
+        for number, channel in tables.channels.items():
+            self.counts[channel] += counts.get(number, 0)
+        return True
+
+    def _unit(self, file: BinaryIO, unit: Record, report: Report) -> Iterator[Stored]:
+        """The messages of a chunk, or the message that stands alone."""
+        kind, start, length = unit
+        file.seek(start)
+        content = file.read(length)
+        if kind != _CHUNK:
+            yield from self._content(kind, content, report)
+            return
+        for inner, piece in _chunk_records(content, report, start - _HEAD):
+            yield from self._content(inner, piece, report)
+
+    def _content(self, kind: int, content: bytes, report: Report) -> Iterator[Stored]:
+        """Remember a schema or a channel, yield a message."""
+        try:
+            self._tables.learn(kind, content)
+            if kind != _MESSAGE:
+                return
+            number, _, time, _ = struct.unpack_from("<HIQQ", content)
+            channel = self._tables.channels.get(number)
+            if channel is None:
+                report(f"a message of a channel {number} that the file does not describe is left out")
+                return
+            data = content[22:] if channel.encoding != CDR else message_bytes(content[22:])
+        except Exception as error:  # too short, or whatever a decompressor makes of damaged data
+            report(f"a record of {len(content)} bytes is damaged ({error}) and left out")
+            return
+        yield channel, time, data
+
+
+def mend_mcap(path: Path) -> int:
+    """Make a broken-off MCAP file whole in place: cut it after its last whole record and end it properly.
+
+    Returns the number of bytes cut off.  What follows is 50 bytes long, less than what a torn
+    record leaves behind on a full disk.  The file then has no index, so that readers scan it.
+    """
+    with path.open("r+b") as file:
+        end = len(MAGIC) if file.read(len(MAGIC)) == MAGIC else 0
+        size = os.fstat(file.fileno()).st_size
+        torn: list[str] = []
+        for kind, start, length in _records(file, torn):
+            if torn or kind in (_DATA_END, _FOOTER):
+                break
+            end = start + length
+        file.truncate(end)
+        file.seek(end)
+        file.write(struct.pack("<BQI", _DATA_END, 4, 0) + struct.pack("<BQQQI", _FOOTER, 20, 0, 0, 0) + MAGIC)
+    return size - end
+
+
+def _records(file: BinaryIO, torn: list[str]) -> Iterator[Record]:
+    """Every record from here to the end of the data; a broken-off chunk ends with the file."""
+    size, position = os.fstat(file.fileno()).st_size, file.tell()
+    while True:
+        file.seek(position)
+        head = file.read(_HEAD)
+        kind, length = struct.unpack("<BQ", head) if len(head) == _HEAD else (0, size)
+        start = position + _HEAD
+        whole = start + length <= size
+        if not whole:
+            torn.append(f"it ends in the middle of a record, {size - position} bytes after its start at {position}")
+        elif kind == 0:  # no record is of this kind, but memory that was never written is
+            torn.append(f"there is no record at {position}, {size - position} bytes before its end")
+            return
+        if whole or kind == _CHUNK:
+            yield kind, start, min(length, size - start)
+        if not whole or kind in (_DATA_END, _FOOTER):
+            return
+        position = start + length
+
+
+def _starts(file: BinaryIO, units: list[Record]) -> Iterator[tuple[int, Record]]:
+    """Each unit that holds messages with its first time; what describes them comes before all."""
+    for kind, start, length in units:
+        file.seek(start)
+        if kind == _MESSAGE:
+            head = file.read(14)
+            yield struct.unpack("<HIQ", head)[2] if len(head) == 14 else 0, (kind, start, length)
+        elif kind == _CHUNK:
+            head = file.read(8)
+            yield struct.unpack("<Q", head)[0] if len(head) == 8 else 0, (kind, start, length)
+        else:
+            yield -1, (kind, start, length)
+
+
+def _summary(file: BinaryIO) -> list[tuple[int, bytes]]:
+    """The records of the summary; none when the file has none, or does not end as it should."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(size - _TAIL, 0))
+    tail = file.read()
+    if len(tail) < _TAIL or tail[-len(MAGIC) :] != MAGIC or tail[:_HEAD] != struct.pack("<BQ", _FOOTER, 20):
+        return []
+    start = struct.unpack_from("<Q", tail, _HEAD)[0]
+    if not 0 < start < size:
+        return []
+    file.seek(start)
+    return list(_split(file.read(size - _TAIL - start)))
+
+
+def _split(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """(kind, content) of every whole record."""
+    position = 0
+    while position + _HEAD <= len(data):
+        kind, length = struct.unpack_from("<BQ", data, position)
+        position += _HEAD + length
+        if position <= len(data):
+            yield kind, data[position - length : position]
+
+
+def _chunk_records(content: bytes, report: Report, start: int) -> Iterator[tuple[int, bytes]]:
+    """(kind, content) of every whole record of one chunk; what is not as it should be is reported."""
+    try:
+        _, _, size, checksum, name_length = struct.unpack_from("<QQQII", content)
+        compression = content[32 : 32 + name_length].decode()
+        data = _decompressed(content[40 + name_length :], compression)
+        if checksum and len(data) == size and zlib.crc32(data) != checksum:
+            raise ValueError("its checksum does not agree")
+    except Exception as error:  # whatever a decompressor makes of damaged data
+        report(f"the chunk of {len(content)} bytes at {start} is damaged ({error}) and left out")
+        return
+    if len(data) < size:
+        report(f"of the chunk at {start} the first {len(data)} of {size} bytes are left")
+    yield from _split(data)
+
+
+def _decompressed(data: bytes, compression: str) -> bytes:
+    """As much as ``data``, which may be broken off, gives."""
+    if compression == "zstd":
+        return zstd().ZstdDecompressor().decompress(data)
+    if compression == "lz4":
+        import lz4.frame
+
+        return lz4.frame.LZ4FrameDecompressor().decompress(data)
+    if compression:
+        raise ValueError(f"unknown compression {compression!r}")
+    return data
+
+
+def _strings(content: bytes, count: int) -> list[str]:
+    found, position = [], 0
+    for _ in range(count):
+        length = struct.unpack_from("<I", content, position)[0]
+        found.append(content[position + 4 : position + 4 + length].decode("utf-8", "replace"))
+        position += 4 + length
+    return found
+
+
+def _popped(waiting: list[tuple[int, int, Channel, bytes]]) -> Stored:
+    time, _, channel, data = heapq.heappop(waiting)
+    return channel, time, data

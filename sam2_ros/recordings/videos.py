@@ -1,0 +1,181 @@
+"""Video files as recordings, decoded by OpenCV one image at a time, over places that are damaged.
+
+SA-V train   VIDEO.mp4 with VIDEO_manual.json or VIDEO_auto.json beside it
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from sam2_ros.errors import RecordingError
+from sam2_ros.files import plain_name
+from sam2_ros.ranges import Range
+from sam2_ros.recordings.annotations import Annotations, Masklets
+from sam2_ros.recordings.containers import Container, container_of
+from sam2_ros.recordings.events import DEFAULT_RATE, Event, Recording, stamp_of
+from sam2_ros.recordings.pictures import as_rgb
+from sam2_ros.types import Frame
+
+VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"}
+#: Files whose own count of images is exact.
+_COUNTED = {".mp4", ".m4v", ".mov"}
+#: After so many images in a row that cannot be decoded reading goes on elsewhere, or ends.
+_MOST_FAILURES = 1000
+#: OpenCV goes back so many images before the one that is sought, and decodes from there.
+_SEEK_BACK = 16
+#: Where reading is tried again, in images from the first that may be reached so: closely at first.
+_SEEK_AHEAD = (0, 1, 2, 4, *range(8, 512, 8))
+#: How FFmpeg names grey images of 16 bits, the lower byte first.
+_GREY_16 = int.from_bytes(b"Y1\x00\x10", "little")
+_IMAGE_TOPIC, _TRUTH_TOPIC = "image", "truth"
+
+
+@dataclass
+class Video(Recording):
+    """A video file; annotations: the JSON file of SA-V beside it, or None."""
+
+    annotations: Path | None = None
+
+    def __post_init__(self) -> None:
+        beside = [self.path.with_name(f"{self.path.stem}_{kind}.json") for kind in ("manual", "auto")]
+        self.annotations = self.annotations or next((path for path in beside if path.is_file()), None)
+        capture = _opened(self.path)
+        rate, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        capture.release()
+        self.rate = self.rate or (rate if 0 < rate < 1000 else DEFAULT_RATE)
+        self.frames = int(count) if 0 < count < 2**31 else None
+
+    @property
+    def has_truth(self) -> bool:
+        return self.annotations is not None
+
+    def events(self) -> Iterator[Event]:
+        self.lost.clear()
+        masks = Masklets(self.annotations) if self.annotations else Annotations()
+        times = image_times(self.path) if self.annotations else []
+        listed = len(times) == self.frames  # else damage ends the list
+        decoder, grey = _Decoder(self.path, self.frames, self.rate), Range(self.image_range)
+        previous, period, number = 0, stamp_of(0, self.rate), -1
+        for elapsed, image in decoder.images():
+            # The container's own time, for videos of changing rate; not every backend knows it.
+            stamp = max(previous + 1, period + round(elapsed * 1e6)) if elapsed > 0 else previous + period
+            yield Event(stamp, _IMAGE_TOPIC, Frame(as_rgb(image, grey), stamp))
+            # Which image of the file this is, those that could not be decoded counted.
+            place = bisect_left(times, elapsed - 0.5) if listed else round(elapsed * self.rate / 1e3)
+            number = max(number + 1, place)
+            truth = masks.truth(number, stamp, image.shape[:2])
+            if truth is not None:
+                yield Event(stamp, _TRUTH_TOPIC, truth)
+            previous = stamp
+        if not decoder.count:
+            raise RecordingError(f"no image of {self.path} can be decoded")
+        self.lost += [*decoder.lost(), *masks.all_lost()]
+        self.reduced = grey.reduced
+
+
+class _Decoder:
+    """The images of a file, and account of those that cannot be decoded.
+
+    count: images until now.
+    """
+
+    def __init__(self, path: Path, announced: int | None, rate: float) -> None:
+        self.count = 0
+        self._path, self._announced, self._rate = path, announced, rate
+        self._newest = 0.0  # milliseconds
+        self._failures, self._sought = 0, False  # images that could not be decoded; whether reading went on elsewhere
+
+    def images(self) -> Iterator[tuple[float, np.ndarray]]:
+        """Milliseconds from the start, 0 where the file does not say, and (H, W, 3) BGR or (H, W) of 16 bits."""
+        capture = _opened(self._path)
+        try:
+            yield from self._following(capture)
+            while self._goes_on(capture):
+                yield from self._following(capture)
+        finally:
+            capture.release()
+
+    def _following(self, capture: cv2.VideoCapture) -> Iterator[tuple[float, np.ndarray]]:
+        """Images up to the end, or up to too many failures in a row."""
+        failures = 0
+        while failures <= _MOST_FAILURES:
+            found, image = capture.read()
+            if not found:
+                failures += 1
+                continue
+            self._failures += failures
+            failures = 0
+            elapsed = capture.get(cv2.CAP_PROP_POS_MSEC)
+            if 0 < elapsed <= self._newest:  # seen before the damage already
+                continue
+            self._newest = max(self._newest, elapsed)
+            self.count += 1
+            yield elapsed, image
+
+    def _goes_on(self, capture: cv2.VideoCapture) -> bool:
+        """Look for the next images that can be decoded; whether there are any before the end."""
+        first = round(self._newest * self._rate / 1e3) + _SEEK_BACK + 2
+        for place in (first + ahead for ahead in _SEEK_AHEAD):
+            if place >= (self._announced or 0):
+                break
+            capture.set(cv2.CAP_PROP_POS_FRAMES, place)
+            if capture.read()[0] and capture.get(cv2.CAP_PROP_POS_MSEC) > self._newest:
+                capture.set(cv2.CAP_PROP_POS_FRAMES, place)
+                self._sought = True
+                return True
+        return False
+
+    def lost(self) -> list[str]:
+        """Sentences on what could not be decoded, after the last image."""
+        announced = self._announced or 0
+        if not self._failures and self.count >= announced:
+            return []
+        container = container_of(self._path)
+        if container.missing:
+            return [
+                f"the file is cut off, {container.missing} bytes are missing: of about {announced} images "
+                f"{self.count} could be decoded"
+            ]
+        expected = self._expected(container)
+        if expected <= self.count:
+            return []
+        return [f"{expected - self.count} of about {expected} images could not be decoded; the file is damaged"]
+
+    def _expected(self, container: Container) -> int:
+        """How many images the file should have given.  Its own count may be a guess from its length."""
+        announced, suffix = self._announced or 0, self._path.suffix.lower()
+        if suffix in _COUNTED and container.seconds:  # less what an edit list leaves out
+            return min(announced, int(container.seconds * self._rate + 0.05))
+        stored = max(len(image_times(self._path)), self.count + self._failures)
+        damaged = container.broken or self._sought or stored > self.count
+        return max(stored, announced) if damaged and (suffix == ".avi" or container.broken) else stored
+
+
+def image_times(path: Path) -> list[float]:
+    """When each image of a video file is shown, in milliseconds, in order and without decoding; empty where unknown."""
+    capture = _opened(path)
+    try:
+        if not capture.set(cv2.CAP_PROP_FORMAT, -1):  # packets as they are stored
+            return []
+        times = []
+        while capture.grab():
+            times.append(capture.get(cv2.CAP_PROP_POS_MSEC))
+        return sorted(time for time in times if time >= 0)
+    finally:
+        capture.release()
+
+
+def _opened(path: Path) -> cv2.VideoCapture:
+    with plain_name(path) as name:
+        capture = cv2.VideoCapture(name)
+    if not capture.isOpened():
+        raise RecordingError(f"{path} cannot be opened as a video; is it damaged or of an unknown codec?")
+    if int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)) == _GREY_16:
+        capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)  # else OpenCV keeps the upper eight bits
+    return capture

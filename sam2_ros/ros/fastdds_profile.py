@@ -1,0 +1,57 @@
+"""Large images between processes: Fast DDS needs more room than it has by default.
+
+With its default transports nearly every best-effort image above 0.5 MB is lost on the way to
+another process.  The profile in config/ gives the publishing process more shared memory.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PROFILE = "fastdds_large_images.xml"
+#: Major versions of rclpy in Humble and in Jazzy; ROS_DISTRO may speak of another installation than the one in use.
+_OF_HUMBLE, _OF_JAZZY = 3, 7
+
+
+def variable() -> str:
+    """The environment variable in which Fast DDS is given a profile; version 3 complains about that of version 2."""
+    return "FASTRTPS_DEFAULT_PROFILES_FILE" if _rclpy() <= _OF_JAZZY else "FASTDDS_DEFAULT_PROFILES_FILE"
+
+
+def _rclpy() -> int:
+    """The major version of the rclpy that is imported here."""
+    try:
+        return int(version("rclpy").partition(".")[0])
+    except (PackageNotFoundError, ValueError):
+        return _OF_JAZZY + 1
+
+
+def profile_path() -> Path | None:
+    """The profile in a source tree, a sourced workspace or an installed environment; None when it is nowhere."""
+    prefixes = [prefix for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if prefix]
+    shares = [Path(prefix) / "share" / "sam2_ros" for prefix in (*prefixes, sys.prefix)]
+    for folder in (Path(__file__).parents[2], *shares):
+        if (folder / "config" / PROFILE).is_file():
+            return folder / "config" / PROFILE
+    return None
+
+
+def make_room() -> Path | None:
+    """Let this process publish large images; call it before ``rclpy.init``.
+
+    Sets the variable that Fast DDS reads, for this process and its children, and returns the
+    profile.  Does nothing, and returns None, where the user has chosen a profile or transports,
+    where there is no profile, and where Humble is told to stay on this machine, since the profile's
+    transports would leave it.  Other middlewares do not read the variable.
+    """
+    path = profile_path()
+    # The latter replaces the transports that the profile would set.
+    decided = os.environ.get(variable()) or os.environ.get("FASTDDS_BUILTIN_TRANSPORTS")
+    stays = os.environ.get("ROS_LOCALHOST_ONLY") == "1" and _rclpy() <= _OF_HUMBLE
+    if path is None or decided or stays:
+        return None
+    os.environ[variable()] = str(path)
+    return path

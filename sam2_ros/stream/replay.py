@@ -1,0 +1,373 @@
+"""A recording through the tracker: every frame, or only those that a robot would have had time for.
+
+    for step in replay(recordings.open("kitchen.mcap"), tracker): ...
+
+Offline every frame is tracked; nothing depends on how fast the machine is, so two runs give
+the same answers to the bit.  On the clock, the time that each frame took counts against the
+recorded times: while the tracker is busy the newest frame replaces those that wait, as in the
+node's mailbox.  No time is spent waiting in either case.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from bisect import bisect
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from sam2_ros.errors import Sam2RosError, UnknownObject
+from sam2_ros.recordings.events import Event, PromptEvent, Recording, RemovalEvent, Truth
+from sam2_ros.stamps import TOLERANCE, Place, nearest, replaces
+from sam2_ros.tracking.tracker import Prompted, Tracker
+from sam2_ros.types import Frame, Prompt, Track
+
+#: The truth of an image is expected before so many further images have come.
+LOOK_AHEAD = 8
+#: Frames that are read while the tracker works, and steps that wait to be written or scored.
+PREFETCHED = 4
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moment:
+    """A frame of a recording and what goes with it.
+
+    index: number of the image in the recording.  arrival: when it was recorded, nanoseconds.
+    truth: of this image, None when there is none.  events: the frame's own, and the prompts and
+    removals that were recorded from then until the next frame (for the first one also before).
+    """
+
+    index: int
+    frame: Frame
+    arrival: int
+    truth: Truth | None = None
+    events: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Given:
+    """A prompt that was applied: to which object, and to the image of which stamp."""
+
+    name: str
+    prompt: Prompt
+    stamp: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """What became of one frame.
+
+    tracks: every object after the prompts that were given before the next frame came; for a
+    dropped frame those of the last tracked one: what a robot had in its hands.
+    track_ms, prompt_ms: what tracking and prompting took.  delay_ms: from the frame's arrival
+    to its masks, waiting included (offline: what tracking took).
+    given: prompts that were applied.  refused: sentences about those that could not be.
+    timed: whether the step was on the clock.
+    """
+
+    moment: Moment
+    tracks: tuple[Track, ...]
+    dropped: bool = False
+    track_ms: float = 0.0
+    prompt_ms: float = 0.0
+    delay_ms: float = 0.0
+    given: tuple[Given, ...] = ()
+    refused: tuple[str, ...] = ()
+    timed: bool = False
+
+    @property
+    def prompted(self) -> tuple[str, ...]:
+        """The names of the prompted objects."""
+        return tuple(dict.fromkeys(given.name for given in self.given))
+
+    @property
+    def clicks(self) -> int:
+        """How many points the prompts had, a box or a mask counting as one."""
+        prompts = [given.prompt for given in self.given]
+        return sum(len(one.points) + (one.box is not None) + (one.mask is not None) for one in prompts)
+
+
+#: Somebody who looks at a frame with its tracks and prompts: user(moment, tracks, prompt).
+User = Callable[[Moment, list[Track], Callable[[Prompt], Prompted]], None]
+
+
+def replay(
+    recording: Recording,
+    tracker: Tracker,
+    user: User | None = None,
+    *,
+    on_clock: bool = False,
+    recorded_prompts: bool = True,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Iterator[Step]:
+    """Every frame of ``recording`` in order, tracked or (on the clock) dropped.
+
+    user: looks at each tracked frame and prompts.  recorded_prompts: whether the prompts in the
+    recording are given too, each on the image that it was made on, and objects that were removed
+    are forgotten.  clock: seconds, for durations.
+    """
+    session = _Session(tracker, user, recorded_prompts, clock)
+    moments = prefetched(moments_of(recording))
+    try:
+        yield from _on_clock(moments, session) if on_clock else map(session.step, moments)
+        recording.lost += session.left()
+    finally:
+        moments.close()  # ends its thread, also when a step raised
+
+
+def _on_clock(moments: Iterator[Moment], session: _Session) -> Iterator[Step]:
+    """Drop each frame whose successor has come by the time that the tracker is free."""
+    free, moment = 0, next(moments, None)
+    tracks: tuple[Track, ...] = ()
+    while moment is not None:
+        start = max(moment.arrival, free)
+        late, following = _waiting_behind(moment, moments, start)
+        for left_out in late:
+            session.overhear(left_out)
+        if following is not None and following.arrival <= start:
+            session.overhear(moment)
+            yield Step(moment, tracks, dropped=True, timed=True)
+        else:
+            step = session.step(moment)
+            free = start + round((step.track_ms + step.prompt_ms) * 1e6)
+            tracks = step.tracks
+            yield replace(step, delay_ms=(start - moment.arrival) / 1e6 + step.track_ms, timed=True)
+        yield from (Step(left_out, tracks, dropped=True, timed=True) for left_out in late)
+        moment = following
+
+
+def _waiting_behind(moment: Moment, moments: Iterator[Moment], start: int) -> tuple[list[Moment], Moment | None]:
+    """Frames that come until ``start`` and are older than the one that waits, and the first one after them."""
+    late, following = [], next(moments, None)
+    while (
+        following is not None and following.arrival <= start and not replaces(moment.frame.stamp, following.frame.stamp)
+    ):
+        late.append(following)
+        following = next(moments, None)
+    return late, following
+
+
+class _Session:
+    """One tracker, its user, and the recorded prompts and removals that wait for their image."""
+
+    def __init__(self, tracker: Tracker, user: User | None, recorded_prompts: bool, clock: Callable[[], float]) -> None:
+        self._tracker = tracker
+        self._user = user
+        self._listens = recorded_prompts
+        self._clock = clock
+        self._waiting: list[PromptEvent | RemovalEvent] = []
+
+    def overhear(self, moment: Moment) -> None:
+        """Keep the prompts and removals of a frame that is dropped for the next one that is not."""
+        if self._listens:
+            self._waiting += [event.content for event in moment.events if not isinstance(event.content, Frame)]
+
+    def step(self, moment: Moment) -> Step:
+        """Track a frame, then give the prompts that are due and let the user look; one that comes too late is dropped."""
+        started = self._clock()
+        tracks = self._tracker.track(moment.frame)
+        milliseconds = (self._clock() - started) * 1e3
+        self.overhear(moment)
+        late = self._tracker.placed == Place.LATE
+        hand = _Hand(self._tracker, self._clock)
+        refused = self._give_recorded(hand)
+        if self._user is not None and not late:
+            self._user(moment, self._tracker.current() if hand.used else tracks, hand.prompt)
+        if hand.used:
+            tracks = self._tracker.current()
+        return Step(
+            moment, tuple(tracks), late, milliseconds, hand.spent * 1e3, milliseconds, tuple(hand.given), tuple(refused)
+        )
+
+    def _give_recorded(self, hand: _Hand) -> list[str]:
+        """Do what waits and whose image has come, in its order; returns what was refused."""
+        newest = self._tracker.newest_stamp or 0
+        due = [event for event in self._waiting if event.stamp <= newest]
+        self._waiting = [event for event in self._waiting if event.stamp > newest]
+        refused = []
+        for event in due:
+            if isinstance(event, RemovalEvent):
+                hand.forget(event.names)
+                continue
+            try:
+                hand.prompt(event.prompt, self._remembered(event.stamp))
+            except Sam2RosError as error:
+                refused.append(f"{event.prompt.name or 'a prompt without a name'}: {error}")
+        return refused
+
+    def left(self) -> list[str]:
+        """A sentence on prompts that still wait for their images, if there are any; asked after the last image."""
+        names = [event.prompt.name or "one without a name" for event in self._waiting if isinstance(event, PromptEvent)]
+        return (
+            [
+                f"prompts that were not given, since their images never came: {len(names)} "
+                f"({', '.join(dict.fromkeys(names))})"
+            ]
+            if names
+            else []
+        )
+
+    def _remembered(self, stamp: int) -> int:
+        """The remembered stamp that a prompt of ``stamp`` is for, as in the node; ``stamp`` itself is refused then."""
+        near = nearest(self._tracker.stamps, stamp, TOLERANCE) if stamp else None
+        return stamp if near is None else near
+
+
+@dataclass(slots=True)
+class _Hand:
+    """Gives prompts to the tracker, and measures what only that takes; forgets objects.
+
+    used: whether it changed anything.
+    """
+
+    tracker: Tracker
+    clock: Callable[[], float]
+    given: list[Given] = field(default_factory=list)
+    spent: float = 0.0
+    used: bool = False
+
+    def prompt(self, prompt: Prompt, stamp: int = 0) -> Prompted:
+        started = self.clock()
+        result = self.tracker.prompt(prompt, stamp)
+        self.spent += self.clock() - started
+        self.given.append(Given(result.track.name, prompt, result.stamp))
+        self.used = True
+        return result
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Forget those of the objects that the tracker knows: it may have refused a prompt that the node took."""
+        for name in names:
+            with suppress(UnknownObject):
+                self.tracker.forget(name)
+        self.used = True
+
+
+# -- frames with what goes with them --------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Gathering:
+    """A moment in the making."""
+
+    index: int
+    frame: Frame
+    arrival: int
+    events: list[Event] = field(default_factory=list)
+
+
+def moments_of(recording: Recording) -> Iterator[Moment]:
+    """The frames of a recording, each with its truth and with the events that came with it.
+
+    Truth that matches no image is a sentence in ``recording.lost``.
+    """
+    waiting: deque[_Gathering] = deque()
+    truths = _Truths()
+    early: list[Event] = []
+    index = 0
+    for event in recording.events():
+        if isinstance(event.content, Frame):
+            waiting.append(_Gathering(index, event.content, event.time, early))
+            early, index = [], index + 1
+        if isinstance(event.content, Truth):
+            truths.add(event.content, {gathering.frame.stamp for gathering in waiting})
+        elif isinstance(event.content, (Frame, PromptEvent, RemovalEvent)):  # others could pile up without an image
+            (waiting[-1].events if waiting else early).append(event)
+        while len(waiting) > 1 and (
+            not recording.has_truth or waiting[0].frame.stamp in truths.known or len(waiting) > LOOK_AHEAD
+        ):
+            yield _moment(waiting.popleft(), truths)
+    while waiting:
+        yield _moment(waiting.popleft(), truths)
+    recording.lost += truths.lost()
+
+
+def _moment(gathering: _Gathering, truths: _Truths) -> Moment:
+    truth = truths.take(gathering.frame.stamp)
+    return Moment(gathering.index, gathering.frame, gathering.arrival, truth, tuple(gathering.events))
+
+
+class _Truths:
+    """Truth that waits for its image, by stamp; keeps account of what waits in vain."""
+
+    def __init__(self) -> None:
+        self.known: dict[int, Truth] = {}
+        self._count = 0
+        self._unmatched: list[int] = []
+        self._images: dict[int, bool] = {}  # by stamp: whether it got its truth
+
+    def add(self, truth: Truth, wanted: set[int]) -> None:
+        """Keep the truth of one image, and of images that are not ``wanted`` yet that of the last few only."""
+        self._count += truth.stamp not in self.known
+        self.known[truth.stamp] = truth
+        for stamp in [stamp for stamp in self.known if stamp not in wanted][:-LOOK_AHEAD]:
+            del self.known[stamp]
+            self._unmatched.append(stamp)
+
+    def take(self, stamp: int) -> Truth | None:
+        """The truth of an image, which then has had its chance."""
+        truth = self.known.pop(stamp, None)
+        self._images[stamp] = truth is not None or self._images.get(stamp, False)
+        return truth
+
+    def lost(self) -> list[str]:
+        """A sentence on truth that no image got, if there is any; asked after the last image."""
+        unmatched = [stamp for stamp in (*self._unmatched, *self.known) if not self._images.get(stamp)]
+        images = sorted(self._images)
+        offsets = [_nearest(stamp, images) for stamp in unmatched]
+        late, apart = offsets.count(0), [offset for offset in offsets if offset]
+        reasons = [f"{late} came more than {LOOK_AHEAD} images apart from their own"] if late else []
+        if apart:
+            reasons.append(f"{len(apart)} carry the stamp of no image (the nearest is {min(apart) / 1e6:g} ms off)")
+        return (
+            [
+                f"{len(unmatched)} of {self._count} ground truths were not used: {' and '.join(reasons)}; truth must "
+                "carry exactly the header stamp of its image, and come soon after it"
+            ]
+            if reasons
+            else []
+        )
+
+
+def _nearest(stamp: int, images: list[int]) -> int:
+    """Nanoseconds from a stamp to the nearest of the sorted stamps of images, of which there is one at least."""
+    place = bisect(images, stamp)
+    return min(abs(near - stamp) for near in images[max(place - 1, 0) : place + 1])
+
+
+def prefetched(items: Iterable[T], depth: int = PREFETCHED) -> Iterator[T]:
+    """The same items, drawn by a thread that is at most ``depth`` ahead; what it raises is raised here."""
+    box: queue.Queue[tuple[str, Any]] = queue.Queue(depth)
+    stopping = threading.Event()
+
+    def put(kind: str, item: Any) -> bool:
+        while not stopping.is_set():
+            try:
+                box.put((kind, item), timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def fill() -> None:
+        try:
+            if all(put("item", item) for item in items):
+                put("end", None)
+        except BaseException as error:  # handed over whatever it is
+            put("error", error)
+
+    thread = threading.Thread(target=fill, name="reader", daemon=True)
+    thread.start()
+    try:
+        while (found := box.get())[0] == "item":
+            yield found[1]
+        if found[0] == "error":
+            raise found[1]
+    finally:
+        stopping.set()
+        thread.join()

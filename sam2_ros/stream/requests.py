@@ -1,0 +1,133 @@
+"""The requests that wait for the tracker: in order, bounded in number, repeats made one.
+
+Two prompts for one object on one image are one when nothing that could concern the object was
+asked between them: the later box or mask starts over as it would on the tracker, clicks add up.
+That one takes the place of the earlier, so a flood of repeats is not put off for ever.
+
+Prompts for one object, each on an image of its own, are not one.  When they come faster than the
+tracker can apply them the oldest gives way, so that they do not hold up those of others.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from sam2_ros.errors import Unanswered
+from sam2_ros.stream.mailbox import MAX_REQUESTS, Request
+from sam2_ros.types import Prompt
+
+#: Clicks that are gathered into one prompt at most.
+MAX_CLICKS = 32
+#: Requests of one kind for one object that may be due at the same time.
+MAX_DUE = 8
+
+
+class Waiting:
+    """Requests of one worker; counts those that were merged and those that were turned away."""
+
+    def __init__(self) -> None:
+        self._requests: list[Request] = []
+        self.merged = 0
+        self.turned_away = 0
+
+    def __len__(self) -> int:
+        return len(self._requests)
+
+    def __iter__(self):
+        return iter(self._requests)
+
+    def accept(self, requests: Iterable[Request], newest: int | None) -> None:
+        """Take requests in, given the newest stamp: revoke what they revoke, merge them, or refuse those beyond the bound."""
+        for request in requests:
+            self._revoke([one for one in self._requests if not one.is_due(newest) and request.revokes(one)])
+            if self._merge(request):
+                self.merged += 1
+            elif len(self._requests) < MAX_REQUESTS:
+                self._requests.append(request)
+            else:
+                self._turn_away(request, f"{MAX_REQUESTS} requests wait for images already; send it again later")
+        self._give_way(newest)
+
+    def next_due(self, newest: int | None) -> Request | None:
+        """Take out the first request that can be done, given the newest stamp; None without one."""
+        due = next((request for request in self._requests if request.is_due(newest)), None)
+        if due is not None:
+            self._requests.remove(due)
+        return due
+
+    def patience(self, newest: int | None) -> float | None:
+        """Seconds until a request can be done or is too late; None without one."""
+        if not self._requests:
+            return None
+        if any(request.is_due(newest) for request in self._requests):
+            return 0.0
+        return max(min(request.deadline for request in self._requests) - time.monotonic(), 0.0)
+
+    def clear(self) -> list[Request]:
+        """Take all of them out."""
+        left, self._requests = self._requests, []
+        return left
+
+    def _revoke(self, revoked: list[Request]) -> None:
+        self._requests = [request for request in self._requests if request not in revoked]
+        for request in revoked:
+            request.refuse(Unanswered("its object was removed before the image of the prompt had arrived"))
+
+    def _turn_away(self, request: Request, why: str) -> None:
+        self.turned_away += 1
+        request.refuse(Unanswered(why))
+
+    def _give_way(self, newest: int | None) -> None:
+        """Turn the oldest away where too many of one kind are due for one object; calls of services stay."""
+        kinds: dict[tuple, list[Request]] = {}
+        for request in self._requests:
+            if request.join is not None and request.is_due(newest):
+                kinds.setdefault((request.act, request.name), []).append(request)
+        for same in kinds.values():
+            for request in same[:-MAX_DUE]:
+                self._requests.remove(request)
+                self._turn_away(request, f"{MAX_DUE} newer ones of its kind wait for the tracker; send fewer")
+
+    def _merge(self, request: Request) -> bool:
+        """Make one of a request and one that waits, if they are the same."""
+        if request.join is None:
+            return False
+        for place in reversed(range(len(self._requests))):
+            waiting = self._requests[place]
+            if waiting.name == request.name or not waiting.name:
+                return self._joined(place, request)
+        return False
+
+    def _joined(self, place: int, request: Request) -> bool:
+        waiting = self._requests[place]
+        same = waiting.join == request.join and (waiting.name, waiting.stamp) == (request.name, request.stamp)
+        content = request.join(waiting.content, request.content) if same else None
+        if content is None or not waiting.answer.set_running_or_notify_cancel():
+            return False
+        waiting.answer.set_result(None)  # the later one answers for both
+        self._requests[place] = replace(request, content=content, deadline=waiting.deadline)
+        return True
+
+
+def join_equal(earlier: tuple, later: tuple) -> tuple | None:
+    """The content of requests that are one only when they say the same."""
+    return later if earlier == later else None
+
+
+def join_prompts(earlier: tuple[Prompt, int], later: tuple[Prompt, int]) -> tuple[Prompt, int] | None:
+    """One prompt for two on the same object and image, each with its stamp; None when there are too many clicks."""
+    (before, _), (after, stamp) = earlier, later
+    if after.replace:
+        return later
+    if after.box is not None or after.mask is not None:
+        return replace(after, replace=before.replace), stamp
+    clicks = np.concatenate([np.column_stack([one.points, one.labels]) for one in (before, after)])
+    _, first = np.unique(clicks, axis=0, return_index=True)
+    clicks = clicks[np.sort(first)]
+    if len(clicks) > MAX_CLICKS:
+        return None
+    return replace(before, points=clicks[:, :2], labels=clicks[:, 2].astype(np.int8)), stamp

@@ -1,0 +1,1 @@
+"""One stream of frames: the tracker, and the memory of each object."""

@@ -1,0 +1,143 @@
+"""Which past frames may one object look at?  The memory rules of SAM 2, as rules about indices.
+
+A bank holds whatever the caller calls a memory: it never looks inside, so it needs no torch.
+An index is the order of arrival of a frame, not its time: a stream drops frames.
+
+Rules (paper section 4, "memory bank"; figures from the released configuration):
+
+* a *prompted* frame, on which somebody clicked, is seen from any distance;
+* a *recent* frame is seen as a spatial memory for six frames and as a pointer for fifteen;
+* at most ``max_prompted`` prompted frames take part: the first one that was given, always,
+  and the nearest others.  One that does not take part is still seen while it is recent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+Spatial = TypeVar("Spatial")
+Pointer = TypeVar("Pointer")
+
+#: How many frames back a spatial memory is seen; one time code each, and one for prompted frames.
+RECENT_MEMORIES = 6
+#: How many frames back an object pointer is seen.
+RECENT_POINTERS = 15
+#: This many frames before a corrected one lose what was remembered of them: it may be of the wrong thing.
+FORGOTTEN_BEFORE_CORRECTION = RECENT_MEMORIES + 1
+#: The time code of every prompted frame; a recent frame has its distance minus one.
+PROMPTED_TIME_CODE = RECENT_MEMORIES
+
+
+@dataclass(frozen=True, slots=True)
+class View(Generic[Spatial, Pointer]):
+    """What one object sees of its past from one frame."""
+
+    spatial: list[tuple[Spatial, int]]  # memory, time code
+    pointers: list[tuple[Pointer, int]]  # pointer, distance in frames (positive = in the past)
+
+    @property
+    def lengths(self) -> tuple[int, int]:
+        """Objects with equal lengths can be batched."""
+        return len(self.spatial), len(self.pointers)
+
+
+@dataclass(slots=True)
+class MemoryBank(Generic[Spatial, Pointer]):
+    """The memories of one object, bounded by ``prune``.
+
+    max_prompted: how many prompted frames take part; None = all (then nothing bounds them).
+    """
+
+    max_prompted: int | None = None
+    _first: int | None = None  # index of the first prompt that was given
+    _rewound: bool = False
+    _prompted: dict[int, tuple[Spatial, Pointer]] = field(default_factory=dict)
+    _spatial: dict[int, Spatial] = field(default_factory=dict)
+    _pointers: dict[int, Pointer] = field(default_factory=dict)
+
+    @property
+    def prompted(self) -> list[int]:
+        """Indices of the prompted frames that are kept, in order."""
+        return sorted(self._prompted)
+
+    def __len__(self) -> int:
+        """Number of spatial memories held."""
+        return len(self._prompted) + len(self._spatial)
+
+    def has_past(self, index: int) -> bool:
+        """Whether any frame before ``index`` is remembered."""
+        return any(kept < index for kept in (*self._prompted, *self._spatial))
+
+    def keep(self, index: int, spatial: Spatial, pointer: Pointer, *, prompted: bool) -> None:
+        """Remember frame ``index``; a prompted frame takes the place of an unprompted one, never the reverse."""
+        if prompted:
+            self._first = index if self._first is None else self._first
+            self.forget_unprompted(index, index)
+            self._prompted[index] = (spatial, pointer)
+        elif index not in self._prompted:
+            self._spatial[index], self._pointers[index] = spatial, pointer
+
+    def view(self, index: int) -> View[Spatial, Pointer]:
+        """What the object sees from frame ``index``: never that frame itself."""
+        chosen = self._chosen(index)
+        aside = {kept: self._prompted[kept] for kept in self._prompted if kept not in chosen}
+        spatial = [(self._prompted[kept][0], PROMPTED_TIME_CODE) for kept in chosen]
+        for distance in range(RECENT_MEMORIES, 0, -1):
+            past = index - distance
+            if past in self._spatial:
+                spatial.append((self._spatial[past], distance - 1))
+            elif past in aside:
+                spatial.append((aside[past][0], distance - 1))
+        pointers = [(self._prompted[kept][1], index - kept) for kept in chosen if kept < index]
+        for distance in range(1, RECENT_POINTERS + 1):
+            past = index - distance
+            if past in self._pointers:
+                pointers.append((self._pointers[past], distance))
+            elif past in aside:
+                pointers.append((aside[past][1], distance))
+        return View(spatial, pointers)
+
+    def forget_unprompted(self, first: int, last: int | None = None) -> None:
+        """Drop the unprompted memories of frames ``first`` to ``last`` (None = to the newest)."""
+        for memories in (self._spatial, self._pointers):
+            for index in [kept for kept in memories if kept >= first and (last is None or kept <= last)]:
+                del memories[index]
+
+    def rewind(self) -> None:
+        """The frames come again from the first one: only what was prompted is remembered, at its place.
+
+        From then on nothing prompted is dropped, since what is behind may come again; the
+        prompts that are given while going through a recording several times are the bound.
+        """
+        self._rewound = True
+        self.forget_unprompted(0)
+
+    def prune(self, oldest: int) -> None:
+        """Drop all that can never be seen again from frame ``oldest`` or a later one.
+
+        This is the bound: what stays does not depend on how long the stream has run.
+        """
+        self._spatial = {i: kept for i, kept in self._spatial.items() if i >= oldest - RECENT_MEMORIES}
+        self._pointers = {i: kept for i, kept in self._pointers.items() if i >= oldest - RECENT_POINTERS}
+        if self.max_prompted is None or self._rewound:
+            return
+        horizon = oldest - RECENT_POINTERS  # a prompted frame set aside is seen as a recent one up to here
+        past = sorted(index for index in self._prompted if index < oldest and index != self._first)
+        nearest = past[max(len(past) - self.max_prompted + 1, 0) :]
+        self._prompted = {
+            index: kept
+            for index, kept in self._prompted.items()
+            if index >= horizon or index == self._first or index in nearest
+        }
+
+    def _chosen(self, index: int) -> list[int]:
+        """The prompted frames that take part when looking from ``index``, in order."""
+        others = sorted(
+            (kept for kept in self._prompted if kept not in (index, self._first)),
+            key=lambda kept: (abs(kept - index), kept),
+        )
+        first = [self._first] if self._first in self._prompted and self._first != index else []
+        if self.max_prompted is not None:
+            others = others[: max(self.max_prompted - len(first), 0)]
+        return sorted(first + others)

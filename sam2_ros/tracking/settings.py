@@ -1,0 +1,48 @@
+"""How the tracker behaves, as settings with their ranges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sam2_ros import settings as declared
+from sam2_ros.settings import setting
+
+
+@dataclass(frozen=True)
+class TrackerSettings:
+    """How the tracker behaves; the defaults are those that a robot needs."""
+
+    max_prompted_frames: int = setting(
+        4, "prompted frames that take part in an object's memory, the first always among them; 0 = all", low=0, high=64
+    )
+    remembered_frames: int = setting(30, "frames kept so that a prompt may come late [frames]", low=2, high=1000)
+    forget_around_corrections: bool = setting(
+        True, "a correction drops the unprompted memories of the seven frames before it"
+    )
+    binarize_prompted_masks: bool = setting(
+        True, "the mask of a prompted frame enters the memory as 0 or 1 instead of as probabilities"
+    )
+    stability_fallback: bool = setting(
+        True, "a mask that changes much with its threshold gives way to the best of three"
+    )
+    hole_area: int = setting(
+        8, "holes of at most this area are filled [pixels of the model's mask]; 0 = none", low=0, high=4096
+    )
+    non_overlapping: bool = setting(True, "where masks overlap only the object with the largest logit keeps the pixel")
+    visible_margin: float = setting(
+        1.0,
+        "object score beyond which the published state changes; below minus this an object is occluded [logit]",
+        low=0.0,
+        high=20.0,
+    )
+    lost_after_frames: int = setting(
+        150, "an object not seen for this many frames is lost (it is still looked for) [frames]", low=1, high=1_000_000
+    )
+    precision: str = setting(
+        "auto",
+        "arithmetic of the model; auto = bfloat16 on a GPU that has it, float32 elsewhere",
+        choices=("auto", "float32", "bfloat16", "float16"),
+    )
+
+    def __post_init__(self) -> None:
+        declared.check(self)

@@ -1,0 +1,410 @@
+"""The heart: a stream of frames and prompts in, the tracked objects of each frame out.
+
+    tracker = Tracker(load("embedded"))
+    tracker.track(frame)
+    tracker.prompt(Prompt("cup", points=[(320, 200)], labels=[1]))
+    for track in tracker.track(next_frame): ...
+
+The stream has no end, so everything kept has a bound: the last ``remembered_frames`` frames
+with their features and answers (the ring, so that a prompt may come late), and per object
+the memories that ``memory.MemoryBank`` says can still be seen.
+
+A Tracker belongs to one thread.  A call that raises a Sam2RosError has changed nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import copy
+from dataclasses import dataclass, replace
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sam2_ros.errors import InvalidInput, InvalidPrompt, UnknownObject, UnknownStamp
+from sam2_ros.model import pixels
+from sam2_ros.model.precision import autocast
+from sam2_ros.model.sam2 import PROMPT_LOGIT_BOUND, SAM2, Found, PromptInputs, refuse_no_model
+from sam2_ros.stamps import Place, Timeline
+from sam2_ros.tracking.memory import FORGOTTEN_BEFORE_CORRECTION, MemoryBank, View
+from sam2_ros.tracking.remembered import Answer, Followed, Interaction, Moment, Shown, Tracks, stacked
+from sam2_ros.tracking.ring import Ring
+from sam2_ros.tracking.settings import TrackerSettings as TrackerSettings
+from sam2_ros.tracking.visibility import Visibility
+from sam2_ros.types import MAX_OBJECT_ID, Frame, Prompt, Track
+
+#: Settings that a running tracker cannot change: its memories were made with them.
+BUILT_IN = ("max_prompted_frames", "remembered_frames", "precision")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prompted:
+    """The answer to a prompt.
+
+    track: the object on the prompted frame; stamp: that frame's, in nanoseconds.
+    newest: every object on the newest frame, after the correction reached it; made when it is looked at.
+    """
+
+    track: Track
+    stamp: int
+    newest: Sequence[Track]
+
+
+class Tracker:
+    """Follows any number of objects through one stream of frames."""
+
+    def __init__(self, model: SAM2, settings: TrackerSettings = TrackerSettings()) -> None:
+        _refuse_other_kind("settings", settings, TrackerSettings)
+        refuse_no_model(model)
+        self._settings = settings
+        self._model = model
+        self._device = next(model.parameters()).device
+        self._refuse_changed_model()
+        self._objects: dict[str, Followed] = {}
+        self._ring: Ring[Moment] = Ring(settings.remembered_frames)
+        self._timeline = Timeline()
+        self.placed = Place.NEWER  # where the last frame that was given belongs in the stream
+        self._next_index = 0
+        self._next_id = 1
+
+    @property
+    def settings(self) -> TrackerSettings:
+        """How the tracker behaves.  What a running tracker cannot change (``BUILT_IN``) is refused: InvalidInput."""
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings: TrackerSettings) -> None:
+        _refuse_other_kind("settings", settings, TrackerSettings)
+        fixed = [name for name in BUILT_IN if getattr(settings, name) != getattr(self._settings, name)]
+        if fixed:
+            raise InvalidInput(f"{' and '.join(fixed)} cannot change while a tracker runs; make a new Tracker")
+        self._settings = settings
+
+    @property
+    def objects(self) -> dict[str, int]:
+        """The id of every followed object by its name, in the order of their first prompts."""
+        return {followed.name: followed.id for followed in self._objects.values()}
+
+    @property
+    def stamps(self) -> list[int]:
+        """The stamps of the remembered frames in nanoseconds, oldest first: those that a prompt may carry."""
+        return [moment.stamp for moment in self._ring]
+
+    @property
+    def newest_stamp(self) -> int | None:
+        """The newest stamp of a frame in nanoseconds, 0 when no frame had one; None before the first frame."""
+        return self._timeline.newest if self._ring.newest else None
+
+    def track(self, frame: Frame) -> list[Track]:
+        """Follow every object onto ``frame`` and say where it is, in id order.
+
+        The image is encoded once, whatever the number of objects.  ``placed`` says where it belongs:
+        the newest stamp once more, or a slightly older one, gets the answer of the newest frame, and
+        nothing is written to memory.  After a stamp that went back far (see ``stamps``) the frames
+        that are not older than it can no longer be prompted; the objects live on.
+        """
+        _refuse_other_kind("a frame", frame, Frame)
+        self._refuse_changed_model()
+        timeline = copy(self._timeline)
+        self.placed = timeline.place(frame.stamp)
+        if self.placed not in (Place.SAME, Place.LATE):
+            with self._inference():
+                moment = self._remember(frame)
+                for followed in self._objects.values():
+                    followed.prune(self._ring.oldest.index)  # first: the bound holds also where the model fails
+                self._find([*self._objects.values()], moment)
+        self._timeline = timeline  # last: an image on which the model failed may be sent again
+        return self.current()
+
+    def is_behind(self, stamp: int = 0) -> bool:
+        """Whether an object was prompted on an older frame and has not been followed from there to ``stamp``'s."""
+        index = self._ring.at(stamp).index if self._ring.newest else 0
+        return any(followed.behind is not None and followed.behind <= index for followed in self._objects.values())
+
+    def prompt(self, prompt: Prompt, stamp: int = 0, *, later: bool = False) -> Prompted:
+        """Apply ``prompt`` to the frame of ``stamp`` (nanoseconds; 0 = the newest frame).
+
+        An unknown or empty name starts a new object.  For a known one this is a correction:
+        clicks add to those given on that frame before, a box or a mask starts over on it; the
+        frame becomes a prompted frame, and newer frames are gone through again from their kept
+        features.  Other objects are not touched.
+        later: those frames are left to ``catch_up``; the newest one has an answer for the time being.
+
+        Raises InvalidPrompt, or UnknownStamp when that frame is not remembered.
+        """
+        _refuse_other_kind("a prompt", prompt, Prompt)
+        self._refuse_changed_model()
+        moment = self._at(stamp)
+        known = None if prompt.replace else self._objects.get(prompt.name)
+        found = known is not None and (known.id in moment.answers or known.bank.has_past(moment.index))
+        prompt = prompt.checked_on(moment.size, known=found)
+        followed = known or self._new_object(prompt.name)
+        with self._inference():
+            self._answer(followed, moment, prompt)
+            if known is None:
+                self._admit(followed)
+            self._forget_stale(followed, moment, corrected=known is not None)
+            self._bring_up_to_date(followed, moment, later)
+        return Prompted(self._shown(moment).only(followed.id), moment.stamp, self.newest())
+
+    def catch_up(self) -> None:
+        """Follow the objects that are behind onto one more remembered frame, those that are at the same one together."""
+        behind = [followed for followed in self._objects.values() if followed.behind is not None]
+        if not behind:
+            return
+        first = min(followed.behind for followed in behind)
+        moment, *newer = (one for one in self._ring if one.index >= first)
+        concerned = [followed for followed in behind if followed.behind <= moment.index]
+        for followed in concerned:  # first: what fails is not tried for ever
+            followed.behind = newer[0].index if newer else None
+        with self._inference():
+            self._find(concerned, moment)
+
+    def forget(self, name: str) -> None:
+        """Stop following ``name``; the other objects are not touched.  Raises UnknownObject."""
+        if name not in self._objects:
+            known = ", ".join(self._objects) or "none"
+            raise UnknownObject(f"no object is called {name!r}; followed objects: {known}")
+        gone = self._objects.pop(name)
+        for moment in self._ring:
+            moment.answers.pop(gone.id, None)
+            moment.interactions.pop(gone.id, None)
+
+    def reset(self) -> None:
+        """Forget every object and every frame.  Ids go on counting: none is used twice."""
+        self._objects.clear()
+        self._ring.clear()
+        self._timeline = Timeline()
+
+    def rewind(self) -> None:
+        """Go through the same frames once more, from the first: objects and what was prompted stay.
+
+        An object is followed from its earliest prompted frame on, and sees the later ones from every frame too.
+        On a prompted frame its answer is the one that was given there; new clicks on it start from that mask.
+        """
+        self._ring.clear()
+        self._timeline = Timeline()
+        self._next_index = 0
+        for followed in self._objects.values():
+            followed.bank.rewind()
+            followed.visibility, followed.behind = Visibility(), None
+
+    def warm_up(self) -> None:
+        """Go through every part of the model once: a GPU's first pass takes seconds, better before the first image."""
+        other = Tracker(self._model, self.settings)
+        for stamp in (1, 2):
+            other.track(Frame(np.zeros((64, 64, 3), np.uint8), stamp))
+            other.prompt(Prompt("anything", points=[(32, 32)], labels=[1]))
+
+    def size(self, stamp: int) -> tuple[int, int]:
+        """(height, width) of the remembered frame of ``stamp`` (nanoseconds; 0 = newest).  Raises UnknownStamp."""
+        return self._at(stamp).size
+
+    def at(self, stamp: int) -> list[Track]:
+        """Every object on the remembered frame of ``stamp`` (nanoseconds; 0 = newest), in id order.  Raises UnknownStamp."""
+        return list(self._shown(self._at(stamp)))
+
+    def name_at(self, x: float, y: float, stamp: int = 0) -> str:
+        """The name of the object whose mask covers a pixel of the remembered frame of ``stamp``; "" for none.
+
+        Raises UnknownStamp.
+        """
+        return self._shown(self._at(stamp)).name_at(x, y)
+
+    def current(self) -> list[Track]:
+        """Every object on the newest frame, in id order."""
+        return list(self.newest())
+
+    def newest(self) -> Sequence[Track]:
+        """The same, but masks are brought to the camera's size when they are first looked at; stays as it is now."""
+        return self._shown(self._ring.newest) if self._ring.newest else ()
+
+    # -- one step ------------------------------------------------------------------------------
+
+    def _remember(self, frame: Frame) -> Moment:
+        """Encode the image of ``frame`` and put it into the ring."""
+        image = pixels.normalise(frame.image, self._model.size.image_size, self._device)
+        moment = Moment(self._next_index, frame.stamp, frame.size, self._model.encode_image(image))
+        self._next_index += 1
+        self._ring.push(moment)
+        return moment
+
+    def _find(self, objects: Sequence[Followed], moment: Moment) -> None:
+        """Find ``objects`` on ``moment``; where they were prompted on it the answer to that stays.
+
+        So it is before a prompt for an older frame, and when the frames come again after ``rewind``.
+        """
+        for followed in objects:
+            if moment.index in followed.given:  # only the state may have changed
+                self._note(followed, moment, followed.given[moment.index], prompted=True)
+        self._follow([followed for followed in objects if moment.index not in followed.given], moment)
+
+    def _follow(self, objects: Iterable[Followed], moment: Moment) -> None:
+        """Find ``objects`` on ``moment`` by their memories alone; equally long memories go as one batch."""
+        groups: dict[tuple[int, int], list[tuple[Followed, View]]] = {}
+        for followed in (one for one in objects if one.bank.has_past(moment.index)):
+            view = followed.bank.view(moment.index)
+            groups.setdefault(view.lengths, []).append((followed, view))
+        for group in groups.values():
+            seen = self._model.attend(moment.features, stacked([view for _, view in group], self._device))
+            found = self._model.decode(seen, moment.features, multimask=True).best()
+            self._keep([followed for followed, _ in group], moment, found, prompted=False)
+
+    def _keep(self, objects: list[Followed], moment: Moment, found: Found, *, prompted: bool) -> None:
+        """Write what was found of ``objects`` on ``moment`` into their memories and the ring.
+
+        Memories are made from the logits as they are, but on a prompted frame from the mask
+        that the operator was shown: with its holes filled and, by default, as 0 or 1.
+        """
+        filled = pixels.fill_holes(found.logits.float(), self.settings.hole_area)
+        spatial = self._model.encode_memory(
+            moment.features,
+            filled if prompted else found.logits,
+            found.object_score,
+            binarize=prompted and self.settings.binarize_prompted_masks,
+        )
+        scores, ious = found.object_score.tolist(), found.iou.tolist()
+        for row, followed in enumerate(objects):
+            followed.bank.keep(moment.index, spatial[row], found.pointer[row], prompted=prompted)
+            self._note(
+                followed,
+                moment,
+                Answer(filled[row : row + 1], ious[row], scores[row], found.pointer[row]),
+                prompted=prompted,
+            )
+
+    def _note(self, followed: Followed, moment: Moment, answer: Answer, *, prompted: bool) -> None:
+        """Keep an answer in the ring, with the state that follows from it and from the frame before."""
+        before = self._visibility_before(followed, moment)
+        then = before.prompted if prompted else before.after
+        followed.visibility = then(answer.score, self.settings.visible_margin, self.settings.lost_after_frames)
+        moment.answers[followed.id] = replace(answer, before=before, visibility=followed.visibility)
+
+    # -- prompts -------------------------------------------------------------------------------
+
+    def _new_object(self, name: str) -> Followed:
+        """An object with an empty memory, not followed yet; named after its id when it has no name."""
+        if self._next_id > MAX_OBJECT_ID:
+            raise InvalidPrompt(f"all {MAX_OBJECT_ID} object ids are used up; restart the tracker, or the node")
+        number = self._next_id
+        while not name:
+            name = f"object_{number}" if f"object_{number}" not in self._objects else ""
+            number += 1
+        return Followed(self._next_id, name, MemoryBank(self.settings.max_prompted_frames or None))
+
+    def _admit(self, followed: Followed) -> None:
+        """Follow a new object from now on, in the place of a former one of that name."""
+        if followed.name in self._objects:
+            self.forget(followed.name)
+        self._objects[followed.name] = followed
+        self._next_id = followed.id + 1
+
+    def _answer(self, followed: Followed, moment: Moment, prompt: Prompt) -> None:
+        """Decode ``moment`` with all that was said about the object there, and keep it as a prompted frame."""
+        interaction = self._interaction(followed, moment).gather(prompt)
+        previous = moment.answers.get(followed.id)
+        logits = previous.logits if previous and prompt.box is None else None
+        found = None
+        if prompt.mask is not None:
+            mask = pixels.masks_to_model(prompt.mask, self._model.size.image_size).to(self._device)
+            found = self._model.decode_mask(moment.features, mask)
+            logits = found.logits
+        if len(interaction.points):
+            found = self._decode(interaction, moment, logits)
+        self._keep([followed], moment, found, prompted=True)
+        followed.given[moment.index] = moment.answers[followed.id]
+        moment.interactions[followed.id] = interaction
+
+    def _interaction(self, followed: Followed, moment: Moment) -> Interaction:
+        """The clicks so far on this frame; the first one fixes how the memory sees the frame."""
+        if followed.id in moment.interactions:
+            return moment.interactions[followed.id]
+        memories = None  # the first frame of an object is seen without memory
+        if followed.bank.has_past(moment.index):
+            memories = stacked([followed.bank.view(moment.index)], self._device)
+        return Interaction(self._model.attend(moment.features, memories))
+
+    def _decode(self, interaction: Interaction, moment: Moment, previous: Tensor | None) -> Found:
+        """Decode the gathered clicks, on top of the ``previous`` logits (1, 1, a, a) if there are any.
+
+        One click is ambiguous: three masks compete by their predicted IoU.  A box or a second
+        click settles which one is meant.
+        """
+        points = pixels.to_model(interaction.points, moment.size, self._model.size.image_size)
+        inputs = PromptInputs(
+            points=torch.from_numpy(points[None]).to(self._device),
+            labels=torch.from_numpy(interaction.labels[None]).to(self._device),
+            mask_logits=None if previous is None else previous.clamp(-PROMPT_LOGIT_BOUND, PROMPT_LOGIT_BOUND),
+        )
+        return self._model.decode(
+            interaction.view,
+            moment.features,
+            inputs,
+            multimask=len(interaction.points) <= 1,
+            stability_fallback=self.settings.stability_fallback,
+        ).best()
+
+    def _forget_stale(self, followed: Followed, moment: Moment, corrected: bool) -> None:
+        """Drop what was remembered since the prompted frame and, after a correction, shortly before it."""
+        around = FORGOTTEN_BEFORE_CORRECTION if corrected and self.settings.forget_around_corrections else 0
+        followed.bank.forget_unprompted(moment.index - around)
+
+    def _bring_up_to_date(self, followed: Followed, moment: Moment, later: bool) -> None:
+        """Follow the object from ``moment`` over the newer remembered frames, from their kept features."""
+        newer = self._ring.after(moment)
+        if later and len(newer) > 1:
+            first = newer[0].index
+            followed.behind = first if followed.behind is None else min(first, followed.behind)
+            newer = newer[-1:]
+        for one in newer:
+            self._find([followed], one)
+
+    # -- answers -------------------------------------------------------------------------------
+
+    def _visibility_before(self, followed: Followed, moment: Moment) -> Visibility:
+        """The published state on the frame before ``moment``."""
+        earlier = self._ring.before(moment)
+        if earlier is not None and followed.id in earlier.answers:
+            return earlier.answers[followed.id].visibility
+        if followed.id in moment.answers:  # prompted again on the oldest frame
+            return moment.answers[followed.id].before
+        if any(followed.id in one.answers for one in self._ring.after(moment)):
+            return Visibility()  # on a frame before its first one: what came later says nothing about it
+        return followed.visibility
+
+    def _shown(self, moment: Moment) -> Tracks:
+        """Every object on ``moment``, masks at the size of its image when they are looked at."""
+        present = sorted((one for one in self._objects.values() if one.id in moment.answers), key=lambda one: one.id)
+        shown = [Shown.of(followed, moment.answers[followed.id]) for followed in present]
+        return Tracks(shown, moment.size, self.settings.non_overlapping)
+
+    def _at(self, stamp: int) -> Moment:
+        if not isinstance(stamp, Integral) or isinstance(stamp, bool):
+            raise UnknownStamp(f"a stamp is a whole number of nanoseconds, 0 = the newest image; got {stamp!r}")
+        return self._ring.at(stamp)
+
+    def _refuse_changed_model(self) -> None:
+        """A model that was converted or moved would fail in the middle of a frame."""
+        weights = next(self._model.parameters())
+        if weights.dtype != torch.float32:
+            raise InvalidInput(
+                f"the weights of the model are {weights.dtype}; keep them in torch.float32, "
+                "as model.float() does, and choose the arithmetic with the setting precision"
+            )
+        if weights.device != self._device:
+            raise InvalidInput(f"the model was moved from {self._device} to {weights.device}; make a new Tracker")
+
+    @contextmanager
+    def _inference(self) -> Iterator[None]:
+        """No gradients, in the precision that was asked for."""
+        with torch.inference_mode(), autocast(self._device, self.settings.precision):
+            yield
+
+
+def _refuse_other_kind(what: str, value: Any, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise InvalidInput(f"{what} must be a {kind.__name__} of sam2_ros, got {type(value).__name__}")

@@ -1,0 +1,316 @@
+"""``sam2_ros segment`` and ``sam2_ros track``, with a model that follows colours."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from fakes import BLUE, RED, ColourModel, picture
+
+from sam2_ros import cli
+from sam2_ros.commands import offline
+from sam2_ros.errors import InvalidPrompt
+from sam2_ros.messages import fill_image
+from sam2_ros.recordings.bag_writer import BagWriter
+from sam2_ros.recordings.labels import read_labels
+from sam2_ros.recordings.video import VideoWriter
+
+
+@pytest.fixture(autouse=True)
+def colour_model(monkeypatch):
+    monkeypatch.setattr(offline.checkpoint, "load", lambda *_: ColourModel())
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Six pictures: a red square moves right; a blue one stands still from the third on."""
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for n in range(6):
+        image = picture({RED: (4 * n, 8), **({BLUE: (40, 40)} if n >= 2 else {})})
+        cv2.imwrite(str(pictures / f"{n:05d}.png"), image[..., ::-1])
+    return pictures
+
+
+def run(*arguments):
+    return cli.main([str(argument) for argument in arguments])
+
+
+def states(out):
+    return [json.loads(line) for line in (out / "states.jsonl").read_text().splitlines()]
+
+
+def test_a_folder_is_followed_into_labels_video_sheet_and_states(folder, tmp_path):
+    out = tmp_path / "out"
+    assert run("track", folder, "--point", "6,16", "--out", out) == 0
+    centres = [line["objects"][0]["centroid"][0] for line in states(out)]
+    assert len(centres) == 6 and centres[5] - centres[0] == pytest.approx(20, abs=2)
+    assert np.unique(read_labels(out / "masks" / "00005.png")).tolist() == [0, 1]
+    assert (out / "overlay.mp4").stat().st_size > 1000
+    assert cv2.imread(str(out / "sheet.png")) is not None
+
+
+def test_results_of_two_runs_are_not_mixed(folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    run("track", folder, "--point", "6,16", "--out", out)
+    before = states(out)
+    assert run("track", folder, "--point", "6,16", "--out", out) == 1
+    assert "holds results already (masks, overlay.mp4, states.jsonl, sheet.png)" in capsys.readouterr().err
+    assert states(out) == before
+    assert run("track", folder, "--point", "6,16", "--out", folder) == 1
+    assert "is the recording itself" in capsys.readouterr().err
+
+
+def test_a_try_that_failed_does_not_stand_in_the_way_of_the_next(folder, tmp_path):
+    out = tmp_path / "out"
+    assert run("track", folder, "--point", "600,16", "--out", out) == 1
+    assert list(out.iterdir()) == []
+    assert run("track", folder, "--point", "6,16", "--out", out) == 0
+
+
+@pytest.mark.parametrize("full", [True, False], ids=["full", "Ctrl-C"])
+def test_a_disk_that_is_full_or_an_interrupt_leaves_nothing_that_blocks_the_next_try(
+    folder, tmp_path, monkeypatch, capsys, full
+):
+    out = tmp_path / "out"
+
+    def failing(*_):
+        if full:
+            raise OSError(28, "No space left on device")
+        signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(offline, "describe", failing)
+        assert run("track", folder, "--point", "6,16", "--out", out) == (1 if full else 130)
+    assert list(out.iterdir()) == []
+    if full:
+        assert "cannot write the results in" in capsys.readouterr().err
+    assert run("track", folder, "--point", "6,16", "--out", out) == 0
+
+
+def test_people_are_told_when_browsers_will_not_play_the_video(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sam2_ros.recordings.video.writes_h264", lambda: False)
+    assert run("track", folder, "--point", "6,16", "--out", tmp_path / "out") == 0
+    assert "overlay.mp4 is MPEG-4 Part 2" in capsys.readouterr().out
+
+
+NAMES = ["2026-11-28T12:30:05", "50%20off", "img_%04d", "run #3", "what?", "[x]", "-o", "a\nb", os.fsdecode(b"caf\xe9")]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+def test_a_video_and_a_folder_of_results_of_any_name(tmp_path, monkeypatch, capsys, name):
+    monkeypatch.chdir(tmp_path)
+    with VideoWriter(Path("plain.mp4"), 10.0) as writer:
+        for n in range(4):
+            writer.write(picture({RED: (4 * n, 8)}))
+    Path("plain.mp4").rename(f"{name}.mp4")
+    assert run("track", "--point", "6,16", f"--out={name}", "--", f"{name}.mp4") == 0
+    assert len(states(Path(name))) == 4
+    assert sorted(path.name for path in Path(name).iterdir()) == ["masks", "overlay.mp4", "sheet.png", "states.jsonl"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, f"{name}.mp4"])
+    Path(name, "sheet.png").rename(f"{name}.png")
+    assert run("segment", "--point", "6,16", f"--out={name}", "--", f"{name}.png") == 0
+
+
+def test_an_image_that_cannot_be_read_is_said_and_the_others_keep_their_names(folder, tmp_path, capsys):
+    (folder / "00002.png").write_bytes(b"no picture")
+    assert run("track", folder, "--point", "6,16", "--out", tmp_path / "out") == 0
+    assert (
+        "00002.png is not a readable picture: 10 bytes are not a readable picture\n5 images" in capsys.readouterr().out
+    )
+    assert [(line["frame"], line["image"]) for line in states(tmp_path / "out")] == [
+        (0, "00000"),
+        (1, "00001"),
+        (2, "00003"),
+        (3, "00004"),
+        (4, "00005"),
+    ]
+
+
+def test_a_second_object_may_start_on_a_later_image(folder, tmp_path):
+    out = tmp_path / "out"
+    assert (
+        run(
+            "track",
+            folder,
+            "--name",
+            "red",
+            "--point",
+            "6,16",
+            "--name",
+            "blue",
+            "--frame",
+            3,
+            "--box",
+            "40,40,55,55",
+            "--out",
+            out,
+        )
+        == 0
+    )
+    assert [[found["name"] for found in line["objects"]] for line in states(out)] == [["red"]] * 3 + [
+        ["red", "blue"]
+    ] * 3
+
+
+def test_an_object_that_is_gone_is_written_as_occluded_without_a_place(folder, tmp_path):
+    cv2.imwrite(str(folder / "00006.png"), np.zeros((64, 64, 3), np.uint8))
+    assert run("track", folder, "--point", "6,16", "--out", tmp_path / "out") == 0
+    last = states(tmp_path / "out")[-1]["objects"][0]
+    assert (last["state"], last["occluded"], last["box"], last["area"]) == ("OCCLUDED", True, None, 0)
+
+
+def test_the_video_of_a_bag_is_as_fast_as_its_camera(tmp_path):
+    with BagWriter(tmp_path / "bag", kept_free=0) as writer:
+        for n in range(1, 9):
+            header = SimpleNamespace(stamp=SimpleNamespace(sec=0, nanosec=50_000_000 * n), frame_id="camera")
+            message = fill_image(SimpleNamespace(header=header), picture({RED: (4 * n, 8)}))
+            writer.write("/camera/image", "sensor_msgs/msg/Image", 50_000_000 * n, message)
+    assert run("track", tmp_path / "bag", "--point", "10,16", "--out", tmp_path / "out") == 0
+    assert cv2.VideoCapture(str(tmp_path / "out" / "overlay.mp4")).get(cv2.CAP_PROP_FPS) == pytest.approx(20)
+
+
+def test_of_several_cameras_in_a_bag_one_is_named_and_depth_is_none(tmp_path, capsys):
+    with BagWriter(tmp_path / "bag", kept_free=0) as writer:
+        for topic in ("/camera/color/image_raw", "/camera/aligned_depth_to_color/image_raw", "/wrist/image_raw"):
+            header = SimpleNamespace(stamp=SimpleNamespace(sec=1, nanosec=0), frame_id="camera")
+            message = fill_image(SimpleNamespace(header=header), picture({RED: (4, 8)}))
+            writer.write(topic, "sensor_msgs/msg/Image", 1, message)
+    arguments = ("track", tmp_path / "bag", "--point", "10,16", "--out", tmp_path / "out")
+    assert run(*arguments) == 1
+    assert "name the image topic (--image-topic): /camera/aligned" in capsys.readouterr().err
+    assert run(*arguments, "--image-topic", "/wrist/image_raw") == 0
+
+
+def test_one_picture_is_segmented(folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert (
+        run(
+            "segment",
+            folder / "00003.png",
+            "--name",
+            "a",
+            "--point",
+            "18,16",
+            "--point",
+            "60,2,0",
+            "--name",
+            "b",
+            "--box",
+            "40,40,55,55",
+            "--out",
+            out,
+        )
+        == 0
+    )
+    assert np.unique(read_labels(out / "masks.png")).tolist() == [0, 1, 2]
+    assert [found["name"] for found in json.loads((out / "result.json").read_text())] == ["a", "b"]
+    assert "a: " in capsys.readouterr().out
+
+
+def test_a_picture_that_is_not_there_is_said_before_a_model_is_loaded(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(offline.checkpoint, "load", None)
+    assert run("segment", tmp_path / "cup.jpg", "--point", "1,1", "--out", tmp_path / "out") == 1
+    assert "there is no picture" in capsys.readouterr().err
+
+
+def test_a_mask_from_a_file_is_a_prompt(folder, tmp_path):
+    mask = tmp_path / "mask.png"
+    cv2.imwrite(str(mask), picture({RED: (0, 8)})[..., 0])
+    assert run("track", folder, "--mask", mask, "--out", tmp_path / "out") == 0
+    assert states(tmp_path / "out")[3]["objects"][0]["area"] > 100
+
+
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        ([], "say what to look for"),
+        (["--point", "6,16", "--frame", "99", "--point", "1,1"], "--frame 99 is not in"),
+        (["--point", "600,16"], "outside the 64x64 image"),
+        (["--box", "0,0,9,9", "--box", "1,1,8,8"], "put --name before the second"),
+        (
+            ["--point", "6,16", "--frame", "5"],
+            "comes after --frame 5; it is for those that come after it, so put it before",
+        ),
+        (["--point", "6,16", "--frame", "50"], "comes after --frame 50"),
+        (["--frame", "2", "--frame", "3", "--point", "6,16"], "comes after --frame 2"),
+        (["--point", "6,16", "--name", "cup"], "comes after --name cup"),
+        (["--frame", "6", "--point", "6,16"], "--frame 6 is not in"),
+        (["--image-topic", "/image", "--point", "6,16"], "--image-topic would be ignored"),
+        (["--name", os.fsdecode(b"caf\xe9"), "--point", "6,16"], r"the name 'caf\udce9' is not UTF-8 text"),
+    ],
+)
+def test_prompts_that_mean_nothing_are_one_sentence_and_exit_code_one(folder, tmp_path, capsys, arguments, sentence):
+    assert run("track", folder, *arguments, "--out", tmp_path / "out") == 1
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--point", "6"],
+        ["--point", "6,16,0.5"],
+        ["--point", "6,16,-1"],
+        ["--box", "1,2,3"],
+        ["--point", "a,b"],
+        ["--mask", "nowhere.png"],
+        ["--frame", "-1", "--point", "1,1"],
+    ],
+)
+def test_options_of_the_wrong_form_are_explained(folder, tmp_path, capsys, arguments):
+    with pytest.raises(SystemExit):
+        run("track", folder, *arguments, "--out", tmp_path / "out")
+    assert "error: argument" in capsys.readouterr().err
+
+
+def test_a_source_that_is_no_recording_is_one_sentence(tmp_path, capsys):
+    assert run("track", tmp_path / "nowhere.mp4", "--point", "1,1", "--out", tmp_path / "out") == 1
+    assert "nowhere.mp4" in capsys.readouterr().err
+
+
+def test_options_gather_by_name_and_image_in_the_order_they_were_said():
+    prompts = offline.prompts_from(
+        [
+            ("point", (1, 2, 1)),
+            ("name", "b"),
+            ("box", (0, 0, 5, 5)),
+            ("frame", 4),
+            ("point", (3, 4, 0)),
+            ("point", (5, 6, 1)),
+        ]
+    )
+    assert [(index, prompt.name, prompt.labels.tolist(), prompt.box) for index, prompt in prompts] == [
+        (0, "object", [1], None),
+        (0, "b", [], (0, 0, 5, 5)),
+        (4, "b", [0, 1], None),
+    ]
+    with pytest.raises(InvalidPrompt):
+        offline.prompts_from([])
+
+
+def test_each_image_has_its_own_masks_whatever_its_stamp(tmp_path):
+    with BagWriter(tmp_path / "bag", kept_free=0) as writer:
+        for n, moment in enumerate((1, 2, 4, 3, 3, 5)):  # two in the wrong order, one stamp twice
+            message = SimpleNamespace(header=SimpleNamespace(stamp=SimpleNamespace(sec=10, nanosec=moment * 10**8)))
+            writer.write("/image", "sensor_msgs/msg/Image", 10**10 + n, fill_image(message, picture({RED: (4 * n, 8)})))
+    assert run("track", tmp_path / "bag", "--point", "6,16", "--out", tmp_path / "out") == 0
+    centres = [line["objects"][0]["centroid"][0] for line in states(tmp_path / "out")]
+    assert [after - before for before, after in zip(centres, centres[1:])] == pytest.approx([4] * 5, abs=1)
+
+
+@pytest.mark.parametrize(("content", "reason"), [(b"", "0 bytes are not"), (b"\xff\xd8\xff\xe0", "ends too early")])
+def test_why_a_picture_cannot_be_read_is_said(tmp_path, capsys, content, reason):
+    (tmp_path / "a.jpg").write_bytes(content)
+    assert run("segment", tmp_path / "a.jpg", "--point", "6,16", "--out", tmp_path / "out") == 1
+    assert reason in capsys.readouterr().err
+
+
+def test_links_to_themselves_are_one_sentence(folder, tmp_path, capsys):
+    (tmp_path / "loop").symlink_to("loop")
+    assert run("track", folder, "--point", "6,16", "--out", tmp_path / "loop") == 1
+    assert run("track", tmp_path / "loop", "--point", "6,16", "--out", tmp_path / "out") == 1
+    assert len(capsys.readouterr().err.splitlines()) == 2

@@ -1,0 +1,379 @@
+import threading
+import weakref
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import GREEN, RED, ColourModel, frame
+from recordings.bags import PERIOD, PROMPT, prompt_message, stamp, write_bag
+
+from sam2_ros import recordings
+from sam2_ros.recordings.bag_writer import BagWriter
+from sam2_ros.recordings.events import CameraEvent, Event, PromptEvent, Recording, RemovalEvent, Truth
+from sam2_ros.stream.replay import LOOK_AHEAD, moments_of, prefetched, replay
+from sam2_ros.tracking.tracker import Tracker, TrackerSettings
+from sam2_ros.types import Prompt
+
+
+@dataclass
+class Script(Recording):
+    """A recording that is a list of events."""
+
+    name: str = "script"
+    path: Path = Path("script")
+    script: list[Event] = field(default_factory=list)
+    truth: bool = False
+
+    def events(self):
+        yield from self.script
+
+    @property
+    def has_truth(self):
+        return self.truth
+
+
+def image(index, squares=None, arrival=None):
+    content = frame(stamp(index), {RED: (4 * index % 40, 16)} if squares is None else squares)
+    return Event(stamp(index) if arrival is None else arrival, "image", content)
+
+
+def truth(index, arrival=None):
+    return Event(arrival or stamp(index) + 1, "truth", Truth(stamp(index), {1: np.ones((64, 64), bool)}))
+
+
+def click(index, name="red", at=(8, 24), on=None, arrival=None):
+    prompt = Prompt(name, points=np.array([at]), labels=np.array([1]))
+    return Event(arrival or stamp(index) + 2, "prompt", PromptEvent(prompt, stamp(index) if on is None else on))
+
+
+def tracker(**settings):
+    return Tracker(ColourModel(), TrackerSettings(**settings))
+
+
+class Clock:
+    """A clock that only the model moves: by so many seconds for each image encoded."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+    def slow(self, followed):
+        encode = followed._model.encode_image
+
+        def slowly(images):
+            self.now += self.seconds
+            return encode(images)
+
+        followed._model.encode_image = slowly
+        return followed
+
+
+# -- gathering -------------------------------------------------------------------------------------
+
+
+def test_each_frame_comes_with_its_truth_though_it_was_recorded_later():
+    script = [image(0), image(1), image(2), truth(0), truth(1), image(3), truth(3)]
+    moments = list(moments_of(Script(script=script, truth=True)))
+    assert [moment.truth is not None for moment in moments] == [True, True, False, True]
+    assert [moment.frame.stamp for moment in moments] == [stamp(index) for index in range(4)]
+
+
+def test_truth_that_comes_before_its_image_is_kept_for_it():
+    script = [truth(1, 1), truth(0, 2), image(0), image(1)]
+    assert all(moment.truth for moment in moments_of(Script(script=script, truth=True)))
+
+
+def test_frames_without_truth_do_not_pile_up():
+    read = []
+
+    def events():
+        for index in range(100):
+            read.append(index)
+            yield image(index)
+
+    recording = Script(truth=True)
+    recording.events = events
+    moments = moments_of(recording)
+    next(moments)
+    assert len(read) <= LOOK_AHEAD + 2
+
+
+def test_every_image_prompt_and_removal_is_in_exactly_one_moment():
+    script = [click(0, arrival=1), image(0), click(0), removal(0, "red"), image(1), click(1)]
+    recording = Script(script=[*script, Event(stamp(1), "others", None)])
+    moments = list(moments_of(recording))
+    assert [event for moment in moments for event in moment.events] == script
+    assert len(moments) == 2
+
+
+def lost(*script):
+    recording = Script(script=script, truth=True)
+    list(moments_of(recording))
+    return recording.lost
+
+
+def test_truth_that_matches_no_image_is_counted_with_how_far_off_it_is():
+    rounded = [Event(stamp(index), "truth", Truth(stamp(index) + 1000 * (index + 1), {})) for index in range(3)]
+    (sentence,) = lost(*rounded, *(image(index) for index in range(3)), truth(1))
+    assert sentence.startswith(
+        "3 of 4 ground truths were not used: 3 carry the stamp of no image (the nearest is 0.001 ms off); "
+    )
+
+
+def test_truth_that_comes_too_late_is_counted():
+    (sentence,) = lost(*(image(index) for index in range(20)), truth(0), truth(3), truth(19))
+    assert sentence.startswith("2 of 3 ground truths were not used: 2 came more than 8 images apart from their own;")
+
+
+def test_truth_that_comes_twice_is_no_loss():
+    assert lost(image(0), truth(0), truth(0), image(1), truth(1), image(2), truth(0), image(2), truth(2)) == []
+
+
+def test_what_is_no_image_does_not_pile_up_when_the_camera_is_gone():
+    held = []
+
+    def events():
+        yield image(0)
+        for number in range(100):
+            event = truth(number + 1)
+            held.append(weakref.ref(event.content.masks[1]))
+            yield event
+            yield Event(stamp(number), "info", CameraEvent(1, (1, 1), np.eye(3), np.zeros(1)))
+
+    recording = Script(truth=True)
+    recording.events = events
+    (moment,) = moments_of(recording)
+    assert len(moment.events) == 1
+    assert sum(one() is not None for one in held) <= LOOK_AHEAD + 1
+
+
+def test_prefetching_keeps_the_order_and_hands_errors_over():
+    def numbers():
+        yield from range(20)
+        raise OSError("the disk is gone")
+
+    drawn = []
+    with pytest.raises(OSError, match="the disk is gone"):
+        for number in prefetched(numbers()):
+            drawn.append(number)
+    assert drawn == list(range(20))
+
+
+def test_prefetching_stops_its_thread_when_nobody_takes_any_more():
+    numbers = prefetched(iter(range(10**9)))
+    next(numbers)
+    numbers.close()
+    assert not any(thread.name == "reader" for thread in threading.enumerate())
+
+
+# -- offline ---------------------------------------------------------------------------------------
+
+
+def test_recorded_prompts_are_given_on_their_images():
+    script = [image(0), image(1), click(0), image(2)]
+    steps = list(replay(Script(script=script), tracker()))
+    assert [len(step.tracks) for step in steps] == [0, 1, 1]
+    assert steps[1].prompted == ("red",) and steps[1].clicks == 1
+    assert steps[2].tracks[0].mask[24, 12]
+
+
+def test_a_prompt_for_an_image_that_is_still_to_come_waits_for_it():
+    script = [image(0), click(1, at=(12, 24), arrival=stamp(0) + 5), image(1), image(2)]
+    steps = list(replay(Script(script=script), tracker()))
+    assert [step.prompted for step in steps] == [(), ("red",), ()]
+
+
+def test_a_prompt_recorded_before_the_first_image_is_given_on_it():
+    steps = list(replay(Script(script=[click(0, on=0, arrival=1), image(0), image(1)]), tracker()))
+    assert [len(step.tracks) for step in steps] == [1, 1]
+
+
+def test_a_prompt_that_is_too_old_is_refused_and_said():
+    script = [image(index) for index in range(6)] + [click(0)]
+    steps = list(replay(Script(script=script), tracker(remembered_frames=2)))
+    assert "older than the oldest remembered image" in steps[-1].refused[0]
+    assert steps[-1].prompted == ()
+
+
+def test_recorded_prompts_can_be_left_out_and_a_user_prompts_instead():
+    def user(moment, tracks, prompt):
+        if moment.index == 1:
+            prompt(Prompt("mine", points=np.array([(8, 24)]), labels=np.array([1])))
+
+    script = [image(0), click(0), image(1), image(2)]
+    steps = list(replay(Script(script=script), tracker(), user, recorded_prompts=False))
+    assert [[track.name for track in step.tracks] for step in steps] == [[], ["mine"], ["mine"]]
+    assert steps[1].prompted == ("mine",)
+
+
+def test_two_runs_over_a_bag_agree_to_the_bit(tmp_path):
+    bag = write_bag(tmp_path / "bag", count=20)
+
+    def run():
+        return [
+            (track.mask.tobytes(), track.object_score, track.object_pointer.tobytes(), step.moment.frame.stamp)
+            for step in replay(recordings.open(bag), tracker())
+            for track in step.tracks
+        ]
+
+    first = run()
+    assert len(first) == 20
+    assert first == run()
+
+
+def test_a_correction_in_a_bag_is_replayed(tmp_path):
+    bag = write_bag(tmp_path / "bag", count=12)
+    with BagWriter(tmp_path / "corrected", kept_free=0) as writer:
+        for event in recordings.open(bag).events():
+            writer.copy(event.stored)
+        writer.write("/sam2_ros/prompt", PROMPT, stamp(6) + 50, prompt_message("square", (2, 2), stamp(5), label=0))
+    steps = list(replay(recordings.open(tmp_path / "corrected"), tracker()))
+    assert [step.prompted for step in steps].count(("square",)) == 2
+    assert steps[-1].tracks[0].prompted_frames == 2
+
+
+# -- removals --------------------------------------------------------------------------------------
+
+
+def removal(index, *names, arrival=None):
+    return Event(arrival or stamp(index) + 3, "objects", RemovalEvent(names, stamp(index)))
+
+
+def test_an_object_that_was_removed_is_forgotten_at_its_place():
+    script = [image(0), click(0), image(1), removal(1, "red", "never heard of"), image(2)]
+    steps = list(replay(Script(script=script), tracker()))
+    assert [len(step.tracks) for step in steps] == [1, 0, 0]
+
+
+def test_an_object_that_is_prompted_again_after_its_removal_is_a_new_one():
+    again = click(1, at=(12, 24), arrival=stamp(1) + 9)
+    script = [image(0), click(0), image(1), removal(1, "red"), again, image(2)]
+    steps = list(replay(Script(script=script), tracker()))
+    assert [[track.id for track in step.tracks] for step in steps] == [[1], [2], [2]]
+
+
+def test_on_the_clock_a_removal_on_a_dropped_frame_is_done_on_the_next_one():
+    clock = Clock(2.5 * PERIOD / 1e9)
+    script = [image(0), click(0), image(1), removal(1, "red"), *(image(index) for index in range(2, 5))]
+    steps = list(replay(Script(script=script), clock.slow(tracker()), on_clock=True, clock=clock))
+    assert [step.dropped for step in steps][:3] == [False, True, False]
+    assert [len(step.tracks) for step in steps][:3] == [1, 1, 0]
+
+
+def test_removals_are_left_out_with_the_recorded_prompts():
+    def user(moment, tracks, prompt):
+        if moment.index == 0:
+            prompt(Prompt("red", points=np.array([(8, 24)]), labels=np.array([1])))
+
+    script = [image(0), removal(0, "red"), image(1)]
+    steps = list(replay(Script(script=script), tracker(), user, recorded_prompts=False))
+    assert [len(step.tracks) for step in steps] == [1, 1]
+
+
+# -- on the clock ----------------------------------------------------------------------------------
+
+
+def test_a_tracker_that_is_fast_enough_drops_nothing():
+    clock = Clock(0.9 * PERIOD / 1e9)
+    steps = list(
+        replay(Script(script=[image(index) for index in range(10)]), clock.slow(tracker()), on_clock=True, clock=clock)
+    )
+    assert not any(step.dropped for step in steps)
+    assert [round(step.delay_ms) for step in steps] == [90] * 10
+
+
+def test_a_slow_tracker_takes_the_newest_frame_and_drops_those_between():
+    clock = Clock(2.5 * PERIOD / 1e9)
+    steps = list(
+        replay(
+            Script(script=[image(0), click(0), *(image(index) for index in range(1, 10))]),
+            clock.slow(tracker()),
+            on_clock=True,
+            clock=clock,
+        )
+    )
+    # Busy until 2.5 periods after image 0, then with image 2 until 5.0: image 5 has just come.
+    assert [step.moment.index for step in steps if not step.dropped] == [0, 2, 5, 7, 9]
+    assert [step.moment.index for step in steps] == list(range(10))
+    assert round(steps[2].delay_ms) == 300, "it waited half a period and took two and a half"
+    assert all(step.tracks == steps[2].tracks for step in steps[3:5]), "a dropped frame keeps what was known"
+
+
+def test_the_prompts_of_dropped_frames_are_given_later():
+    clock = Clock(2.5 * PERIOD / 1e9)
+    script = [image(0), image(1), click(1, at=(12, 24)), image(2), image(3), image(4)]
+    steps = list(replay(Script(script=script), clock.slow(tracker()), on_clock=True, clock=clock))
+    assert [step.dropped for step in steps][:3] == [False, True, False]
+    assert steps[2].prompted == ("red",)
+
+
+def test_a_prompt_on_a_dropped_frame_goes_to_the_nearest_that_was_tracked_however_slow_the_model():
+    clock = Clock(6.0 * PERIOD / 1e9)
+    script = [
+        image(0),
+        *(image(index) for index in range(1, 5)),
+        click(4, at=(24, 24)),
+        *(image(index) for index in (5, 6, 7)),
+    ]
+    steps = list(replay(Script(script=script), clock.slow(tracker()), on_clock=True, clock=clock))
+    assert [step.moment.index for step in steps if not step.dropped] == [0, 6, 7]
+    assert steps[6].prompted == ("red",) and steps[6].given[0].stamp == stamp(6)
+
+
+def test_time_spent_on_prompts_counts_too():
+    clock = Clock(0.0)
+    slow = clock.slow(tracker())
+    decode = slow._model.decode
+
+    def slowly(*arguments, **options):
+        clock.now += 2.5 * PERIOD / 1e9 * (len(arguments) > 2)
+        return decode(*arguments, **options)
+
+    slow._model.decode = slowly
+    script = [image(0), click(0), *(image(index) for index in range(1, 6))]
+    steps = list(replay(Script(script=script), slow, on_clock=True, clock=clock))
+    assert [step.dropped for step in steps][:4] == [False, True, False, False]
+    assert round(steps[0].prompt_ms) == 250
+
+
+def test_an_unseen_colour_is_an_occluded_object():
+    script = [image(0, {RED: (0, 16), GREEN: (40, 16)}), click(0), image(1, {GREEN: (40, 16)}), image(2)]
+    steps = list(replay(Script(script=script), tracker()))
+    assert [track.occluded for step in steps for track in step.tracks] == [False, True, False]
+
+
+# -- images out of order ---------------------------------------------------------------------------
+
+
+def test_an_image_that_comes_too_late_is_dropped_and_the_prompts_after_it_land_on_their_images():
+    order = [0, 1, 2, 4, 3, 5, 6]
+    script = [image(index, arrival=stamp(place)) for place, index in enumerate(order)] + [click(1, at=(12, 24))]
+    steps = list(replay(Script(script=script), tracker()))
+    assert [step.moment.index for step in steps if step.dropped] == [4]
+    assert steps[-1].given[0].stamp == stamp(1)
+
+
+def test_on_the_clock_an_older_image_does_not_replace_a_newer_one_that_waits():
+    clock = Clock(2.5 * PERIOD / 1e9)
+    order = [0, 2, 1, 3, 4, 5, 6]
+    script = [image(index, arrival=stamp(place)) for place, index in enumerate(order)]
+    steps = list(replay(Script(script=script), clock.slow(tracker()), on_clock=True, clock=clock))
+    assert [step.moment.frame.stamp for step in steps if not step.dropped][:2] == [stamp(0), stamp(2)]
+    assert sorted(step.moment.index for step in steps) == list(range(7))
+
+
+def test_a_prompt_far_from_every_image_is_refused_as_in_the_node():
+    script = [image(0), image(1), image(50), click(25)]
+    steps = list(replay(Script(script=script), tracker()))
+    assert "was never tracked" in steps[-1].refused[0]
+
+
+def test_prompts_whose_images_never_come_are_named():
+    recording = Script(script=[image(0), click(9), image(1)])
+    list(replay(recording, tracker()))
+    (sentence,) = recording.lost
+    assert sentence == "prompts that were not given, since their images never came: 1 (red)"

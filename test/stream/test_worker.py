@@ -1,0 +1,363 @@
+import threading
+import time
+from types import SimpleNamespace as Shape
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+
+from fakes import RED, ColourModel, picture
+from ros_bench import image_message, set_stamp, stamp_of, wait_until
+from sensor_msgs.msg import Image
+
+from sam2_ros.errors import InvalidInput, Unanswered
+from sam2_ros.ros.parameters import NodeSettings
+from sam2_ros.stream.session import Session
+from sam2_ros.stream.worker import Worker
+from sam2_ros.tracking.tracker import Tracker, TrackerSettings
+from sam2_ros.types import Prompt
+
+LONG = 30.0
+
+
+class Log(list):
+    def info(self, text, **_):
+        self.append(text)
+
+    warning = error = info
+
+
+@pytest.fixture
+def worker():
+    """A worker whose results are gathered; start it in the test."""
+    settings = TrackerSettings()
+    session = Session(Tracker(ColourModel(), settings), Shape(node=NodeSettings(), tracker=settings))
+    results = []
+    worker = Worker(session, results.append, Log())
+    worker.results = results
+    yield worker
+    worker.stop()
+
+
+def image(stamp):
+    return image_message(picture({RED: (0, 0)}), stamp)
+
+
+def prompting(worker, stamp=0):
+    prompt = Prompt("cup", points=np.array([[8, 8]]), labels=np.array([1]))
+    return lambda: worker.session.prompt(prompt, stamp)
+
+
+def wait_for(worker, stamp):
+    return wait_until(lambda: next((r for r in worker.results if stamp_of(r.view) == stamp), None), f"result {stamp}")
+
+
+def test_images_that_wait_while_it_works_are_dropped_and_counted(worker):
+    for stamp in (1, 2, 3):
+        worker.put_image(image(stamp))
+    worker.start()
+    assert wait_for(worker, 3).dropped == 2
+    worker.put_image(image(4))
+    assert wait_for(worker, 4).dropped == 0
+    assert (worker.counts.processed, worker.counts.dropped, worker.counts.refused) == (2, 2, 0)
+
+
+def test_drops_before_an_unreadable_image_are_reported_with_the_next_result(worker):
+    bad = Image()
+    set_stamp(bad.header, 2)
+    worker.put_image(image(1))
+    worker.put_image(bad)
+    worker.start()
+    wait_until(lambda: worker.counts.refused, "the refusal")
+    worker.put_image(image(3))
+    assert wait_for(worker, 3).dropped == 1
+    assert "image refused" in worker._logger[0]
+
+
+def test_a_prompt_that_comes_with_the_first_image_is_made_on_it(worker):
+    answer = worker.ask(prompting(worker))
+    worker.put_image(image(5))
+    worker.start()
+    assert stamp_of(answer.result(LONG)) == 5
+    wait_for(worker, 5)
+    assert len(worker.results) == 1 and len(worker.results[0].view.tracks) == 1
+
+
+def test_a_prompt_waits_for_its_image(worker):
+    worker.start()
+    worker.put_image(image(5))
+    wait_for(worker, 5)
+    answer = worker.ask(prompting(worker, 7), stamp=7, patience=LONG)
+    worker.put_image(image(6))
+    wait_for(worker, 6)
+    assert not answer.done()
+    worker.put_image(image(7))
+    assert stamp_of(answer.result(LONG)) == 7
+
+
+def test_a_prompt_does_not_wait_for_ever(worker):
+    worker.start()
+    worker.put_image(image(5))
+    answer = worker.ask(prompting(worker, 10**12), stamp=10**12, patience=0.05)
+    with pytest.raises(InvalidInput, match="newer than the newest"):
+        answer.result(LONG)
+
+
+def test_who_revokes_requests_has_those_refused_that_wait_for_their_images(worker):
+    worker.put_image(image(1))
+    worker.start()
+    wait_for(worker, 1)
+    cup, can = (worker.ask(prompting(worker, 2), 2, LONG, name=name) for name in ("cup", "can"))
+    worker.ask(lambda: None, revokes=lambda waiting: waiting.name == "cup").result(LONG)
+    with pytest.raises(Unanswered, match="removed before"):
+        cup.result(LONG)
+    worker.put_image(image(2))
+    assert can.result(LONG).track.area > 0
+
+
+def test_a_reset_revokes_nothing_that_is_merely_in_its_queue(worker):
+    worker.put_image(image(1))
+    cup = worker.ask(prompting(worker), 0, LONG, name="cup")
+    other = worker.ask(worker.session.reset)
+    reset = worker.ask(worker.session.reset, revokes=lambda waiting: True)
+    worker.start()
+    assert [answer.result(LONG) for answer in (other, reset)] == [0, 0]
+    with pytest.raises(Unanswered, match="removed before"):
+        cup.result(LONG)
+
+
+def test_a_prompt_after_a_reset_waits_for_the_next_image(worker):
+    worker.put_image(image(1))
+    worker.start()
+    wait_for(worker, 1)
+    worker.ask(worker.session.reset).result(LONG)
+    cup = worker.ask(prompting(worker), 0, LONG)
+    worker.put_image(image(2))
+    assert stamp_of(cup.result(LONG)) == 2
+
+
+def test_a_correction_is_published_although_no_new_image_comes(worker):
+    worker.start()
+    worker.put_image(image(5))
+    wait_for(worker, 5)
+    worker.ask(prompting(worker)).result(LONG)
+    wait_until(lambda: len(worker.results) == 2, "the second result")
+    assert stamp_of(worker.results[1].view) == 5 and worker.results[1].dropped == 0
+
+
+def test_a_request_that_changes_nothing_is_not_published(worker):
+    worker.start()
+    worker.put_image(image(5))
+    wait_for(worker, 5)
+    with pytest.raises(InvalidInput):
+        worker.ask(lambda: worker.session.forget("nobody")).result(LONG)
+    assert worker.ask(lambda: worker.session.detections([], 0)).result(LONG) == []
+    worker.put_image(image(6))
+    wait_for(worker, 6)
+    assert len(worker.results) == 2
+
+
+def test_a_defect_in_one_request_does_not_end_the_thread(worker):
+    worker.start()
+    with pytest.raises(Unanswered, match="ZeroDivisionError"):
+        worker.ask(lambda: 1 / 0).result(LONG)
+    assert worker.ask(lambda: "alive").result(LONG) == "alive"
+
+
+def test_a_defect_in_one_image_does_not_end_the_thread(worker):
+    worker.start()
+    worker.put_image("not a message at all")
+    wait_until(lambda: worker.counts.refused, "the failure")
+    worker.put_image(image(1))
+    wait_for(worker, 1)
+
+
+def test_a_failure_to_publish_does_not_end_the_thread_and_keeps_the_count(worker):
+    def broken(result):
+        worker._publish = worker.results.append
+        raise RuntimeError("no middleware")
+
+    worker._publish = broken
+    for stamp in (1, 2):
+        worker.put_image(image(stamp))
+    worker.start()
+    wait_until(lambda: worker._logger, "the complaint")
+    worker.put_image(image(3))
+    assert wait_for(worker, 3).dropped == 1
+
+
+def test_a_cancelled_request_is_not_done(worker):
+    done = []
+    answer = worker.ask(lambda: done.append(1))
+    answer.cancel()
+    worker.start()
+    worker.ask(lambda: None).result(LONG)
+    assert not done
+
+
+def test_stopping_refuses_what_still_waits(worker):
+    worker.start()
+    waiting = worker.ask(lambda: None, stamp=10**12, patience=LONG)
+    worker.ask(lambda: None).result(LONG)
+    worker.stop()
+    with pytest.raises(Unanswered, match="shutting down"):
+        waiting.result(0)
+    with pytest.raises(Unanswered, match="shutting down"):
+        worker.ask(lambda: None)
+
+
+def test_stopping_waits_for_the_work_at_hand(worker):
+    begun, done = threading.Event(), []
+
+    def work():
+        begun.set()
+        time.sleep(0.1)
+        done.append(1)
+
+    worker.start()
+    worker.ask(work)
+    assert begun.wait(LONG)
+    worker.stop()
+    assert done
+
+
+# -- what one turn may do --------------------------------------------------------------------------
+
+
+def busy(seconds=0.02):
+    return lambda: time.sleep(seconds)
+
+
+def test_an_image_goes_between_requests_however_many_wait(worker):
+    worker.put_image(image(1))
+    worker.start()
+    wait_for(worker, 1)
+    answers = [worker.ask(busy()) for _ in range(100)]
+    worker.put_image(image(2))
+    wait_for(worker, 2)
+    assert sum(answer.done() for answer in answers) < 20
+    assert worker.counts.waiting > 50 and 0 < worker.counts.age < 1.0
+
+
+def test_the_masks_of_an_image_are_published_before_the_requests_of_its_turn(worker):
+    worker.put_image(image(1))
+    worker.ask(prompting(worker))
+    begun, go = threading.Event(), threading.Event()
+    worker.start()
+    wait_until(lambda: any(len(result.view.tracks) for result in worker.results), "the cup")
+    worker.ask(lambda: begun.set() or go.wait(LONG))
+    assert begun.wait(LONG)
+    published = []
+    worker.put_image(image(2))
+    answers = [worker.ask(lambda: published.append(stamp_of(worker.results[-1].view))) for _ in range(3)]
+    go.set()
+    for answer in answers:
+        answer.result(LONG)
+    assert published == [2, 2, 2]
+
+
+def test_while_images_wait_a_turn_does_one_request_and_a_few_parts_of_following(worker, monkeypatch):
+    """So the age of masks is two turns at most: about 0.1 s with this model, and images every 20 ms."""
+    model = worker.session._tracker._model
+    for name, seconds in (("encode_image", 0.01), ("decode", 0.01)):
+        monkeypatch.setattr(model, name, slow(getattr(model, name), seconds))
+    worker.put_image(image(1))
+    worker.ask(prompting(worker))
+    worker.start()
+    wait_until(lambda: any(len(result.view.tracks) for result in worker.results), "the cup")
+    for stamp in range(2, 42):
+        worker.put_image(image(stamp))
+        for _ in range(4):  # each on a recent image of its own, more than the tracker can do
+            worker.ask(prompting(worker, max(stamp - 5, 1)))
+        time.sleep(0.02)
+    assert worker.counts.waiting > 20, "the requests were no flood"
+    assert worker.counts.age < 0.25
+    assert worker.counts.processed > 5
+
+
+def slow(function, seconds):
+    def delayed(*arguments, **options):
+        time.sleep(seconds)
+        return function(*arguments, **options)
+
+    return delayed
+
+
+def test_a_change_is_published_although_the_image_that_waited_for_the_turn_is_refused(worker):
+    worker.put_image(image(1))
+    worker.start()
+    wait_for(worker, 1)
+
+    def prompted():
+        worker.put_image("not a message at all")
+        return prompting(worker)()
+
+    worker.ask(prompted)
+    wait_until(lambda: len(worker.results[-1].view.tracks), "the cup")
+
+
+def test_one_long_request_is_done_in_parts_and_images_go_between(worker):
+    def parts():
+        for number in range(20):
+            time.sleep(0.02)
+            yield number
+            yield None
+
+    worker.put_image(image(1))
+    worker.start()
+    wait_for(worker, 1)
+    answer = worker.ask(parts)
+    time.sleep(0.05)
+    worker.put_image(image(2))
+    wait_for(worker, 2)
+    assert not answer.done()
+    assert answer.result(LONG) == list(range(20))
+
+
+def test_the_end_is_looked_for_between_requests_and_the_rest_is_refused(worker):
+    worker.start()
+    answers = [worker.ask(busy(0.05)) for _ in range(200)]
+    started = time.monotonic()
+    worker.stop()
+    assert time.monotonic() - started < 1.0
+    with pytest.raises(Unanswered, match="shutting down"):
+        answers[-1].result(0)
+    assert all(answer.done() for answer in answers)
+
+
+def test_prompts_on_one_object_and_image_are_done_once(worker):
+    worker.put_image(image(1))
+    join = dict(name="cup", join=lambda earlier, later: later)
+    answers = [
+        worker.ask(worker.session.prompt, 0, LONG, content=(Prompt("cup", box=(0, 0, 15, 15)), 0), **join)
+        for _ in range(50)
+    ]
+    worker.start()
+    assert answers[-1].result(LONG).track.prompted_frames == 1
+    assert worker.counts.merged == 49 and answers[0].result(LONG) is None
+    assert worker.session._tracker._model.count("encode_memory") == 1
+
+
+def test_an_image_that_is_older_than_the_newest_is_dropped_and_counted_wherever_it_is_noticed(worker):
+    worker.put_image(image(300))
+    worker.put_image(image(200))  # while a newer one waits
+    worker.start()
+    wait_for(worker, 300)
+    worker.put_image(image(250))
+    worker.put_image(image(400))
+    assert wait_for(worker, 400).dropped in (1, 2)
+    assert [stamp_of(result.view) for result in worker.results] == [300, 400]
+    wait_until(lambda: worker.counts.late + worker.counts.dropped == 2, "the counts")
+    assert worker.results[0].dropped == 1
+
+
+def test_an_object_that_was_prompted_late_is_followed_to_the_newest_image_in_parts(worker):
+    worker.start()
+    for stamp in range(1, 21):
+        worker.put_image(image(stamp))
+        wait_for(worker, stamp)
+    answer = worker.ask(prompting(worker, 2)).result(LONG)
+    assert stamp_of(answer) == 2
+    wait_until(lambda: not worker.session.is_behind, "the object to be followed")
+    assert all(len(worker.session._tracker.at(stamp)) == 1 for stamp in range(2, 21))
