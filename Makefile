@@ -37,7 +37,7 @@ demo: $(VENV)/.installed
 # The tests skip what they cannot import; ROS and the two other implementations may not be missing here.
 test: $(VENV)/.installed-test
 	@$(VENV)/bin/python -c 'import rclpy, sam2.sam2_video_predictor, transformers'
-	$(VENV)/bin/python -m pytest test
+	$(VENV)/bin/python -m pytest test -m 'not slow'
 
 fuzz: $(VENV)/.installed-test
 	SAM2_ROS_FUZZ=$(FUZZ) $(VENV)/bin/python -m pytest test/fuzz

@@ -1,11 +1,13 @@
-"""What the rate of somebody else's topic costs the node: images per second beside 50, 100 and 300 messages a second.
+"""What the rate of another program's topic costs the node: images per second, and the age of its results.
 
     python benchmarks/rates.py
     python benchmarks/rates.py --tree ../before --topics tf
+    python benchmarks/rates.py --topics boxes --rates 60 --camera 15 --objects 3
 
-A camera of 30 images a second, the node with the embedded model and one object, and a third process that
-publishes on one topic of the node at a time.  Between every two rows the node is measured alone, so the ratios hold
-on a machine whose speed drifts.  --tree: the source of another node to measure, with its messages compiled.
+A camera, the node with the embedded model, and a third process that publishes on one topic of the node at a time.
+The age of a result is the time from the stamp of its image until it arrives here.  Between every two rows the node
+is measured alone, so the ratios hold on a machine whose speed drifts.  --tree: the source of another node to
+measure, with its messages compiled.
 """
 
 from __future__ import annotations
@@ -15,17 +17,19 @@ import statistics
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
-from ros_load import IMAGE, SIZE, TREE, node, process, stay_local
+import numpy as np
+from ros_load import BOXES, IMAGE, TREE, box_prompt, node, process, stay_local
 
 sys.path[:0] = [str(TREE), str(TREE / "test")]
 stay_local()
 
-import moving_squares
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 
-from sam2_ros.msg import Box, Prompt, TrackedObjectArray
+from sam2_ros.messages import nanoseconds
+from sam2_ros.msg import Prompt, TrackedObjectArray
 
 LOAD = Path(__file__).with_name("ros_load.py")
 #: Topic and kind of message by the word for --topics.
@@ -37,59 +41,75 @@ TOPICS = {
     "clicked_point": ("/clicked_point", "clicked_point"),
     "mouse": (f"{IMAGE}_mouse_left", "point"),
     "prompt": ("/sam2_ros/prompt", "prompt"),
+    "boxes": ("/sam2_ros/prompt", "boxes"),
     "image": (IMAGE, "image"),
     "compressed": (f"{IMAGE}/compressed", "compressed"),
 }
 RATES = (50, 100, 300)
 
 
+class Seen(NamedTuple):
+    """Results per second, and the 50th and 95th percentile of their ages in milliseconds."""
+
+    rate: float
+    age: float
+    old: float
+
+
 class Watch:
-    """Counts results of the node."""
+    """Sees the results of the node."""
 
     def __init__(self) -> None:
         self.ros = rclpy.create_node("watch")
-        self.count, self.objects = 0, 0
+        self.ages: list[float] = []
+        self.objects, self._newest = 0, 0
         self.ros.create_subscription(TrackedObjectArray, "/sam2_ros/objects", self._on_result, 10)
         self.prompts = self.ros.create_publisher(Prompt, "/sam2_ros/prompt", 10)
         self.executor = SingleThreadedExecutor()
         self.executor.add_node(self.ros)
 
     def _on_result(self, message: TrackedObjectArray) -> None:
-        self.count, self.objects = self.count + 1, len(message.objects)
+        self.objects = len(message.objects)
+        stamp = nanoseconds(message.header.stamp)
+        if stamp != self._newest:  # a result that a prompt changed is no further image
+            self._newest = stamp
+            self.ages.append((time.time_ns() - stamp) / 1e6)
 
     def spin(self, seconds: float) -> None:
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self.executor.spin_once(timeout_sec=left)
 
-    def start_object(self) -> None:
-        """Prompt the red square until it is tracked."""
-        box = Box(**dict(zip(("x0", "y0", "x1", "y1"), map(float, moving_squares.boxes(50, SIZE)[moving_squares.RED]))))
+    def start_objects(self, count: int) -> None:
+        """Prompt the first ``count`` things of the picture until all are tracked."""
         end = time.monotonic() + 30
-        while not self.objects:
+        while self.objects < count:
             if time.monotonic() > end:
-                raise SystemExit("the node tracks nothing")
-            self.prompts.publish(Prompt(name="red", box=[box]))
+                raise SystemExit(f"the node tracks {self.objects} of {count} objects")
+            for name in list(BOXES)[:count]:
+                self.prompts.publish(box_prompt(name))
             self.spin(1.0)
 
-    def rate(self, seconds: float) -> float:
-        """Results per second."""
-        before, start = self.count, time.monotonic()
+    def look(self, seconds: float) -> Seen:
+        """What comes in ``seconds``."""
+        self.ages.clear()
+        start = time.monotonic()
         self.spin(seconds)
-        return (self.count - before) / (time.monotonic() - start)
+        age, old = np.percentile(self.ages, (50, 95)) if self.ages else (np.inf, np.inf)
+        return Seen(len(self.ages) / (time.monotonic() - start), float(age), float(old))
 
 
-def measure(watch: Watch, topic: str, kind: str, rates: list[int], seconds: float) -> list[tuple[float, float]]:
-    """Images per second beside each rate, and without it just before and after."""
+def measure(watch: Watch, topic: str, kind: str, rates: list[int], seconds: float) -> list[tuple[Seen, Seen]]:
+    """What is seen beside each rate, and without it: the mean of just before and just after."""
     rows = []
-    alone = watch.rate(seconds)
+    alone = watch.look(seconds)
     for rate in rates:
         with process(LOAD, "flood", topic, kind, rate):
             watch.spin(2.0)
-            beside = watch.rate(seconds)
+            beside = watch.look(seconds)
         watch.spin(1.0)
-        before, alone = alone, watch.rate(seconds)
-        rows.append((beside, statistics.mean((before, alone))))
+        before, alone = alone, watch.look(seconds)
+        rows.append((beside, Seen(*map(statistics.mean, zip(before, alone)))))
     return rows
 
 
@@ -98,20 +118,27 @@ def main() -> None:
     parser.add_argument("--tree", type=Path, default=TREE, help="source tree of the node (this one)")
     parser.add_argument("--topics", nargs="+", default=list(TOPICS), choices=TOPICS)
     parser.add_argument("--rates", nargs="+", type=int, help="messages a second; 50 100 300 for tf, 300 for the others")
+    parser.add_argument("--camera", type=float, default=30.0, metavar="RATE", help="images a second (%(default)g)")
+    parser.add_argument("--objects", type=int, default=1, choices=range(1, len(BOXES) + 1), help="that are tracked")
     parser.add_argument("--seconds", type=float, default=8.0, help="of each measurement")
     options = parser.parse_args()
     rclpy.init(args=[])
-    print("| topic | messages/s | images/s | images/s alone | ratio |\n|---|---|---|---|---|", flush=True)
+    print("| topic | messages/s | images/s | alone | ratio | age p50 [ms] | p95 | alone, p50 | p95 |", flush=True)
+    print("|---|---|---|---|---|---|---|---|---|", flush=True)
     for word in options.topics:
         topic, kind = TOPICS[word]
         simulated = ["-p", "use_sim_time:=true"] if word == "clock" else []
-        with node(*simulated, tree=options.tree.resolve()), process(LOAD, "camera", IMAGE, "--rate", 30):
+        camera = process(LOAD, "camera", IMAGE, "--rate", options.camera)
+        with node(*simulated, tree=options.tree.resolve()), camera:
             watch = Watch()
-            watch.start_object()
+            watch.start_objects(options.objects)
             watch.spin(3.0)
-            rates = options.rates or (RATES if word == "tf" else [300])
+            rates = options.rates or list(RATES if word == "tf" else RATES[-1:])
             for rate, (beside, alone) in zip(rates, measure(watch, topic, kind, rates, options.seconds)):
-                print(f"| {topic} | {rate} | {beside:.1f} | {alone:.1f} | {beside / alone:.2f} |", flush=True)
+                ratio = beside.rate / alone.rate
+                figures = f"{beside.rate:.1f} | {alone.rate:.1f} | {ratio:.2f}"
+                ages = " | ".join(f"{value:.0f}" for value in (*beside[1:], *alone[1:]))
+                print(f"| {topic} ({kind}) | {rate} | {figures} | {ages} |", flush=True)
             watch.ros.destroy_node()
     rclpy.try_shutdown()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
@@ -45,7 +46,7 @@ def stay_local() -> None:
 def process(
     *command: Any, says: str = "", log: Path | None = None, tree: Path = TREE, **environment: str
 ) -> Iterator[subprocess.Popen]:
-    """A Python process in a source tree, interrupted at the end; ``says``: wait until its log, a file, holds these words."""
+    """A Python process in a source tree, interrupted at the end; ``says``: wait until its log holds these words."""
     path = log or Path(tempfile.mkstemp(prefix="sam2_ros_", suffix=".log")[1])
     with open(path, "w") as output:
         child = subprocess.Popen(
@@ -106,7 +107,7 @@ def node(
 
 
 def camera(topic: str, rate: float, restart: float, jump: float) -> None:
-    """Publish squares that move.  Every ``restart`` seconds it is another node, every ``jump`` its time goes back by 1 h."""
+    """Publish squares that move: another node every ``restart`` seconds, stamps jump by 1 h every ``jump`` seconds."""
     import moving_squares
     import rclpy
     from rclpy.qos import QoSProfile
@@ -133,6 +134,23 @@ def camera(topic: str, rate: float, restart: float, jump: float) -> None:
             number, next_time = number + 1, next_time + 1 / rate
             time.sleep(max(next_time - time.monotonic(), 0))
         one.destroy_node()
+
+
+#: Boxes that are prompted by name (x0, y0, x1, y1 in pixels): different places of the picture.
+BOXES = {"a": (40, 60, 140, 130), "b": (300, 230, 400, 300), "c": (500, 350, 600, 420)}
+
+
+def box_prompt(name: str) -> Any:
+    """A prompt for the newest image."""
+    from sam2_ros.msg import Box, Prompt
+
+    x0, y0, x1, y1 = map(float, BOXES[name])
+    return Prompt(name=name, box=[Box(x0=x0, y0=y0, x1=x1, y1=y1)])
+
+
+def examples(kind: str) -> list[Any]:
+    """Messages for the topic that is flooded, in turn."""
+    return [box_prompt(name) for name in BOXES] if kind == "boxes" else [example(kind)]
 
 
 def example(kind: str) -> Any:
@@ -163,16 +181,16 @@ def example(kind: str) -> Any:
 
 
 def flood(topic: str, kind: str, rate: float) -> None:
-    """Publish one message as bytes, ``rate`` times a second."""
+    """Publish messages as bytes, ``rate`` times a second."""
     import rclpy
     from rclpy.qos import QoSProfile
     from rclpy.serialization import serialize_message
 
-    message = example(kind)
-    publisher = rclpy.create_node("flood").create_publisher(type(message), topic, QoSProfile(depth=100))
-    content, when = serialize_message(message), time.monotonic()
+    messages = examples(kind)
+    publisher = rclpy.create_node("flood").create_publisher(type(messages[0]), topic, QoSProfile(depth=100))
+    contents, when = itertools.cycle(map(serialize_message, messages)), time.monotonic()
     while rclpy.ok():
-        publisher.publish(content)
+        publisher.publish(next(contents))
         when = max(when + 1 / rate, time.monotonic() - 0.1)  # what it could not keep up with is not made up for
         time.sleep(max(when - time.monotonic(), 0))
 

@@ -5,6 +5,7 @@ import resource
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from sam2_ros.model.sam2 import SAM2
@@ -72,6 +73,7 @@ def resident_bytes():
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
+@pytest.mark.slow
 def test_memory_stays_flat_over_2000_frames_with_three_objects_coming_and_going():
     tracker, held, resident = Tracker(model(), TrackerSettings(remembered_frames=8)), [], []
     images = [noise(n) for n in range(8)]

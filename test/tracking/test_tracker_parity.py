@@ -153,8 +153,11 @@ AS_PROMPTED = "++model.add_all_frames_to_correct_as_cond=true"
 
 @pytest.mark.parametrize(
     "size, object_score",
-    [(TINY.at(SIDE), -4.5), (TINY.at(SIDE).as_version_2_0(), -4.5), (BASE_PLUS.at(SIDE), -8.2)],
-    ids=["tiny-2.1", "tiny-2.0", "base_plus-2.1"],
+    [
+        pytest.param(TINY.at(SIDE), -4.5, id="tiny-2.1"),
+        pytest.param(TINY.at(SIDE).as_version_2_0(), -4.5, id="tiny-2.0", marks=pytest.mark.slow),
+        pytest.param(BASE_PLUS.at(SIDE), -8.2, id="base_plus-2.1", marks=pytest.mark.slow),
+    ],
 )
 def test_three_objects_over_24_frames_agree_with_the_official_predictor(size, object_score, monkeypatch):
     ours, theirs = seeded_pair(size, object_score, AS_PROMPTED)
@@ -166,6 +169,7 @@ def test_three_objects_over_24_frames_agree_with_the_official_predictor(size, ob
     assert 0.1 < (scores > 0).mean() < 0.9  # both roads were taken
 
 
+@pytest.mark.slow
 def test_a_second_pass_with_the_prompts_of_the_first_agrees_with_the_official_one(monkeypatch):
     ours, theirs = seeded_pair(TINY.at(SIDE), -4.5, AS_PROMPTED)
     frames, prompted = video(seed=3), (0, 12, 20)

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 
 from sam2_ros.model.sam2 import SAM2
@@ -21,6 +22,7 @@ def moving_square(side=128, frames=4):
     return Clip(images, masks)
 
 
+@pytest.mark.slow
 def test_one_clip_is_learned_by_heart_from_a_mask_a_box_and_a_click():
     torch.manual_seed(0)
     model, clip = initialise(SAM2(TEST)).train(), moving_square()
