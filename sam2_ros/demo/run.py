@@ -25,6 +25,7 @@ import rclpy
 
 from sam2_ros import recordings
 from sam2_ros.demo.camera import TOPIC
+from sam2_ros.demo.moving_picture import write_moving_picture
 from sam2_ros.demo.operator import Operator
 from sam2_ros.drawing import contact_sheet, overlay
 from sam2_ros.errors import Sam2RosError
@@ -50,8 +51,11 @@ class DemoFailed(Sam2RosError):
     """A process of the demo did not do its part; the message says which and where its log is."""
 
 
-def run(out: Path, model: str, source: Path = RECORDING) -> dict[str, Any]:
-    """Run the demo on a recording with ground truth and return what result.json holds."""
+def run(out: Path, model: str, source: Path = RECORDING, picture: Path | None = None) -> dict[str, Any]:
+    """Run the demo on a recording with ground truth and return what result.json holds.
+
+    picture: also write the images as a moving picture, to this file.
+    """
     images, truth, names, rate = _load(source)
     out.mkdir(parents=True, exist_ok=True)
     _stay_local()
@@ -66,7 +70,7 @@ def run(out: Path, model: str, source: Path = RECORDING) -> dict[str, Any]:
                 _attend(operator, camera, rate, len(images), out)
     _refuse_nothing(operator, len(images), out)
     result = _result(operator, len(images), rate, model)
-    _write_pictures(operator, images, rate, out)
+    _write_pictures(operator, images, rate, out, picture)
     (out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
     return result
 
@@ -83,11 +87,12 @@ def main(arguments: Sequence[str]) -> int:
         metavar="FOLDER",
         help="a sequence in DAVIS layout whose first image shows at least two labelled objects",
     )
+    parser.add_argument("--picture", type=Path, metavar="FILE.webp", help="also write a moving picture of the overlay")
     parsed = parser.parse_args(arguments)
     with Interrupts() as interrupts:
         try:
             with interrupts.raised():
-                result = run(parsed.out, parsed.model, parsed.recording)
+                result = run(parsed.out, parsed.model, parsed.recording, parsed.picture)
         except (KeyboardInterrupt, Exception):
             if not interrupts.came:  # else ROS was shut down, too, which is raised as well
                 raise
@@ -274,21 +279,27 @@ def _result(operator: Operator, count: int, rate: float, model: str) -> dict[str
     }
 
 
-def _write_pictures(operator: Operator, images: list[np.ndarray], rate: float, out: Path) -> None:
+def _write_pictures(
+    operator: Operator, images: list[np.ndarray], rate: float, out: Path, moving: Path | None
+) -> None:
     """The images that were processed, with what the node said about them."""
     done = sorted(index for index, seen in operator.seen.items() if seen.labels is not None and seen.objects)
     chosen = {done[round(place)] for place in np.linspace(0, len(done) - 1, SHEET)}
-    tiles, captions = [], []
+    tiles, captions, overlays = [], [], []
     with VideoWriter(out / "overlay.mp4", rate) as video:
         for index in done:
             seen = operator.seen[index]
             picture = overlay(images[index], [_track(tracked, seen.labels) for tracked in seen.objects])
             video.write(picture)
+            if moving:
+                overlays.append(picture)
             if index in chosen:
                 tiles.append(picture)
                 captions.append(f"image {index}" + (", corrected" if index == operator.corrected else ""))
     sheet = contact_sheet(tiles, 4, captions)
     write_picture(out / "sheet.png", sheet)
+    if moving:
+        write_moving_picture(moving, overlays, [index / rate for index in done])
 
 
 def _track(tracked: Any, labels: np.ndarray) -> Track:
