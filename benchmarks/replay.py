@@ -32,7 +32,7 @@ from sam2_ros.evaluation.trackers import Choice
 from sam2_ros.messages import fill_image, seconds_and_rest
 from sam2_ros.model import checkpoint
 from sam2_ros.recordings import LabelWriter
-from sam2_ros.recordings.bag_writer import BagWriter
+from sam2_ros.recordings.bags.writer import BagWriter
 from sam2_ros.stream.replay import moments_of, prefetched, replay
 from sam2_ros.types import Prompt
 

@@ -29,7 +29,7 @@ TORCH = ("model/", "tracking/", "training/")
 HOMES = {
     "rclpy": ROS,
     "launch": (),
-    "rosbags": ("recordings/bag_types.py", "recordings/bag_writer.py"),
+    "rosbags": ("recordings/bags/message_types.py", "recordings/bags/writer.py"),
     "torch": TORCH,
     "pybullet": ("training/",),
 }

@@ -28,11 +28,11 @@ from typing import Any
 from sam2_ros.errors import InvalidInput, RecordingError, Sam2RosError
 from sam2_ros.interrupts import Interrupts
 from sam2_ros.recordings import is_bag
-from sam2_ros.recordings.bag_source import BagSource
-from sam2_ros.recordings.bag_writer import BagWriter
 from sam2_ros.recordings.bags import APPLIED, COMPRESSED, IMAGE, PROMPT
-from sam2_ros.recordings.conversion import Converter
-from sam2_ros.recordings.events import StoredMessage
+from sam2_ros.recordings.bags.changed_types import Converter
+from sam2_ros.recordings.bags.reader import BagReader
+from sam2_ros.recordings.bags.writer import BagWriter
+from sam2_ros.recordings.recording import StoredMessage
 from sam2_ros.ros import player, recorder
 from sam2_ros.ros.start import full_node, full_topic, running_node
 
@@ -144,7 +144,7 @@ def play(
         raise InvalidInput(f"the longest gap must be above 0 (inf = every gap is waited for); got {longest_gap:g} s")
     if not bag.exists() or not is_bag(bag):
         raise RecordingError(f"{bag} is no bag; give the folder or the file of one")
-    source = BagSource(bag)
+    source = BagReader(bag)
     targets = targets_of(source, topics)
     missing = sorted(set(topics) - set(targets))
     if missing or not targets:
@@ -168,7 +168,7 @@ def play(
     return published
 
 
-def _rounds(source: BagSource, targets: dict[str, str], start: int, loop: bool) -> Iterator[Iterator[StoredMessage]]:
+def _rounds(source: BagReader, targets: dict[str, str], start: int, loop: bool) -> Iterator[Iterator[StoredMessage]]:
     """The messages from ``start`` (nanoseconds) on under their new topics, once or for ever; says once what was lost."""
     said: set[str] = set()
     converter = Converter(print)
@@ -199,7 +199,7 @@ def _rounds(source: BagSource, targets: dict[str, str], start: int, loop: bool) 
             return
 
 
-def targets_of(source: BagSource, topics: Sequence[str]) -> dict[str, str]:
+def targets_of(source: BagReader, topics: Sequence[str]) -> dict[str, str]:
     """Under which topic each topic of a bag is played."""
     names = {topic.name: topic for topic in source.topics if topic.count}
     if topics:

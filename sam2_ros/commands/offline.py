@@ -31,7 +31,7 @@ from sam2_ros.recordings.bags import Bag, refuse_without_bag
 from sam2_ros.recordings.folders import PictureFolder
 from sam2_ros.recordings.labels import LabelWriter, read_labels
 from sam2_ros.recordings.pictures import picture_of, write_picture
-from sam2_ros.recordings.video import MPEG4, VideoWriter
+from sam2_ros.recordings.video_writer import MPEG4, VideoWriter
 from sam2_ros.tracking.tracker import Tracker, TrackerSettings
 from sam2_ros.types import Frame, Prompt, Track, label_image
 

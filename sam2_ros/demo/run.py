@@ -31,9 +31,9 @@ from sam2_ros.drawing import contact_sheet, overlay
 from sam2_ros.errors import Sam2RosError
 from sam2_ros.evaluation.metrics import region_similarity
 from sam2_ros.interrupts import Interrupts
-from sam2_ros.recordings.events import Truth
 from sam2_ros.recordings.pictures import write_picture
-from sam2_ros.recordings.video import VideoWriter
+from sam2_ros.recordings.recording import Truth
+from sam2_ros.recordings.video_writer import VideoWriter
 from sam2_ros.ros.fastdds_profile import make_room
 from sam2_ros.ros.start import running_node
 from sam2_ros.types import State, Track

@@ -22,7 +22,7 @@ from sam2_ros.evaluation.trackers import Choice
 from sam2_ros.files import write_whole
 from sam2_ros.model import checkpoint
 from sam2_ros.recordings.bags import Bag, refuse_unclear_nodes
-from sam2_ros.recordings.events import Recording
+from sam2_ros.recordings.recording import Recording
 from sam2_ros.stream.replay import Step, User, moments_of, prefetched, replay
 from sam2_ros.tracking.tracker import Tracker
 from sam2_ros.types import MAX_MONO8_ID, MAX_OBJECT_ID, label_image

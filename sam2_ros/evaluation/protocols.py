@@ -21,7 +21,7 @@ import numpy as np
 
 from sam2_ros.errors import InvalidInput
 from sam2_ros.evaluation.metrics import region_similarity
-from sam2_ros.recordings.events import Recording
+from sam2_ros.recordings.recording import Recording
 from sam2_ros.simulated_user import Click, box_around, first_click, next_click
 from sam2_ros.stream.replay import Moment, replay
 from sam2_ros.tracking.tracker import Prompted, Tracker

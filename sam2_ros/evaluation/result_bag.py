@@ -32,8 +32,8 @@ from sam2_ros.messages import fill_image, seconds_and_rest
 from sam2_ros.model import checkpoint
 from sam2_ros.ranges import AUTO, HELP
 from sam2_ros.recordings import LabelWriter, Recording
-from sam2_ros.recordings.bag_writer import BagWriter
 from sam2_ros.recordings.bags import IMAGE, OBJECTS, Bag, Source, refuse_unclear_nodes, refuse_without_bag
+from sam2_ros.recordings.bags.writer import BagWriter
 from sam2_ros.stream.replay import Step, prefetched, replay
 from sam2_ros.types import Track, label_image
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from sam2_ros.errors import InvalidInput
 from sam2_ros.evaluation.metrics import ObjectScores, boundary_accuracy, match, region_similarity
-from sam2_ros.recordings.events import Truth
+from sam2_ros.recordings.recording import Truth
 from sam2_ros.simulated_user import box_around
 from sam2_ros.stream.association import intersection_over_union
 from sam2_ros.stream.replay import Step

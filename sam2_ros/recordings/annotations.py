@@ -16,9 +16,9 @@ import numpy as np
 
 from sam2_ros.errors import RecordingError
 from sam2_ros.recordings import coco_rle
-from sam2_ros.recordings.events import IGNORE_LABEL, Truth
 from sam2_ros.recordings.labels import holds_ids, read_labels
 from sam2_ros.recordings.pictures import masks_of, natural, pictures_in
+from sam2_ros.recordings.recording import IGNORE_LABEL, Truth
 from sam2_ros.types import MAX_OBJECT_ID
 
 #: SA-V's training videos have 24 images per second, of which every fourth is annotated.

@@ -24,8 +24,8 @@ from pathlib import Path, PurePath
 from sam2_ros.errors import RecordingError
 from sam2_ros.ranges import Range
 from sam2_ros.recordings.annotations import annotations_of
-from sam2_ros.recordings.events import DEFAULT_RATE, Event, Recording, stamp_of
 from sam2_ros.recordings.pictures import PICTURE_SUFFIXES, doubles_among, natural, picture_of, pictures_in
+from sam2_ros.recordings.recording import DEFAULT_RATE, Event, Recording, stamp_of
 from sam2_ros.types import Frame
 
 _LAYOUTS = (("JPEGImages", "Annotations"), ("JPEGImages_24fps", "Annotations_6fps"))

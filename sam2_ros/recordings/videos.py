@@ -17,9 +17,9 @@ from sam2_ros.errors import RecordingError
 from sam2_ros.files import plain_name
 from sam2_ros.ranges import Range
 from sam2_ros.recordings.annotations import Annotations, Masklets
-from sam2_ros.recordings.containers import Container, container_of
-from sam2_ros.recordings.events import DEFAULT_RATE, Event, Recording, stamp_of
 from sam2_ros.recordings.pictures import as_rgb
+from sam2_ros.recordings.recording import DEFAULT_RATE, Event, Recording, stamp_of
+from sam2_ros.recordings.video_headers import Container, container_of
 from sam2_ros.types import Frame
 
 VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"}

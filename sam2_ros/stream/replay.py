@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from sam2_ros.errors import Sam2RosError, UnknownObject
-from sam2_ros.recordings.events import Event, PromptEvent, Recording, RemovalEvent, Truth
+from sam2_ros.recordings.recording import Event, PromptEvent, Recording, RemovalEvent, Truth
 from sam2_ros.stamps import TOLERANCE, Place, nearest, replaces
 from sam2_ros.tracking.tracker import Prompted, Tracker
 from sam2_ros.types import Frame, Prompt, Track

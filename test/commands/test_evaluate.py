@@ -22,9 +22,9 @@ from sam2_ros.evaluation.metrics import boundary_accuracy, region_similarity
 from sam2_ros.evaluation.results import new_run, percent, plain
 from sam2_ros.evaluation.trackers import setting
 from sam2_ros.files import write_whole
-from sam2_ros.recordings.bag_writer import BagWriter
-from sam2_ros.recordings.events import stamp_of
+from sam2_ros.recordings.bags.writer import BagWriter
 from sam2_ros.recordings.labels import read_labels
+from sam2_ros.recordings.recording import stamp_of
 
 
 def evaluate(tmp_path, *arguments):

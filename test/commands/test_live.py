@@ -35,9 +35,9 @@ from sam2_ros.model import downloads
 from sam2_ros.model.checkpoint import save
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import TEST
-from sam2_ros.recordings.bag_source import BagSource
-from sam2_ros.recordings.bag_writer import BagWriter
-from sam2_ros.recordings.events import PromptEvent, RemovalEvent
+from sam2_ros.recordings.bags.reader import BagReader
+from sam2_ros.recordings.bags.writer import BagWriter
+from sam2_ros.recordings.recording import PromptEvent, RemovalEvent
 from sam2_ros.ros import player, recorder
 from sam2_ros.ros.player import Player
 
@@ -63,7 +63,7 @@ def wait_for_recorder(node):
 
 
 def messages(bag, topic):
-    source = BagSource(bag)
+    source = BagReader(bag)
     return [one.decode() for one in source.messages({topic}, [])]
 
 
@@ -227,7 +227,7 @@ def test_a_running_node_is_recorded_with_its_parameters_and_its_model(tmp_path, 
         output, _ = child.communicate(timeout=PATIENCE)
         tracking.communicate(timeout=PATIENCE)
     assert child.returncode == 0, output
-    topics = {topic.name for topic in BagSource(tmp_path / "bag").topics if topic.count}
+    topics = {topic.name for topic in BagReader(tmp_path / "bag").topics if topic.count}
     assert {"/image", "/sam2_ros/prompt", "/sam2_ros/objects", "/sam2_ros/masks", ABOUT, SUMMARY} <= topics
     assert not any("overlay" in topic for topic in topics)
     about = json.loads(messages(tmp_path / "bag", ABOUT)[0].data)
@@ -345,7 +345,7 @@ def test_what_is_latched_is_recorded_and_played_for_those_who_come_later(tmp_pat
         wait_until(lambda: rclpy.spin_once(node, timeout_sec=0.02) or one.written["/test_where"], "the message")
         one.close()
     node.destroy_publisher(publisher)
-    source = BagSource(tmp_path / "bag")
+    source = BagReader(tmp_path / "bag")
     assert source.latched == {"/test_where"}
     again = Player(node, clock=False)
     again.announce([("/test_where", "std_msgs/msg/String", True)])
@@ -364,7 +364,7 @@ def test_what_was_latched_before_the_start_is_played_at_it(tmp_path):
         writer.write("/test_where", "std_msgs/msg/String", 1, String(data="here"), latched=True)
         for time_ in (2, 10, 20):
             writer.write("/test_text", "std_msgs/msg/String", time_, String(data="x"))
-    source = BagSource(tmp_path / "bag")
+    source = BagReader(tmp_path / "bag")
     (played,) = (
         list(messages) for messages in _rounds(source, {"/test_where": "/there", "/test_text": "/text"}, 5, False)
     )
@@ -466,7 +466,7 @@ def test_results_are_not_played_and_applied_prompts_take_the_place_of_others(tmp
         for topic in ("/camera/image_mouse_left", "/sam2_ros/overlay/compressed_mouse_left"):
             writer.write(topic, "geometry_msgs/msg/Point", 2, object())
         writer.write("/joint_states", "sensor_msgs/msg/JointState", 2, object())
-    source = BagSource(tmp_path / "bag")
+    source = BagReader(tmp_path / "bag")
     assert targets_of(source, ()) == {
         "/camera/image": "/camera/image",
         "/joint_states": "/joint_states",

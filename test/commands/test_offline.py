@@ -15,9 +15,9 @@ from sam2_ros import cli
 from sam2_ros.commands import offline
 from sam2_ros.errors import InvalidPrompt
 from sam2_ros.messages import fill_image
-from sam2_ros.recordings.bag_writer import BagWriter
+from sam2_ros.recordings.bags.writer import BagWriter
 from sam2_ros.recordings.labels import read_labels
-from sam2_ros.recordings.video import VideoWriter
+from sam2_ros.recordings.video_writer import VideoWriter
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +93,7 @@ def test_a_disk_that_is_full_or_an_interrupt_leaves_nothing_that_blocks_the_next
 
 
 def test_people_are_told_when_browsers_will_not_play_the_video(folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("sam2_ros.recordings.video.writes_h264", lambda: False)
+    monkeypatch.setattr("sam2_ros.recordings.video_writer.writes_h264", lambda: False)
     assert run("track", folder, "--point", "6,16", "--out", tmp_path / "out") == 0
     assert "overlay.mp4 is MPEG-4 Part 2" in capsys.readouterr().out
 

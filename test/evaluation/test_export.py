@@ -11,10 +11,10 @@ from sam2_ros.commands import evaluate as run
 from sam2_ros.errors import RecordingError
 from sam2_ros.evaluation import export
 from sam2_ros.evaluation.export import FORMATS
-from sam2_ros.recordings.bag_writer import BagWriter
-from sam2_ros.recordings.events import Truth
+from sam2_ros.recordings.bags.writer import BagWriter
 from sam2_ros.recordings.labels import LabelWriter
 from sam2_ros.recordings.pictures import is_turned, read_picture
+from sam2_ros.recordings.recording import Truth
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from torch.nn import functional
 from sam2_ros.errors import InvalidInput
 from sam2_ros.evaluation.metrics import region_similarity
 from sam2_ros.evaluation.protocols import FIRST_PROMPTS, FirstFrame, Offline, Online, click, segment_images
-from sam2_ros.recordings.events import Event, Truth
+from sam2_ros.recordings.recording import Event, Truth
 from sam2_ros.stream.replay import moments_of, replay
 from sam2_ros.tracking.memory import PROMPTED_TIME_CODE, RECENT_MEMORIES
 from sam2_ros.tracking.tracker import Tracker

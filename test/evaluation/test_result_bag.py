@@ -4,18 +4,18 @@ import cv2
 import numpy as np
 import pytest
 from recordings.bags import COMPRESSED, IMAGE, PROMPT, header, image_message, picture, prompt_message, stamp, write_bag
-from recordings.test_mcap_file import channel, schema, write
-from recordings.test_mcap_file import message as mcap_message
+from recordings.bags.test_mcap_file import channel, schema, write
+from recordings.bags.test_mcap_file import message as mcap_message
 from rosbags.rosbag2 import Reader
 
 from sam2_ros import recordings
 from sam2_ros.errors import RecordingError
 from sam2_ros.evaluation import result_bag
-from sam2_ros.recordings import bag_writer
-from sam2_ros.recordings.bag_source import BagSource
-from sam2_ros.recordings.bag_writer import BagWriter
-from sam2_ros.recordings.events import StoredMessage
+from sam2_ros.recordings.bags import writer as bag_writer
+from sam2_ros.recordings.bags.reader import BagReader
+from sam2_ros.recordings.bags.writer import BagWriter
 from sam2_ros.recordings.labels import read_labels
+from sam2_ros.recordings.recording import StoredMessage
 
 
 def run(source, out, weights, *more):
@@ -23,7 +23,7 @@ def run(source, out, weights, *more):
 
 
 def messages(bag):
-    source = BagSource(bag)
+    source = BagReader(bag)
     found = source.messages({topic.name for topic in source.topics}, [])
     return [(one.topic, one.time, one.raw, one.decode()) for one in found]
 
@@ -74,7 +74,7 @@ def test_what_cannot_be_read_is_copied_all_the_same_and_said(tmp_path, weights, 
     before, after = messages(bag), messages(tmp_path / "out")
     assert [one[:3] for one in before] == [one[:3] for one in after if not one[0].startswith("/sam2_ros")]
     assert "2 messages on /image could not be read" in capsys.readouterr().out
-    assert BagSource(tmp_path / "out").latched == {"/tf_static"}
+    assert BagReader(tmp_path / "out").latched == {"/tf_static"}
 
 
 def test_a_replay_is_written_in_the_order_of_time_and_only_images_wait_in_memory(tmp_path, weights, monkeypatch):
@@ -190,7 +190,7 @@ def test_types_that_nobody_defines_are_copied_all_the_same(tmp_path, weights, mo
     run(tmp_path / "humble", tmp_path / "out", weights)
 
     def rows(bag):
-        source = BagSource(bag)
+        source = BagReader(bag)
         return [
             (one.topic, one.type, one.time, one.raw)
             for one in source.messages({topic.name for topic in source.topics}, [])

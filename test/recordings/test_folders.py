@@ -8,9 +8,9 @@ import pytest
 from sam2_ros import recordings
 from sam2_ros.errors import InvalidInput, RecordingError
 from sam2_ros.recordings import coco_rle
-from sam2_ros.recordings.events import Truth
 from sam2_ros.recordings.folders import splits
 from sam2_ros.recordings.labels import LabelWriter
+from sam2_ros.recordings.recording import Truth
 from sam2_ros.types import Frame
 
 

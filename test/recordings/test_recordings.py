@@ -31,9 +31,9 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from sam2_ros import recordings
 from sam2_ros.errors import RecordingError
-from sam2_ros.recordings.bag_source import BagSource
-from sam2_ros.recordings.bag_writer import BagWriter
-from sam2_ros.recordings.events import CameraEvent, DepthEvent, PromptEvent, Truth
+from sam2_ros.recordings.bags.reader import BagReader
+from sam2_ros.recordings.bags.writer import BagWriter
+from sam2_ros.recordings.recording import CameraEvent, DepthEvent, PromptEvent, Truth
 from sam2_ros.types import Frame
 
 STRING = "std_msgs/msg/String"
@@ -326,7 +326,7 @@ def test_bags_of_other_writers_are_read(tmp_path):
     if not folder:
         pytest.skip("SAM2_ROS_TEST_BAGS names no folder of bags")
     for bag in sorted(Path(folder).iterdir()):
-        source = BagSource(bag)
+        source = BagReader(bag)
         lost: list[str] = []
         messages = list(source.messages({topic.name for topic in source.topics}, lost))
         assert len(messages) == sum(topic.count for topic in source.topics) > 0
@@ -336,7 +336,7 @@ def test_bags_of_other_writers_are_read(tmp_path):
             copy = shutil.copytree(bag, tmp_path / f"{bag.name}{share}", copy_function=shutil.copyfile)
             copy.chmod(0o755)
             try:
-                part = BagSource(cut(copy, share))
+                part = BagReader(cut(copy, share))
             except RecordingError as error:
                 assert "nothing of the bag" in str(error)
                 continue
@@ -355,7 +355,7 @@ def test_latched_topics_are_known_and_copied_as_such(tmp_path, storage, damaged)
         for time in range(3, 400):
             writer.write("/image", IMAGE, time, image_message(picture(0), time))
     bag = copy_bag(tmp_path / "original", tmp_path / "bag", **STORAGES[storage])
-    source = BagSource(cut(bag, 0.99, metadata=False) if damaged else bag)
+    source = BagReader(cut(bag, 0.99, metadata=False) if damaged else bag)
     assert source.latched == {"/tf_static"}
     with BagWriter(tmp_path / "copy", kept_free=0) as writer:
         for event in recordings.open(bag, more_topics=("*",)).events():
@@ -437,7 +437,7 @@ def test_a_type_that_is_defined_in_idl_alone_is_written(tmp_path, monkeypatch):
     monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
     with BagWriter(tmp_path / "bag", kept_free=0) as writer:
         writer.write("/speed", "drive_msgs/msg/Speed", 1, SimpleNamespace(metres_per_second=2.5))
-    (stored,) = BagSource(tmp_path / "bag").messages({"/speed"}, [])
+    (stored,) = BagReader(tmp_path / "bag").messages({"/speed"}, [])
     assert stored.decode().metres_per_second == 2.5
 
 

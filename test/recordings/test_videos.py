@@ -12,7 +12,7 @@ from recordings.test_folders import truths
 from sam2_ros import recordings
 from sam2_ros.errors import RecordingError
 from sam2_ros.recordings import coco_rle, videos
-from sam2_ros.recordings.containers import Container, container_of
+from sam2_ros.recordings.video_headers import Container, container_of
 
 COUNT, SIZE = 40, (48, 64)
 

@@ -9,8 +9,8 @@ from fakes import GREEN, RED, ColourModel, frame
 from recordings.bags import PERIOD, PROMPT, prompt_message, stamp, write_bag
 
 from sam2_ros import recordings
-from sam2_ros.recordings.bag_writer import BagWriter
-from sam2_ros.recordings.events import CameraEvent, Event, PromptEvent, Recording, RemovalEvent, Truth
+from sam2_ros.recordings.bags.writer import BagWriter
+from sam2_ros.recordings.recording import CameraEvent, Event, PromptEvent, Recording, RemovalEvent, Truth
 from sam2_ros.stream.replay import LOOK_AHEAD, moments_of, prefetched, replay
 from sam2_ros.tracking.tracker import Tracker, TrackerSettings
 from sam2_ros.types import Prompt

@@ -17,9 +17,10 @@ from recordings.bags import (
 
 from sam2_ros import recordings
 from sam2_ros.errors import InvalidImage, InvalidInput, RecordingError
-from sam2_ros.recordings.bag_writer import BagWriter
-from sam2_ros.recordings.bags import OBJECTS, labels_from, refuse_unclear_nodes
-from sam2_ros.recordings.events import PromptEvent, RemovalEvent, Truth
+from sam2_ros.recordings.bags import OBJECTS, refuse_unclear_nodes
+from sam2_ros.recordings.bags.bag import labels_from
+from sam2_ros.recordings.bags.writer import BagWriter
+from sam2_ros.recordings.recording import PromptEvent, RemovalEvent, Truth
 
 
 def write(path, listings, *, node="/sam2_ros"):

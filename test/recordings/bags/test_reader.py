@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 from recordings.bags import IMAGE, write_bag
-from recordings.test_mcap_file import channel, chunk, message, schema, write
+from recordings.bags.test_mcap_file import channel, chunk, message, schema, write
 
 from sam2_ros import recordings
 from sam2_ros.errors import RecordingError
-from sam2_ros.recordings.bag_source import BagSource
-from sam2_ros.recordings.storage import zstd
+from sam2_ros.recordings.bags.reader import BagReader
+from sam2_ros.recordings.bags.storage_file import zstd
 
 
 def read(path: Path) -> tuple[int, list[str]]:
     """How many messages a bag holds, and what is said of it."""
-    source, lost = BagSource(path), []
+    source, lost = BagReader(path), []
     return len(list(source.messages({topic.name for topic in source.topics}, lost))), lost
 
 
@@ -58,7 +58,7 @@ def test_foreign_channels_are_named_and_left_out(tmp_path):
         ),
     )
     count, lost = read(path)
-    assert count == 1 and [str(topic) for topic in BagSource(path).topics] == ["/text (String, 1 messages)"]
+    assert count == 1 and [str(topic) for topic in BagReader(path).topics] == ["/text (String, 1 messages)"]
     assert lost == [
         "/pose (json, 2 messages) is not as ROS 2 records and is left out",
         "/proto (protobuf, 1 messages) is not as ROS 2 records and is left out",
@@ -123,7 +123,7 @@ def test_a_file_that_was_compressed_as_a_whole_is_read_without_its_metadata_too(
     assert recordings.open(bag / "bag.mcap.zstd").name == "bag"
     (bag / "bag.mcap.zstd").write_bytes(packed[: len(packed) // 2])
     with pytest.raises(RecordingError, match="nothing of the bag .* can only be unpacked in part"):
-        BagSource(bag)
+        BagReader(bag)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_bag_in_a_folder_of_any_name_is_read(bag, tmp_path, name):
     folder = bag.rename(tmp_path / name)
     assert read(folder) == (10, [])
     assert recordings.open(folder, image_topic="/camera/image").frames == 4
-    assert {topic.type for topic in BagSource(folder).topics} >= {IMAGE}
+    assert {topic.type for topic in BagReader(folder).topics} >= {IMAGE}
 
 
 def test_a_bag_has_the_whole_name_of_its_folder_or_file(bag):

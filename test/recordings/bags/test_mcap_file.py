@@ -6,7 +6,7 @@ from pathlib import Path
 import lz4.frame
 import pytest
 
-from sam2_ros.recordings.mcap_file import MAGIC, McapFile
+from sam2_ros.recordings.bags.mcap_file import MAGIC, McapFile
 
 HEADER, FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK, DATA_END = 1, 2, 3, 4, 5, 6, 0x0F
 

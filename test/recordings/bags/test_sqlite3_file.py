@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sam2_ros.recordings.sqlite3_file import Sqlite3File
+from sam2_ros.recordings.bags.sqlite3_file import Sqlite3File
 
 TABLES = """
 CREATE TABLE topics(id INTEGER PRIMARY KEY, name TEXT NOT NULL, type TEXT NOT NULL, serialization_format TEXT NOT NULL,

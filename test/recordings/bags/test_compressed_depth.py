@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sam2_ros.errors import InvalidImage
-from sam2_ros.recordings.depth import depth_from
+from sam2_ros.recordings.bags.compressed_depth import depth_from
 
 
 def nibbles_of(number):

@@ -9,10 +9,10 @@ pytest.importorskip("rosbags")
 from recordings.bags import IMAGE, PROMPT, image_message, picture, prompt_message
 from rosbags.typesys import get_types_from_msg
 
-from sam2_ros.recordings.bag_source import BagSource
-from sam2_ros.recordings.bag_types import known_types, share
-from sam2_ros.recordings.bag_writer import BagWriter
-from sam2_ros.recordings.conversion import Converter
+from sam2_ros.recordings.bags.changed_types import Converter
+from sam2_ros.recordings.bags.message_types import known_types, share
+from sam2_ros.recordings.bags.reader import BagReader
+from sam2_ros.recordings.bags.writer import BagWriter
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def played(tmp_path, monkeypatch):
             writer.write("/sam2_ros/prompt", PROMPT, 2, prompt_message("can", (3, 4)))
             writer.write("/image", IMAGE, 3, image_message(picture(0), 3))
         said = []
-        source = BagSource(tmp_path / "bag")
+        source = BagReader(tmp_path / "bag")
         messages = map(damage, source.messages({"/sam2_ros/prompt", "/image"}, []))
         return list(Converter(said.append).convert(messages)), said
 

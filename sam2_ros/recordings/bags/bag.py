@@ -17,8 +17,9 @@ import numpy as np
 from sam2_ros import decoding, messages
 from sam2_ros.errors import InvalidImage, InvalidInput, RecordingError, Sam2RosError
 from sam2_ros.ranges import Range
-from sam2_ros.recordings.depth import depth_from
-from sam2_ros.recordings.events import (
+from sam2_ros.recordings.bags.compressed_depth import depth_from
+from sam2_ros.recordings.labels import holds_ids, labels_of_grey
+from sam2_ros.recordings.recording import (
     CameraEvent,
     DepthEvent,
     Event,
@@ -28,7 +29,6 @@ from sam2_ros.recordings.events import (
     StoredMessage,
     Truth,
 )
-from sam2_ros.recordings.labels import holds_ids, labels_of_grey
 from sam2_ros.types import Frame
 
 IMAGE = "sensor_msgs/msg/Image"

@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from sam2_ros.errors import RecordingError
-from sam2_ros.recordings.bag_types import known_types
-from sam2_ros.recordings.bag_writer import built
-from sam2_ros.recordings.events import StoredMessage
+from sam2_ros.recordings.bags.message_types import known_types
+from sam2_ros.recordings.bags.writer import built
+from sam2_ros.recordings.recording import StoredMessage
 
 
 class Converter:

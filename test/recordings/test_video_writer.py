@@ -12,8 +12,8 @@ import pytest
 
 from sam2_ros.errors import RecordingError
 from sam2_ros.files import plain_name
-from sam2_ros.recordings import video
-from sam2_ros.recordings.video import VideoWriter
+from sam2_ros.recordings import video_writer
+from sam2_ros.recordings.video_writer import VideoWriter
 
 
 def images(count: int = 6, side: int = 64) -> list[np.ndarray]:
@@ -45,13 +45,13 @@ def test_a_video_of_any_name_is_written(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_video_is_h264_where_opencv_writes_it_and_mpeg_4_elsewhere(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "a.mp4", 10.0) as writer:
         writer.write(images()[0])
-    assert writer.codec == ("avc1" if video.writes_h264() else "mp4v")
-    assert read(tmp_path / "a.mp4")[1] in ({"h264", "avc1"} if video.writes_h264() else {"fmp4", "mp4v"})
+    assert writer.codec == ("avc1" if video_writer.writes_h264() else "mp4v")
+    assert read(tmp_path / "a.mp4")[1] in ({"h264", "avc1"} if video_writer.writes_h264() else {"fmp4", "mp4v"})
 
 
 def test_a_codec_that_is_refused_for_the_size_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(video, "writes_h264", lambda: True)
-    monkeypatch.setattr(video, "H264", "none")
+    monkeypatch.setattr(video_writer, "writes_h264", lambda: True)
+    monkeypatch.setattr(video_writer, "H264", "none")
     with VideoWriter(tmp_path / "a.mp4", 10.0) as writer:
         writer.write(images()[0])
     assert writer.codec == "mp4v" and read(tmp_path / "a.mp4")[0] == 1
@@ -65,9 +65,9 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
 
 FULL_DISK = """
 import resource, sys
-from recordings.test_video import images
+from recordings.test_video_writer import images
 from sam2_ros.errors import RecordingError
-from sam2_ros.recordings.video import VideoWriter
+from sam2_ros.recordings.video_writer import VideoWriter
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
     with VideoWriter(sys.argv[1], 10.0) as writer:

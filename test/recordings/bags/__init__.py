@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from sam2_ros.messages import fill_compressed, fill_image, seconds_and_rest
-from sam2_ros.recordings.bag_writer import BagWriter
+from sam2_ros.recordings.bags.writer import BagWriter
 
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 PROMPT, CAMERA_INFO = "sam2_ros/msg/Prompt", "sensor_msgs/msg/CameraInfo"

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from sam2_ros.errors import RecordingError
 from sam2_ros.files import shown
-from sam2_ros.recordings.storage import CDR, Channel, Stored, is_latched, message_bytes, temporary_folder
+from sam2_ros.recordings.bags.storage_file import CDR, Channel, Stored, is_latched, message_bytes, temporary_folder
 
 #: Where SQLite keeps what is not in the file yet, and how large that is when there is nothing in it.
 _BESIDE = {"-wal": 32, "-journal": 0}

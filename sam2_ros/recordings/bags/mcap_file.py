@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sam2_ros.files import shown
-from sam2_ros.recordings.storage import CDR, Channel, Stored, is_latched, message_bytes, zstd
+from sam2_ros.recordings.bags.storage_file import CDR, Channel, Stored, is_latched, message_bytes, zstd
 
 MAGIC = b"\x89MCAP0\r\n"
 _FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _CHUNK_INDEX, _STATISTICS, _DATA_END = (

@@ -17,15 +17,23 @@ import yaml
 
 from sam2_ros.errors import RecordingError, first_sentence
 from sam2_ros.files import shown
-from sam2_ros.recordings.bag_types import BagTypes
-from sam2_ros.recordings.bags import Topic
-from sam2_ros.recordings.events import StoredMessage
-from sam2_ros.recordings.mcap_file import McapFile
-from sam2_ros.recordings.sqlite3_file import Sqlite3File
-from sam2_ros.recordings.storage import CDR, COMPRESSED, Channel, StorageFile, storage_files, temporary_folder, unpack
+from sam2_ros.recordings.bags.bag import Topic
+from sam2_ros.recordings.bags.mcap_file import McapFile
+from sam2_ros.recordings.bags.message_types import BagTypes
+from sam2_ros.recordings.bags.sqlite3_file import Sqlite3File
+from sam2_ros.recordings.bags.storage_file import (
+    CDR,
+    COMPRESSED,
+    Channel,
+    StorageFile,
+    storage_files,
+    temporary_folder,
+    unpack,
+)
+from sam2_ros.recordings.recording import StoredMessage
 
 
-class BagSource:
+class BagReader:
     """The messages of a bag: all of them, or what is whole and a sentence on every loss.
 
     latched: the topics whose messages also go to who subscribes later.  Nothing is written beside

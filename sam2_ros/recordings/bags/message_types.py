@@ -1,6 +1,6 @@
 """Definitions of message types: those that a bag brings, those of a ROS distribution, and our own.
 
-This and ``bag_writer`` are the only modules that know the rosbags library.
+This and ``writer`` are the only modules that import the rosbags library.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def share(package: str, part: str) -> Path:
     """The folder of a package's definitions: installed by colcon or pip, or beside this source."""
     prefixes = [*os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]
     found = [Path(prefix, "share", package, part) for prefix in prefixes if prefix]
-    source = Path(__file__).resolve().parents[2] / part
+    source = Path(__file__).resolve().parents[3] / part
     return next((path for path in found if path.is_dir()), source)
 
 

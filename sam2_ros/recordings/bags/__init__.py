@@ -1,0 +1,32 @@
+"""Bags of rosbag2.
+
+``bag`` knows what the topics mean.  ``reader`` and ``writer`` know the files: ``storage_file`` is what MCAP and
+SQLite have in common, ``message_types`` are the definitions that turn bytes into messages.  Only ``reader``,
+``writer`` and what they use need the rosbags library.
+"""
+
+from sam2_ros.recordings.bags.bag import (
+    APPLIED,
+    COMPRESSED,
+    IMAGE,
+    OBJECTS,
+    PROMPT,
+    Bag,
+    Source,
+    Topic,
+    refuse_unclear_nodes,
+    refuse_without_bag,
+)
+
+__all__ = [
+    "APPLIED",
+    "COMPRESSED",
+    "IMAGE",
+    "OBJECTS",
+    "PROMPT",
+    "Bag",
+    "Source",
+    "Topic",
+    "refuse_unclear_nodes",
+    "refuse_without_bag",
+]

@@ -1,0 +1,82 @@
+"""Opens a recording of any kind: looks at what lies at a path."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import Any
+
+from sam2_ros.errors import RecordingError
+from sam2_ros.files import shown
+from sam2_ros.ranges import AUTO, limits_of
+from sam2_ros.recordings.bags import Bag
+from sam2_ros.recordings.bags.storage_file import COMPRESSED, is_storage, storage_files
+from sam2_ros.recordings.folders import sequences_in
+from sam2_ros.recordings.recording import Recording
+from sam2_ros.recordings.videos import VIDEO_SUFFIXES, Video
+
+
+def open(path: str | Path, **options: Any) -> Recording:
+    """The one recording at ``path``, with the options of ``find``; RecordingError when there is none, or several."""
+    found = find(path, **options)
+    if len(found) > 1:
+        names = ", ".join(recording.name for recording in found[:12])
+        raise RecordingError(
+            f"{shown(path)} holds {len(found)} sequences ({names}); name one of them, "
+            f"for example {shown(found[0].path)}"
+        )
+    return found[0]
+
+
+def find(path: str | Path, *, rate: float | None = None, image_range: str = AUTO, **topics: Any) -> list[Recording]:
+    """Every recording at ``path``: a bag, a video, a folder of pictures or one sequence of a data set, which holds many.
+
+    rate: images per second of pictures that carry no times.  image_range: how 16 bits become 8, see
+    ``ranges.Range``.  topics: image_topic, truth_topic, node and more_topics of ``bags.Bag``.
+    Raises RecordingError when there is none, and InvalidInput for what is no range.
+    """
+    limits_of(image_range)
+    found = _found(Path(path), rate, topics)
+    for recording in found:
+        recording.image_range = image_range
+    return found
+
+
+def _found(path: Path, rate: float | None, topics: dict[str, Any]) -> list[Recording]:
+    try:
+        kind = path.stat().st_mode
+    except FileNotFoundError as error:
+        raise RecordingError(f"{shown(path)} does not exist") from error
+    except OSError as error:  # a name that is too long, a link to itself, a folder that is closed to us
+        raise RecordingError(f"cannot open {shown(path)}: {error.strerror}") from error
+    if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
+        raise RecordingError(f"{shown(path)} is neither a file nor a folder; a pipe or a device is no recording")
+    if is_bag(path):
+        from sam2_ros.recordings.bags.reader import BagReader  # brings rosbags, which pictures and videos do without
+
+        name = path.name if path.is_dir() else Path(path.name.removesuffix(COMPRESSED)).stem
+        return [Bag(name, path, source=BagReader(path), **topics)]
+    if path.suffix == ".bag":
+        raise RecordingError(
+            f"{shown(path)} is a bag of ROS 1; convert it first: rosbags-convert --src FILE --dst FOLDER"
+        )
+    if path.is_dir():
+        return list(sequences_in(path, rate))
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return [Video(path.stem, path, rate=rate)]
+    raise RecordingError(
+        f"{shown(path)} is of no known kind; give a bag, a video ({', '.join(sorted(VIDEO_SUFFIXES))}) "
+        "or a folder of pictures"
+    )
+
+
+def name_of(path: Path) -> str:
+    """What a recording is called that cannot be opened: a file without its suffix; of a folder a dot says nothing."""
+    return path.stem if path.is_file() else path.name
+
+
+def is_bag(path: Path) -> bool:
+    """Whether ``path`` is a storage file of rosbag2 or the folder of a bag."""
+    if path.is_file():
+        return is_storage(path)
+    return (path / "metadata.yaml").is_file() or bool(storage_files(path))
