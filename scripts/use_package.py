@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import sam2_ros
-from sam2_ros.recordings.bag_types import known_types
+from sam2_ros.recordings.bags.message_types import known_types
 
 
 def share() -> Path:
