@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from sam2_ros.errors import RecordingError
+from sam2_ros.errors import MissingDependency, RecordingError
 from sam2_ros.files import shown
 from sam2_ros.ranges import AUTO, limits_of
 from sam2_ros.recordings.bags import Bag
@@ -52,10 +52,7 @@ def _found(path: Path, rate: float | None, topics: dict[str, Any]) -> list[Recor
     if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
         raise RecordingError(f"{shown(path)} is neither a file nor a folder; a pipe or a device is no recording")
     if is_bag(path):
-        from sam2_ros.recordings.bags.reader import BagReader  # brings rosbags, which pictures and videos do without
-
-        name = path.name if path.is_dir() else Path(path.name.removesuffix(COMPRESSED)).stem
-        return [Bag(name, path, source=BagReader(path), **topics)]
+        return [_bag(path, topics)]
     if path.suffix == ".bag":
         raise RecordingError(
             f"{shown(path)} is a bag of ROS 1; convert it first: rosbags-convert --src FILE --dst FOLDER"
@@ -68,6 +65,15 @@ def _found(path: Path, rate: float | None, topics: dict[str, Any]) -> list[Recor
         f"{shown(path)} is of no known kind; give a bag, a video ({', '.join(sorted(VIDEO_SUFFIXES))}) "
         "or a folder of pictures"
     )
+
+
+def _bag(path: Path, topics: dict[str, Any]) -> Bag:
+    try:
+        from sam2_ros.recordings.bags.reader import BagReader
+    except ImportError as error:  # pictures and videos do without
+        raise MissingDependency("reading bags needs the library rosbags: pip install rosbags") from error
+    name = path.name if path.is_dir() else Path(path.name.removesuffix(COMPRESSED)).stem
+    return Bag(name, path, source=BagReader(path), **topics)
 
 
 def name_of(path: Path) -> str:
