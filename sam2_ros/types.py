@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from numbers import Integral
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from sam2_ros.errors import InvalidImage, InvalidPrompt
 
@@ -23,7 +23,13 @@ MAX_OBJECT_ID = 65535
 MAX_MONO8_ID = 254
 
 
-@dataclass(frozen=True, slots=True)
+#: (H, W, 3) uint8, RGB.
+Image = NDArray[np.uint8]
+#: (H, W) bool, True on the object.
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, init=False)
 class Frame:
     """One camera image.
 
@@ -31,11 +37,10 @@ class Frame:
     stamp: acquisition time in nanoseconds; 0 means that the camera did not say.
     """
 
-    image: np.ndarray
+    image: Image
     stamp: int = 0
 
-    def __post_init__(self) -> None:
-        image = self.image
+    def __init__(self, image: NDArray[np.generic], stamp: int = 0) -> None:
         if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3:
             shape = getattr(image, "shape", type(image).__name__)
             raise InvalidImage(f"a frame needs an (H, W, 3) RGB array, got {shape}")
@@ -43,9 +48,10 @@ class Frame:
             raise InvalidImage(f"a frame needs uint8 pixels, got {image.dtype}; scale to 0..255 first")
         if 0 in image.shape:
             raise InvalidImage(f"a frame needs at least one pixel, got size {image.shape[1]}x{image.shape[0]}")
-        if not isinstance(self.stamp, Integral) or isinstance(self.stamp, bool) or self.stamp < 0:
-            raise InvalidImage(f"a stamp is a whole number of nanoseconds from 0, got {self.stamp!r}")
-        object.__setattr__(self, "stamp", int(self.stamp))
+        if not isinstance(stamp, Integral) or isinstance(stamp, bool) or stamp < 0:
+            raise InvalidImage(f"a stamp is a whole number of nanoseconds from 0, got {stamp!r}")
+        object.__setattr__(self, "image", image)
+        object.__setattr__(self, "stamp", int(stamp))
 
     @property
     def size(self) -> tuple[int, int]:
@@ -53,7 +59,7 @@ class Frame:
         return self.image.shape[0], self.image.shape[1]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, init=False)
 class Prompt:
     """What an operator or a detector says about one object on one image.
 
@@ -64,32 +70,40 @@ class Prompt:
     replace: forget the object of this name and start a new one.
     """
 
-    name: str = ""
-    points: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.float32))
-    labels: np.ndarray = field(default_factory=lambda: np.empty(0, np.int8))
-    box: tuple[float, float, float, float] | None = None
-    mask: np.ndarray | None = None
-    replace: bool = False
+    name: str
+    points: NDArray[np.float32]
+    labels: NDArray[np.int8]
+    box: tuple[float, float, float, float] | None
+    mask: Mask | None
+    replace: bool
 
-    def __post_init__(self) -> None:
-        _check_name(self.name)
-        if not isinstance(self.replace, (bool, np.bool_)):
-            raise InvalidPrompt(f"replace is True or False, got {self.replace!r}")
-        points, labels = _checked_points(self.points), np.asarray(self.labels).reshape(-1)
-        if len(points) != len(labels):
-            raise InvalidPrompt(f"{len(points)} points but {len(labels)} labels; give one label for each point")
-        if not np.isin(labels, (0, 1)).all():
-            raise InvalidPrompt(f"point labels are 1 (on the object) or 0 (off it), got {labels.tolist()}")
-        if not np.isfinite(points).all():
-            raise InvalidPrompt(f"points must be finite pixels, got {points.tolist()}")
-        object.__setattr__(self, "points", points)
-        object.__setattr__(self, "labels", labels.astype(np.int8))
-        if self.box is not None:
-            object.__setattr__(self, "box", _checked_box(self.box))
-        if self.mask is not None:
-            object.__setattr__(self, "mask", _checked_mask(self.mask))
-        if not len(points) and self.box is None and self.mask is None:
+    def __init__(
+        self,
+        name: str = "",
+        points: ArrayLike = (),
+        labels: ArrayLike = (),
+        box: Iterable[float] | None = None,
+        mask: ArrayLike | None = None,
+        replace: bool = False,
+    ) -> None:
+        _check_name(name)
+        if not isinstance(replace, (bool, np.bool_)):
+            raise InvalidPrompt(f"replace is True or False, got {replace!r}")
+        pairs, signs = _checked_points(points), np.asarray(labels).reshape(-1)
+        if len(pairs) != len(signs):
+            raise InvalidPrompt(f"{len(pairs)} points but {len(signs)} labels; give one label for each point")
+        if not np.isin(signs, (0, 1)).all():
+            raise InvalidPrompt(f"point labels are 1 (on the object) or 0 (off it), got {signs.tolist()}")
+        if not np.isfinite(pairs).all():
+            raise InvalidPrompt(f"points must be finite pixels, got {pairs.tolist()}")
+        if not len(pairs) and box is None and mask is None:
             raise InvalidPrompt("a prompt needs at least one point, a box or a mask; this one is empty")
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "points", pairs)
+        object.__setattr__(self, "labels", signs.astype(np.int8))
+        object.__setattr__(self, "box", None if box is None else _checked_box(box))
+        object.__setattr__(self, "mask", None if mask is None else _checked_mask(mask))
+        object.__setattr__(self, "replace", replace)
 
     def checked_on(self, size: tuple[int, int], known: bool) -> Prompt:
         """This prompt as it applies to an image of ``size`` (height, width), box clipped.
@@ -110,7 +124,8 @@ class Prompt:
             )
         if not known and self.box is None and self.mask is None and not self.labels.any():
             raise InvalidPrompt(
-                "only negative points for a new object, or before its first prompt; give a positive point, a box or a mask"
+                "only negative points for a new object, or before its first prompt; "
+                "give a positive point, a box or a mask"
             )
         if not known and self.mask is not None and not self.mask.any() and not self.labels.any() and self.box is None:
             raise InvalidPrompt("the mask of a new object is empty; give one with at least one pixel")
@@ -133,7 +148,7 @@ def _check_name(name: str) -> None:
         raise InvalidPrompt(f"the name {ascii(name)} is not UTF-8 text; choose another one") from error
 
 
-def _checked_points(points: Any) -> np.ndarray:
+def _checked_points(points: ArrayLike) -> NDArray[np.float32]:
     """Points as (N, 2) float32; one point may be given as (x, y) alone."""
     try:
         with np.errstate(over="ignore"):  # what float32 cannot hold is not finite, and refused as such
@@ -158,22 +173,22 @@ def _checked_box(box: Iterable[float]) -> tuple[float, float, float, float]:
     return x0, y0, x1, y1
 
 
-def _checked_mask(mask: np.ndarray) -> np.ndarray:
+def _checked_mask(mask: ArrayLike) -> Mask:
     try:
-        mask = np.asarray(mask)
+        values = np.asarray(mask)
     except ValueError as error:
         raise InvalidPrompt("a mask is an (H, W) array; got rows of different length") from error
-    if mask.ndim != 2 or 0 in mask.shape:
-        raise InvalidPrompt(f"a mask is an (H, W) array, got shape {mask.shape}")
-    if mask.dtype == np.bool_:
-        return mask
+    if values.ndim != 2 or 0 in values.shape:
+        raise InvalidPrompt(f"a mask is an (H, W) array, got shape {values.shape}")
+    if values.dtype == np.bool_:
+        return values
     # Logits and probabilities are no mask: nearly all of their pixels are not 0.
-    if mask.dtype.kind not in "uif" or not (mask >= 0).all() or not (mask == np.round(mask)).all():
+    if values.dtype.kind not in "uif" or not (values >= 0).all() or not (values == np.round(values)).all():
         raise InvalidPrompt(
-            f"a mask is bool, or whole numbers with 0 off the object; got {mask.dtype} with other "
+            f"a mask is bool, or whole numbers with 0 off the object; got {values.dtype} with other "
             "values: compare with your threshold first"
         )
-    return mask != 0
+    return values.astype(np.bool_)
 
 
 class State(enum.IntEnum):
@@ -201,10 +216,10 @@ class Track:
     name: str
     state: State
     occluded: bool
-    mask: np.ndarray
+    mask: Mask
     object_score: float
     predicted_iou: float
-    object_pointer: np.ndarray
+    object_pointer: NDArray[np.float32]
     frames_since_seen: int
     prompted_frames: int
 
@@ -239,7 +254,7 @@ class Track:
         return float(box[0] + x), float(box[1] + y)
 
 
-def label_image(tracks: Iterable[Track], size: tuple[int, int]) -> np.ndarray:
+def label_image(tracks: Iterable[Track], size: tuple[int, int]) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Paint the masks of ``tracks`` into one (H, W) image of ids; 0 is the background.
 
     uint8 as long as every id is at most 254, else uint16.  Where masks overlap (a tracker
