@@ -7,6 +7,7 @@ A node that was recorded under another name than /sam2_ros gets its prompts unde
 
 from pathlib import Path
 
+from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     ExecuteProcess,
@@ -21,7 +22,6 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution, ThisLaunchFileDir
 from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
 
-from launch import LaunchDescription
 from sam2_ros.ros import launching
 
 #: Arguments of track.launch.py that are handed on, with their defaults there.

@@ -4,6 +4,7 @@ ros2 launch sam2_ros camera_demo.launch.py video_device:=/dev/video0
 """
 
 from ament_index_python.packages import get_packages_with_prefixes
+from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     IncludeLaunchDescription,
@@ -16,7 +17,6 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, ThisLaunchFileDir
 from launch_ros.actions import Node
 
-from launch import LaunchDescription
 from sam2_ros.ros.fastdds_profile import make_room
 
 #: Camera drivers that publish image_raw and camera_info, the first that is installed is used.

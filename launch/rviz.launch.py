@@ -5,12 +5,12 @@
 A point is published where RViz shows something in 3-D: without depth, click in rqt_image_view.
 """
 
+from ament_index_python.packages import get_packages_with_prefixes
+from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
-
-from launch import LaunchDescription
 
 CONFIGURATION = PathJoinSubstitution([FindPackageShare("sam2_ros"), "config", "track.rviz"])
 
@@ -27,6 +27,8 @@ ARGUMENTS = [
 
 def rviz(context):
     """RViz, whose depth cloud asks for the camera_info beside "/depth" whatever that is remapped to."""
+    if "rviz2" not in get_packages_with_prefixes():
+        raise RuntimeError("rviz2 is not installed; install ros-$ROS_DISTRO-rviz2 on the machine with the screen")
     depth, depth_info = (LaunchConfiguration(name).perform(context) for name in ("depth", "depth_info"))
     node = LaunchConfiguration("node")
     return [

@@ -6,6 +6,7 @@ ros2 launch sam2_ros track.launch.py image:=/camera/color/image_raw record:=kitc
 
 from pathlib import Path
 
+from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
@@ -22,7 +23,6 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
 
-from launch import LaunchDescription
 from sam2_ros.ros import launching
 
 DEFAULT_PARAMETERS = PathJoinSubstitution([FindPackageShare("sam2_ros"), "config", "track.yaml"])

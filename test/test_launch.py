@@ -80,7 +80,7 @@ class Context(dict):
 @pytest.fixture
 def installed_drivers(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Stand-ins for launch are importable; put names in the dictionary to have their packages installed, or take them out."""
-    drivers = {"v4l2_camera": "/opt", "rqt_image_view": "/opt"}
+    drivers = {"v4l2_camera": "/opt", "rqt_image_view": "/opt", "rviz2": "/opt"}
     for name, classes in MODULES.items():
         module = types.ModuleType(name)
         for class_name in classes:
@@ -341,6 +341,12 @@ def test_the_parameters_that_have_an_argument_exist(installed_drivers: dict[str,
 def test_the_depth_cloud_of_rviz_finds_its_calibration(installed_drivers: dict[str, str], given, info) -> None:
     remappings = dict(only(entities("rviz.launch.py", given), "Node").keywords["remappings"])
     assert remappings["/camera_info"] == info
+
+
+def test_without_rviz_one_sentence_says_what_to_install(installed_drivers: dict[str, str]) -> None:
+    del installed_drivers["rviz2"]
+    with pytest.raises(RuntimeError, match="rviz2 is not installed; install ros-"):
+        entities("rviz.launch.py")
 
 
 def test_a_bag_is_recorded_when_asked_for(installed_drivers: dict[str, str]) -> None:

@@ -187,3 +187,7 @@ def test_only_commands_print_and_nothing_exits(path: Path) -> None:
         "os._exit",
         "breakpoint",
     }
+
+
+def test_a_robot_without_a_screen_gets_no_windows() -> None:
+    assert not {key for key in declared_keys() if key.startswith(("rviz", "rqt"))}
