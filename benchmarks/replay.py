@@ -15,6 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -118,7 +119,7 @@ def main() -> None:
             evaluate([home / "bag"], Job(Path(), Path(), choice, threads=chosen.threads), home / f"run-{number}")
 
         rows = [
-            [seconds(lambda: act(number)) for act in (alone, replayed, evaluated)]
+            [seconds(partial(act, number)) for act in (alone, replayed, evaluated)]
             for number in range(chosen.rounds + 1)
         ][1:]
     print(

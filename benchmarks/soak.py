@@ -28,6 +28,8 @@ from ros_load import IMAGE, SIZE, TREE, node, process, stay_local
 sys.path[:0] = [str(TREE), str(TREE / "test")]
 stay_local()
 
+import contextlib
+
 import moving_squares
 import rclpy
 from geometry_msgs.msg import Point, PointStamped
@@ -100,10 +102,8 @@ class Operator:
         threading.Thread(target=self._spin, daemon=True).start()
 
     def _spin(self) -> None:
-        try:
+        with contextlib.suppress(ExternalShutdownException):
             self._executor.spin()
-        except ExternalShutdownException:
-            pass
 
     def _on_result(self, message: TrackedObjectArray) -> None:
         stamp = nanoseconds(message.header.stamp)
@@ -212,7 +212,8 @@ def line(one: Sample) -> str:
 
 
 HEAD = (
-    "| minute | RSS [MB] | tensors | of tensors [MB] | threads | files | images/s | latency [ms] | p95 [ms] | dropped |\n"
+    "| minute | RSS [MB] | tensors | of tensors [MB] | threads | files "
+    "| images/s | latency [ms] | p95 [ms] | dropped |\n"
     "|---|---|---|---|---|---|---|---|---|---|"
 )
 
@@ -241,10 +242,12 @@ def report(samples: list[Sample], operator: Operator, out: Path) -> bool:
     text = [
         "# Soak of the node",
         "",
-        f"`python benchmarks/soak.py --minutes {samples[-1].minute:.0f}` on {platform.machine()}, "
-        f"Python {platform.python_version()}. The load is described in that file.",
+        (
+            f"`python benchmarks/soak.py --minutes {samples[-1].minute:.0f}` on {platform.machine()}, "
+            f"Python {platform.python_version()}. The load is described in that file."
+        ),
         "",
-        f"Change from the first third to the last one, after the first {WARM_UP:.0%} of the time; at most {FLAT:.0%} is flat:",
+        f"Change from the first to the last third, after {WARM_UP:.0%} of the time; up to {FLAT:.0%} is flat:",
         "",
         *verdict,
         "",

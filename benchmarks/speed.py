@@ -127,7 +127,8 @@ def main() -> None:
     size = SIZES[chosen.size].at(chosen.side) if chosen.side else SIZES[chosen.size]
     model = SAM2(size).to(chosen.device).eval()
     print(
-        f"{size.name} at {size.image_size} pixels, {chosen.device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+        f"{size.name} at {size.image_size} pixels, {chosen.device}, "
+        f"{torch.get_num_threads()} threads, torch {torch.__version__}"
     )
     print("objects  median ms  (p10, p90)  frames/s" + ("  official ms  ratio" if chosen.peer else ""))
     for count in chosen.objects:

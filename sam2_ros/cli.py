@@ -120,7 +120,7 @@ def _missing(error: ImportError) -> str:
 
 
 def _print_every_name() -> None:
-    """Names of files need not be text; both outputs then show escapes, also where they were replaced by other streams."""
+    """File names need not be valid text: both outputs show escapes for them, also when they are other streams."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

@@ -61,7 +61,7 @@ def outline(picture: np.ndarray, mask: np.ndarray, object_id: int, unit: float =
 
 
 def label_of(track: Track) -> str:
-    """What a picture calls an object: its name, or "#" and its id where the name is not ASCII, as OpenCV's letters are."""
+    """What a picture calls an object: its name, or "#" and its id, since OpenCV draws only ASCII letters."""
     return track.name if track.name.isascii() and track.name.isprintable() else f"#{track.id}"
 
 

@@ -63,5 +63,5 @@ def clear_parts(folder: Path) -> None:
 
 
 def shown(text: object) -> str:
-    """``text`` for people: bytes of a file's name that are no text stand as escapes such as \\udce9."""
+    r"""``text`` for people: bytes of a file name that are not text become escapes such as \udce9."""
     return str(text).encode("utf-8", "backslashreplace").decode()

@@ -28,7 +28,8 @@ LEAST_SPAN = 64
 SLACK = 0.1
 #: The share of the way that an end goes with each image, outwards (else values are lost) and inwards.
 OUTWARDS, INWARDS = 0.25, 1 / 30
-#: Less than this share of the span is another scene, not a hand before the lens, when this many images in a row have it.
+#: Less than this share of the span is another scene when this many images in a row have it; fewer may be a hand
+#: in front of the lens.
 NARROW, ENOUGH = 0.25, 5
 
 #: What ``--image-range`` of the commands says.

@@ -55,7 +55,7 @@ def convert(name: str, value: Any, kind: type) -> Any:
 
 
 def check(settings: Any) -> None:
-    """Raise InvalidInput if a field of a settings dataclass is not of its default's kind, or outside its declared range."""
+    """Raise InvalidInput if a field of a settings dataclass has not the kind of its default, or is out of its range."""
     for field in dataclasses.fields(settings):
         value, facts = getattr(settings, field.name), field.metadata
         check_kind(field.name, value, type(field.default))
@@ -68,7 +68,7 @@ def check(settings: Any) -> None:
 
 
 def check_kind(name: str, value: Any, kind: type) -> None:
-    """Raise InvalidInput if ``value`` is no bool, int, float or str where that is the ``kind``; other kinds are not checked."""
+    """Raise InvalidInput if ``kind`` is bool, int, float or str and ``value`` is not; other kinds are not checked."""
     if kind is bool and not isinstance(value, (bool, np.bool_)):
         raise InvalidInput(f"{name} must be true or false, without quotes; got {value!r}")
     if kind is str and not isinstance(value, str):

@@ -10,6 +10,7 @@ last newer one and all were older.
 from __future__ import annotations
 
 import enum
+import itertools
 from collections.abc import Iterable
 from statistics import median_low
 
@@ -93,7 +94,7 @@ def nearest(stamps: Iterable[int], stamp: int, tolerance: int) -> int | None:
 
 def _spacing(known: list[int], place: int, stamp: int) -> int:
     """How far apart remembered images are, around a prompt that is nearest to the one at ``place``."""
-    gaps = [after - before for before, after in zip(known, known[1:])]
+    gaps = [after - before for before, after in itertools.pairwise(known)]
     if not gaps:
         return 0
     gap = place if stamp > known[place] else place - 1

@@ -145,7 +145,7 @@ def _check_name(name: str) -> None:
     try:
         name.encode()
     except UnicodeEncodeError as error:
-        raise InvalidPrompt(f"the name {ascii(name)} is not UTF-8 text; choose another one") from error
+        raise InvalidPrompt(f"the name {name!a} is not UTF-8 text; choose another one") from error
 
 
 def _checked_points(points: ArrayLike) -> NDArray[np.float32]:

@@ -1,4 +1,6 @@
-"""Say in one sentence what is missing here before make installs: python check_machine.py ENVIRONMENT ROS
+"""Say in one sentence what is missing here before make installs.
+
+    python check_machine.py ENVIRONMENT ROS
 
 ROS is the distribution whose wheels are installed, or "none" for the library without ROS.
 """

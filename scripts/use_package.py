@@ -1,4 +1,4 @@
-"""What an installed package must do, with the ROS that it was built for or without: python use_package.py"""
+"""Check what an installed package must do, with the ROS that it was built for or without: python use_package.py."""
 
 import importlib.util
 import os

@@ -6,6 +6,7 @@ machine, and be quick on an idle one.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import threading
@@ -125,10 +126,8 @@ class Operator:
         self.thread.start()
 
     def _spin(self):
-        try:
+        with contextlib.suppress(ExternalShutdownException):
             self.executor.spin()
-        except ExternalShutdownException:
-            pass
 
     def close(self):
         self.executor.shutdown()
@@ -216,10 +215,8 @@ class Bench(Operator):
         return self.clock
 
     def _spin_node(self):
-        try:
+        with contextlib.suppress(ExternalShutdownException):
             self.node_executor.spin()
-        except ExternalShutdownException:
-            pass
 
     def close(self):
         self.node.close()

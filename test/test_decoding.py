@@ -1,5 +1,6 @@
 """Pictures made with OpenCV, cut and changed byte by byte."""
 
+import contextlib
 import struct
 import zlib
 
@@ -176,7 +177,5 @@ def test_changed_and_cut_pictures_are_refused_or_read_but_never_break(suffix):
         for place in random.integers(0, max(min(len(data), 200), 1), 2):
             if place < len(data):
                 data[place] ^= 1 << random.integers(8)
-        try:
+        with contextlib.suppress(InvalidImage):
             assert decode(bytes(data), cv2.IMREAD_UNCHANGED).size
-        except InvalidImage:
-            pass

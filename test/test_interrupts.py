@@ -1,4 +1,4 @@
-"""The signals that end a process are left to ROS; that this ends the node and the recorder is tested with their processes."""
+"""The signals that end a process are left to ROS; other tests, with processes, show that node and recorder then end."""
 
 import os
 import signal
@@ -30,27 +30,24 @@ def test_a_signal_is_kept_for_ros_however_often_it_comes(handlers):
 @pytest.mark.parametrize("number", ENDING)
 def test_long_work_is_interrupted_once_by_any_of_them(number):
     with Interrupts() as interrupts:
-        with pytest.raises(KeyboardInterrupt):
-            with interrupts.raised():
-                signal.raise_signal(number)
+        with pytest.raises(KeyboardInterrupt), interrupts.raised():
+            signal.raise_signal(number)
         signal.raise_signal(number)
 
 
 def test_a_signal_that_came_before_long_work_interrupts_it_as_well():
     with Interrupts() as interrupts:
         signal.raise_signal(signal.SIGINT)
-        with pytest.raises(KeyboardInterrupt):
-            with interrupts.raised():
-                raise AssertionError("it must not begin")
+        with pytest.raises(KeyboardInterrupt), interrupts.raised():
+            raise AssertionError("it must not begin")
 
 
 def test_a_signal_waits_while_a_process_is_forked():
-    with Interrupts() as interrupts, pytest.raises(KeyboardInterrupt):
-        with interrupts.raised():
-            with interrupts.held():
-                signal.raise_signal(signal.SIGTERM)
-                forked = True
-            raise AssertionError("it is interrupted after the fork")
+    with Interrupts() as interrupts, pytest.raises(KeyboardInterrupt), interrupts.raised():
+        with interrupts.held():
+            signal.raise_signal(signal.SIGTERM)
+            forked = True
+        raise AssertionError("it is interrupted after the fork")
     assert forked and Interrupts.active is None
 
 

@@ -79,7 +79,7 @@ class Context(dict):
 
 @pytest.fixture
 def installed_drivers(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Stand-ins for launch are importable; put names in the dictionary to have their packages installed, or take them out."""
+    """Stand-ins for launch are importable; a name in this dictionary counts as an installed package."""
     drivers = {"v4l2_camera": "/opt", "rqt_image_view": "/opt", "rviz2": "/opt"}
     for name, classes in MODULES.items():
         module = types.ModuleType(name)

@@ -5,6 +5,7 @@ import importlib.metadata
 import re
 import sys
 import xml.etree.ElementTree as ElementTree
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -106,7 +107,7 @@ def test_without_ros_the_library_is_built_and_needs_no_compiler(monkeypatch: pyt
 def test_tested_versions_are_pinned(name: str) -> None:
     tomllib = pytest.importorskip("tomllib", reason="Python 3.10 cannot read TOML")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*backend.LIBRARY, *sum(project["optional-dependencies"].values(), [])]
+    wanted = [*backend.LIBRARY, *chain.from_iterable(project["optional-dependencies"].values())]
     assert {re.match(r"[\w.-]+", line)[0].lower() for line in wanted} <= {line.split("==")[0] for line in pinned(name)}
 
 

@@ -279,9 +279,7 @@ def _result(operator: Operator, count: int, rate: float, model: str) -> dict[str
     }
 
 
-def _write_pictures(
-    operator: Operator, images: list[np.ndarray], rate: float, out: Path, moving: Path | None
-) -> None:
+def _write_pictures(operator: Operator, images: list[np.ndarray], rate: float, out: Path, moving: Path | None) -> None:
     """The images that were processed, with what the node said about them."""
     done = sorted(index for index, seen in operator.seen.items() if seen.labels is not None and seen.objects)
     chosen = {done[round(place)] for place in np.linspace(0, len(done) - 1, SHEET)}
@@ -327,8 +325,10 @@ def _table(result: dict[str, Any]) -> str:
         *(
             (
                 f"J of {found['name']}",
-                f"{found['mean_j']:.3f}; occluded on {found['images_occluded']} images "
-                f"(hidden on {found['images_truly_hidden']})",
+                (
+                    f"{found['mean_j']:.3f}; occluded on {found['images_occluded']} images "
+                    f"(hidden on {found['images_truly_hidden']})"
+                ),
             )
             for found in result["objects"]
         ),

@@ -164,7 +164,7 @@ def _evaluate(job: Job, recording: Recording, tick: Callable[[], object]) -> Seq
 
 
 def _passes(job: Job, recording: Recording) -> Iterator[tuple[int, Tracker, User | None, bool]]:
-    """For each pass over the recording: the frames that may be clicked on, with what, by whom, and whether it is the last."""
+    """For each pass over the recording: how many frames may be clicked, the tracker, the user, is it the last."""
     if job.protocol in FIRST_PROMPTS:
         yield 0, job.choice.tracker(), FirstFrame(job.protocol), True
     elif job.protocol == "recorded":

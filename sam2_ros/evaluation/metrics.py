@@ -8,6 +8,7 @@ Scores are between 0 and 1; ``nan`` means "there was nothing to measure".
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -139,7 +140,7 @@ class Statistics:
         # Four overlapping bins by rounded position, as DAVIS does (its 8-bit positions, wrong
         # beyond 256 frames, are not imitated).
         ends = np.round(np.linspace(1, len(scores), 5) + 1e-10).astype(int) - 1
-        bins = [scores[start : stop + 1] for start, stop in zip(ends[:-1], ends[1:])]
+        bins = [scores[start : stop + 1] for start, stop in itertools.pairwise(ends)]
         known = scores[~np.isnan(scores)]
         return cls(float(known.mean()), float((known > FOUND).mean()), _mean(bins[0]) - _mean(bins[3]))
 

@@ -100,7 +100,7 @@ class FirstMask:
         if prompt.mask is not None:
             return prompt.mask
         if prompt.box is not None:
-            box = tuple(int(round(value)) for value in prompt.box)
+            box = tuple(round(value) for value in prompt.box)
         else:
             x, y = prompt.points[prompt.labels == 1][0] if (prompt.labels == 1).any() else prompt.points[0]
             height, width = (CLICK_SHARE * side / 2 for side in self._frame.size)
@@ -154,7 +154,7 @@ class OpenCVTracker(FirstMask):
         if not found:
             followed.mask = np.zeros(image.shape[:2], bool)
             return
-        x, y, width, height = (int(round(value)) for value in rectangle)
+        x, y, width, height = (round(value) for value in rectangle)
         box = (x, y, x + width - 1, y + height - 1)
         moved = _moved(followed.mask, followed.box, box)
         cut = grab(image, box, moved)

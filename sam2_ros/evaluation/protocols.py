@@ -239,7 +239,7 @@ class Offline:
 
 @dataclass(frozen=True, slots=True)
 class ImageSegmentation:
-    """Mean IoU of single images after each number of clicks; iou: (N, len(clicks)) over objects of ``images`` images."""
+    """Mean IoU of single images after each number of clicks; iou: (N, len(clicks)), N objects of ``images`` images."""
 
     clicks: tuple[int, ...]
     iou: np.ndarray

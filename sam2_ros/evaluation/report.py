@@ -26,7 +26,8 @@ th[data-order="-1"]::after { content: " ↓" } a { color: #0050a0 }
 .swatch { display: inline-block; width: .7em; height: .7em; margin-right: .4em; border: 1px solid #555 }
 img { max-width: 100%; display: block; margin: .8rem 0 }
 .big { font-size: 2.4rem; font-weight: 600 } .note { color: #555 } .bad { color: #a40000 }
-details { margin: 2.5rem 0 } summary { cursor: pointer } pre { background: #f5f5f5; padding: .8rem; overflow-x: auto; font-size: 12px }
+details { margin: 2.5rem 0 } summary { cursor: pointer }
+pre { background: #f5f5f5; padding: .8rem; overflow-x: auto; font-size: 12px }
 .figures { display: flex; gap: 2rem } .figures div { min-width: 7rem } .figures img { max-width: 48% }
 """
 

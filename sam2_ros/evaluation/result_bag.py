@@ -4,8 +4,8 @@
     sam2_ros replay kitchen.mcap --out replayed --on-clock  as a robot would have had time for
 
 Recorded prompts are given again and removed objects forgotten, each at its place.  All messages
-of the recording are copied as they are, those that cannot be read among them.  Masks and objects are those that the node
-publishes, with the header of their image; a folder or a video brings its images as messages.
+of the recording are copied unchanged, also those that cannot be read.  Masks and objects are those
+that the node publishes, with the header of their image; images of a folder or a video become messages.
 """
 
 from __future__ import annotations
@@ -232,7 +232,8 @@ def main(arguments: Sequence[str]) -> int:
         print(sentence)
     if recording.reduced:
         print(
-            f"the images of {parsed.recording} have more than 8 bits; the bag holds them in the 8 bits that were tracked"
+            f"the images of {parsed.recording} have more than 8 bits; "
+            "the bag holds them in the 8 bits that were tracked"
         )
     if not written.prompts:
         print("no prompt was given, so nothing was followed")

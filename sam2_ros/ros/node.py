@@ -39,8 +39,8 @@ from sam2_ros.stream.worker import Result, Worker
 from sam2_ros.tracking.tracker import Tracker
 from sam2_ros.types import Prompt
 
-#: Seconds after which a callback lets the tracker have the interpreter, which it asks for after each operation of torch;
-#: with the 5 ms of Python a busy callback would delay every one of them.
+#: Seconds after which a callback gives the interpreter to the tracker, which asks for it after each operation of torch.
+#: With Python's default of 5 ms a busy callback would delay each of these operations.
 SWITCH = 0.0005
 #: Seconds between looks at what is published.
 LOOK = 0.25

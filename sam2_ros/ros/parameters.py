@@ -72,7 +72,7 @@ class NodeSettings:
     )
     click_negative: bool = setting(
         False,
-        "clicks say what does not belong to click_object, or to the object under them: for a mask that takes in too much",
+        "clicks mark what is not part of click_object (or of the object under them): for a mask that is too large",
     )
     detection_score: float = setting(0.5, "detections below this score are ignored [0 to 1]", low=0.0, high=1.0)
     detection_overlap: float = setting(

@@ -133,7 +133,7 @@ class Player:
         return self.published
 
     def _skipped(self, newest: int, now: int) -> int:
-        """Nanoseconds of the recording that are not waited for between two messages; negative where its clock goes back."""
+        """Nanoseconds of the recording to skip between two messages; negative where its clock goes back."""
         gap = (now - newest) / 1e9
         if gap < 0:
             self._say(f"the clock of the recording goes back by {-gap:.1f} s here; playing on at once")

@@ -69,7 +69,7 @@ class Facts:
 def describe(facts: Facts, settings: NodeSettings) -> Said | None:
     """The state of affairs; None when it is too early to say anything."""
     absent = _absent(facts, settings)
-    if absent is not None or not facts.publishers and facts.silence > settings.silence_after:
+    if absent is not None or (not facts.publishers and facts.silence > settings.silence_after):
         return absent
     reason = _no_images(facts, settings)
     if reason is not None or not facts.received:

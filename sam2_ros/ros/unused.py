@@ -7,6 +7,7 @@ section of a YAML file whose name is not that of the node is skipped.
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -50,7 +51,7 @@ def foreign_sections(arguments: Sequence[str], node: str) -> list[str]:
     node: the fully qualified name, such as "/robot/sam2_ros".
     """
     sentences = []
-    for option, value in zip(arguments, arguments[1:]):
+    for option, value in itertools.pairwise(arguments):
         if option == "--params-file":
             content = _read(Path(value))
             names = list(_sections(content))

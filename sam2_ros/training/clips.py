@@ -36,8 +36,8 @@ SMALLEST, LARGEST = 0.0012, 0.7
 #: So many clips are photographs under a moving camera, and so many of the things that move over others are cut out of
 #: photographs, where there are photographs.
 PHOTO_CLIPS, PHOTO_SPRITES = 0.12, 0.4
-#: So many clips of scanned objects are played faster than they were filmed, and how much at most: then things are hidden
-#: and come back within a clip, and move by as much as their own size.
+#: This share of the clips of scanned objects is played faster than it was filmed, up to this many times: then things
+#: are hidden and come back within a clip, and move by as much as their own size.
 SCENE_SPEED = (0.6, 3)
 #: So often is a new scene drawn when the first frame shows nothing to ask for.
 ATTEMPTS = 100
@@ -236,7 +236,7 @@ def _hiding(
 
 
 def _varied(random: np.random.Generator, images: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Footage (T, S, S, 3) and coverages (T, K, S, S) seen by another camera, which leans and sways, in other colours."""
+    """Footage (T, S, S, 3) and coverages (T, K, S, S) seen by another camera that leans and sways, in other colours."""
     frames, side = images.shape[:2]
     if random.random() < 0.5:
         images = recoloured(images.reshape(frames * side, side, 3), random).reshape(images.shape)

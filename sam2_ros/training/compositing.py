@@ -14,7 +14,8 @@ import numpy as np
 
 #: Coverage from which a pixel belongs to an object.
 HALF = 128
-#: So many clips of a video show the whole picture, as a robot sees it; the others a window of it, where things are larger.
+#: This share of the clips of a video shows the whole picture, as a robot sees it; the rest show a window of it, where
+#: things are larger.
 WHOLE_SHARE = 0.5
 
 
@@ -169,8 +170,10 @@ def resized(picture: np.ndarray, side: int) -> np.ndarray:
 
 
 def squared(picture: np.ndarray, side: int) -> np.ndarray:
-    """What a picture (H, W, 4) shows, RGB and coverage, in the middle of a square of ``side`` with a margin of a few
-    per cent; what is not covered around it does not count."""
+    """What a picture (H, W, 4), RGB and coverage, shows, in the middle of a square of ``side``.
+
+    It has a margin of a few per cent; what is not covered around it does not count.
+    """
     rows, columns = (np.flatnonzero(picture[..., 3].any(axis=axis)) for axis in (1, 0))
     whole = picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     reach = int(max(whole.shape[:2]) * 1.08) + 3
@@ -184,8 +187,10 @@ def squared(picture: np.ndarray, side: int) -> np.ndarray:
 def as_clip(
     pictures: Iterable[np.ndarray], labels: Sequence[np.ndarray], values: Sequence[int], side: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """T pictures (h, w, 3) and label images (h, w) as a clip: (T, side, side, 3), and the coverage of each of K values,
-    (T, K, side, side) uint8."""
+    """T pictures (h, w, 3) and label images (h, w) as a clip.
+
+    Returns images (T, side, side, 3) and the coverage of each of K values, (T, K, side, side) uint8.
+    """
     images = np.stack([resized(np.ascontiguousarray(picture), side) for picture in pictures])
     covers = np.empty((len(labels), len(values), side, side), np.uint8)
     for place, label in enumerate(labels):
@@ -198,6 +203,6 @@ def _line_kernel(smear: np.ndarray) -> np.ndarray:
     reach = int(np.ceil(np.abs(smear).max() / 2))
     kernel = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
     half = smear / 2
-    start = (int(round(reach - half[0])), int(round(reach - half[1])))
-    cv2.line(kernel, start, (int(round(reach + half[0])), int(round(reach + half[1]))), 1.0)
+    start = (round(reach - half[0]), round(reach - half[1]))
+    cv2.line(kernel, start, (round(reach + half[0]), round(reach + half[1])), 1.0)
     return kernel / kernel.sum()

@@ -34,7 +34,7 @@ class Sequence:
     labels: list[Path]
 
     def picture(self, number: int, size: tuple[int, int]) -> np.ndarray:
-        """(H, W, 3) uint8, RGB; RecordingError when the file holds no picture, or one of another size than its labels."""
+        """(H, W, 3) uint8, RGB; RecordingError when the file is no picture, or its size is not that of its labels."""
         path = self.pictures[number]
         image = read_picture(path)
         if image is None:
@@ -62,7 +62,7 @@ class Footage:
         ]
 
     def moments(self, random: np.random.Generator, frames: int) -> tuple[Sequence, list[int]]:
-        """A random sequence and the numbers of ``frames`` frames of it: forwards or backwards, at 1 to 4 times the speed.
+        """A random sequence and the numbers of ``frames`` of its frames: forwards or backwards, 1 to 4 times as fast.
 
         The first of them shows an object, unless that is hard to find.
         """
@@ -152,7 +152,7 @@ def _videos(root: Path) -> tuple[list[tuple[str, list[tuple[Path, Path]]]], list
 
 
 def _objects(label: np.ndarray) -> list[int]:
-    """The values of a label image that are objects: 255 means unknown beside others (in 8 bits), and an object alone."""
+    """The values of a label image that are objects: 255 is unknown (in 8 bits), unless it is the only value."""
     values = [value for value, count in enumerate(np.bincount(label.ravel())) if value and count]
     if len(values) > 1 and UNKNOWN_LABEL in values and label.dtype == np.uint8:
         values.remove(UNKNOWN_LABEL)

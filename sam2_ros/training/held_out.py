@@ -35,7 +35,7 @@ SMALLEST_SHARE = 0.003
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldOutClip:
-    """name, unique.  frames: (T, H, W, 3) uint8 RGB.  masks: (T, N, H, W) bool, disjoint, visible on the first frame."""
+    """name, unique.  frames: (T, H, W, 3) uint8 RGB.  masks: (T, N, H, W) bool, disjoint, seen on the first frame."""
 
     name: str
     frames: np.ndarray
@@ -85,7 +85,7 @@ def _disjoint(clip: Clip) -> np.ndarray:
 
 
 def write(clip: HeldOutClip, folder: Path) -> None:
-    """One sequence in the layout of DAVIS: JPEGImages/NAME/00000.jpg and Annotations/NAME/00000.png (values 1, 2, ...)."""
+    """One sequence in DAVIS layout: JPEGImages/NAME/00000.jpg and Annotations/NAME/00000.png (values 1, 2, ...)."""
     pictures, annotations = folder / "JPEGImages" / clip.name, folder / "Annotations" / clip.name
     pictures.mkdir(parents=True, exist_ok=True)
     annotations.mkdir(parents=True, exist_ok=True)

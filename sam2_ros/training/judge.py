@@ -12,6 +12,7 @@ For J&F by the rules of DAVIS write the scenes with ``held_out`` and use ``sam2_
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,7 +66,7 @@ class Followed:
         if alike:
             means[f"{prompt} J look-alikes"] = np.mean(alike)
         every = np.concatenate(self.rows)
-        for low, high in zip(SEEN[:-1], SEEN[1:]):
+        for low, high in itertools.pairwise(SEEN):
             part = every[(every[:, 1] >= low) & (every[:, 1] < high), 0]
             if len(part):
                 means[f"{prompt} J seen {low:.0%}+"] = part.mean()

@@ -103,7 +103,7 @@ def elsewhere(random: np.random.Generator, frames: int) -> np.ndarray:
 
 
 def sprite_matrices(random: np.random.Generator, places: np.ndarray, sprite: int, size: float, side: int) -> np.ndarray:
-    """Sprite to image on each frame, (frames, 3, 3), for a sprite of ``sprite`` pixels shown ``size`` of the side large."""
+    """Sprite to image on each frame, (frames, 3, 3); ``sprite``: its pixels, ``size``: share of the image's side."""
     frames = len(places)
     lively = random.random()
     angle = random.normal(0, 0.3) + smooth(random, frames, 0.5 * lively**2)

@@ -26,7 +26,7 @@ from sam2_ros.recordings.pictures import pictures_in, read_picture
 
 logger = logging.getLogger(__name__)
 
-#: Pictures that the neck is fitted to, and the weight of small coefficients, as a share of the mean square of a feature.
+#: Number of pictures that the neck is fitted to, and the ridge penalty as a share of a feature's mean square.
 PICTURES, RIDGE = 200, 1e-3
 
 

@@ -69,7 +69,7 @@ class Photographs:
         return self._kept[name]
 
     def cutout(self, random: np.random.Generator, side: int) -> np.ndarray | None:
-        """A whole thing, (side, side, 4) RGB and coverage, in the middle; None where the one that was drawn is no whole."""
+        """A whole thing, (side, side, 4) RGB and coverage, in the middle; None when the chosen one is not whole."""
         picture, labels = self._any(random)
         values = [value for value in np.unique(labels) if value not in (0, UNKNOWN_LABEL)]
         mask = labels == (values[random.integers(len(values))] if values else UNKNOWN_LABEL)

@@ -13,7 +13,8 @@ from torch import Tensor
 from sam2_ros.simulated_user import first_click, next_click
 
 TOP_LEFT, BOTTOM_RIGHT = 2, 3
-#: A hasty person's corners are off by this share of the box's side, by so many pixels at most in images of the paper's side.
+#: A hasty person's corners are off by this share of the box's side, and by at most this many pixels in images with the
+#: side that the paper uses.
 BOX_NOISE, MOST_BOX_NOISE, PAPER_SIDE = 0.1, 20.0, 1024
 
 

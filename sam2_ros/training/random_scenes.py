@@ -72,7 +72,7 @@ def _thing(
         if model != "box":
             size = (size[0] * 0.8,) * 2 + (size[2],) if model == "can" else (size[0] * 0.8,) * 3
         return Thing(name, model, place, yaw, size, picture=bank.texture(random, 128))
-    colour = tuple(float(value) for value in random.uniform(0.05, 1.0, 3)) + (1.0,)
+    colour = (*random.uniform(0.05, 1.0, 3).tolist(), 1.0)
     if held_out and kind < 0.75:
         model, scale = HELD_OUT_MODELS[random.integers(len(HELD_OUT_MODELS))]
         return Thing(name, model, place, yaw, scale=scale, colour=colour if "duck" not in model else None)

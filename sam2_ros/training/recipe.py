@@ -218,7 +218,7 @@ class TrainSettings:
         return dataclasses.replace(self, stages=tuple(stages))
 
     def stage_at(self, step: int) -> tuple[int, Stage, float]:
-        """The number of the stage that ``step`` (from 0) belongs to, the stage at that step, and how far it is, 0..1."""
+        """The number of the stage that ``step`` (from 0) belongs to, the stage at that step, its progress (0..1)."""
         for number, stage in enumerate(self.stages):
             if step < stage.steps or number == len(self.stages) - 1:
                 return number, stage.at(step), min(step / stage.steps, 1.0)
@@ -235,9 +235,9 @@ class TrainSettings:
 def read_settings(
     path: str | Path | None = None, saved: Mapping[str, Any] | None = None, **overrides: Any
 ) -> TrainSettings:
-    """Settings from a YAML or JSON file, with single values replaced; InvalidInput for what is unknown or no such value.
+    """Settings from a YAML or JSON file, with single values replaced; InvalidInput for unknown names and bad values.
 
-    saved: of a run that goes on, for what neither file nor overrides say; names that are not known (any more) are left out.
+    saved: settings of the run that goes on, used where file and overrides say nothing; unknown names are left out.
     """
     known = {field.name for field in dataclasses.fields(TrainSettings)}
     values = {name: value for name, value in (saved or {}).items() if name in known and name not in OF_A_CALL}

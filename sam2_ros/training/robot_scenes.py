@@ -68,7 +68,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Bring the fingertips to ``place`` (x, y, z) within ``seconds``, then set the fingers; grasp or let go of a thing."""
+    """Bring the fingertips to ``place`` (x, y, z) within ``seconds``, then set the fingers; grasp or drop a thing."""
 
     place: tuple[float, float, float]
     seconds: float
@@ -91,7 +91,7 @@ class RobotScene:
     """One table with one arm; a context manager, since the simulator holds resources."""
 
     def __init__(self, things: Iterable[Thing], look: Look, *, settle_seconds: float = 0.8) -> None:
-        """Build the scene and let it come to rest.  Things are labelled 1, 2, ... in order; the arm comes after them."""
+        """Build the scene and let it come to rest.  Things are labelled 1, 2, ... in order; the arm is the last."""
         self.bullet, self.client = _connect()
         self.look = look
         self.things = list(things)

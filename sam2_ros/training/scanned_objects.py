@@ -22,7 +22,7 @@ SUBPIXEL_BITS = 4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Model:
-    """name.  file: of the mesh.  size: metres (x, y, z).  vertices (V, 3), metres, and triangles (F, 3), numbers of these."""
+    """name.  file: of the mesh.  size: metres (x, y, z).  vertices: (V, 3), metres.  triangles: (F, 3) of vertices."""
 
     name: str
     file: Path

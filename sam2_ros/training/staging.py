@@ -5,6 +5,7 @@ Lengths are metres, the table top is at z = 0.  A place is the centre of an obje
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,8 +42,11 @@ class Actor:
 
 @dataclass(slots=True, eq=False)
 class Part:
-    """A piece of what carries or hides objects: a ``box`` of size (x, y, z), or a ``capsule`` of radius size[0] and
-    length size[2]; colour (3,) in 0..1 or a picture; places (T, 3) and turns (T, 4)."""
+    """A piece of what carries or hides objects.
+
+    A ``box`` of size (x, y, z), or a ``capsule`` of radius size[0] and length size[2]; colour (3,) in 0..1 or a
+    picture; places (T, 3) and turns (T, 4).
+    """
 
     kind: str
     size: tuple[float, float, float]
@@ -210,7 +214,7 @@ def _shuffle(random: np.random.Generator, cast: Cast) -> None:
     group = alike if len(alike) > 1 else [0, int(random.integers(1, len(actors)))]
     swaps = int(random.integers(1, 4))
     breaks = np.linspace(random.uniform(0.0, 0.15), random.uniform(0.8, 1.0), swaps + 1)
-    for start, end in zip(breaks[:-1], breaks[1:]):
+    for start, end in itertools.pairwise(breaks):
         one, two = (actors[number] for number in random.permutation(group)[:2])
         share = eased(time, start, end)[:, None]
         across = one.places[-1, :2] - two.places[-1, :2]
@@ -308,7 +312,7 @@ def _pass(random: np.random.Generator, cast: Cast) -> None:
 
 
 def _grip(random: np.random.Generator, cast: Cast, actor: Actor, sideways: bool = False) -> None:
-    """A hand or a gripper that holds an object on all frames on which it is off its place, and comes and goes before and after."""
+    """A hand or a gripper that holds an object while it is off its place; it comes before and leaves after."""
     frames = len(actor.places)
     moved = np.linalg.norm(actor.places - actor.places[0], axis=1) > 1e-3
     still_there = np.linalg.norm(actor.places - actor.places[-1], axis=1) > 1e-3

@@ -207,7 +207,7 @@ def train(settings: TrainSettings, resume: bool = False, tell: Callable[[str], N
     batches = feed(settings, training.step)
     asked = _asked_to_stop()  # after the workers have started, which end by a signal of their own
     for batch in batches:
-        number, stage, _ = settings.stage_at(training.step)
+        number, _, _ = settings.stage_at(training.step)
         torch.set_num_threads(_threads(settings.threads))
         values = training.learn(batch)
         minutes = (time.monotonic() - started) / 60

@@ -88,7 +88,7 @@ class Prompting:
     lead: int = 0
 
     def after(self, lead: int) -> Prompting:
-        """The same for a clip that has ``lead`` frames more at its beginning; what is clicked on these is not refined."""
+        """The same for a clip with ``lead`` more frames at its beginning; clicks on these are not refined."""
         if not lead:
             return self
         corrected = tuple(number + lead for number in self.corrected if number)

@@ -24,8 +24,11 @@ TOGETHER = 4
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """j: mean IoU of the mask over the frames after the first (1 where rightly nothing is found);
-    first: mean IoU on the prompted frame; occlusion_f1: of the flag "absent" (0 where it never is)."""
+    """How well clips were followed.
+
+    j: mean IoU of the mask over the frames after the first (1 where rightly nothing is found).
+    first: mean IoU on the prompted frame.  occlusion_f1: of the flag "absent" (0 where it never is).
+    """
 
     j: float
     first: float

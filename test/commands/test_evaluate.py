@@ -49,7 +49,7 @@ def files_of(folder):
 
 
 def test_the_numbers_are_those_of_masks_compared_by_hand(tmp_path, data_set):
-    result, folder, code = evaluate(tmp_path, data_set, "--model", "first-mask")
+    result, _, code = evaluate(tmp_path, data_set, "--model", "first-mask")
     assert code == 0
     expected = {}
     for name, count in (("long", 9), ("short", 5)):

@@ -126,7 +126,8 @@ def test_a_recorder_that_hears_nothing_says_why_and_fails(tmp_path, node):
 def test_a_bag_is_closed_however_often_its_recorder_is_interrupted(tmp_path, node, signals):
     publisher = node.create_publisher(String, "/test_text", QoSProfile(depth=50))
     script = (
-        "import sys, time; from sam2_ros.commands import live; from sam2_ros.cli import main; close = live.BagWriter.close;"
+        "import sys, time; from sam2_ros.commands import live; from sam2_ros.cli import main;"
+        "close = live.BagWriter.close;"
         "live.BagWriter.close = lambda one: (print('closing', flush=True), time.sleep(1.0), close(one));"
         "sys.exit(main(sys.argv[1:]))"
     )
@@ -168,17 +169,15 @@ def test_a_time_that_cannot_be_is_refused_before_a_bag_is_made(tmp_path, capsys,
 
 def test_a_disk_that_is_full_from_the_start_leaves_no_bag(tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=2**20))
-    with pytest.raises(RecordingError, match="nearly full"):
-        with _new_bag(tmp_path / "bag"):
-            raise AssertionError("nothing can be written")
+    with pytest.raises(RecordingError, match="nearly full"), _new_bag(tmp_path / "bag"):
+        raise AssertionError("nothing can be written")
     assert not list(tmp_path.iterdir())
 
 
 def test_what_is_in_the_way_of_a_bag_stays(tmp_path):
-    with pytest.raises(RecordingError, match="the disk is full"):
-        with _new_bag(tmp_path / "bag"):
-            (tmp_path / "bag" / "mine.txt").touch()
-            raise RecordingError("the disk is full")
+    with pytest.raises(RecordingError, match="the disk is full"), _new_bag(tmp_path / "bag"):
+        (tmp_path / "bag" / "mine.txt").touch()
+        raise RecordingError("the disk is full")
     with pytest.raises(RecordingError, match="exists already"):
         record(tmp_path / "bag")
     assert [path.name for path in (tmp_path / "bag").iterdir()] == ["mine.txt"]
@@ -576,7 +575,7 @@ def operate(node, publisher):
         (Remove, dict(name="right")),
     ):
         answer = clients[kind].call_async(kind.Request(**request))
-        publish_until(node, publisher, lambda done: answer.done() and done >= 5, now)
+        publish_until(node, publisher, lambda done, answer=answer: answer.done() and done >= 5, now)
         assert answer.result().success, answer.result().message
 
 

@@ -1,5 +1,6 @@
 """``sam2_ros segment`` and ``sam2_ros track``, with a model that follows colours."""
 
+import itertools
 import json
 import os
 import signal
@@ -299,7 +300,7 @@ def test_each_image_has_its_own_masks_whatever_its_stamp(tmp_path):
             writer.write("/image", "sensor_msgs/msg/Image", 10**10 + n, fill_image(message, picture({RED: (4 * n, 8)})))
     assert run("track", tmp_path / "bag", "--point", "6,16", "--out", tmp_path / "out") == 0
     centres = [line["objects"][0]["centroid"][0] for line in states(tmp_path / "out")]
-    assert [after - before for before, after in zip(centres, centres[1:])] == pytest.approx([4] * 5, abs=1)
+    assert [after - before for before, after in itertools.pairwise(centres)] == pytest.approx([4] * 5, abs=1)
 
 
 @pytest.mark.parametrize(("content", "reason"), [(b"", "0 bytes are not"), (b"\xff\xd8\xff\xe0", "ends too early")])

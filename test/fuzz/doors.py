@@ -85,7 +85,7 @@ _EDITS = st.tuples(
 
 @st.composite
 def damaged(draw: Any, originals: Sequence[bytes], most: int = 5) -> bytes:
-    """Valid bytes with some damage, mostly behind a valid beginning; now and then undamaged, or bytes that mean nothing."""
+    """Valid bytes with some damage, mostly behind a valid beginning; sometimes undamaged, or random bytes."""
     if draw(st.integers(0, 19)) == 0:
         return draw(st.binary(max_size=200))
     data = draw(st.sampled_from(originals))

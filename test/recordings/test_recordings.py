@@ -413,9 +413,11 @@ def test_a_bag_that_cannot_be_begun_leaves_nothing(tmp_path, monkeypatch):
 
 
 def test_an_unknown_type_is_refused_with_its_package(tmp_path):
-    with BagWriter(tmp_path / "bag", kept_free=0) as writer:
-        with pytest.raises(RecordingError, match="package nowhere_msgs"):
-            writer.write("/x", "nowhere_msgs/msg/Thing", 1, SimpleNamespace())
+    with (
+        BagWriter(tmp_path / "bag", kept_free=0) as writer,
+        pytest.raises(RecordingError, match="package nowhere_msgs"),
+    ):
+        writer.write("/x", "nowhere_msgs/msg/Thing", 1, SimpleNamespace())
 
 
 def test_a_bag_describes_its_qualities_as_humble_reads_them(tmp_path):

@@ -95,7 +95,7 @@ class Fake:
     def __init__(self, name):
         self.place, self.values = 0, {cv2.CAP_PROP_FPS: 24.0, cv2.CAP_PROP_FRAME_COUNT: 31.0}
 
-    def isOpened(self):
+    def isOpened(self):  # noqa: N802
         return True
 
     def get(self, what):

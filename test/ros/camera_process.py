@@ -4,6 +4,7 @@ python camera_process.py TOPIC --count 100 --size 640x480 --best-effort --compre
 """
 
 import argparse
+import contextlib
 import sys
 import time
 from pathlib import Path
@@ -46,7 +47,5 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         main()
-    except KeyboardInterrupt:
-        pass

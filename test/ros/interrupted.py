@@ -1,4 +1,4 @@
-"""Runs a program, and sends it SIGINT where that does the most harm: its main thread has just taken the lock of a Condition.
+"""Runs a program, and sends it SIGINT at the worst moment: its main thread has just taken the lock of a Condition.
 
     python interrupted.py METHOD TIMES PROGRAM.py ARGUMENT...
 

@@ -67,32 +67,28 @@ def test_two_nodes_of_one_kind_have_names_of_their_own():
 def test_a_signal_that_came_while_ros_was_started_ends_it():
     with Interrupts() as interrupts:
         interrupts.came = 2
-        with pytest.raises(KeyboardInterrupt):
-            with running_node("recorder", interrupts):
-                raise AssertionError("nothing must be begun")
+        with pytest.raises(KeyboardInterrupt), running_node("recorder", interrupts):
+            raise AssertionError("nothing must be begun")
     assert not rclpy.ok()
 
 
 def test_what_fails_because_a_signal_has_shut_ros_down_is_the_interruption():
-    with pytest.raises(KeyboardInterrupt):
-        with Interrupts():
-            start()
-            signal.raise_signal(signal.SIGTERM)
-            while rclpy.ok():
-                time.sleep(0.01)
-            rclpy.create_node("too_late")
+    with pytest.raises(KeyboardInterrupt), Interrupts():
+        start()
+        signal.raise_signal(signal.SIGTERM)
+        while rclpy.ok():
+            time.sleep(0.01)
+        rclpy.create_node("too_late")
     rclpy.try_shutdown()
 
 
 def test_only_what_ros_raises_is_its_fault():
     start()
     try:
-        with pytest.raises(CannotStart, match="give one such as /arm"):
-            with creating():
-                rclpy.create_node("x", namespace="/arm/", cli_args=["--ros-args", "-r", "__ns:=/arm/"])
-        with pytest.raises(ZeroDivisionError):
-            with creating():
-                raise ZeroDivisionError
+        with pytest.raises(CannotStart, match="give one such as /arm"), creating():
+            rclpy.create_node("x", namespace="/arm/", cli_args=["--ros-args", "-r", "__ns:=/arm/"])
+        with pytest.raises(ZeroDivisionError), creating():
+            raise ZeroDivisionError
     finally:
         rclpy.shutdown()
 

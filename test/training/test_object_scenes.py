@@ -32,7 +32,7 @@ def write_cube(folder):
 def folder(tmp_path_factory):
     """Four cubes to train on, one that is kept aside, a surface and a panorama."""
     root = tmp_path_factory.mktemp("objects")
-    names = ["one", "two", "three", "four", sorted(kept_aside("objects"))[0]]
+    names = ["one", "two", "three", "four", min(kept_aside("objects"))]
     for name in names:
         write_cube(root / name)
     for name in ("tex.jpg", "pano.jpg"):

@@ -9,7 +9,7 @@ from sam2_ros.training.clips import ClipSource, ClipStock
 from sam2_ros.training.kept_aside import draw, kept_aside
 from sam2_ros.training.photographs import Photographs
 
-ASIDE = sorted(kept_aside("photos"))[0]
+ASIDE = min(kept_aside("photos"))
 
 
 @pytest.fixture

@@ -62,8 +62,7 @@ def test_a_plot_is_drawn_where_matplotlib_is_installed(whole):
 
 
 def test_a_resumed_run_ends_with_the_very_same_weights(whole, tmp_path):
-    first, second = STAGES
-    train(settings(tmp_path, stages=(first,), validate_every=0))  # stops after two steps
+    train(settings(tmp_path, stages=STAGES[:1], validate_every=0))  # stops after two steps
     train(settings(tmp_path), resume=True)
     there, here = (torch.load(folder / "state.pt", weights_only=True) for folder in (whole, tmp_path))
     assert here["step"] == there["step"] == 4

@@ -1,4 +1,4 @@
-"""Detection2DArray as geometry_msgs/PoseArray: each position is the centre of a box, its orientation's x and y the size."""
+"""Detection2DArray as geometry_msgs/PoseArray: a position is a box's centre, its orientation's x and y the size."""
 
 from types import SimpleNamespace as Shape
 
