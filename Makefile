@@ -10,6 +10,7 @@ VENV ?= .venv$(addprefix -,$(filter-out $(DEFAULT_ROS),$(ROS)))
 PYTHON ?= $(firstword $(wildcard $(VENV)/bin/python) python3.11)
 CONSTRAINTS ?= scripts/constraints/$(ROS).txt
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint $(CONSTRAINTS)
+LOWEST = .venv-lowest
 export ROS  # for scripts/build_backend.py
 
 # The environment stands alone: nothing of a sourced ROS or of another environment may leak in.
@@ -65,9 +66,12 @@ test-packages: dist
 	$(VENV)/bin/python scripts/check_contents.py dist/$(ROS)
 	scripts/try_wheel dist/$(ROS)/*.whl $(CONSTRAINTS)
 
-# The oldest versions that the metadata allow, as far as this Python can install them.
+# The oldest versions that the metadata allow; PYTHON=python3.10 has those of Humble.
 test-lowest:
-	$(MAKE) test VENV=.venv-lowest CONSTRAINTS=scripts/constraints/lowest.txt
+	test -x $(LOWEST)/bin/pip || $(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip --disable-pip-version-check install --quiet \
+		--constraint scripts/constraints/lowest.txt --editable ".[evaluate,train,test]"
+	$(LOWEST)/bin/python -m pytest test $(SELECTED)
 
 lint: $(VENV)/.installed-test
 	$(VENV)/bin/ruff check .

@@ -30,11 +30,11 @@ from setuptools.build_meta import (  # noqa: F401  pip calls them by these names
 
 #: What the library and the commands need on every machine.
 LIBRARY = (
-    "numpy>=1.23",  # images, masks, labels
-    "opencv-python-headless>=4.6,<5",  # image decoding, drawing, video files; cv_bridge cannot use OpenCV 5
+    "numpy>=1.21.5",  # images, masks, labels
+    "opencv-python-headless>=4.5.4,<5",  # image decoding, drawing, video files; cv_bridge cannot use OpenCV 5
     "torch>=2.4",  # the network
     "safetensors>=0.4",  # reads the weights that ship with the package
-    "tqdm>=4.60",  # progress of downloads and of long commands
+    "tqdm>=4.57",  # progress of downloads and of long commands
     "rosbags>=0.11",  # reads and writes bags where rosbag2 is not installed
     "PyYAML>=6",  # parameter and training files
 )

@@ -111,6 +111,21 @@ def test_tested_versions_are_pinned(name: str) -> None:
     assert {re.match(r"[\w.-]+", line)[0].lower() for line in wanted} <= {line.split("==")[0] for line in pinned(name)}
 
 
+def test_the_lowest_versions_are_those_that_the_metadata_allow() -> None:
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 cannot read TOML")
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    wanted = [*backend.LIBRARY, *extras["evaluate"], *extras["train"], *extras["test"]]
+    bounds = dict(re.match(r"([\w.-]+)>=([\d.]+)", line).groups() for line in wanted)
+    lowest = {}
+    for line in (CONSTRAINTS / "lowest.txt").read_text().splitlines():
+        if not line.startswith("#"):
+            name, version = line.split(";")[0].split("==")
+            lowest.setdefault(name, version)  # the first line of a name is for Python 3.10
+    assert {name.lower() for name in bounds} == set(lowest)
+    for name, bound in bounds.items():
+        assert f"{lowest[name.lower()]}.".startswith(f"{bound}."), name
+
+
 def test_every_data_file_of_the_package_is_installed() -> None:
     tomllib = pytest.importorskip("tomllib", reason="Python 3.10 cannot read TOML")
     patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["sam2_ros"]
