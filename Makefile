@@ -37,7 +37,7 @@ NEEDED_BY_TESTS = sam2.sam2_video_predictor transformers $(if $(filter-out none,
 
 help:
 	@echo "make demo      a camera, the node and an operator who clicks; results in demo_out/"
-	@echo "make test      the whole test suite, parity with two other implementations included; ROS=kilted for that ROS 2"
+	@echo "make test      the whole test suite, parity with other implementations included; ROS=kilted for that ROS 2"
 	@echo "make test-all  with ROS 2 Jazzy, with Kilted, without ROS, with the lowest versions, and installed from wheels"
 	@echo "make lint      style and types"
 	@echo "make dist      the source archive and the wheel, in dist/"
@@ -112,8 +112,10 @@ $(VENV)/.installed-train: $(VENV)/.installed
 
 # The extras of the package that is installed already, then the official code without the
 # dependencies it declares: they would replace this torch by another one.
-$(VENV)/.installed-test: $(VENV)/.installed test/parity.txt
+$(VENV)/.installed-test: $(VENV)/.installed test/parity.txt test/parity_edgetam.txt
 	$(PIP) "sam2_ros[evaluate,train,test,parity]"
 	SAM2_BUILD_CUDA=0 $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet \
 		--no-deps --no-build-isolation --requirement test/parity.txt
+	$(VENV)/bin/python -m pip --disable-pip-version-check install --quiet \
+		--no-deps --upgrade --target $(VENV)/edgetam --requirement test/parity_edgetam.txt
 	touch $@

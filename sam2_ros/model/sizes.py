@@ -16,6 +16,8 @@ from sam2_ros.errors import InvalidInput
 COARSEST_STRIDE = 32
 #: The trunk of the published models.
 HIERA = "hiera"
+#: Side of the grid of tokens to which a perceiver compresses a memory.
+PERCEIVER_SIDE = 16
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,22 @@ EFFICIENTNET_STAGES = {
 
 
 @dataclass(frozen=True)
+class RepViTStage:
+    """One stage of a RepViT: its blocks, besides those at the change of stride, and its channels."""
+
+    blocks: int
+    channels: int
+
+
+#: The trunk of EdgeTAM (https://arxiv.org/abs/2307.09283); its four stages are the features.
+REPVIT_STAGES = {
+    "repvit-m1": (RepViTStage(2, 48), RepViTStage(2, 96), RepViTStage(14, 192), RepViTStage(2, 384)),
+}
+#: Every trunk that a size may name.
+TRUNK_NAMES = (HIERA, *EFFICIENTNET_STAGES, *REPVIT_STAGES)
+
+
+@dataclass(frozen=True)
 class Size:
     """What distinguishes one size of SAM 2 from another (paper, appendix C; Hiera, table 2).
 
@@ -71,7 +89,8 @@ class Size:
     memory_dim: width of one memory token; divides hidden_dim.
     memory_layers: layers of the memory attention.
     feedforward_dim: hidden width of the memory attention's and the mask decoder's MLPs.
-    trunk: HIERA, or a name in EFFICIENTNET_STAGES.
+    trunk: one of TRUNK_NAMES.
+    perceiver: whether a memory is compressed to few tokens, as EdgeTAM does, or kept as a grid.
     version_2_1: SAM 2.1 (an embedding for absent objects, timed pointers) or SAM 2.
     drop_path, dropout: training only; probability of skipping a trunk block (of the last
         one; earlier ones less) and of zeroing an activation in the memory attention.
@@ -90,18 +109,21 @@ class Size:
     memory_layers: int = 4
     feedforward_dim: int = 2048
     trunk: str = HIERA
+    perceiver: bool = False
     version_2_1: bool = True
     drop_path: float = 0.0
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.trunk != HIERA and self.trunk not in EFFICIENTNET_STAGES:
-            raise InvalidInput(f"unknown trunk {self.trunk!r}; known are {', '.join((HIERA, *EFFICIENTNET_STAGES))}")
+        if self.trunk not in TRUNK_NAMES:
+            raise InvalidInput(f"unknown trunk {self.trunk!r}; known are {', '.join(TRUNK_NAMES)}")
         if self.trunk == HIERA and not (self.embed_dim and self.num_heads and all(self.stages)):
             raise InvalidInput(
                 f"a size with the trunk {HIERA} names its embed_dim, num_heads and stages; {self.name} does not"
             )
         step = math.lcm(COARSEST_STRIDE, 4 * self.window_spec[0]) if self.trunk == HIERA else COARSEST_STRIDE
+        if self.perceiver:
+            step = math.lcm(step, 16 * PERCEIVER_SIDE)
         if self.image_size < step or self.image_size % step:
             raise InvalidInput(f"the image side must be a multiple of {step} pixels, got {self.image_size}")
         if self.hidden_dim % self.memory_dim or self.hidden_dim % 16 or self.memory_dim % 4:
@@ -121,16 +143,18 @@ class Size:
     @property
     def channels(self) -> tuple[int, int, int, int]:
         """Channels of the trunk's four features, at strides 4, 8, 16 and 32."""
-        if self.trunk != HIERA:
+        if self.trunk in EFFICIENTNET_STAGES:
             return tuple(EFFICIENTNET_STAGES[self.trunk][stage].channels for stage in FEATURE_STAGES)
+        if self.trunk in REPVIT_STAGES:
+            return tuple(stage.channels for stage in REPVIT_STAGES[self.trunk])
         return tuple(self.embed_dim * 2**stage for stage in range(4))
 
     @property
     def blocks(self) -> int:
         """Blocks of the trunk."""
-        return (
-            sum(self.stages) if self.trunk == HIERA else sum(stage.blocks for stage in EFFICIENTNET_STAGES[self.trunk])
-        )
+        if self.trunk == HIERA:
+            return sum(self.stages)
+        return sum(stage.blocks for stage in (EFFICIENTNET_STAGES | REPVIT_STAGES)[self.trunk])
 
     @property
     def grid(self) -> int:
@@ -156,6 +180,8 @@ LARGE = Size(
     global_attention_blocks=(23, 33, 43),
     window_spec=(8, 4, 16, 8),
 )
+#: EdgeTAM (https://arxiv.org/abs/2501.07256), for processors without a GPU; the rules of SAM 2, not of 2.1.
+EDGETAM = Size("edgetam", memory_layers=2, trunk="repvit-m1", perceiver=True, version_2_1=False)
 #: Ours, for two CPU cores: windows that divide the grid, so that nothing is padded.
 EMBEDDED = Size(
     "embedded",

@@ -1,0 +1,142 @@
+"""EdgeTAM's spatial perceiver (Zhou et al. 2025, https://arxiv.org/abs/2501.07256): a memory as few tokens.
+
+Learned latents look at the memory of a frame and keep what they find: some at all of it, some each at its own
+window, so that a coarse grid stays.  Memory attention then sees 512 tokens where the grid had up to 4096.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sam2_ros.model.position import rotary_table, sine_grid
+from sam2_ros.model.sizes import PERCEIVER_SIDE, Size
+
+#: Latents that look at the whole memory.
+GLOBAL_LATENTS = 256
+#: Layers, which both kinds of latents go through.
+DEPTH = 2
+#: The MLPs are this many times as wide inside.
+WIDENING = 4
+
+
+class LatentAttention(nn.Module):
+    """The latents look at the tokens of a memory."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm_x = nn.LayerNorm(width)
+        self.norm_latents = nn.LayerNorm(width)
+        self.to_q = nn.Linear(width, width, bias=False)
+        self.to_kv = nn.Linear(width, 2 * width, bias=False)
+        self.to_out = nn.Linear(width, width, bias=False)
+
+    def forward(self, latents: Tensor, tokens: Tensor, place: Tensor | None) -> Tensor:
+        """latents (N, L, m) and tokens (N, T, m) to (N, L, m); place (T, m) is added to keys and values."""
+        keys, values = self.to_kv(self.norm_x(tokens)).chunk(2, dim=-1)
+        if place is not None:
+            keys, values = keys + place, values + place
+        return self.to_out(_attention(self.to_q(self.norm_latents(latents)), keys, values))
+
+
+class SelfAttention(nn.Module):
+    """The latents look at each other."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.to_q = nn.Linear(width, width, bias=False)
+        self.to_kv = nn.Linear(width, 2 * width, bias=False)
+        self.to_out = nn.Linear(width, width, bias=False)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """(N, L, m) to the same."""
+        normed = self.norm(latents)
+        keys, values = self.to_kv(normed).chunk(2, dim=-1)
+        return self.to_out(_attention(self.to_q(normed), keys, values))
+
+
+class Layer(nn.Module):
+    """Attention to the memory, MLP, attention to each other, MLP; each normalised before and added after."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.attn = LatentAttention(width)
+        self.ff = _mlp(width)
+        self.self_attn = SelfAttention(width)
+        self.self_ff = _mlp(width)
+
+    def forward(self, latents: Tensor, tokens: Tensor, place: Tensor | None) -> Tensor:
+        """As in LatentAttention."""
+        latents = latents + self.attn(latents, tokens, place)
+        latents = latents + self.ff(latents)
+        latents = latents + self.self_attn(latents)
+        return latents + self.self_ff(latents)
+
+
+class SpatialPerceiver(nn.Module):
+    """A memory as GLOBAL_LATENTS tokens of all of it and PERCEIVER_SIDE x PERCEIVER_SIDE tokens of its windows."""
+
+    def __init__(self, size: Size) -> None:
+        super().__init__()
+        width = size.memory_dim
+        self.latents = nn.Parameter(torch.randn(GLOBAL_LATENTS, width))
+        self.latents_2d = nn.Parameter(torch.randn(PERCEIVER_SIDE * PERCEIVER_SIDE, width))
+        self.layers = nn.ModuleList(Layer(width) for _ in range(DEPTH))
+        self.norm = nn.LayerNorm(width)
+        self.register_buffer("place", sine_grid(width, size.grid).flatten(1).T.contiguous(), persistent=False)
+
+    def forward(self, memory: Tensor) -> Tensor:
+        """(N, m, h, w) to (N, tokens, m), the global ones first, then the grid in raster order."""
+        return self.norm(torch.cat((self._global(memory), self._windows(memory)), dim=1))
+
+    def _global(self, memory: Tensor) -> Tensor:
+        tokens = memory.flatten(2).transpose(1, 2)  # (N, hw, m)
+        latents = self.latents.expand(memory.shape[0], -1, -1)
+        for layer in self.layers:
+            latents = layer(latents, tokens, self.place)
+        return latents
+
+    def _windows(self, memory: Tensor) -> Tensor:
+        """Every latent of the grid sees the tokens of its window alone, and no other latent."""
+        count = memory.shape[0]
+        windows = memory.unflatten(3, (PERCEIVER_SIDE, -1)).unflatten(
+            2, (PERCEIVER_SIDE, -1)
+        )  # (N, m, rows, r, columns, c)
+        tokens = windows.permute(0, 2, 4, 3, 5, 1).flatten(0, 2).flatten(1, 2)  # (N windows, tokens, m)
+        latents = self.latents_2d[:, None].repeat(count, 1, 1)
+        for layer in self.layers:
+            latents = layer(latents, tokens, None)
+        return latents.unflatten(0, (count, -1))[:, :, 0]
+
+
+def token_positions(width: int) -> Tensor:
+    """Where the tokens of a SpatialPerceiver are: (tokens, width); global ones are nowhere."""
+    grid = sine_grid(width, PERCEIVER_SIDE).flatten(1).T
+    return torch.cat((grid.new_zeros(GLOBAL_LATENTS, width), grid))
+
+
+def token_rotations(channels: int) -> tuple[Tensor, Tensor]:
+    """Cosine and sine by which memory attention turns their keys: global ones are not turned.
+
+    The grid is counted in its own steps, though one of them is several of the image's.
+    """
+    cosine, sine = rotary_table(channels, PERCEIVER_SIDE)
+    unturned = GLOBAL_LATENTS, channels // 2
+    return torch.cat((cosine.new_ones(unturned), cosine)), torch.cat((sine.new_zeros(unturned), sine))
+
+
+def _mlp(width: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.LayerNorm(width),
+        nn.Linear(width, WIDENING * width, bias=False),
+        nn.GELU(),
+        nn.Linear(WIDENING * width, width, bias=False),
+    )
+
+
+def _attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """One head; the kernels that need little memory ask for a dimension of heads."""
+    seen = F.scaled_dot_product_attention(queries[:, None], keys[:, None], values[:, None])
+    return seen[:, 0]
