@@ -16,9 +16,9 @@ import numpy as np
 
 from sam2_ros.errors import RecordingError
 from sam2_ros.recordings import coco_rle
-from sam2_ros.recordings.labels import holds_ids, read_labels
+from sam2_ros.recordings.labels import IGNORE_LABEL, holds_ids, read_labels
 from sam2_ros.recordings.pictures import masks_of, natural, pictures_in
-from sam2_ros.recordings.recording import IGNORE_LABEL, Truth
+from sam2_ros.recordings.recording import Truth
 from sam2_ros.types import MAX_OBJECT_ID
 
 #: SA-V's training videos have 24 images per second, of which every fourth is annotated.
@@ -67,17 +67,25 @@ def annotations_of(place: Path | None, sequence: str, pictures: Sequence[Path]) 
 
 
 class LabelImages(Annotations):
-    """One label image for each picture, or for some of them."""
+    """One label image for each picture, or for some of them.
+
+    files: the label images by the places of their pictures.
+    """
 
     def __init__(self, folder: Path, pictures: Sequence[Path]) -> None:
         super().__init__()
-        self._files = _pairs(folder, pictures, self.lost)
-        self._among_ids = functools.cache(lambda: any(map(_holds_ids, self._files.values())))
+        self.files = _pairs(folder, pictures, self.lost)
+        self._among_ids = functools.cache(lambda: any(map(_holds_ids, self.files.values())))
+
+    def labels(self, index: int) -> np.ndarray:
+        """The (H, W) ids on image number ``index``, which must have a file.  Raises RecordingError."""
+        return read_labels(self.files[index], self._among_ids)
 
     def truth(self, index: int, stamp: int, size: tuple[int, int]) -> Truth | None:
-        path = self._files.get(index)
+        if index not in self.files:
+            return None
         try:
-            return Truth.from_labels(_fitting(read_labels(path, self._among_ids), size, path), stamp) if path else None
+            return Truth.from_labels(_fitting(self.labels(index), size, self.files[index]), stamp)
         except RecordingError as error:
             self.lost.append(str(error))
             return None

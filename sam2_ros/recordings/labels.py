@@ -17,6 +17,8 @@ import numpy as np
 from sam2_ros.errors import RecordingError
 from sam2_ros.recordings.png import GREY, KIND_AT, PALETTE, SIGNATURE, chunk, palette, stored_values
 
+#: In 8 bits, beside ids: "not labelled, do not count this pixel".
+IGNORE_LABEL = 255
 #: White of 16 bits.
 WHITE_16 = 65535
 
@@ -49,7 +51,7 @@ def decode_labels(
     among_ids: see ``labels_of_grey``.  Raises RecordingError when ``data`` is no such picture;
     ``source`` names it there.
     """
-    values = stored_values(data, source, colours=True)
+    values = stored_values(data, source)
     return values if data[KIND_AT] == PALETTE else labels_of_grey(values, among_ids)
 
 
@@ -63,6 +65,12 @@ def labels_of_grey(values: np.ndarray, among_ids: Callable[[], bool] = lambda: F
     if values.dtype == np.uint8 and values.any() and not holds_ids(values) and not among_ids():
         return (values == 255).astype(np.uint8)
     return values
+
+
+def ids_in(labels: np.ndarray) -> list[int]:
+    """The ids of the objects in an (H, W) label image, without the background and ``IGNORE_LABEL``."""
+    values: list[int] = np.flatnonzero(np.bincount(labels.ravel())).tolist()
+    return [value for value in values if value and not (value == IGNORE_LABEL and labels.dtype == np.uint8)]
 
 
 def holds_ids(values: np.ndarray) -> bool:

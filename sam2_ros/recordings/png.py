@@ -1,4 +1,8 @@
-"""Label images in PNG files: the numbers that are stored, whatever colours a palette gives them."""
+"""Label images in PNG files: the numbers that are stored, whatever colours a palette gives them.
+
+Not with Pillow: it writes 1.4 to 4 times as slowly, stretches grey values of 2 and 4 bits, drops the lower half of 16
+bits beside an alpha channel, and checks no checksum of pixels unless the file is read twice.
+"""
 
 from __future__ import annotations
 
@@ -30,12 +34,12 @@ def palette() -> np.ndarray:
     return colours
 
 
-def stored_values(data: bytes, source: str = "label image", colours: bool = False) -> np.ndarray:
+def stored_values(data: bytes, source: str = "label image") -> np.ndarray:
     """The (H, W) uint8 or uint16 indices of a palette picture, or values of a grey one.
 
-    A mask that only the alpha channel holds is 0 and 255.  colours: whether a colour picture in
-    nothing but the colours of ``palette`` gives their numbers.  Raises RecordingError when ``data``
-    is no such picture; ``source`` names it there.
+    A mask that only the alpha channel holds is 0 and 255.  A colour picture in nothing but the colours of
+    ``palette`` gives their numbers.  Raises RecordingError when ``data`` is no such picture; ``source`` names it
+    there.
     """
     chunks = _chunks(data, source)
     depth, kind = struct.unpack_from(">BB", chunks[0][1], 8)
@@ -51,8 +55,6 @@ def stored_values(data: bytes, source: str = "label image", colours: bool = Fals
     if values.ndim == 3:
         values = _one_channel(values[..., :3], values[..., 3] if values.shape[2] == 4 else None, source)
     if values.ndim == 3:
-        if not colours:
-            raise RecordingError(f"{source} is a colour picture; labels are palette or grey PNG files")
         return _numbers_of(values, source)
     return values // (255 // (2**depth - 1)) if depth < 8 else values  # decoders stretch few bits to eight
 

@@ -16,10 +16,9 @@ import numpy as np
 
 from sam2_ros.errors import RecordingError
 from sam2_ros.ranges import AUTO
+from sam2_ros.recordings.labels import IGNORE_LABEL, ids_in
 from sam2_ros.types import Frame, Prompt
 
-#: Value of an 8-bit label image that means "not labelled, do not count this pixel".
-IGNORE_LABEL = 255
 #: Frames per second of pictures that carry no times (the rate of DAVIS and SA-V).
 DEFAULT_RATE = 24.0
 
@@ -44,9 +43,8 @@ class Truth:
     @classmethod
     def from_labels(cls, labels: np.ndarray, stamp: int) -> Truth:
         """Truth of one (H, W) label image: 0 is the background; in 8 bits 255 is not counted, in 16 it is an id."""
-        masks = {int(value): labels == value for value in np.flatnonzero(np.bincount(labels.ravel())) if value}
-        ignore = masks.pop(IGNORE_LABEL, None) if labels.dtype == np.uint8 else None
-        return cls(stamp, masks, ignore)
+        ignored = labels == IGNORE_LABEL if labels.dtype == np.uint8 else None
+        return cls(stamp, {one: labels == one for one in ids_in(labels)}, ignored if np.any(ignored) else None)
 
     def mask(self, object_id: int, size: tuple[int, int]) -> np.ndarray | None:
         """The object's (H, W) bool mask, empty where it is absent, None where nobody annotated it."""

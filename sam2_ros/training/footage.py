@@ -1,8 +1,7 @@
 """Real videos with masks, in the layout of DAVIS, as they are and as stock to cut objects from.
 
-The folder holds ``JPEGImages/NAME/*.jpg`` (or other pictures) and ``Annotations/NAME/*.png``
-(label images of the same names and sizes, one value or palette index per object; beside other
-values the byte 255 means unknown), or both one level deeper (``480p``).
+The folder is one that ``sam2_ros evaluate`` reads too: ``JPEGImages/NAME`` with pictures and ``Annotations/NAME`` with
+label images of the same names and sizes, or both one level deeper (``480p``).
 """
 
 from __future__ import annotations
@@ -14,41 +13,45 @@ import cv2
 import numpy as np
 
 from sam2_ros.errors import RecordingError
-from sam2_ros.recordings.pictures import is_picture, masks_of, pictures_in, read_picture
-from sam2_ros.recordings.png import stored_values
+from sam2_ros.recordings.annotations import LabelImages, annotations_of
+from sam2_ros.recordings.folders import sequences_in
+from sam2_ros.recordings.labels import ids_in
+from sam2_ros.recordings.pictures import picture_of
 from sam2_ros.training.compositing import WHOLE_SHARE, as_clip, squared
 
 #: An object must cover this share of the picture to be cut out.
 SMALLEST_SHARE = 0.004
-UNKNOWN_LABEL = 255
 #: So many starts of a stretch are looked at for one on which an object is seen.
 STARTS = 50
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sequence:
-    """One video: the files of its pictures and label images, frame by frame."""
+    """One video, of which any picture can be read with its masks.
+
+    pictures: those that have masks.  places: where each of them stands among all pictures of the video.
+    """
 
     name: str
     pictures: list[Path]
-    labels: list[Path]
+    places: list[int]
+    masks: LabelImages
 
     def picture(self, number: int, size: tuple[int, int]) -> np.ndarray:
-        """(H, W, 3) uint8, RGB; RecordingError when the file is no picture, or its size is not that of its labels."""
+        """(H, W, 3) uint8, RGB; RecordingError where it cannot be read, or has another size than its masks."""
         path = self.pictures[number]
-        image = read_picture(path)
-        if image is None:
-            raise RecordingError(f"{path} is not a readable picture")
+        image = picture_of(path)
         if image.shape[:2] != size:
             raise RecordingError(
-                f"{path} has {image.shape[1]}x{image.shape[0]} pixels and its masks, {self.labels[number]}, "
-                f"{size[1]}x{size[0]}; bring them to one size (the picture turned as its EXIF data say)"
+                f"{path} has {image.shape[1]}x{image.shape[0]} pixels and its masks, "
+                f"{self.masks.files[self.places[number]]}, {size[1]}x{size[0]}; "
+                "bring them to one size (the picture turned as its EXIF data say)"
             )
         return image
 
     def label(self, number: int) -> np.ndarray:
-        """(H, W) uint8 or uint16, one value per object; RecordingError when the file holds no such picture."""
-        return stored_values(self.labels[number].read_bytes(), str(self.labels[number]))
+        """(H, W) uint8 or uint16, the id of an object in each pixel; RecordingError where it cannot be read."""
+        return self.masks.labels(self.places[number])
 
 
 class Footage:
@@ -56,10 +59,7 @@ class Footage:
 
     def __init__(self, folder: str | Path) -> None:
         """List the folder; RecordingError when it is not in DAVIS layout or holds no sequence."""
-        self.sequences = [
-            Sequence(name, [picture for picture, _ in files], [label for _, label in files])
-            for name, files in _videos(Path(folder))[0]
-        ]
+        self.sequences, self.left_out = _sequences(Path(folder))
 
     def moments(self, random: np.random.Generator, frames: int) -> tuple[Sequence, list[int]]:
         """A random sequence and the numbers of ``frames`` of its frames: forwards or backwards, 1 to 4 times as fast.
@@ -73,7 +73,7 @@ class Footage:
             start = int(random.integers(max(count - speed * (frames - 1), 1)))
             numbers = [min(start + speed * step, count - 1) for step in range(frames)]
             numbers = numbers[::-1] if random.random() < 0.5 else numbers
-            if sequence.label(numbers[0]).any():
+            if ids_in(sequence.label(numbers[0])):
                 break
         return sequence, numbers
 
@@ -88,7 +88,7 @@ class Footage:
         middle = labels[0] == _an_object(random, labels[0])
         x0, y0, x1, y1 = _a_window(random, middle)
         step = -1 if random.random() < 0.5 else 1
-        values = _objects(labels[0][y0:y1, x0:x1])
+        values = ids_in(labels[0][y0:y1, x0:x1])
         pictures = (
             sequence.picture(number, label.shape)[y0:y1, x0:x1][:, ::step] for number, label in zip(numbers, labels)
         )
@@ -113,54 +113,38 @@ def check_footage(folder: str | Path) -> str:
 
     Raises the RecordingError that ``Footage`` or its first pictures and labels would raise, without reading all of it.
     """
-    videos, left_out = _videos(Path(folder))
-    for name, files in videos:
-        first = Sequence(name, *([path] for path in files[0]))
-        first.picture(0, first.label(0).shape)
-    used = f"{folder}: {len(videos)} videos, {sum(len(files) for _, files in videos)} pictures with masks"
-    return (
-        f"{used}; left out, with fewer than two masks of their pictures' names: {', '.join(left_out)}"
-        if left_out
-        else used
-    )
+    footage = Footage(folder)
+    for sequence in footage.sequences:
+        sequence.picture(0, sequence.label(0).shape)
+    count = sum(len(sequence.pictures) for sequence in footage.sequences)
+    used = f"{folder}: {len(footage.sequences)} videos, {count} pictures with masks"
+    if not footage.left_out:
+        return used
+    return f"{used}; left out, with fewer than two masks of their pictures' names: {', '.join(footage.left_out)}"
 
 
-def _videos(root: Path) -> tuple[list[tuple[str, list[tuple[Path, Path]]]], list[str]]:
-    """The name of each sequence and its pictures with their label images, and the names of those without masks.
-
-    RecordingError where there are none.
-    """
-    pictures = root / "JPEGImages"
-    if not pictures.is_dir():
+def _sequences(root: Path) -> tuple[list[Sequence], list[str]]:
+    """The videos of a folder, and the names of those without masks.  RecordingError where none has any."""
+    if not (root / "JPEGImages").is_dir():
         raise RecordingError(f"{root} has no folder JPEGImages; footage is expected in the layout of DAVIS")
-    videos, left_out = [], []
-    for folder in sorted({path.parent.relative_to(pictures) for path in pictures.rglob("*") if is_picture(path)}):
-        labels = root / "Annotations" / folder
-        shown = pictures_in(pictures / folder)
-        masks = [path for path in pictures_in(labels) if path.suffix.lower() == ".png"] if labels.is_dir() else []
-        files = [(shown[place], label) for place, label in sorted(masks_of(shown, masks)[0].items())]
-        if len(files) > 1:
-            videos.append((folder.name, files))
+    found, left_out = [], []
+    for folder in sequences_in(root):
+        masks = annotations_of(folder.annotations, folder.name, folder.pictures)
+        if isinstance(masks, LabelImages) and len(masks.files) > 1:
+            places = sorted(masks.files)
+            found.append(Sequence(folder.name, [folder.pictures[place] for place in places], places, masks))
         else:
-            left_out.append(str(folder))
-    if not videos:
+            left_out.append(folder.name)
+    if not found:
         raise RecordingError(
             f"{root} holds no video with masks; give a folder with pictures in JPEGImages/NAME and PNGs of "
-            f"the same names in Annotations/NAME (looked at: {', '.join(left_out) or 'nothing'})"
+            f"the same names in Annotations/NAME (looked at: {', '.join(left_out)})"
         )
-    return videos, left_out
-
-
-def _objects(label: np.ndarray) -> list[int]:
-    """The values of a label image that are objects: 255 is unknown (in 8 bits), unless it is the only value."""
-    values = [value for value, count in enumerate(np.bincount(label.ravel())) if value and count]
-    if len(values) > 1 and UNKNOWN_LABEL in values and label.dtype == np.uint8:
-        values.remove(UNKNOWN_LABEL)
-    return values
+    return found, left_out
 
 
 def _an_object(random: np.random.Generator, label: np.ndarray) -> int:
-    values = _objects(label)
+    values = ids_in(label)
     return values[random.integers(len(values))] if values else 1
 
 

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 
 from sam2_ros.errors import RecordingError
+from sam2_ros.recordings.labels import IGNORE_LABEL, ids_in, read_labels
 from sam2_ros.recordings.pictures import read_picture
-from sam2_ros.recordings.png import stored_values
 from sam2_ros.training.compositing import as_clip, squared
 from sam2_ros.training.kept_aside import kept_aside
 
@@ -22,7 +22,6 @@ from sam2_ros.training.kept_aside import kept_aside
 MOST_OF_A_SET, VARIED_SET = 40, "coco"
 #: So many photographs are seen whole; of the others a window around one of their things.
 WHOLE_SHARE = 0.4
-UNKNOWN_LABEL = 255
 #: A thing must cover this share of its photograph to be cut out, and may touch the border on so much of its outline.
 SMALLEST_CUTOUT, MOST_BORDER = 0.006, 0.04
 
@@ -58,9 +57,8 @@ class Photographs:
     def photo(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Pixels (H, W, 3) RGB and labels (H, W) of one photograph."""
         if name not in self._kept:
-            path = self.folder / "masks" / f"{name}.png"
             picture = read_picture(self.folder / "images" / f"{name}.jpg")
-            labels = stored_values(path.read_bytes(), str(path))
+            labels = read_labels(self.folder / "masks" / f"{name}.png", among_ids=lambda: True)
             if picture is None or picture.shape[:2] != labels.shape:
                 raise RecordingError(
                     f"photograph {name} in {self.folder} cannot be read, or has another size than its masks"
@@ -71,8 +69,8 @@ class Photographs:
     def cutout(self, random: np.random.Generator, side: int) -> np.ndarray | None:
         """A whole thing, (side, side, 4) RGB and coverage, in the middle; None when the chosen one is not whole."""
         picture, labels = self._any(random)
-        values = [value for value in np.unique(labels) if value not in (0, UNKNOWN_LABEL)]
-        mask = labels == (values[random.integers(len(values))] if values else UNKNOWN_LABEL)
+        values = ids_in(labels)
+        mask = labels == (values[random.integers(len(values))] if values else IGNORE_LABEL)
         border = np.concatenate((mask[0], mask[-1], mask[:, 0], mask[:, -1])).sum()
         if mask.mean() < SMALLEST_CUTOUT or border > MOST_BORDER * np.sqrt(mask.sum()) * 4:
             return None
@@ -90,7 +88,7 @@ class Photographs:
         Drawn by set, then by photograph, then by thing, so that none of them is seen all the time.
         """
         picture, labels = self._any(random)
-        values = [value for value in np.unique(labels) if value not in (0, UNKNOWN_LABEL)]
+        values = ids_in(labels)
         if values and random.random() >= WHOLE_SHARE:
             y, x = _window(random, labels == values[random.integers(len(values))])
             picture, labels = picture[y, x], labels[y, x]

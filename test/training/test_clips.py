@@ -132,14 +132,25 @@ def test_footage_gives_its_object_with_the_mask_on_its_pixels(tmp_path, value):
     ],
 )
 def test_objects_are_told_apart_by_what_the_file_stores(tmp_path, value, beside, dtype):
-    from sam2_ros.recordings.labels import encode_labels
-    from sam2_ros.training.footage import UNKNOWN_LABEL, Footage, _an_object
+    from sam2_ros.recordings.labels import IGNORE_LABEL, encode_labels
+    from sam2_ros.training.footage import Footage, _an_object
 
     footage = Footage(davis_folder(tmp_path, value, beside, encode_labels, dtype))
     label = footage.sequences[0].label(0)
     wanted = {_an_object(np.random.default_rng(seed), label) for seed in range(20)}
-    assert wanted == ({value} if beside == UNKNOWN_LABEL else {value, beside})
+    assert wanted == ({value} if beside == IGNORE_LABEL else {value, beside})
     assert (label == value).sum() == 30 * 30
+
+
+def test_white_among_ids_is_no_object_of_footage(tmp_path):
+    from sam2_ros.recordings.labels import ids_in
+    from sam2_ros.training.footage import Footage
+
+    folder = davis_folder(tmp_path, 3)
+    path = folder / "Annotations" / "one" / "00000.png"
+    cv2.imwrite(str(path), np.where(cv2.imread(str(path), cv2.IMREAD_UNCHANGED) == 3, 255, 0).astype(np.uint8))
+    one = Footage(folder).sequences[0]
+    assert [ids_in(one.label(number)) for number in (0, 1)] == [[], [3]]
 
 
 def test_all_objects_of_footage_can_be_asked_for_at_once(tmp_path):
@@ -195,12 +206,12 @@ def test_footage_is_any_kind_of_picture_in_the_order_of_its_numbers_and_what_is_
     )
 
 
-def test_labels_that_are_colours_are_refused_before_any_clip_is_drawn(tmp_path):
+def test_labels_in_colours_that_are_no_ids_are_refused_before_any_clip_is_drawn(tmp_path):
     from sam2_ros.training.footage import check_footage
 
     folder = davis_folder(tmp_path, 1)
     check_footage(folder)
-    cv2.imwrite(str(folder / "Annotations" / "two" / "00000.png"), np.full((60, 90, 3), (0, 0, 128), np.uint8))
+    cv2.imwrite(str(folder / "Annotations" / "two" / "00000.png"), np.full((60, 90, 3), (0, 0, 100), np.uint8))
     with pytest.raises(RecordingError, match="two/00000.png is a colour picture"):
         check_footage(folder)
 

@@ -1,7 +1,8 @@
 """MCAP files: whole ones, those without an index, and what is left of damaged ones.
 
 The file is walked through once, record by record, so that nothing depends on an index, a summary
-or a metadata.yaml; they only save the counting of messages.
+or a metadata.yaml; they only save the counting of messages.  The stream reader of the mcap library ends at the first
+damage, loses what is whole in a chunk that is cut off, and gives messages in the order of the file.
 """
 
 from __future__ import annotations
