@@ -16,8 +16,8 @@ from sam2_ros.errors import InvalidInput
 COARSEST_STRIDE = 32
 #: The trunk of the published models.
 HIERA = "hiera"
-#: Side of the grid of tokens to which a perceiver compresses a memory.
-PERCEIVER_SIDE = 16
+#: The memories of the published models: every place of the map is remembered.
+WHOLE_MAP = "whole_map"
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,8 @@ class RepViTStage:
 REPVIT_STAGES = {
     "repvit-m1": (RepViTStage(2, 48), RepViTStage(2, 96), RepViTStage(14, 192), RepViTStage(2, 384)),
 }
+#: The memories of EdgeTAM: a perceiver compresses a map to few tokens, part of them a grid of this side.
+PERCEIVER, PERCEIVER_SIDE = "perceiver", 16
 #: Every trunk that a size may name.
 TRUNK_NAMES = (HIERA, *EFFICIENTNET_STAGES, *REPVIT_STAGES)
 
@@ -89,8 +91,8 @@ class Size:
     memory_dim: width of one memory token; divides hidden_dim.
     memory_layers: layers of the memory attention.
     feedforward_dim: hidden width of the memory attention's and the mask decoder's MLPs.
-    trunk: one of TRUNK_NAMES.
-    perceiver: whether a memory is compressed to few tokens, as EdgeTAM does, or kept as a grid.
+    trunk: HIERA, or a name in EFFICIENTNET_STAGES; ``neck.TRUNKS`` has the part of that name.
+    memory: what a memory is compressed to; ``memory_tokens.MEMORY_TOKENS`` has the part of that name.
     version_2_1: SAM 2.1 (an embedding for absent objects, timed pointers) or SAM 2.
     drop_path, dropout: training only; probability of skipping a trunk block (of the last
         one; earlier ones less) and of zeroing an activation in the memory attention.
@@ -109,7 +111,7 @@ class Size:
     memory_layers: int = 4
     feedforward_dim: int = 2048
     trunk: str = HIERA
-    perceiver: bool = False
+    memory: str = WHOLE_MAP
     version_2_1: bool = True
     drop_path: float = 0.0
     dropout: float = 0.0
@@ -122,7 +124,7 @@ class Size:
                 f"a size with the trunk {HIERA} names its embed_dim, num_heads and stages; {self.name} does not"
             )
         step = math.lcm(COARSEST_STRIDE, 4 * self.window_spec[0]) if self.trunk == HIERA else COARSEST_STRIDE
-        if self.perceiver:
+        if self.memory == PERCEIVER:
             step = math.lcm(step, 16 * PERCEIVER_SIDE)
         if self.image_size < step or self.image_size % step:
             raise InvalidInput(f"the image side must be a multiple of {step} pixels, got {self.image_size}")
@@ -181,7 +183,7 @@ LARGE = Size(
     window_spec=(8, 4, 16, 8),
 )
 #: EdgeTAM (https://arxiv.org/abs/2501.07256), for processors without a GPU; the rules of SAM 2, not of 2.1.
-EDGETAM = Size("edgetam", memory_layers=2, trunk="repvit-m1", perceiver=True, version_2_1=False)
+EDGETAM = Size("edgetam", memory_layers=2, trunk="repvit-m1", memory=PERCEIVER, version_2_1=False)
 #: Ours, for two CPU cores: windows that divide the grid, so that nothing is padded.
 EMBEDDED = Size(
     "embedded",
