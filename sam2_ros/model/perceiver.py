@@ -76,7 +76,16 @@ class Layer(nn.Module):
 
 
 class SpatialPerceiver(nn.Module):
-    """A memory as GLOBAL_LATENTS tokens of all of it and PERCEIVER_SIDE x PERCEIVER_SIDE tokens of its windows."""
+    """GLOBAL_LATENTS tokens of the whole memory, then PERCEIVER_SIDE x PERCEIVER_SIDE of its windows in raster order.
+
+    Where they are keys, a global token has no position; the grid is counted in its own steps, though one of them
+    is several of the image's.
+    """
+
+    place: Tensor
+    positions: Tensor
+    cosine: Tensor
+    sine: Tensor
 
     def __init__(self, size: Size) -> None:
         super().__init__()
@@ -85,23 +94,32 @@ class SpatialPerceiver(nn.Module):
         self.latents_2d = nn.Parameter(torch.randn(PERCEIVER_SIDE * PERCEIVER_SIDE, width))
         self.layers = nn.ModuleList(Layer(width) for _ in range(DEPTH))
         self.norm = nn.LayerNorm(width)
-        self.register_buffer("place", sine_grid(width, size.grid).flatten(1).T.contiguous(), persistent=False)
+        cosine, sine = rotary_table(size.hidden_dim, PERCEIVER_SIDE)
+        unturned = GLOBAL_LATENTS, size.hidden_dim // 2
+        tables = {
+            "place": _raster(sine_grid(width, size.grid)),
+            "positions": torch.cat((sine.new_zeros(GLOBAL_LATENTS, width), _raster(sine_grid(width, PERCEIVER_SIDE)))),
+            "cosine": torch.cat((cosine.new_ones(unturned), cosine)),
+            "sine": torch.cat((sine.new_zeros(unturned), sine)),
+        }
+        for name, table in tables.items():
+            self.register_buffer(name, table, persistent=False)
 
-    def forward(self, memory: Tensor) -> Tensor:
-        """(N, m, h, w) to (N, tokens, m), the global ones first, then the grid in raster order."""
-        return self.norm(torch.cat((self._global(memory), self._windows(memory)), dim=1))
+    def forward(self, maps: Tensor) -> Tensor:
+        """(N, m, h, w), from the memory encoder, to (N, tokens, m)."""
+        return self.norm(torch.cat((self._global(maps), self._windows(maps)), dim=1))
 
-    def _global(self, memory: Tensor) -> Tensor:
-        tokens = memory.flatten(2).transpose(1, 2)  # (N, hw, m)
-        latents = self.latents.expand(memory.shape[0], -1, -1)
+    def _global(self, maps: Tensor) -> Tensor:
+        tokens = maps.flatten(2).transpose(1, 2)  # (N, hw, m)
+        latents = self.latents.expand(maps.shape[0], -1, -1)
         for layer in self.layers:
             latents = layer(latents, tokens, self.place)
         return latents
 
-    def _windows(self, memory: Tensor) -> Tensor:
+    def _windows(self, maps: Tensor) -> Tensor:
         """Every latent of the grid sees the tokens of its window alone, and no other latent."""
-        count = memory.shape[0]
-        windows = memory.unflatten(3, (PERCEIVER_SIDE, -1)).unflatten(
+        count = maps.shape[0]
+        windows = maps.unflatten(3, (PERCEIVER_SIDE, -1)).unflatten(
             2, (PERCEIVER_SIDE, -1)
         )  # (N, m, rows, r, columns, c)
         tokens = windows.permute(0, 2, 4, 3, 5, 1).flatten(0, 2).flatten(1, 2)  # (N windows, tokens, m)
@@ -111,20 +129,9 @@ class SpatialPerceiver(nn.Module):
         return latents.unflatten(0, (count, -1))[:, :, 0]
 
 
-def token_positions(width: int) -> Tensor:
-    """Where the tokens of a SpatialPerceiver are: (tokens, width); global ones are nowhere."""
-    grid = sine_grid(width, PERCEIVER_SIDE).flatten(1).T
-    return torch.cat((grid.new_zeros(GLOBAL_LATENTS, width), grid))
-
-
-def token_rotations(channels: int) -> tuple[Tensor, Tensor]:
-    """Cosine and sine by which memory attention turns their keys: global ones are not turned.
-
-    The grid is counted in its own steps, though one of them is several of the image's.
-    """
-    cosine, sine = rotary_table(channels, PERCEIVER_SIDE)
-    unturned = GLOBAL_LATENTS, channels // 2
-    return torch.cat((cosine.new_ones(unturned), cosine)), torch.cat((sine.new_zeros(unturned), sine))
+def _raster(grid: Tensor) -> Tensor:
+    """(m, rows, columns) to (rows columns, m)."""
+    return grid.flatten(1).T.contiguous()
 
 
 def _mlp(width: int) -> nn.Sequential:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from edgetam_weights import edgetam_weights
 
-from sam2_ros.model.perceiver import SpatialPerceiver, token_positions, token_rotations
+from sam2_ros.model.perceiver import SpatialPerceiver
 from sam2_ros.model.sizes import EDGETAM, PERCEIVER_SIDE
 
 NAME = "spatial_perceiver."
@@ -32,11 +32,12 @@ def test_tokens_and_their_positions_are_those_of_the_official_perceiver(side):
     theirs.load_state_dict(published(), strict=True)
     grid = side // 16
     memory = torch.randn(1, 64, grid, grid) * 2
-    tokens = perceiver(side)(memory)
+    ours = perceiver(side)
+    tokens = ours(memory)
     expected, place = theirs(memory.contiguous(memory_format=torch.channels_last), sine_grid(64, grid)[None])
     assert expected.std() > 0.3 and (expected[:, 0] - expected[:, 1]).abs().max() > 0.1, "latents that show nothing"
     assert (tokens - expected).abs().max() < 2e-5
-    assert torch.equal(token_positions(64), place[0])
+    assert torch.equal(ours.positions, place[0])
 
 
 @torch.no_grad()
@@ -59,7 +60,7 @@ def test_a_token_of_the_grid_sees_its_window_alone():
 
 
 def test_keys_of_global_tokens_are_not_turned_and_those_of_the_grid_by_its_own_steps():
-    cosine, sine = token_rotations(256)
+    cosine, sine = perceiver(512).cosine, perceiver(512).sine
     assert cosine.shape == sine.shape == (512, 128)
     assert torch.equal(cosine[:256], torch.ones(256, 128)) and not sine[:256].any()
     assert not sine[256].any() and cosine[257, 0] == torch.tensor(1.0).cos()
