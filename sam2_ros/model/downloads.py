@@ -1,6 +1,6 @@
 """The published checkpoints: which there are, and the verified file of each.
 
-They are downloaded once into ``$SAM2_ROS_CACHE`` (default ``~/.cache/sam2_ros``).
+They are downloaded once into ``$SAM2_ROS_CACHE`` (default ``~/.cache/sam2_ros``), and looked for there first.
 """
 
 from __future__ import annotations
@@ -26,17 +26,31 @@ TIMEOUT = 30.0
 CHUNK = 1 << 20
 
 
+class NotAsPublished(CheckpointError):
+    """A file that bears a published name and holds something else."""
+
+
 @dataclass(frozen=True)
 class Published:
-    """One published checkpoint: where it is and the SHA256 of its bytes."""
+    """One published checkpoint: where it is, and the SHA256 of its bytes or the id that git gives to them."""
 
     url: str
-    sha256: str
+    sha256: str = ""
+    git_blob: str = ""
 
     @property
     def file_name(self) -> str:
         """The last part of the address."""
         return self.url.rsplit("/", 1)[1]
+
+    @property
+    def checksum(self) -> tuple[str, str]:
+        """What kind of checksum is known, and that."""
+        return ("SHA256", self.sha256) if self.sha256 else ("git blob id", self.git_blob)
+
+    def is_in(self, path: Path) -> bool:
+        """Whether the file at ``path`` is this one."""
+        return sha256(path) == self.sha256 if self.sha256 else git_blob(path) == self.git_blob
 
 
 _META = "https://dl.fbaipublicfiles.com/segment_anything_2"
@@ -66,15 +80,16 @@ def cache_folder() -> Path:
 def published_file(published: Published, download: bool = True) -> Path:
     """The verified file of a published checkpoint, fetched if need be and allowed."""
     path = cache_folder() / published.file_name
+    kind, checksum = published.checksum
     if not path.is_file():
         if not download:
             raise CheckpointError(
-                f"{published.file_name} (SHA256 {published.sha256}) is not in {path.parent}; "
+                f"{published.file_name} ({kind} {checksum}) is not in {path.parent}; "
                 "it is downloaded when a model is first loaded by this name"
             )
         _download(published, path)
-    elif sha256(path) != published.sha256:
-        raise CheckpointError(f"{path} is not what was published (its SHA256 differs); delete it and try again")
+    elif not published.is_in(path):
+        raise NotAsPublished(f"{path} is not what was published (its {kind} differs); delete it and try again")
     return path
 
 
@@ -88,10 +103,11 @@ def _download(published: Published, path: Path) -> None:
             if path.is_file():  # another process fetched and verified it meanwhile
                 return
             _fetch(published.url, part)
-            if sha256(part) != published.sha256:
+            if not published.is_in(part):
                 part.unlink()
+                kind, _ = published.checksum
                 raise CheckpointError(
-                    f"what {published.url} sent is not what was published (its SHA256 differs); try again, or {by_hand}"
+                    f"what {published.url} sent is not what was published (its {kind} differs); try again, or {by_hand}"
                 )
             os.replace(part, path)
     except urllib.error.HTTPError as error:
@@ -139,7 +155,16 @@ def _fetch(url: str, part: Path) -> None:
 
 def sha256(path: Path) -> str:
     """The SHA256 of a file's bytes, in hexadecimal."""
-    digest = hashlib.sha256()
+    return _digest(path, hashlib.sha256())
+
+
+def git_blob(path: Path) -> str:
+    """The id that git gives to a file's bytes, as ``git hash-object`` prints it."""
+    start = f"blob {path.stat().st_size}\0".encode()
+    return _digest(path, hashlib.sha1(start, usedforsecurity=False))
+
+
+def _digest(path: Path, digest: hashlib._Hash) -> str:
     with open(path, "rb") as file:
         while chunk := file.read(CHUNK):
             digest.update(chunk)

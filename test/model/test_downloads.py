@@ -7,7 +7,7 @@ import time
 import pytest
 
 from sam2_ros.errors import CheckpointError
-from sam2_ros.model.downloads import PUBLISHED, Published, published_file
+from sam2_ros.model.downloads import PUBLISHED, Published, git_blob, published_file
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -149,6 +149,23 @@ def test_being_offline_is_reported_with_address_and_remedy(server, cached):
     server.server_close()
     with pytest.raises(CheckpointError, match=f"cannot download {server.url} .*refused.*put it at {cached}"):
         fetched()
+
+
+def test_a_file_of_a_git_repository_is_known_by_its_blob(server, cached, monkeypatch):
+    blob = hashlib.sha1(b"blob %d\0" % len(server.data) + server.data).hexdigest()
+    monkeypatch.setitem(PUBLISHED, "tiny", Published(server.url, git_blob=blob))
+    assert fetched() == cached
+    cached.write_bytes(server.data[:-1])
+    with pytest.raises(CheckpointError, match="is not what was published .its git blob id differs"):
+        fetched()
+    cached.unlink()
+    with pytest.raises(CheckpointError, match=f"sam2.1_hiera_tiny.pt .git blob id {blob}. is not in"):
+        fetched(download=False)
+
+
+def test_a_blob_has_the_id_that_git_gives_it(tmp_path):
+    (tmp_path / "file").write_bytes(b"hello\n")
+    assert git_blob(tmp_path / "file") == "ce013625030ba8dba906f756967f9e9ca394464a"
 
 
 def test_published_names_point_to_files_of_their_own():
