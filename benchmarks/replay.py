@@ -25,13 +25,13 @@ from sam2_ros import cpu_threads
 cpu_threads.prepare()  # as the command line does, before torch is imported
 
 from sam2_ros import recordings
-from sam2_ros.commands.evaluate import evaluate
+from sam2_ros.evaluation.batch import evaluate
 from sam2_ros.evaluation.evaluate import Job
 from sam2_ros.evaluation.protocols import give_first
-from sam2_ros.evaluation.result_bag import write_results
 from sam2_ros.evaluation.trackers import Choice
 from sam2_ros.messages import fill_image, seconds_and_rest
 from sam2_ros.model import checkpoint
+from sam2_ros.offline.result_bag import write_results
 from sam2_ros.recordings import LabelWriter
 from sam2_ros.recordings.bags.writer import BagWriter
 from sam2_ros.stream.replay import moments_of, prefetched, replay

@@ -1,4 +1,5 @@
-"""The command line: parse, call one function.  Heavy libraries are imported by the command that needs them."""
+# PYTHON_ARGCOMPLETE_OK
+"""The command line: find the command, parse, run it.  Heavy libraries are imported only before a command is run."""
 
 from __future__ import annotations
 
@@ -7,29 +8,52 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NoReturn, Protocol, cast
 
 from sam2_ros import cpu_threads, interrupts, middleware
 from sam2_ros.errors import Sam2RosError
 
-#: Command: where its function ``main(arguments) -> exit code`` is, and what the command does.
+#: Command, whose options are in commands/: the module that does its work, and what the command does.
 COMMANDS = {
-    "node": ("sam2_ros.ros.node:main", "track the images of a ROS topic"),
-    "segment": ("sam2_ros.commands.offline:main_segment", "segment objects in one picture"),
-    "track": ("sam2_ros.commands.offline:main_track", "follow objects through a video, a folder of pictures or a bag"),
-    "evaluate": ("sam2_ros.commands.evaluate:main", "turn recordings into numbers and a report"),
-    "compare": ("sam2_ros.evaluation.compare:main", "put evaluations side by side"),
-    "export": ("sam2_ros.evaluation.export:main", "write the masklets of an evaluation as a data set"),
-    "replay": ("sam2_ros.evaluation.result_bag:main", "run the tracker over a recording again, into a new bag"),
-    "record": ("sam2_ros.commands.live:main_record", "record a running node into a bag"),
-    "play": ("sam2_ros.commands.live:main_play", "publish a bag to a running node"),
-    "demo": ("sam2_ros.demo.run:main", "a camera, the node and an operator who clicks, on this machine"),
-    "train": ("sam2_ros.training.train:main", "train or fine-tune a model"),
+    "node": ("sam2_ros.ros.node", "track the images of a ROS topic"),
+    "segment": ("sam2_ros.offline.segment", "segment objects in one picture"),
+    "track": ("sam2_ros.offline.follow", "follow objects through a video, a folder of pictures or a bag"),
+    "evaluate": ("sam2_ros.evaluation.batch", "turn recordings into numbers and a report"),
+    "compare": ("sam2_ros.evaluation.compare", "put evaluations side by side"),
+    "export": ("sam2_ros.evaluation.export", "write the masklets of an evaluation as a data set"),
+    "replay": ("sam2_ros.offline.result_bag", "run the tracker over a recording again, into a new bag"),
+    "record": ("sam2_ros.ros.record_bag", "record a running node into a bag"),
+    "play": ("sam2_ros.ros.play_bag", "publish a bag to a running node"),
+    "demo": ("sam2_ros.demo.run", "a camera, the node and an operator who clicks, on this machine"),
+    "train": ("sam2_ros.training.train", "train or fine-tune a model"),
 }
 #: Commands that start ROS, which takes signals as well: they take them by themselves.
 ON_ROS = {"node", "record", "play", "demo"}
 #: Generated where the package is built, by pip or colcon.
 GENERATED = ("sam2_ros.msg", "sam2_ros.srv")
+#: Said at the end of ``sam2_ros --help``.
+EPILOG = """\
+exit codes:
+  0        the command did what it was asked for; the node, record and play end so after Ctrl-C, too
+  1        it could not, or not all of it: one sentence on standard error says why and what helps
+  2        wrong usage: an unknown command or option, or a value that cannot be
+  128 + N  it was ended by the signal N and cleared away what was half written: 130 after Ctrl-C, 143 after SIGTERM
+
+completion of commands, options and their values with the tab key, in bash:
+  eval "$(register-python-argcomplete sam2_ros)"
+In zsh the same after: autoload -U compinit bashcompinit && compinit && bashcompinit
+"""
+
+
+class Command(Protocol):
+    """A module in commands/."""
+
+    __doc__: str | None
+
+    def add_options(self, parser: argparse.ArgumentParser, /) -> None: ...
+
+    def run(self, parsed: argparse.Namespace, /) -> int: ...
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,12 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     cpu_threads.prepare()
     _print_every_name()
+    _complete()
     given = list(sys.argv[1:] if arguments is None else arguments)
-    parser = argparse.ArgumentParser(prog="sam2_ros", description="Follow objects in a camera stream with SAM 2.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (_, text) in COMMANDS.items():
-        commands.add_parser(name, help=text, add_help=False)
-    command = parser.parse_args(given[:1]).command
+    command = _parser().parse_args(given[:1]).command
     try:
         return _run(command, given[1:])
     except Sam2RosError as error:
@@ -68,33 +89,87 @@ def main(arguments: Sequence[str] | None = None) -> int:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def _parser(complete: Collection[str] = ()) -> argparse.ArgumentParser:
+    """The parser of the command's name; complete: commands whose options it knows as well."""
+    parser = argparse.ArgumentParser(
+        prog="sam2_ros",
+        description="Follow objects in a camera stream with SAM 2.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="say which version this is")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (_, text) in COMMANDS.items():
+        one = commands.add_parser(name, help=text, add_help=name in complete)
+        if name in complete:
+            command_of(name).add_options(one)
+    return parser
+
+
+class _Version(argparse.Action):
+    """Looked up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        from sam2_ros import __version__
+
+        print(f"sam2_ros {__version__}")
+        parser.exit()
+
+
+def parser_of(command: str) -> argparse.ArgumentParser:
+    """The parser of a command's options."""
+    module = command_of(command)
+    title, _, more = (module.__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(
+        prog=f"sam2_ros {command}",
+        description=title,
+        epilog=more,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_options(parser)
+    return parser
+
+
+def command_of(name: str) -> Command:
+    return cast(Command, importlib.import_module(f"sam2_ros.commands.{name.replace('-', '_')}"))
+
+
+def _complete() -> None:
+    """Where the shell asks which words can follow, answer and end the process."""
+    if "_ARGCOMPLETE" in os.environ:
+        import argcomplete
+
+        argcomplete.autocomplete(_parser(os.environ.get("COMP_LINE", "").split()))
+
+
+def _run(command: str, arguments: Sequence[str]) -> int:
+    parsed = parser_of(command).parse_args(arguments)
+    with interrupts.immediate():
+        if command in ON_ROS:
+            middleware.check_choice()
+        importlib.import_module(COMMANDS[command][0])
+    run = command_of(command).run
+    code = run(parsed) if command in ON_ROS else _interruptible(run, parsed)
+    sys.stdout.flush()
+    return code
+
+
+def _interruptible(run: Callable[[argparse.Namespace], int], parsed: argparse.Namespace) -> int:
+    """Run a command that any signal which ends a process interrupts once: what is half written is then cleared away."""
+    with interrupts.Interrupts() as signals:
+        try:
+            with signals.raised():
+                return run(parsed)
+        except KeyboardInterrupt:
+            return 128 + (signals.came or signal.SIGINT)  # raised without a signal, by a library
+
+
 def _drop_output() -> None:
     """What could not be written to the standard output is not tried again when the process ends."""
     try:
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _run(command: str, arguments: Sequence[str]) -> int:
-    module, function = COMMANDS[command][0].split(":")
-    with interrupts.immediate():
-        if command in ON_ROS:
-            middleware.check_choice()
-        call = getattr(importlib.import_module(module), function)
-    code = (call(arguments) if command in ON_ROS else _interruptible(call, arguments)) or 0
-    sys.stdout.flush()
-    return code
-
-
-def _interruptible(call: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> int:
-    """Run a command that any signal which ends a process interrupts once: what is half written is then cleared away."""
-    with interrupts.Interrupts() as signals:
-        try:
-            with signals.raised():
-                return call(arguments)
-        except KeyboardInterrupt:
-            return 128 + (signals.came or signal.SIGINT)  # raised without a signal, by a library
 
 
 def _missing(error: ImportError) -> str:

@@ -41,6 +41,14 @@ def plain_name(path: str | Path) -> Iterator[str]:
         yield str(link)
 
 
+def make_folder(path: Path) -> None:
+    """A folder for results, with those above it; one that exists is fine.  Raises RecordingError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecordingError(f"cannot create the folder {shown(path)}: {error.strerror}") from error
+
+
 def write_whole(path: Path, content: bytes | str) -> None:
     """Write a file, text as UTF-8; a former one is replaced only when all of the new one is on the disk.
 

@@ -35,6 +35,7 @@ LIBRARY = (
     "torch>=2.4",  # the network
     "safetensors>=0.4",  # reads the weights that ship with the package
     "tqdm>=4.57",  # progress of downloads and of long commands
+    "argcomplete>=1.8.1",  # completes commands and options in the shell
     "rosbags>=0.11",  # reads and writes bags where rosbag2 is not installed
     "PyYAML>=6",  # parameter and training files
 )

@@ -11,23 +11,30 @@ import pytest
 from sam2_ros import cli
 
 
+def replace_command(monkeypatch: pytest.MonkeyPatch, run) -> None:
+    """``compare`` does what ``run`` does, with any two words."""
+    command = SimpleNamespace(__doc__="", add_options=lambda parser: parser.add_argument("runs", nargs=2), run=run)
+    monkeypatch.setitem(sys.modules, "sam2_ros.commands.compare", command)
+    monkeypatch.setitem(cli.COMMANDS, "compare", ("sam2_ros.errors", ""))
+
+
 def test_a_module_that_is_not_installed_is_named_in_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    monkeypatch.setitem(cli.COMMANDS, "segment", ("not_a_library.at_all:main", ""))
-    assert cli.main(["segment"]) == 1
+    monkeypatch.setitem(cli.COMMANDS, "compare", ("not_a_library.at_all", ""))
+    assert cli.main(["compare", "a", "b"]) == 1
     message = capsys.readouterr().err
     assert "not_a_library" in message and message.count("\n") == 1
 
 
 def test_a_missing_part_of_an_installed_library_is_named_in_full(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    monkeypatch.setitem(cli.COMMANDS, "segment", ("email.no_such_part:main", ""))
-    assert cli.main(["segment"]) == 1
+    monkeypatch.setitem(cli.COMMANDS, "compare", ("email.no_such_part", ""))
+    assert cli.main(["compare", "a", "b"]) == 1
     assert "the Python module email.no_such_part, which" in capsys.readouterr().err
 
 
 def test_a_missing_module_of_our_own_is_a_fault_and_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(cli.COMMANDS, "segment", ("sam2_ros.no_such_room:main", ""))
+    monkeypatch.setitem(cli.COMMANDS, "compare", ("sam2_ros.no_such_room", ""))
     with pytest.raises(ModuleNotFoundError):
-        cli.main(["segment"])
+        cli.main(["compare", "a", "b"])
 
 
 def test_what_is_refused_is_one_sentence_and_exit_code_1(tmp_path, capsys) -> None:
@@ -38,24 +45,25 @@ def test_what_is_refused_is_one_sentence_and_exit_code_1(tmp_path, capsys) -> No
 @pytest.mark.parametrize(
     "error, sentence",
     [
-        (OSError(28, "No space left on device", "out/x.png"), "sam2_ros segment: out/x.png: No space left on device\n"),
-        (OSError(28, "No space left on device"), "sam2_ros segment: No space left on device\n"),
+        (OSError(28, "No space left on device", "out/x.png"), "sam2_ros compare: out/x.png: No space left on device\n"),
+        (OSError(28, "No space left on device"), "sam2_ros compare: No space left on device\n"),
     ],
 )
 def test_what_the_system_refuses_is_one_sentence_and_exit_code_1(monkeypatch, capsys, error, sentence) -> None:
     def failing(_):
         raise error
 
-    monkeypatch.setattr("sam2_ros.cli.importlib.import_module", lambda _: SimpleNamespace(main_segment=failing))
-    assert cli.main(["segment"]) == 1
+    replace_command(monkeypatch, failing)
+    assert cli.main(["compare", "a", "b"]) == 1
     assert capsys.readouterr().err == sentence
 
 
 def printing(code: str, **keywords) -> subprocess.CompletedProcess:
     """The command line in a process whose one command does what ``code`` says."""
     start = (
-        "import sys, types; from sam2_ros import cli; cli.COMMANDS = {'say': ('say:main', '')}; "
-        f"sys.modules['say'] = types.SimpleNamespace(main=lambda _: {code}); sys.exit(cli.main(['say']))"
+        "import sys, types; from sam2_ros import cli; cli.COMMANDS = {'say': ('sys', '')}; "
+        "sys.modules['sam2_ros.commands.say'] = types.SimpleNamespace("
+        f"__doc__='', add_options=lambda _: None, run=lambda _: {code}); sys.exit(cli.main(['say']))"
     )
     return subprocess.run([sys.executable, "-c", start], stderr=subprocess.PIPE, text=True, **keywords)
 
@@ -79,8 +87,8 @@ def test_heavy_libraries_wait_for_the_command_that_needs_them() -> None:
 def test_a_ctrl_c_while_libraries_are_imported_ends_the_process_at_once(tmp_path) -> None:
     (tmp_path / "slow_to_import.py").write_text("import signal; signal.raise_signal(signal.SIGINT)")
     code = (
-        "import sys; from sam2_ros import cli; cli.COMMANDS['segment'] = ('slow_to_import:main', '');"
-        f"sys.path.append({str(tmp_path)!r}); cli.main(['segment'])"
+        "import sys; from sam2_ros import cli; cli.COMMANDS['compare'] = ('slow_to_import', '');"
+        f"sys.path.append({str(tmp_path)!r}); cli.main(['compare', 'a', 'b'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == -signal.SIGINT and done.stderr == ""
@@ -88,8 +96,8 @@ def test_a_ctrl_c_while_libraries_are_imported_ends_the_process_at_once(tmp_path
 
 def test_messages_that_were_not_built_are_a_fault_of_the_installation(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     monkeypatch.setitem(sys.modules, "sam2_ros.msg", None)
-    monkeypatch.setitem(cli.COMMANDS, "segment", ("sam2_ros.msg:main", ""))
-    assert cli.main(["segment"]) == 1
+    monkeypatch.setitem(cli.COMMANDS, "compare", ("sam2_ros.msg", ""))
+    assert cli.main(["compare", "a", "b"]) == 1
     assert "sam2_ros.msg, which are not built here" in capsys.readouterr().err
 
 
@@ -107,8 +115,8 @@ def test_a_command_is_interrupted_once_and_clears_away_what_is_half_written(
             signal.raise_signal(number)  # of somebody who does not want to wait
             cleared.append(True)
 
-    monkeypatch.setattr(cli.importlib, "import_module", lambda _: SimpleNamespace(main_segment=command))
-    assert cli.main(["segment"]) == 128 + number and cleared
+    replace_command(monkeypatch, command)
+    assert cli.main(["compare", "a", "b"]) == 128 + number and cleared
 
 
 def test_a_worker_process_of_a_command_ends_as_any_other() -> None:
@@ -132,9 +140,8 @@ def test_an_interrupt_that_no_signal_caused_ends_with_the_code_of_ctrl_c(monkeyp
     def interrupted(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(sys.modules, "interrupted", SimpleNamespace(main=interrupted))
-    monkeypatch.setitem(cli.COMMANDS, "segment", ("interrupted:main", ""))
-    assert cli.main(["segment"]) == 130
+    replace_command(monkeypatch, interrupted)
+    assert cli.main(["compare", "a", "b"]) == 130
 
 
 def test_a_refused_name_that_is_no_text_is_printed_with_escapes(tmp_path, capsys) -> None:
@@ -148,12 +155,16 @@ def test_a_refused_name_that_is_no_text_is_printed_with_escapes(tmp_path, capsys
     assert r"caf\udce9" in capsys.readouterr().err
 
 
+#: What a command must be given, where it does not start without.
+GIVEN = {"record": ["--out", "bag"], "play": ["bag"]}
+
+
 @pytest.mark.parametrize("command", sorted(cli.ON_ROS))
 def test_a_command_on_ros_says_in_one_sentence_that_there_is_no_ros(command: str, tmp_path: Path) -> None:
     code = (
         "import sys; from importlib.machinery import PathFinder; find = PathFinder.find_spec\n"
         "PathFinder.find_spec = lambda name, *args: None if name == 'rclpy' else find(name, *args)\n"
-        f"from sam2_ros import cli; sys.exit(cli.main([{command!r}]))"
+        f"from sam2_ros import cli; sys.exit(cli.main({[command, *GIVEN.get(command, [])]!r}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 1 and done.stdout == ""

@@ -15,7 +15,7 @@ LEVELS = [
     {"model", "recordings"},
     {"tracking"},
     {"stream"},
-    {"ros", "evaluation", "training"},
+    {"ros", "evaluation", "training", "offline"},
     {"demo"},
     {"commands"},
     {"cli", "__init__"},

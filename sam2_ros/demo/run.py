@@ -6,7 +6,6 @@ itself and leaves overlay.mp4, sheet.png and result.json.
 
 from __future__ import annotations
 
-import argparse
 import ctypes
 import json
 import os
@@ -73,33 +72,6 @@ def run(out: Path, model: str, source: Path = RECORDING, picture: Path | None = 
     _write_pictures(operator, images, rate, out, picture)
     (out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
     return result
-
-
-def main(arguments: Sequence[str]) -> int:
-    """``sam2_ros demo``."""
-    parser = argparse.ArgumentParser(prog="sam2_ros demo", description=__doc__.partition("\n\n")[0])
-    parser.add_argument("--out", type=Path, default=Path("demo_out"), metavar="DIR")
-    parser.add_argument("--model", default="embedded", help="a known name or the path of a checkpoint (%(default)s)")
-    parser.add_argument(
-        "--recording",
-        type=Path,
-        default=RECORDING,
-        metavar="FOLDER",
-        help="a sequence in DAVIS layout whose first image shows at least two labelled objects",
-    )
-    parser.add_argument("--picture", type=Path, metavar="FILE.webp", help="also write a moving picture of the overlay")
-    parsed = parser.parse_args(arguments)
-    with Interrupts() as interrupts:
-        try:
-            with interrupts.raised():
-                result = run(parsed.out, parsed.model, parsed.recording, parsed.picture)
-        except (KeyboardInterrupt, Exception):
-            if not interrupts.came:  # else ROS was shut down, too, which is raised as well
-                raise
-            return 128 + interrupts.came
-    print(_table(result))
-    print(f"\nlook at {parsed.out}/sheet.png and {parsed.out}/overlay.mp4; numbers in {parsed.out}/result.json")
-    return 0
 
 
 # -- the processes ---------------------------------------------------------------------------
@@ -316,7 +288,8 @@ def _track(tracked: Any, labels: np.ndarray) -> Track:
     )
 
 
-def _table(result: dict[str, Any]) -> str:
+def table(result: dict[str, Any]) -> str:
+    """The result in lines of text, with what the operator did."""
     latency = result["latency_ms"]
     rows = [
         ("images in / processed / dropped", f"{result['frames_in']} / {result['processed']} / {result['dropped']}"),

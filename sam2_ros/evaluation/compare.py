@@ -1,4 +1,4 @@
-"""Runs side by side: the command ``sam2_ros compare RUN RUN...``.
+"""Runs side by side.
 
 The first run is what the others are compared with.  Objects are paired by id and sequence, whose
 path counts where a run has several of one name.  Every mean of a row, the first run's too, is over
@@ -9,7 +9,6 @@ in their choice.
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -152,35 +151,27 @@ def _signed(value: float | None) -> str:
     return "–" if value is None else f"{value:+.1f}"
 
 
-def main(arguments: Sequence[str]) -> int:
-    """``sam2_ros compare``."""
-    parser = argparse.ArgumentParser(
-        prog="sam2_ros compare",
-        description="Put evaluations side by side.",
-        epilog=__doc__.partition("\n\n")[2],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders of sam2_ros evaluate, two or more")
-    runs = parser.parse_args(arguments).runs
-    if len(runs) < 2:
+def report(paths: Sequence[Path]) -> str:
+    """The runs in these folders side by side: the table, and a line for each thing that one must know to read it.
+
+    Raises InvalidInput for fewer than two, and for runs that have nothing to compare.
+    """
+    if len(paths) < 2:
         raise InvalidInput("give two or more runs to compare")
-    results = [(_unique(path, runs), read_result(path)) for path in runs]
+    results = [(_unique(path, paths), read_result(path)) for path in paths]
     by_path = repeated(result for _, result in results)
-    runs = [(name, scores_of(result, by_path)) for name, result in results]
+    names = [name for name, _ in results]
     labels = [
-        name if name not in dict(runs[:number]) else f"{name} ({number + 1})"  # one run given twice
-        for number, (name, _) in enumerate(runs)
+        name if name not in names[:number] else f"{name} ({number + 1})"  # one run given twice
+        for number, name in enumerate(names)
     ]
-    runs = dict(zip(labels, (scores for _, scores in runs)))
-    first_name, *others = labels
+    runs = {label: scores_of(result, by_path) for label, (_, result) in zip(labels, results)}
     without = [name for name, scores in runs.items() if not scores]
     if without:
         raise InvalidInput(f"no scores in: {_named(without)}; a run has scores where its recordings have ground truth")
+    first_name, *others = labels
     given = first_name, runs[first_name], {name: runs[name] for name in others}
-    print(table(*given))
-    for note in [*_differences_in_kind(results), *left_out(*given)]:
-        print(note)
-    return 0
+    return "\n".join([table(*given), *_differences_in_kind(results), *left_out(*given)])
 
 
 def _unique(path: Path, paths: Sequence[Path]) -> str:

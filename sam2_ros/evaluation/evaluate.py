@@ -1,4 +1,4 @@
-"""One recording in, its numbers and files out; ``run`` does this for many."""
+"""One recording in, its numbers and files out; ``batch`` does this for many."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import numpy as np
 
 from sam2_ros import recordings
 from sam2_ros.errors import InvalidInput, RecordingError, Sam2RosError
+from sam2_ros.evaluation.choices import FIRST_PROMPTS, MOST_FRAMES
 from sam2_ros.evaluation.gallery import Gallery, jpeg
-from sam2_ros.evaluation.metrics import DAVIS, EVERY_FRAME, SA_V, YOUTUBE_VOS, summary
-from sam2_ros.evaluation.protocols import FIRST_PROMPTS, MOST_FRAMES, FirstFrame, Offline, Online, segment_images
+from sam2_ros.evaluation.metrics import RULES, summary
+from sam2_ros.evaluation.protocols import FirstFrame, Offline, Online, segment_images
 from sam2_ros.evaluation.results import CurvePoint, SequenceResult, latencies, write_rows
 from sam2_ros.evaluation.scoring import Row, Scorer
 from sam2_ros.evaluation.trackers import Choice
@@ -28,10 +29,6 @@ from sam2_ros.tracking.tracker import Tracker
 from sam2_ros.types import MAX_MONO8_ID, MAX_OBJECT_ID, label_image
 
 T = TypeVar("T")
-
-RULES = {"davis": DAVIS, "sa-v": SA_V, "youtube-vos": YOUTUBE_VOS, "every-frame": EVERY_FRAME}
-#: How objects are prompted; "auto" is "recorded" where prompts were recorded, else "mask".
-PROTOCOLS = ("auto", "recorded", *FIRST_PROMPTS, "online", "online-sam", "online-restart", "offline", "images")
 
 
 @dataclass(frozen=True, slots=True)

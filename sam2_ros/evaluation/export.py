@@ -1,4 +1,4 @@
-"""The masklets of a run as a data set: the command ``sam2_ros export RUN --format F --out DIR``.
+"""The masklets of a run as a data set.
 
     davis        JPEGImages/SEQUENCE/*.jpg, Annotations/SEQUENCE/*.png, ImageSets/val.txt
     youtube-vos  the same with meta.json: objects and the images that show them
@@ -11,7 +11,6 @@ are; those of bags and videos become JPEG files.
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,9 +22,9 @@ import numpy as np
 
 from sam2_ros import recordings
 from sam2_ros.errors import RecordingError
+from sam2_ros.evaluation.choices import FORMATS
 from sam2_ros.evaluation.gallery import jpeg
 from sam2_ros.evaluation.results import read_result
-from sam2_ros.evaluation.trackers import positive
 from sam2_ros.files import shown, write_whole
 from sam2_ros.recordings import coco_rle
 from sam2_ros.recordings.folders import PictureFolder
@@ -33,7 +32,6 @@ from sam2_ros.recordings.labels import LabelWriter, read_labels
 from sam2_ros.recordings.pictures import is_turned, pictures_in, read_picture, write_picture
 from sam2_ros.simulated_user import box_around
 
-FORMATS = ("davis", "youtube-vos", "sa-v", "coco-rle")
 #: SA-V annotates six images of a second.
 SA_V_RATE = 6.0
 JPEG_QUALITY = 95
@@ -231,23 +229,3 @@ def _ids(labels: np.ndarray) -> list[int]:
 
 
 WRITERS = {"davis": _write_davis, "youtube-vos": _write_youtube_vos, "sa-v": _write_sa_v, "coco-rle": _write_coco}
-
-
-def main(arguments: Sequence[str]) -> int:
-    """``sam2_ros export``."""
-    parser = argparse.ArgumentParser(
-        prog="sam2_ros export",
-        description="Write the masklets of a run as a data set.",
-        epilog=__doc__.partition("\n\n")[2],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a sam2_ros evaluate")
-    parser.add_argument("--format", choices=FORMATS, required=True)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the data set is written")
-    parser.add_argument(
-        "--every", type=positive, default=1, metavar="N", help="masks of every N-th image (%(default)s)"
-    )
-    parsed = parser.parse_args(arguments)
-    count = export(parsed.run, parsed.format, parsed.out, parsed.every)
-    print(f"{count} sequences in {parsed.out}")
-    return 0

@@ -51,6 +51,8 @@ SA_V = Rules(before_appearance=False)
 #: YouTube-VOS: from the frame after an object's first appearance.
 YOUTUBE_VOS = Rules(skip="appearance")
 EVERY_FRAME = Rules(skip="nothing")
+#: The rules that can be chosen, by name.
+RULES = {"davis": DAVIS, "sa-v": SA_V, "youtube-vos": YOUTUBE_VOS, "every-frame": EVERY_FRAME}
 
 
 # -- one frame -----------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sam2_ros.errors import InvalidInput
+from sam2_ros.evaluation.choices import CLICKS, FIRST_PROMPTS, MOST_FRAMES
 from sam2_ros.evaluation.metrics import region_similarity
 from sam2_ros.recordings.recording import Recording
 from sam2_ros.simulated_user import Click, box_around, first_click, next_click
@@ -27,13 +28,8 @@ from sam2_ros.stream.replay import Moment, replay
 from sam2_ros.tracking.tracker import Prompted, Tracker
 from sam2_ros.types import Prompt, Track
 
-#: What can be given on the first frame of an object.
-FIRST_PROMPTS = ("mask", "box", "1-click", "3-click", "5-click")
 #: An online user steps in below this IoU.
 PAUSE_BELOW = 0.75
-#: Frames of one object on which a user clicks at most, the first among them.
-MOST_FRAMES = 8
-CLICKS = 3
 
 Give = Callable[[Prompt], Prompted]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import functools
 from collections.abc import Sequence
@@ -71,13 +70,6 @@ class Choice:
 @functools.lru_cache(maxsize=2)
 def _load(model: str, device: str) -> Any:
     return checkpoint.load(model, device)
-
-
-def positive(text: str) -> int:
-    """A number of at least 1, for an option of a command."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of at least 1")
-    return int(text)
 
 
 def settings_from(texts: Sequence[str]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ Callbacks fill the mailbox and return.  See ``parameters`` for what can be set.
 
 from __future__ import annotations
 
-import argparse
 import atexit
 import gc
 import sys
@@ -22,7 +21,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.node import Node as RosNode
 
-from sam2_ros.errors import Sam2RosError, needs_room
+from sam2_ros.errors import CannotStart, Sam2RosError, needs_room
 from sam2_ros.interrupts import Interrupts
 from sam2_ros.model import checkpoint
 from sam2_ros.ros import clicks, detections, pacing, transforms, unused
@@ -148,7 +147,7 @@ def main(args: Sequence[str] | None = None, make: MakeTracker = make_tracker) ->
     atexit.register(gc.freeze)
     with Interrupts() as interrupts:
         try:
-            _parser().parse_args(without_ros_arguments(arguments))
+            _refuse_others(arguments)
             make_room()
             start(arguments)
             _run(arguments, _interruptible(make, interrupts))
@@ -158,6 +157,15 @@ def main(args: Sequence[str] | None = None, make: MakeTracker = make_tracker) ->
         finally:
             rclpy.try_shutdown()
     return 0
+
+
+def _refuse_others(arguments: Sequence[str]) -> None:
+    """Raises CannotStart for an argument that is none of ROS."""
+    others = without_ros_arguments(arguments)
+    if others:
+        raise CannotStart(
+            f"the node does not know the argument {others[0]}; give parameters as: --ros-args -p NAME:=VALUE"
+        )
 
 
 def _interruptible(make: MakeTracker, interrupts: Interrupts) -> MakeTracker:
@@ -210,12 +218,3 @@ def spin(executor: MultiThreadedExecutor, node: RosNode) -> None:
             if not rclpy.ok():
                 return  # ROS was shut down while the executor prepared its next wait
             node.get_logger().error(f"a callback failed unexpectedly:\n{traceback.format_exc()}", **SELDOM)
-
-
-def _parser() -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(
-        prog="sam2_ros node",
-        description="Track the images of a ROS topic.",
-        epilog="Parameters and topics are set as for every ROS node, for example: sam2_ros node --ros-args "
-        "-p model:=embedded -r image:=/camera/image_raw. config/track.yaml lists all parameters.",
-    )

@@ -7,7 +7,6 @@ and ``progress.png``.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import logging
@@ -15,7 +14,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +227,19 @@ def train(settings: TrainSettings, resume: bool = False, tell: Callable[[str], N
     return folder / "model.safetensors"
 
 
+def settings_for(config: str | None, overrides: Mapping[str, Any], resume: bool = False) -> TrainSettings:
+    """The settings of a run: those of ``overrides``, then of the file ``config``, then of the run that goes on."""
+    settings = read_settings(config, **overrides)
+    if not resume:
+        return settings
+    whole = read_settings(config, saved_settings(Path(settings.out)), **overrides)
+    names = [field.name for field in dataclasses.fields(whole)]
+    kept = [name for name in names if getattr(whole, name) != getattr(settings, name)]
+    if kept:
+        logger.info("not given, so as in the run so far: %s", ", ".join(kept))
+    return whole
+
+
 def _threads(wanted: int) -> int:
     """How many threads to compute with now, for the setting ``threads``.
 
@@ -384,38 +396,3 @@ class _NoBar:
     def set_description(self, text: str, refresh: bool = True) -> None: ...
     def update(self, count: int) -> None: ...
     def close(self) -> None: ...
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """The command line of ``python -m sam2_ros.training.train``."""
-    parser = argparse.ArgumentParser(description="Train or fine-tune a SAM 2.", prog="sam2_ros train")
-    parser.add_argument("--config", help="YAML or JSON file of training settings")
-    parser.add_argument("--resume", action="store_true", help="go on from the state in the run's folder")
-    for field in dataclasses.fields(TrainSettings):
-        if field.name != "stages":
-            parser.add_argument(
-                "--" + field.name.replace("_", "-"),
-                type=type(field.default),
-                default=None,
-                help=f"{field.metadata['description']} (default {field.default!r})",
-            )
-    given = vars(parser.parse_args(arguments))
-    config, resume = given.pop("config"), given.pop("resume")
-    overrides = {name: value for name, value in given.items() if value is not None}
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    settings = read_settings(config, **overrides)
-    if resume:
-        asked, saved = settings, saved_settings(Path(settings.out))
-        settings = read_settings(config, saved, **overrides)
-        kept = [
-            field.name
-            for field in dataclasses.fields(settings)
-            if getattr(settings, field.name) != getattr(asked, field.name)
-        ]
-        if kept:
-            logger.info("not given, so as in the run so far: %s", ", ".join(kept))
-    train(settings, resume)
-
-
-if __name__ == "__main__":
-    main()

@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from recordings.bags import IMAGE, PROMPT, image_message, labels, picture, prompt_message, stamp, write_bag
+from run_command import run_command
 
-from sam2_ros import recordings
-from sam2_ros.commands import evaluate as run
+from sam2_ros import cli, recordings
+from sam2_ros.commands.evaluate import job_from
 from sam2_ros.errors import InvalidInput, MissingDependency, RecordingError
-from sam2_ros.evaluation import opencv_baseline, report, trackers
+from sam2_ros.evaluation import batch, engines, opencv_baseline, report, trackers
 from sam2_ros.evaluation.evaluate import Job, evaluate_one, failed
 from sam2_ros.evaluation.metrics import boundary_accuracy, region_similarity
 from sam2_ros.evaluation.results import new_run, percent, plain
@@ -29,7 +30,7 @@ from sam2_ros.recordings.recording import stamp_of
 
 def evaluate(tmp_path, *arguments):
     """Run the command; its result.json and its folder."""
-    code = run.main([*map(str, arguments), "--out", str(tmp_path / "runs"), "--name", "run"])
+    code = run_command("evaluate", *map(str, arguments), "--out", str(tmp_path / "runs"), "--name", "run")
     folder = (tmp_path / "runs" / "latest").resolve()
     return json.loads((folder / "result.json").read_text()), folder, code
 
@@ -213,7 +214,7 @@ def test_a_process_that_dies_takes_no_other_recording_with_it(tmp_path, data_set
         def shutdown(self):
             pass
 
-    monkeypatch.setattr(run, "ProcessPoolExecutor", Mortal)
+    monkeypatch.setattr(engines, "ProcessPoolExecutor", Mortal)
     copies = [shutil.copytree(data_set, tmp_path / name) for name in ("a", "b")]
     result, _, _ = evaluate(tmp_path, data_set, *copies, "--model", "first-mask", "--jobs", 2)
     assert [entry["j_and_f"] is None for entry in result["sequences"]] == [True, False] * 3
@@ -230,15 +231,15 @@ def test_a_process_that_is_killed_leaves_no_half_written_file(tmp_path, data_set
         (job.folder / "own.part").touch()
         return failed(job, "killed")
 
-    monkeypatch.setattr(run, "evaluate_one", killed)
+    monkeypatch.setattr(engines, "evaluate_one", killed)
     _, folder, _ = evaluate(tmp_path, data_set, "--model", "first-mask")
     assert {path.name for path in folder.rglob("*.part")} == {"own.part"}
 
 
 def test_the_processes_of_a_run_that_is_interrupted_end_in_the_midst_of_their_recordings(monkeypatch):
-    monkeypatch.setattr(run, "evaluate_one", time.sleep)
-    monkeypatch.setattr(run, "failed", lambda *_: None)
-    results = run._do_in_processes([0.0, 120.0], 1)
+    monkeypatch.setattr(engines, "evaluate_one", time.sleep)
+    monkeypatch.setattr(engines, "failed", lambda *_: None)
+    results = engines._do_in_processes([0.0, 120.0], 1)
     next(results)
     started = time.monotonic()
     results.close()
@@ -251,7 +252,7 @@ def test_what_was_done_before_a_run_was_interrupted_is_kept(tmp_path, data_set, 
             raise KeyboardInterrupt
         return evaluate_one(job, tick)
 
-    monkeypatch.setattr(run, "evaluate_one", evaluate_until_stopped)
+    monkeypatch.setattr(engines, "evaluate_one", evaluate_until_stopped)
     with pytest.raises(KeyboardInterrupt):
         evaluate(tmp_path, data_set, "--model", "first-mask")
     result = json.loads((tmp_path / "runs" / "run" / "result.json").read_text())
@@ -297,7 +298,7 @@ def test_the_mean_curve_of_many_sequences_is_taken_at_equal_numbers_of_frames():
 
 def test_published_numbers_are_made_with_the_published_settings():
     def settings(*options):
-        return run.template_from(run.parser().parse_args(["data", *options])).choice.all_settings()
+        return job_from(cli.parser_of("evaluate").parse_args(["data", *options])).choice.all_settings()
 
     paper = settings("--paper")
     assert [paper[name] for name in ("max_prompted_frames", "forget_around_corrections", "non_overlapping")] == [
@@ -372,14 +373,14 @@ def test_an_unknown_model_is_refused_before_anything_is_written(tmp_path, data_s
 @pytest.mark.parametrize("option", ["--jobs", "--threads", "--clicks", "--every"])
 def test_a_count_below_one_is_refused(tmp_path, option, capsys):
     with pytest.raises(SystemExit):
-        run.main([str(tmp_path), option, "0"])
+        run_command("evaluate", str(tmp_path), option, "0")
     assert f"argument {option}: '0' is no number of at least 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("protocol", ["offline", "images"])
 def test_protocols_that_look_at_every_image_refuse_the_clock(tmp_path, protocol):
     with pytest.raises(InvalidInput, match=f"--prompt {protocol} looks at every image"):
-        run.main([str(tmp_path), "--on-clock", "--prompt", protocol])
+        run_command("evaluate", str(tmp_path), "--on-clock", "--prompt", protocol)
 
 
 @pytest.mark.parametrize(
@@ -400,7 +401,7 @@ def test_protocols_that_look_at_every_image_refuse_the_clock(tmp_path, protocol)
 )
 def test_an_option_that_would_change_nothing_is_refused(tmp_path, options, part):
     with pytest.raises(InvalidInput) as error:
-        run.main([str(tmp_path), *options, "--out", str(tmp_path / "runs")])
+        run_command("evaluate", str(tmp_path), *options, "--out", str(tmp_path / "runs"))
     assert part in str(error.value) and not (tmp_path / "runs").exists()
 
 
@@ -484,7 +485,9 @@ def test_an_engine_that_is_not_installed_is_said(tmp_path, data_set, monkeypatch
 def test_masks_that_cannot_be_used_fail_their_sequence(tmp_path, data_set):
     for path in (data_set / "Annotations" / "short").iterdir():
         path.rename(path.with_name(f"{path.stem}_1.png"))
-    status = run.main([str(data_set), "--model", "first-mask", "--out", str(tmp_path / "runs"), "--name", "run"])
+    status = run_command(
+        "evaluate", str(data_set), "--model", "first-mask", "--out", str(tmp_path / "runs"), "--name", "run"
+    )
     found = json.loads((tmp_path / "runs" / "run" / "result.json").read_text())["sequences"]
     assert status == 1 and found[0]["error"] in (None, "")
     assert "no ground truth could be used: 5 masks in" in found[1]["error"]
@@ -492,4 +495,4 @@ def test_masks_that_cannot_be_used_fail_their_sequence(tmp_path, data_set):
 
 def test_options_of_bags_are_refused_where_no_recording_is_a_bag(tmp_path, data_set):
     with pytest.raises(InvalidInput, match="--node would be ignored"):
-        run.work_list([data_set], Job(data_set, tmp_path, topics=(("node", "/cam"),)), tmp_path)
+        batch.work_list([data_set], Job(data_set, tmp_path, topics=(("node", "/cam"),)), tmp_path)

@@ -1,8 +1,8 @@
 import json
 
 import pytest
+from run_command import run_command
 
-from sam2_ros.commands import evaluate as run
 from sam2_ros.errors import InvalidInput, RecordingError
 from sam2_ros.evaluation import compare
 
@@ -42,7 +42,7 @@ def test_objects_are_paired_and_means_are_over_the_shared_ones(runs):
 
 
 def test_the_command_prints_a_table_and_what_makes_runs_incomparable(runs, capsys):
-    assert compare.main(runs[:3]) == 0
+    assert run_command("compare", *runs[:3]) == 0
     out = capsys.readouterr().out
     words = " ".join(out.split())
     assert "| **all objects** | 70.0 | 72.0 (+2.0) | 70.0 (+0.0) |" in words, "over the one object that all three have"
@@ -53,7 +53,7 @@ def test_the_command_prints_a_table_and_what_makes_runs_incomparable(runs, capsy
 
 
 def test_more_clicks_are_no_better_model(runs, capsys):
-    compare.main(runs[3:])
+    run_command("compare", *runs[3:])
     out = capsys.readouterr().out
     assert "note: few has budgets [2], many has [8]" in out and "note: few has --set hole_area 8, many has 0" in out
     assert "clicks" not in out
@@ -67,23 +67,23 @@ def test_a_run_without_scores_is_named(runs, tmp_path, place):
     given = runs[:1]
     given.insert(place, str(tmp_path / "empty"))
     with pytest.raises(InvalidInput, match="no scores in: empty; a run has scores where"):
-        compare.main(given)
+        run_command("compare", *given)
 
 
 def test_one_run_is_nothing_to_compare(runs):
     with pytest.raises(InvalidInput, match="two or more"):
-        compare.main(runs[:1])
+        run_command("compare", *runs[:1])
 
 
 def test_a_folder_that_is_no_run_is_refused(runs, tmp_path):
     with pytest.raises(RecordingError, match="give the folder of an evaluation"):
-        compare.main([runs[0], str(tmp_path / "nothing")])
+        run_command("compare", runs[0], str(tmp_path / "nothing"))
 
 
 def test_the_same_run_twice_differs_by_nothing(tmp_path, data_set, capsys):
-    run.main([str(data_set), "--model", "first-mask", "--out", str(tmp_path / "runs"), "--name", "run"])
+    run_command("evaluate", str(data_set), "--model", "first-mask", "--out", str(tmp_path / "runs"), "--name", "run")
     capsys.readouterr()
-    compare.main([str(tmp_path / "runs" / "run")] * 2)
+    run_command("compare", *[str(tmp_path / "runs" / "run")] * 2)
     assert "+0.0 to +0.0" in capsys.readouterr().out
 
 
@@ -99,12 +99,11 @@ def test_sequences_of_one_name_are_paired_by_their_paths(tmp_path, capsys):
         (tmp_path / name / "result.json").write_text(text)
         return str(tmp_path / name)
 
-    compare.main(
-        [
-            write("old", {"monday": 50.0, "tuesday": 60.0}),
-            write("new", {"tuesday": 64.0, "monday": 51.0}),
-            write("part", {"tuesday": 58.0}),
-        ]
+    run_command(
+        "compare",
+        write("old", {"monday": 50.0, "tuesday": 60.0}),
+        write("new", {"tuesday": 64.0, "monday": 51.0}),
+        write("part", {"tuesday": 58.0}),
     )
     out = " ".join(capsys.readouterr().out.split())
     assert "| /monday/trial | 50.0 | +1.0 | – |" in out
@@ -127,11 +126,10 @@ def test_all_means_are_over_what_the_runs_share_and_the_rest_is_named(tmp_path, 
         (tmp_path / name / "result.json").write_text(text)
         return str(tmp_path / name)
 
-    compare.main(
-        [
-            write("long", {"a": [(1, 60.0), (2, 90.0)], "b": [(1, 10.0)], "c": [(1, 20.0)]}),
-            write("short", {"a": [(1, 50.0)], "z": [(1, 99.0)]}),
-        ]
+    run_command(
+        "compare",
+        write("long", {"a": [(1, 60.0), (2, 90.0)], "b": [(1, 10.0)], "c": [(1, 20.0)]}),
+        write("short", {"a": [(1, 50.0)], "z": [(1, 99.0)]}),
     )
     out = " ".join(capsys.readouterr().out.split())
     assert "| a | 60.0 | -10.0 |" in out and "| **all objects** | 60.0 | 50.0 (-10.0) |" in out

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from recordings.bags import IMAGE, PROMPT, image_message, labels, picture, prompt_message, stamp, write_bag
 from recordings.test_pictures import turned_jpeg
+from run_command import run_command
 
 from sam2_ros import recordings
-from sam2_ros.commands import evaluate as run
 from sam2_ros.errors import RecordingError
 from sam2_ros.evaluation import export
 from sam2_ros.evaluation.export import FORMATS
@@ -20,7 +20,7 @@ from sam2_ros.recordings.recording import Truth
 @pytest.fixture
 def finished(tmp_path, data_set):
     """A run over a data set whose masks are known: those of the first image."""
-    run.main([str(data_set), "--model", "first-mask", "--out", str(tmp_path / "runs"), "--name", "run"])
+    run_command("evaluate", str(data_set), "--model", "first-mask", "--out", str(tmp_path / "runs"), "--name", "run")
     return tmp_path / "runs" / "run"
 
 
@@ -30,7 +30,7 @@ def truths(recording):
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_every_format_is_read_back_with_its_pictures_and_masks(tmp_path, finished, kind):
-    assert export.main([str(finished), "--format", kind, "--out", str(tmp_path / "out")]) == 0
+    assert run_command("export", str(finished), "--format", kind, "--out", str(tmp_path / "out")) == 0
     found = recordings.find(tmp_path / "out")
     assert [recording.name for recording in found] == ["long", "short"]
     for recording, count in zip(found, (9, 5)):
@@ -46,18 +46,17 @@ def test_every_format_is_read_back_with_its_pictures_and_masks(tmp_path, finishe
 @pytest.mark.parametrize("kind", FORMATS)
 def test_what_is_written_can_be_evaluated(tmp_path, finished, kind):
     export.export(finished, kind, tmp_path / "out")
-    run.main(
-        [
-            str(tmp_path / "out"),
-            "--model",
-            "first-mask",
-            "--rules",
-            "every-frame",
-            "--out",
-            str(tmp_path / "again"),
-            "--name",
-            "run",
-        ]
+    run_command(
+        "evaluate",
+        str(tmp_path / "out"),
+        "--model",
+        "first-mask",
+        "--rules",
+        "every-frame",
+        "--out",
+        str(tmp_path / "again"),
+        "--name",
+        "run",
     )
     result = json.loads((tmp_path / "again" / "run" / "result.json").read_text())
     assert (result["j_and_f"], result["objects"]) == (100.0, 2)
@@ -100,7 +99,10 @@ def test_a_data_set_whose_name_is_no_text_is_evaluated_reported_and_exported(tmp
     for part in ("JPEGImages", "Annotations"):
         (data_set / part / "short").rename(data_set / part / name)
     odd = data_set.rename(tmp_path / os.fsdecode(b"d\xe9 #1"))
-    assert run.main([str(odd), "--model", "first-mask", "--out", str(tmp_path / "runs"), "--name", "run"]) == 0
+    assert (
+        run_command("evaluate", str(odd), "--model", "first-mask", "--out", str(tmp_path / "runs"), "--name", "run")
+        == 0
+    )
     assert r"caf\udce9" in (tmp_path / "runs" / "run" / "report.html").read_text(encoding="utf-8")
     for kind in FORMATS:
         assert export.export(tmp_path / "runs" / "run", kind, tmp_path / kind) == 2
@@ -124,8 +126,17 @@ def test_youtube_vos_lists_the_images_that_show_each_object(tmp_path, finished):
 
 def test_a_bag_becomes_a_data_set_with_the_names_of_its_objects(tmp_path):
     bag = write_bag(tmp_path / "bag", count=6)
-    run.main(
-        [str(bag), "--prompt", "recorded", "--model", "first-mask", "--out", str(tmp_path / "runs"), "--name", "run"]
+    run_command(
+        "evaluate",
+        str(bag),
+        "--prompt",
+        "recorded",
+        "--model",
+        "first-mask",
+        "--out",
+        str(tmp_path / "runs"),
+        "--name",
+        "run",
     )
     export.export(tmp_path / "runs" / "run", "youtube-vos", tmp_path / "out")
     meta = json.loads((tmp_path / "out" / "meta.json").read_text())
@@ -136,20 +147,19 @@ def test_a_bag_becomes_a_data_set_with_the_names_of_its_objects(tmp_path):
 
 
 def test_a_run_without_label_images_is_refused(tmp_path, data_set, weights):
-    run.main(
-        [
-            str(data_set),
-            "--model",
-            str(weights),
-            "--prompt",
-            "images",
-            "--every",
-            "99",
-            "--out",
-            str(tmp_path / "runs"),
-            "--name",
-            "run",
-        ]
+    run_command(
+        "evaluate",
+        str(data_set),
+        "--model",
+        str(weights),
+        "--prompt",
+        "images",
+        "--every",
+        "99",
+        "--out",
+        str(tmp_path / "runs"),
+        "--name",
+        "run",
     )
     with pytest.raises(RecordingError, match="no label images"):
         export.export(tmp_path / "runs" / "run", "davis", tmp_path / "out")
@@ -169,18 +179,17 @@ def recorded(tmp_path, annotated, count=6):
             if index in annotated:
                 writer.write("/ground_truth", IMAGE, stamp(index) + 1, image_message(3 * labels(index), stamp(index)))
         writer.write("/sam2_ros/prompt", PROMPT, stamp(0) + 2, prompt_message("square", (10, 20), stamp(0)))
-    run.main(
-        [
-            str(tmp_path / "bag"),
-            "--prompt",
-            "recorded",
-            "--model",
-            "first-mask",
-            "--out",
-            str(tmp_path / "runs"),
-            "--name",
-            "run",
-        ]
+    run_command(
+        "evaluate",
+        str(tmp_path / "bag"),
+        "--prompt",
+        "recorded",
+        "--model",
+        "first-mask",
+        "--out",
+        str(tmp_path / "runs"),
+        "--name",
+        "run",
     )
     return tmp_path / "runs" / "run"
 
@@ -215,7 +224,9 @@ def test_a_picture_that_exif_data_turn_is_exported_as_it_was_segmented(tmp_path)
         (tmp_path / "in" / "JPEGImages" / "clip").mkdir(parents=True, exist_ok=True)
         shown = read_picture(turned_jpeg(tmp_path / "in" / "JPEGImages" / "clip" / f"{index}.jpg", 6))
         LabelWriter(tmp_path / "in" / "Annotations" / "clip").write((shown[..., 0] > 128).astype(np.uint8), str(index))
-    run.main([str(tmp_path / "in"), "--model", "first-mask", "--out", str(tmp_path / "runs"), "--name", "run"])
+    run_command(
+        "evaluate", str(tmp_path / "in"), "--model", "first-mask", "--out", str(tmp_path / "runs"), "--name", "run"
+    )
     export.export(tmp_path / "runs" / "run", "davis", tmp_path / "out")
     path = tmp_path / "out" / "JPEGImages" / "clip" / "1.jpg"
     assert not is_turned(path) and read_picture(path).shape == shown.shape

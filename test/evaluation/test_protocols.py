@@ -9,8 +9,9 @@ from stream.test_replay import Script, tracker
 from torch.nn import functional
 
 from sam2_ros.errors import InvalidInput
+from sam2_ros.evaluation.choices import FIRST_PROMPTS
 from sam2_ros.evaluation.metrics import region_similarity
-from sam2_ros.evaluation.protocols import FIRST_PROMPTS, FirstFrame, Offline, Online, click, segment_images
+from sam2_ros.evaluation.protocols import FirstFrame, Offline, Online, click, segment_images
 from sam2_ros.recordings.recording import Event, Truth
 from sam2_ros.stream.replay import moments_of, replay
 from sam2_ros.tracking.memory import PROMPTED_TIME_CODE, RECENT_MEMORIES

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recordings.bags import labels, picture, write_bag
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
+from run_command import run_command
 
 from sam2_ros import recordings
 from sam2_ros.model import checkpoint
@@ -244,12 +245,12 @@ def result_file():
     content=st.one_of(changed(result_file()).map(as_text), damaged([as_text(result_file())]), json_values.map(as_text))
 )
 def test_any_result_file_is_compared_and_exported_or_refused(folder, content) -> None:
-    from sam2_ros.evaluation import compare, export
+    from sam2_ros.evaluation import export
 
     (folder / "run").mkdir(exist_ok=True)
     (folder / "run" / "result.json").write_bytes(content)
     with door("JSON, results of a run"):
-        compare.main([str(folder / "run"), str(folder / "run")])
+        run_command("compare", str(folder / "run"), str(folder / "run"))
     with door("JSON, results of a run"):
         export.masklets_of(folder / "run")
 

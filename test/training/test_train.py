@@ -8,12 +8,13 @@ import signal
 
 import pytest
 import torch
+from run_command import run_command
 
 from sam2_ros.errors import CheckpointError, InvalidInput, RecordingError, TrainingError
 from sam2_ros.model import checkpoint
 from sam2_ros.training.feeding import feed
 from sam2_ros.training.recipe import Stage, TrainSettings
-from sam2_ros.training.train import Training, _threads, draw_prompting, main, train, validation_clips
+from sam2_ros.training.train import Training, _threads, draw_prompting, train, validation_clips
 
 STAGES = (Stage(2, 1, 2, 64, 1e-3, 1e-3), Stage(2, 2, 1, 128, 1e-3, 5e-4))
 
@@ -243,7 +244,7 @@ def test_a_device_that_is_not_here_is_refused(tmp_path, device):
 def test_a_run_that_goes_on_keeps_what_is_not_given_and_tells_what_is_another(whole, tmp_path, caplog):
     shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
     with caplog.at_level("INFO"):
-        main(["--resume", "--out", str(tmp_path), "--seed", "8", "--time-limit-minutes", "1e-6"])
+        run_command("train", "--resume", "--out", tmp_path, "--seed", "8", "--time-limit-minutes", "1e-6")
     kept = json.loads((tmp_path / "settings.json").read_text())
     assert kept["size"] == "test" and kept["stages"][1]["side"] == 128 and kept["seed"] == 8
     assert any(message.startswith("not given, so as in the run so far: size, ") for message in caplog.messages)

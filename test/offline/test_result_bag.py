@@ -7,10 +7,11 @@ from recordings.bags import COMPRESSED, IMAGE, PROMPT, header, image_message, pi
 from recordings.bags.test_mcap_file import channel, schema, write
 from recordings.bags.test_mcap_file import message as mcap_message
 from rosbags.rosbag2 import Reader
+from run_command import run_command
 
 from sam2_ros import recordings
 from sam2_ros.errors import RecordingError
-from sam2_ros.evaluation import result_bag
+from sam2_ros.offline import result_bag
 from sam2_ros.recordings.bags import writer as bag_writer
 from sam2_ros.recordings.bags.reader import BagReader
 from sam2_ros.recordings.bags.writer import BagWriter
@@ -19,7 +20,7 @@ from sam2_ros.recordings.recording import StoredMessage
 
 
 def run(source, out, weights, *more):
-    return result_bag.main([str(source), "--out", str(out), "--model", str(weights), "--threads", "1", *map(str, more)])
+    return run_command("replay", source, "--out", out, "--model", weights, "--threads", "1", *more)
 
 
 def messages(bag):

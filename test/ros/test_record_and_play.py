@@ -20,6 +20,7 @@ rclpy = pytest.importorskip("rclpy")
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from recordings.bags import IMAGE, PROMPT, image_message, picture, prompt_message, stamp, write_bag
 from ros_bench import PATIENCE, wait_until
+from run_command import run_command
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
@@ -27,19 +28,21 @@ from sam2_ros import (
     cli,
     recordings,
 )
-from sam2_ros.commands.live import ABOUT, SUMMARY, _identity, _new_bag, _rounds, play, record, targets_of
 from sam2_ros.errors import RecordingError, Sam2RosError
-from sam2_ros.evaluation.result_bag import main as replay
 from sam2_ros.messages import fill_image
 from sam2_ros.model import downloads
 from sam2_ros.model.checkpoint import save
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import TEST
+from sam2_ros.recordings.bags.notes import ABOUT, SUMMARY
+from sam2_ros.recordings.bags.playback import rounds_of, targets_of
 from sam2_ros.recordings.bags.reader import BagReader
 from sam2_ros.recordings.bags.writer import BagWriter
 from sam2_ros.recordings.recording import PromptEvent, RemovalEvent
 from sam2_ros.ros import player, recorder
+from sam2_ros.ros.play_bag import play
 from sam2_ros.ros.player import Player
+from sam2_ros.ros.record_bag import _identity, _new_bag, record
 
 HERE = Path(__file__).parents[1]
 
@@ -126,9 +129,9 @@ def test_a_recorder_that_hears_nothing_says_why_and_fails(tmp_path, node):
 def test_a_bag_is_closed_however_often_its_recorder_is_interrupted(tmp_path, node, signals):
     publisher = node.create_publisher(String, "/test_text", QoSProfile(depth=50))
     script = (
-        "import sys, time; from sam2_ros.commands import live; from sam2_ros.cli import main;"
-        "close = live.BagWriter.close;"
-        "live.BagWriter.close = lambda one: (print('closing', flush=True), time.sleep(1.0), close(one));"
+        "import sys, time; from sam2_ros.ros import record_bag; from sam2_ros.cli import main\n"
+        "close = record_bag.BagWriter.close\n"
+        "record_bag.BagWriter.close = lambda one: (print('closing', flush=True), time.sleep(1.0), close(one))\n"
         "sys.exit(main(sys.argv[1:]))"
     )
     child = start("record", "--out", tmp_path / "bag", "--node", "", "/test_text", program=("-c", script))
@@ -365,7 +368,8 @@ def test_what_was_latched_before_the_start_is_played_at_it(tmp_path):
             writer.write("/test_text", "std_msgs/msg/String", time_, String(data="x"))
     source = BagReader(tmp_path / "bag")
     (played,) = (
-        list(messages) for messages in _rounds(source, {"/test_where": "/there", "/test_text": "/text"}, 5, False)
+        list(messages)
+        for messages in rounds_of(source, {"/test_where": "/there", "/test_text": "/text"}, 5, False, print)
     )
     assert [(one.topic, one.time) for one in played] == [("/there", 10), ("/text", 10), ("/text", 20)]
 
@@ -604,17 +608,8 @@ def test_a_run_of_a_real_node_is_replayed_offline_on_the_clock_and_live(tmp_path
 
     for way, options in (("once/out", []), ("again/out", []), ("clock", ["--on-clock"])):
         assert (
-            replay(
-                [
-                    str(tmp_path / "bag"),
-                    "--out",
-                    str(tmp_path / way),
-                    "--model",
-                    str(weights),
-                    "--threads",
-                    "1",
-                    *options,
-                ]
+            run_command(
+                "replay", tmp_path / "bag", "--out", tmp_path / way, "--model", weights, "--threads", "1", *options
             )
             == 0
         )

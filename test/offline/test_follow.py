@@ -13,9 +13,11 @@ import pytest
 from fakes import BLUE, RED, ColourModel, picture
 
 from sam2_ros import cli
-from sam2_ros.commands import offline
+from sam2_ros.commands.prompt_options import prompts_from
 from sam2_ros.errors import InvalidPrompt
 from sam2_ros.messages import fill_image
+from sam2_ros.model import checkpoint
+from sam2_ros.offline import follow
 from sam2_ros.recordings.bags.writer import BagWriter
 from sam2_ros.recordings.labels import read_labels
 from sam2_ros.recordings.video_writer import VideoWriter
@@ -23,7 +25,7 @@ from sam2_ros.recordings.video_writer import VideoWriter
 
 @pytest.fixture(autouse=True)
 def colour_model(monkeypatch):
-    monkeypatch.setattr(offline.checkpoint, "load", lambda *_: ColourModel())
+    monkeypatch.setattr(checkpoint, "load", lambda *_: ColourModel())
 
 
 @pytest.fixture
@@ -85,7 +87,7 @@ def test_a_disk_that_is_full_or_an_interrupt_leaves_nothing_that_blocks_the_next
         signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patched:
-        patched.setattr(offline, "describe", failing)
+        patched.setattr(follow, "describe", failing)
         assert run("track", folder, "--point", "6,16", "--out", out) == (1 if full else 130)
     assert list(out.iterdir()) == []
     if full:
@@ -214,7 +216,7 @@ def test_one_picture_is_segmented(folder, tmp_path, capsys):
 
 
 def test_a_picture_that_is_not_there_is_said_before_a_model_is_loaded(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(offline.checkpoint, "load", None)
+    monkeypatch.setattr(checkpoint, "load", None)
     assert run("segment", tmp_path / "cup.jpg", "--point", "1,1", "--out", tmp_path / "out") == 1
     assert "there is no picture" in capsys.readouterr().err
 
@@ -274,7 +276,7 @@ def test_a_source_that_is_no_recording_is_one_sentence(tmp_path, capsys):
 
 
 def test_options_gather_by_name_and_image_in_the_order_they_were_said():
-    prompts = offline.prompts_from(
+    prompts = prompts_from(
         [
             ("point", (1, 2, 1)),
             ("name", "b"),
@@ -290,7 +292,7 @@ def test_options_gather_by_name_and_image_in_the_order_they_were_said():
         (4, "b", [0, 1], None),
     ]
     with pytest.raises(InvalidPrompt):
-        offline.prompts_from([])
+        prompts_from([])
 
 
 def test_each_image_has_its_own_masks_whatever_its_stamp(tmp_path):

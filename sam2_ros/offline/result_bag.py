@@ -1,7 +1,4 @@
-"""A bag with new results beside what was recorded: the command ``sam2_ros replay``.
-
-    sam2_ros replay kitchen.mcap --out replayed             every image, as fast as it goes, the same each time
-    sam2_ros replay kitchen.mcap --out replayed --on-clock  as a robot would have had time for
+"""A bag with new results beside what was recorded.
 
 Recorded prompts are given again and removed objects forgotten, each at its place.  All messages
 of the recording are copied unchanged, also those that cannot be read.  Masks and objects are those
@@ -10,14 +7,12 @@ that the node publishes, with the header of their image; images of a folder or a
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import itertools
 import math
-import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,16 +20,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-from sam2_ros import recordings
 from sam2_ros.errors import RecordingError
-from sam2_ros.evaluation.trackers import Choice, positive, settings_from
 from sam2_ros.messages import fill_image, seconds_and_rest
-from sam2_ros.model import checkpoint
-from sam2_ros.ranges import AUTO, HELP
 from sam2_ros.recordings import LabelWriter, Recording
-from sam2_ros.recordings.bags import IMAGE, OBJECTS, Bag, Source, refuse_unclear_nodes, refuse_without_bag
+from sam2_ros.recordings.bags import IMAGE, OBJECTS, Bag, Source
 from sam2_ros.recordings.bags.writer import BagWriter
 from sam2_ros.stream.replay import Step, prefetched, replay
+from sam2_ros.tracking.tracker import Tracker
 from sam2_ros.types import Track, label_image
 
 #: Where results go: where the node publishes, or beside its own results and those of former replays.
@@ -53,6 +45,25 @@ class Written:
     prompts: int = 0
     refused: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
+
+
+def replay_into_bag(
+    recording: Recording, tracker: Tracker, out: Path, *, on_clock: bool = False, labels: Path | None = None
+) -> Written:
+    """Run the tracker over a recording again and write the bag ``out``, and label images into the folder ``labels``.
+
+    Raises RecordingError; then no bag is left.
+    """
+    steps = replay(recording, tracker, on_clock=on_clock)
+    if not on_clock:
+        steps = prefetched(steps)  # writing goes on beside the model
+    with contextlib.closing(steps):  # the thread that reads ahead must end before the process does
+        first = next(steps)  # a recording without a readable image makes no bag
+        bar = tqdm(
+            itertools.chain([first], steps), total=recording.frames, unit="image", disable=not sys.stderr.isatty()
+        )
+        with _new_bag(out) as writer:
+            return write_results(bar, recording, writer, LabelWriter(labels) if labels else None)
 
 
 def write_results(
@@ -183,59 +194,3 @@ def _new_bag(out: Path) -> Iterator[BagWriter]:
         if isinstance(error, RecordingError):
             raise RecordingError(f"{error}; the bag was removed again, because it was not whole") from error
         raise
-
-
-def main(arguments: Sequence[str]) -> int:
-    """``sam2_ros replay``."""
-    parser = argparse.ArgumentParser(
-        prog="sam2_ros replay",
-        description="Run the tracker over a recording again.",
-        epilog=__doc__.partition("\n\n")[2],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("recording", type=Path, metavar="BAG|FOLDER|VIDEO", help="with prompts in it, if objects are to be followed")
-    add("--out", type=Path, required=True, metavar="BAG", help="folder of the new bag")
-    add("--labels", type=Path, metavar="DIR", help="also write label images")
-    add("--on-clock", action="store_true", help="drop the images that this machine is too slow for")
-    add("--model", default="embedded", help="a known name or the path of a checkpoint (%(default)s)")
-    add("--device", default="auto", help="cpu, cuda, ...; auto = a GPU if there is one")
-    add("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the tracker; repeatable")
-    add(
-        "--threads", type=positive, default=os.cpu_count() or 1, metavar="N", help="of the model on a CPU (%(default)s)"
-    )
-    add("--image-topic", default="", metavar="TOPIC", help="the camera's topic in a bag")
-    add(
-        "--node", default="", metavar="NAME", help="whose prompts in a bag are given, where several nodes were prompted"
-    )
-    add("--image-range", default=AUTO, metavar="RANGE", help=HELP)
-    parsed = parser.parse_args(arguments)
-    recording = recordings.open(
-        parsed.recording, image_topic=parsed.image_topic, node=parsed.node, image_range=parsed.image_range
-    )
-    refuse_without_bag(recording, image_topic=parsed.image_topic, node=parsed.node)
-    refuse_unclear_nodes(recording)
-    checkpoint.use_threads(parsed.threads)
-    choice = Choice(parsed.model, parsed.device, tuple(settings_from(parsed.set).items()))
-    steps = replay(recording, choice.tracker(), on_clock=parsed.on_clock)
-    if not parsed.on_clock:
-        steps = prefetched(steps)  # writing goes on beside the model
-    with contextlib.closing(steps):  # the thread that reads ahead must end before the process does
-        first = next(steps)  # a recording without a readable image makes no bag
-        bar = tqdm(
-            itertools.chain([first], steps), total=recording.frames, unit="image", disable=not sys.stderr.isatty()
-        )
-        with _new_bag(parsed.out) as writer:
-            labels = LabelWriter(parsed.labels) if parsed.labels else None
-            written = write_results(bar, recording, writer, labels)
-    for sentence in dict.fromkeys((*recording.lost, *written.lost, *written.refused)):
-        print(sentence)
-    if recording.reduced:
-        print(
-            f"the images of {parsed.recording} have more than 8 bits; "
-            "the bag holds them in the 8 bits that were tracked"
-        )
-    if not written.prompts:
-        print("no prompt was given, so nothing was followed")
-    print(f"{written.images} images, {written.dropped} dropped, {written.prompts} prompts; results in {parsed.out}")
-    return 0

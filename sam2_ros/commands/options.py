@@ -1,0 +1,82 @@
+"""Options that several commands have, in the same words in each of them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from sam2_ros.ranges import AUTO, HELP
+
+
+def add_model(parser: argparse.ArgumentParser, more: str = "", device: bool = True) -> None:
+    """``--model``, and ``--device`` with ``device``; more: what else can be named in place of a model."""
+    parser.add_argument(
+        "--model",
+        default="embedded",
+        metavar="MODEL",
+        help=f"a known name or the path of a checkpoint{more} (%(default)s)",
+    ).completer = _models
+    if device:
+        parser.add_argument(
+            "--device", default="auto", metavar="DEVICE", help="cpu, cuda, ...; auto = a GPU if there is one"
+        ).completer = lambda **_: ("auto", "cpu", "cuda")
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """``--set``, of the tracker."""
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the tracker; repeatable"
+    ).completer = _settings
+
+
+def add_threads(parser: argparse.ArgumentParser, default: str) -> None:
+    """``--threads``; default: what holds without it, in words."""
+    parser.add_argument(
+        "--threads", type=positive, metavar="N", help=f"threads of the model on a CPU (default: {default})"
+    )
+
+
+def add_image_range(parser: argparse.ArgumentParser) -> None:
+    """``--image-range``."""
+    parser.add_argument("--image-range", default=AUTO, metavar="RANGE", help=HELP)
+
+
+def add_image_topic(parser: argparse.ArgumentParser) -> None:
+    """``--image-topic``."""
+    parser.add_argument("--image-topic", default="", metavar="TOPIC", help="the camera's topic in a bag")
+
+
+def add_prompted_node(parser: argparse.ArgumentParser) -> None:
+    """``--node``, of a bag in which prompts were recorded."""
+    parser.add_argument(
+        "--node",
+        default="",
+        metavar="NAME",
+        help="the node whose prompts in a bag are given, where several nodes were prompted",
+    )
+
+
+def add_out(parser: argparse.ArgumentParser, what: str = "folder where results are written") -> None:
+    """``--out``, without which the command does not start."""
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=what)
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of at least 1")
+    return int(text)
+
+
+def _models(**_: object) -> list[str]:
+    from sam2_ros.model.downloads import PUBLISHED
+
+    return ["embedded", *PUBLISHED]
+
+
+def _settings(**_: object) -> list[str]:
+    import dataclasses
+
+    from sam2_ros.tracking.settings import TrackerSettings
+
+    return [f"{field.name}=" for field in dataclasses.fields(TrackerSettings)]

@@ -1,0 +1,37 @@
+"""Record a running node into a bag.
+
+    sam2_ros record --out kitchen                 what /sam2_ros subscribes to and publishes, until Ctrl-C
+    sam2_ros record --out kitchen --node /arm/sam2_ros /tf /joint_states
+
+The bag can be read by ros2 bag, too.  The exit code is 1 when nothing was recorded.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("topics", nargs="*", metavar="TOPIC", help="more topics")
+    parser.add_argument("--out", type=Path, required=True, metavar="BAG", help="folder of the new bag")
+    parser.add_argument("--node", default="/sam2_ros", help='whose topics are recorded; "" = none (%(default)s)')
+    parser.add_argument("--seconds", type=float, help="end by itself after this time")
+
+
+def run(parsed: argparse.Namespace) -> int:
+    from sam2_ros.ros.record_bag import record
+
+    summary = record(parsed.out, parsed.topics, parsed.node, parsed.seconds)
+    asked = {f"/{topic.removeprefix('/')}" for topic in parsed.topics}
+    for topic in sorted({*asked, *summary["written"], *summary["lost"]}):
+        lost = summary["lost"].get(topic, 0)
+        print(f"{summary['written'].get(topic, 0):8} {topic}" + (f"   LOST {lost}" if lost else ""))
+    if not summary["written"]:
+        print(
+            f"nothing was recorded: is {parsed.node or 'what the topics name'} running, in this ROS_DOMAIN_ID? "
+            "No bag is left"
+        )
+        return 1
+    print(f"recorded into {parsed.out}")
+    return 0

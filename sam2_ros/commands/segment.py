@@ -1,0 +1,45 @@
+"""Segment objects in one picture.
+
+    sam2_ros segment cup.jpg --point 320,240 --out out
+    sam2_ros segment table.jpg --name cup --box 10,20,90,120 --name hand --point 200,80 --out out
+
+Options are read from left to right: --name says whose the points, boxes and masks that follow are.
+The tracker is the node's own.
+
+Pictures write a name that is not ASCII as "#" and the id of its object; result.json holds it in full.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from sam2_ros.commands import options, prompt_options
+from sam2_ros.errors import RecordingError
+from sam2_ros.files import make_folder
+from sam2_ros.ranges import limits_of
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", type=Path, metavar="IMAGE")
+    prompt_options.add_prompts(parser, frames=False)
+    options.add_image_range(parser)
+    options.add_model(parser)
+    options.add_out(parser)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    from sam2_ros.model import checkpoint
+    from sam2_ros.offline.segment import segment
+    from sam2_ros.tracking.tracker import Tracker
+
+    if not parsed.source.is_file():  # said before a model is loaded
+        raise RecordingError(f"there is no picture {parsed.source}")
+    limits_of(parsed.image_range)
+    prompts = prompt_options.prompts_of(parsed)
+    make_folder(parsed.out)
+    tracker = Tracker(checkpoint.load(parsed.model, parsed.device))
+    for track in segment(parsed.source, prompts, tracker, parsed.out, parsed.image_range):
+        print(f"{track.name}: {track.area} pixels, predicted IoU {track.predicted_iou:.2f}")
+    print(f"results in {parsed.out}")
+    return 0

@@ -1,0 +1,152 @@
+"""Many recordings in, a folder with numbers and a report out."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from sam2_ros import recordings
+from sam2_ros.errors import RecordingError, Sam2RosError
+from sam2_ros.evaluation.engines import do
+from sam2_ros.evaluation.evaluate import Job, failed
+from sam2_ros.evaluation.metrics import RULES, Summary, summary
+from sam2_ros.evaluation.report import write_report
+from sam2_ros.evaluation.results import SequenceResult, latencies, write_result
+from sam2_ros.files import clear_parts
+from sam2_ros.recordings.bags import Bag, refuse_without_bag
+from sam2_ros.recordings.folders import splits
+
+#: Options that say nothing of other recordings.
+OF_BAGS = ("image_topic", "truth_topic", "node")
+
+
+def evaluate(
+    paths: Sequence[Path],
+    template: Job,
+    run: Path,
+    *,
+    jobs: int = 1,
+    engine: str = "processes",
+    sequences: Sequence[str] = (),
+    split: str = "",
+) -> list[SequenceResult]:
+    """Evaluate every recording at ``paths`` as ``template`` says and write ``run``/result.json and report.html.
+
+    run: an existing folder.  sequences: names of those that are wanted, all when empty.  split: of a data
+    set the sequences of its list of that name.
+    Raises RecordingError when there is nothing to evaluate; what goes wrong with one recording
+    is in its result.  When the run is interrupted, what was done until then is written.
+    """
+    work = work_list(paths, template, run, sequences, split)
+    started = time.monotonic()
+    results: list[SequenceResult] = []
+    try:
+        for result in do(work, jobs, engine):
+            results.append(result)
+    finally:
+        clear_parts(run)  # of processes that were killed
+        if results:
+            results += [failed(job, "the run ended before it was done") for job in work[len(results) :]]
+            facts = _facts(results, work) | {
+                "model": template.choice.identity(),
+                "configuration": configuration(template, jobs, engine),
+                "seconds": round(time.monotonic() - started, 1),
+            }
+            write_result(run, results, total(results), facts)
+            write_report(run)
+    return results
+
+
+def _facts(results: Sequence[SequenceResult], work: Sequence[Job]) -> dict:
+    """Totals of all sequences."""
+    return {
+        "latency": latencies(job.folder / "timing.csv" for job in work),
+        "objects": sum(len(result.objects) for result in results),
+        "frames": sum(result.frames for result in results),
+        "tracked": sum(result.tracked for result in results),
+        "clicks": sum(result.clicks for result in results),
+        "prompted_frames": sum(result.prompted_frames for result in results),
+        "failed": [result.name for result in results if result.error],
+    }
+
+
+def work_list(
+    paths: Sequence[Path], template: Job, run: Path, sequences: Sequence[str] = (), split: str = ""
+) -> list[Job]:
+    """One job for each wanted recording, each with a folder of its own.
+
+    What cannot be read has a job as well, which will say so, as long as there is anything else.
+    Raises RecordingError.
+    """
+    wanted, names, unreadable, known = [], [], [], []
+    # Not resolved, although a job may be done from another folder: folders know one another by the names on the way.
+    for path in map(Path.absolute, paths):
+        try:
+            opened = recordings.find(path, **dict(template.topics))
+        except (Sam2RosError, OSError) as error:
+            unreadable.append(str(error))
+            wanted.append((recordings.name_of(path), path))
+            continue
+        known += opened
+        found = [(one.name, one.path) for one in opened]
+        if split:
+            listed = _split(path, split)
+            absent = sorted(set(listed) - {name for name, _ in found})
+            if absent:
+                raise RecordingError(
+                    f"{path} lacks {len(absent)} of the {len(listed)} sequences of its list {split}: "
+                    f"{', '.join(absent[:12])}{', ...' * (len(absent) > 12)}"
+                )
+            found = [(name, place) for name, place in found if name in listed]
+        names += [name for name, _ in found]
+        wanted += [(name, place) for name, place in found if not sequences or name in sequences]
+    if known and not unreadable and not any(isinstance(one, Bag) for one in known):
+        refuse_without_bag(known[0], **{name: topic for name, topic in template.topics if name in OF_BAGS})
+    if not names:
+        raise RecordingError("; ".join(unreadable) or f"the list {split} is empty")
+    missing = set(sequences) - set(names)
+    if missing:
+        raise RecordingError(f"no sequence is called {', '.join(sorted(missing))}; there are: {', '.join(names)}")
+    work, taken = [], set()
+    for name, place in wanted:
+        folder, number = name, 1
+        while folder in taken:
+            number += 1
+            folder = f"{name}-{number}"
+        taken.add(folder)
+        work.append(dataclasses.replace(template, path=place, folder=run.resolve() / "sequences" / folder))
+    return work
+
+
+def _split(path: Path, name: str) -> list[str]:
+    known = splits(path)
+    if name not in known:
+        raise RecordingError(f"{path} brings no list ImageSets/{name}.txt; its lists: {', '.join(known) or 'none'}")
+    return known[name]
+
+
+def total(results: Sequence[SequenceResult]) -> Summary | None:
+    """Over the objects of all sequences, each object weighing the same; None without any."""
+    objects = [one for result in results for one in result.objects]
+    return summary(objects) if objects else None
+
+
+def configuration(template: Job, jobs: int, engine: str) -> dict:
+    """Everything that was chosen, defaults included."""
+    return {
+        "model": template.choice.model,
+        **template.choice.arithmetic(),
+        "prompt": template.protocol,
+        "rules": {"name": template.rules, **dataclasses.asdict(RULES[template.rules])},
+        "on_clock": template.on_clock,
+        "clicks": template.clicks,
+        "budgets": template.budgets,
+        "every": template.every,
+        "threads": template.threads,
+        "topics": dict(template.topics),
+        "tracker": template.choice.all_settings(),
+        "jobs": jobs,
+        "engine": engine,
+    }

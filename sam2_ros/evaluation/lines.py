@@ -1,0 +1,47 @@
+"""A run in lines of text: what the command prints when it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from sam2_ros import recordings
+from sam2_ros.evaluation.batch import total
+from sam2_ros.evaluation.results import SequenceResult, headline
+from sam2_ros.recordings.folders import splits
+
+
+def lines_of(results: Sequence[SequenceResult]) -> Iterator[str]:
+    """Each recording with its scores, or why it has none, and what was lost of it; all objects together at the end."""
+    for result in results:
+        yield f"{result.name:24} {_outcome(result)}"
+        for sentence in (*result.lost, *result.refused):
+            yield f"{'':24} {sentence}"
+    everything = total(results)
+    if everything is not None and (scores := _scores(everything)):
+        yield f"{'all objects':24} {scores}  ({everything.scored} objects)"
+
+
+def _outcome(result: SequenceResult) -> str:
+    if result.error or result.image_iou:
+        return result.error or "  ".join(f"{100 * iou:.1f} after {n}" for n, iou in result.image_iou.items())
+    return _scores(result.summary) or "no ground truth"
+
+
+def _scores(summary: object) -> str:
+    """J&F, J and F in percent; "" without ground truth."""
+    scores = headline(summary)
+    return "" if scores["j_and_f"] is None else "J&F {j_and_f:5.1f}  J {j:5.1f}  F {f:5.1f}".format(**scores)
+
+
+def notes_on_lists(paths: Sequence[Path]) -> Iterator[str]:
+    """A line for each data set of which all sequences were evaluated although its lists are of parts of it."""
+    for path in paths:
+        lists = {name: set(listed) for name, listed in splits(path).items()}
+        there = {one.name for one in recordings.find(path)} if lists else set()
+        parts = [name for name, listed in lists.items() if listed < there]
+        if parts and there not in lists.values():
+            yield (
+                f"note: these are all sequences of {path}; published numbers are of one of its lists: "
+                f"{', '.join(f'--split {name}' for name in parts)}"
+            )

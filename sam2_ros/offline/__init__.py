@@ -1,0 +1,1 @@
+"""Whole recordings through the tracker, without ROS: the results are files."""

@@ -1,0 +1,25 @@
+"""A track as plain values, for files of JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sam2_ros.types import Track
+
+
+def describe(track: Track) -> dict[str, Any]:
+    """What is written about one object on one image; boxes and centroids in pixels."""
+    return {
+        "id": track.id,
+        "name": track.name,
+        "state": track.state.name,
+        "occluded": track.occluded,
+        "object_score": round(track.object_score, 4),
+        "probability": round(track.probability, 4),
+        "predicted_iou": round(track.predicted_iou, 4),
+        "box": track.box,
+        "centroid": track.centroid,
+        "area": track.area,
+        "frames_since_seen": track.frames_since_seen,
+        "prompted_frames": track.prompted_frames,
+    }

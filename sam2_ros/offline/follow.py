@@ -1,0 +1,141 @@
+"""Objects through a video, a folder of pictures or a bag."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from sam2_ros import drawing, recordings
+from sam2_ros.errors import InvalidPrompt, RecordingError
+from sam2_ros.offline.described import describe
+from sam2_ros.ranges import AUTO
+from sam2_ros.recordings.bags import Bag, refuse_without_bag
+from sam2_ros.recordings.folders import PictureFolder
+from sam2_ros.recordings.labels import LabelWriter
+from sam2_ros.recordings.pictures import write_picture
+from sam2_ros.recordings.video_writer import MPEG4, VideoWriter
+from sam2_ros.tracking.tracker import Tracker
+from sam2_ros.types import Frame, Prompt, Track, label_image
+
+#: Pictures on the contact sheet of a tracked video.
+SHEET = 12
+#: What ``follow`` writes.
+RESULTS = ("masks", "overlay.mp4", "states.jsonl", "sheet.png")
+#: Said of a video that some people will not be able to look at.
+NO_H264 = (
+    "overlay.mp4 is MPEG-4 Part 2, because the OpenCV of this machine writes no H.264: VLC and ffplay show it, "
+    "browsers do not; to convert it: ffmpeg -i overlay.mp4 -c:v libx264 -pix_fmt yuv420p overlay_h264.mp4"
+)
+
+
+def follow(
+    source: Path,
+    prompts: Sequence[tuple[int, Prompt]],
+    tracker: Tracker,
+    out: Path,
+    image_topic: str = "",
+    image_range: str = AUTO,
+) -> tuple[int, list[str]]:
+    """Follow the prompted objects through a video, folder or bag; the number of images, and what there is to say.
+
+    Writes masks/*.png (labels), overlay.mp4, sheet.png and states.jsonl (one line for each
+    image) into ``out``, which holds none of them yet.  The sentences are on what was lost, and on
+    the codec of the video.  Raises RecordingError and InvalidPrompt; then, and after Ctrl-C,
+    nothing is left of them.
+    """
+    recording = recordings.open(source, image_topic=image_topic, image_range=image_range)
+    refuse_without_bag(recording, image_topic=image_topic)
+    waiting = sorted(prompts, key=lambda item: item[0])
+    _refuse_unreachable(waiting, recording)
+    refuse_former_results(out, source)
+    try:
+        count, codec = _follow(recording, waiting, tracker, out)
+    except BaseException as error:  # the next try would be refused for the remains of this one
+        for name in RESULTS:
+            shutil.rmtree(out / name) if (out / name).is_dir() else (out / name).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise RecordingError(f"cannot write the results in {out}: {error.strerror or error}") from error
+        raise
+    return count, [*[NO_H264] * (codec == MPEG4), *recording.lost]
+
+
+def _follow(
+    recording: recordings.Recording, waiting: list[tuple[int, Prompt]], tracker: Tracker, out: Path
+) -> tuple[int, str]:
+    """The number of images and the codec of the video."""
+    labels, tiles = LabelWriter(out / "masks"), _Tiles(recording.frames)
+    count = 0
+    with VideoWriter(out / "overlay.mp4", recording.rate or 10.0) as video, open(out / "states.jsonl", "w") as states:
+        for count, (frame, tracks) in enumerate(_steps(recording, waiting, tracker), start=1):
+            stem = recording.stem(count - 1)
+            labels.write(label_image(tracks, frame.size), stem)
+            picture = drawing.overlay(frame.image, tracks)
+            video.write(picture)
+            tiles.offer(count - 1, picture)
+            line = {
+                "frame": count - 1,
+                "image": stem,
+                "stamp": frame.stamp,
+                "objects": [describe(track) for track in tracks],
+            }
+            states.write(json.dumps(line) + "\n")
+    if waiting:
+        raise InvalidPrompt(
+            f"--frame {waiting[0][0]} was never reached: {recording.path} has {count} images, counted from 0"
+        )
+    write_picture(out / "sheet.png", drawing.contact_sheet(tiles.pictures, 4, tiles.captions))
+    return count, video.codec
+
+
+def _refuse_unreachable(waiting: Sequence[tuple[int, Prompt]], recording: recordings.Recording) -> None:
+    """Before the model has gone through all of it; videos may hold more or less than they say."""
+    if isinstance(recording, (PictureFolder, Bag)) and waiting and waiting[-1][0] >= recording.frames:
+        raise InvalidPrompt(
+            f"--frame {waiting[-1][0]} is not in {recording.path}, which has {recording.frames} images, counted from 0"
+        )
+
+
+def refuse_former_results(out: Path, source: Path) -> None:
+    """RecordingError where results lie already: two runs in one folder would be a mixture of both."""
+    if out.exists() and source.exists() and out.samefile(source):
+        raise RecordingError(f"{out} is the recording itself; name another folder with --out")
+    found = [name for name in RESULTS if (out / name).exists()]
+    if found:
+        raise RecordingError(f"{out} holds results already ({', '.join(found)}); name another folder with --out")
+
+
+def _steps(
+    recording: Iterable[Frame], waiting: list[tuple[int, Prompt]], tracker: Tracker
+) -> Iterator[tuple[Frame, list[Track]]]:
+    """Each frame with its tracks; prompts are taken from the front of ``waiting`` when their frame comes.
+
+    The order is that of the file, whatever the stamps: one that goes back or comes twice would cost an image its masks.
+    """
+    total = getattr(recording, "frames", None)
+    for index, frame in enumerate(tqdm(recording, total=total, unit="image", disable=not sys.stderr.isatty())):
+        tracks = tracker.track(Frame(frame.image))
+        while waiting and waiting[0][0] == index:
+            tracks = tracker.prompt(waiting.pop(0)[1]).newest
+        yield frame, tracks
+
+
+class _Tiles:
+    """A few pictures spread over a recording whose length may be unknown."""
+
+    def __init__(self, total: int | None) -> None:
+        self._every = max((total or 0) // SHEET, 1)
+        self.pictures: list[np.ndarray] = []
+        self.captions: list[str] = []
+
+    def offer(self, index: int, picture: np.ndarray) -> None:
+        if index % self._every == 0:
+            self.pictures.append(picture)
+            self.captions.append(f"image {index}")
+        if len(self.pictures) == 2 * SHEET:  # longer than announced: keep every second one
+            self.pictures, self.captions, self._every = self.pictures[::2], self.captions[::2], 2 * self._every

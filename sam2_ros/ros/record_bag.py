@@ -1,0 +1,88 @@
+"""A running node into a bag that ``ros2 bag`` reads, too."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sam2_ros.errors import InvalidInput, RecordingError, Sam2RosError
+from sam2_ros.interrupts import Interrupts
+from sam2_ros.recordings.bags.notes import ABOUT, SUMMARY, note
+from sam2_ros.recordings.bags.writer import BagWriter
+from sam2_ros.ros import recorder
+from sam2_ros.ros.start import full_node, full_topic, running_node
+
+
+def record(
+    out: Path, topics: Sequence[str] = (), of_node: str = "/sam2_ros", seconds: float | None = None
+) -> dict[str, Any]:
+    """Record into a new bag until interrupted or for ``seconds``; returns what was written and lost by topic.
+
+    topics: relative ones are taken as ``ros2 bag record`` takes them.  The bag also holds, as JSON, the node's
+    parameters with its model (name, and in a second message version and SHA256) on ``ABOUT``, and what is returned
+    on ``SUMMARY``.  A bag to which no message came is removed again.  Raises RecordingError when the bag cannot be
+    created or the disk is full, and what was written by then can be read; CannotStart when ROS cannot; InvalidInput
+    for names and times that cannot be.
+    """
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise InvalidInput(f"a recording lasts longer than 0 seconds, and not for ever; got {seconds:g} s")
+    out, of_node = out.expanduser(), full_node(of_node) if of_node else ""
+    if os.path.lexists(out):
+        raise RecordingError(f"{out} exists already; give the name of a new bag")
+    with Interrupts() as interrupts, running_node("sam2_ros_recorder", interrupts) as node:
+        wanted = [full_topic(topic, node) for topic in topics]
+        with _new_bag(out) as writer:
+            outcome = recorder.run(
+                node,
+                writer.write,
+                wanted,
+                of_node,
+                partial(_tell, writer, of_node),
+                math.inf if seconds is None else seconds,
+            )
+            if outcome.failure is not None:
+                raise outcome.failure
+            summary = {"written": outcome.written, "lost": outcome.lost, "not_installed": outcome.not_installed}
+            note(writer, SUMMARY, summary)
+    return summary
+
+
+@contextmanager
+def _new_bag(out: Path) -> Iterator[BagWriter]:
+    """A bag to write into; it is removed again, lest it block the next try, when nothing but notes was written."""
+    written: Counter[str] = Counter()
+    try:
+        with BagWriter(out) as writer:
+            written = writer.written
+            yield writer
+    finally:
+        if not set(written) - {ABOUT, SUMMARY}:
+            with suppress(OSError):  # it was never made, or somebody else's file lies there
+                for file in (out / f"{out.name}.mcap", out / "metadata.yaml"):
+                    file.unlink(missing_ok=True)
+                out.rmdir()
+
+
+def _tell(writer: BagWriter, of_node: str, parameters: dict[str, Any]) -> None:
+    """Note the parameters of a node at once, and again with its model once that was looked up, which takes a while."""
+    model = str(parameters.get("model", ""))
+    with suppress(RecordingError):  # the bag is full or closed, which is not for this thread to say
+        note(writer, ABOUT, {"node": of_node, "model": {"name": model}, "parameters": parameters})
+        note(writer, ABOUT, {"node": of_node, "model": _identity(model), "parameters": parameters})
+
+
+def _identity(model: str) -> dict[str, str]:
+    """Name, version and checksum of a model, as far as this machine has it, too."""
+    try:
+        from sam2_ros.model import checkpoint  # brings torch, which a recorder on a small machine can do without
+
+        known = checkpoint.identify(model, download=False)
+        return {"name": known.name, "version": known.version, "sha256": known.sha256}
+    except (Sam2RosError, ImportError) as error:
+        return {"name": model, "unknown": str(error)}

@@ -1,0 +1,8 @@
+"""Run a command as the command line does, but with its errors raised."""
+
+from sam2_ros import cli
+
+
+def run_command(name, *arguments):
+    """Parse the words ``arguments`` and run; the exit code."""
+    return cli.command_of(name).run(cli.parser_of(name).parse_args([str(argument) for argument in arguments]))
