@@ -3,15 +3,16 @@
 Nothing here imports ROS: an object with the fields of a sensor_msgs/Image is one, whether
 rclpy, rosbags or a test made it.  Images become RGB with the OpenCV conversions, in the order,
 in which cv_bridge applies them (``imgmsg_to_cv2(message, "rgb8")``, and for encodings without
-a colour the guesses of ``cvtColorForDisplay``).  There is only this one path, whether cv_bridge
-is installed or not, so the pixels cannot differ; it is also the one that copies nothing for
-rgb8 without row padding.  How 16 bits become 8 is the part of ``ranges``.
+a colour the guesses of ``cvtColorForDisplay``), so the pixels are the same where a node uses
+cv_bridge itself (see ``ros.bridge``).  rgb8 without row padding is not copied.  How 16 bits
+become 8 is the part of ``ranges``.
 """
 
 from __future__ import annotations
 
 import array
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,8 @@ from sam2_ros.ranges import FULL, Range
 from sam2_ros.types import Frame, Prompt
 
 NANOSECONDS = 1_000_000_000
+#: Another way from a sensor_msgs/Image to (H, W, 3) uint8 RGB; None for a message that it does not know.
+ToRgb = Callable[[Any], "np.ndarray | None"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,21 +110,25 @@ def seconds_and_rest(stamp: int) -> tuple[int, int]:
 # -- images in -----------------------------------------------------------------------------------
 
 
-def frame_from(message: Any, grey: Range = _FULL) -> Frame:
+def frame_from(message: Any, grey: Range = _FULL, to_rgb: ToRgb | None = None) -> Frame:
     """A sensor_msgs/Image as a Frame; rgb8 without row padding is not copied.
 
     grey: how the values of the camera's 16-bit and float images become 8 bits; without it 16
     bits by 255/65535, rounded, and 32FC1 from the smallest to the largest finite value of this image.
+    to_rgb: asked first, about a message whose size, step and length are right.
     Raises InvalidImage for a size, step, length or encoding that cannot be read.
     """
     encoding = message.encoding
     if encoding not in ENCODINGS:
         raise InvalidImage(f"encoding {encoding!r} cannot be read; publish one of {', '.join(ENCODINGS)}")
     if encoding in _PLANAR:
-        image = _converted(_planar_pixels(message), _PLANAR[encoding], encoding, grey)
+        pixels, code = _planar_pixels(message), _PLANAR[encoding]
     else:
         layout = _LAYOUTS[encoding]
-        image = _converted(_pixels(message, layout.dtype, layout.channels), layout.to_rgb, encoding, grey)
+        pixels, code = _pixels(message, layout.dtype, layout.channels), layout.to_rgb
+    image = None if to_rgb is None else to_rgb(message)
+    if image is None:
+        image = _converted(pixels, code, encoding, grey)
     return Frame(image, nanoseconds(message.header.stamp))
 
 
@@ -273,7 +280,7 @@ def mask_from(message: Any) -> np.ndarray | None:
 def fill_image(message: Any, image: np.ndarray) -> Any:
     """Write an (H, W) uint8 or uint16 or an (H, W, 3) RGB uint8 array into a sensor_msgs/Image, and return it."""
     message.height, message.width = image.shape[:2]
-    message.encoding = _encoding(image)
+    message.encoding = encoding_of(image)
     message.step = image.shape[1] * image[:1, :1].nbytes
     message.is_bigendian = int(sys.byteorder == "big")
     message.data = _bytes(image)
@@ -285,7 +292,7 @@ def fill_compressed(message: Any, image: np.ndarray, quality: int | None = None)
 
     message: a sensor_msgs/CompressedImage, which is returned.
     """
-    encoding = _encoding(image)
+    encoding = encoding_of(image)
     # OpenCV takes colours as BGR and then writes an ordinary picture file.
     stored = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
     colours = "bgr8" if image.ndim == 3 else ""
@@ -299,7 +306,8 @@ def fill_compressed(message: Any, image: np.ndarray, quality: int | None = None)
     return message
 
 
-def _encoding(image: np.ndarray) -> str:
+def encoding_of(image: np.ndarray) -> str:
+    """The encoding in which ``fill_image`` writes an image."""
     return "rgb8" if image.ndim == 3 else "mono8" if image.dtype == np.uint8 else "mono16"
 
 

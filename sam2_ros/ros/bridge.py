@@ -1,0 +1,128 @@
+"""cv_bridge, where it is installed, converts the images of 8 bits; ``messages`` converts all others.
+
+An installed cv_bridge need not work: one that was built for another NumPy ends the process, one for another OpenCV
+knows no encoding.  So a process of its own tries it on a small image of each encoding, and only what comes out as
+``messages`` makes it is left to cv_bridge.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from sensor_msgs.msg import Image
+
+from sam2_ros.errors import first_sentence
+from sam2_ros.messages import encoding_of, fill_image, frame_from
+
+#: Bytes of a pixel in the encodings that are tried; encodings that name no colour are converted by nobody but us.
+PIXEL = {
+    "rgb8": 3,
+    "bgr8": 3,
+    "rgba8": 4,
+    "bgra8": 4,
+    "mono8": 1,
+    "yuv422": 2,
+    "yuv422_yuy2": 2,
+    **{f"bayer_{pattern}8": 1 for pattern in ("rggb", "bggr", "gbrg", "grbg")},
+}
+#: Encodings of 8 bits in which images are published.
+PUBLISHED = ("mono8", "rgb8")
+#: Seconds after which a trial has failed: it imports NumPy, OpenCV and cv_bridge.
+PATIENCE = 60.0
+#: What the trial runs; its last line names the encodings.
+_TRIAL = "from sam2_ros.ros import bridge; print(*bridge.alike())"
+
+
+class Bridge:
+    """Converts the images of some encodings with cv_bridge, in both directions."""
+
+    def __init__(self, encodings: Iterable[str]) -> None:
+        from cv_bridge import CvBridge
+
+        self._bridge = CvBridge()
+        self._encodings = frozenset(encodings)
+
+    def to_rgb(self, message: Any) -> np.ndarray | None:
+        """An Image whose size is right as (H, W, 3) RGB; None where ``messages`` shall convert it.
+
+        Those are other encodings, and rows with padding and big-endian pixels, which not every cv_bridge can read.
+        """
+        encoding = message.encoding
+        if encoding not in self._encodings or message.is_bigendian or message.step != message.width * PIXEL[encoding]:
+            return None
+        try:
+            return self._read(message)
+        except Exception:  # an odd width, for example; whatever is wrong, ``messages`` says it or can do it
+            return None
+
+    def _read(self, message: Any) -> np.ndarray:
+        # To be asked for the encoding that an image has costs a copy.
+        return self._bridge.imgmsg_to_cv2(message, "passthrough" if message.encoding == "rgb8" else "rgb8")
+
+    def fill(self, message: Image, image: np.ndarray) -> Image:
+        """As ``messages.fill_image``: an image as a message with the header of ``message``."""
+        encoding = encoding_of(image)
+        if encoding not in PUBLISHED:
+            return fill_image(message, image)
+        made: Image = self._bridge.cv2_to_imgmsg(image, encoding)
+        made.header = message.header
+        return made
+
+
+def find(say: Callable[[str], Any]) -> Bridge | None:
+    """The installed cv_bridge; None where there is none, or none that works.  ``say`` is told what is used and why."""
+    if importlib.util.find_spec("cv_bridge") is None:
+        return None
+    encodings, fault = _trial()
+    if fault:
+        say(f"cv_bridge is installed, but cannot be used ({fault}); images are converted without it")
+        return None
+    say(f"cv_bridge converts images ({', '.join(encodings)})")
+    return Bridge(encodings)
+
+
+def _trial() -> tuple[list[str], str]:
+    """What ``alike`` says in a process of its own, and what is wrong with cv_bridge if that cannot say anything."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _TRIAL], env=environment, capture_output=True, text=True, timeout=PATIENCE
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return [], first_sentence(error)
+    if done.returncode < 0:
+        return [], f"it ends the process: {signal.strsignal(-done.returncode)}"
+    lines = (done.stderr if done.returncode else done.stdout).strip().splitlines()
+    return ([], lines[-1] if lines else "no reason") if done.returncode else (lines[-1].split(), "")
+
+
+def alike() -> list[str]:
+    """The encodings that cv_bridge reads as ``messages`` does.
+
+    Raises what cv_bridge raises where it reads none, and ValueError where its pixels or messages are others.
+    """
+    bridge, random = Bridge(PIXEL), np.random.default_rng(0)
+    for shape in ((6, 8), (6, 8, 3)):
+        image = random.integers(0, 255, shape, np.uint8)
+        if bridge.fill(Image(), image) != fill_image(Image(), image):
+            raise ValueError(f"it writes {encoding_of(image)} otherwise than it should")
+    found, fault = [], Exception()
+    for encoding, size in PIXEL.items():
+        message = Image(height=6, width=8, encoding=encoding, step=8 * size)
+        message.data.frombytes(random.bytes(6 * message.step))
+        try:
+            if not np.array_equal(bridge._read(message), frame_from(message).image):
+                raise ValueError(f"it reads {encoding} otherwise than it should")
+            found.append(encoding)
+        except Exception as error:
+            fault = error
+    if not found:
+        raise fault
+    return found
