@@ -76,6 +76,8 @@ test-lowest:
 lint: $(VENV)/.installed-test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy --python-version 3.10
+	$(VENV)/bin/mypy --python-version 3.13
 
 fuzz: $(VENV)/.installed-test
 	SAM2_ROS_FUZZ=$(FUZZ) $(VENV)/bin/python -m pytest test/fuzz
@@ -113,7 +115,7 @@ $(VENV)/.installed-train: $(VENV)/.installed
 # The extras of the package that is installed already, then the official code without the
 # dependencies it declares: they would replace this torch by another one.
 $(VENV)/.installed-test: $(VENV)/.installed test/parity.txt test/parity_edgetam.txt
-	$(PIP) "sam2_ros[evaluate,train,test,parity]"
+	$(PIP) "sam2_ros[evaluate,train,test,parity,lint]"
 	SAM2_BUILD_CUDA=0 $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet \
 		--no-deps --no-build-isolation --requirement test/parity.txt
 	$(VENV)/bin/python -m pip --disable-pip-version-check install --quiet \
