@@ -1,7 +1,10 @@
-"""Makes the recording that ships for the demo: ``python -m sam2_ros.training.demo_recording FOLDER``.
+"""Renders the recordings of the demo: ``python -m sam2_ros.training.demo_recording FOLDER --scene table``.
 
-A fixed camera watches a table.  The arm grasps a carton, lifts and carries it, then hides the
-can entirely, and the duck nearly, while it pushes the duck, and goes back.
+A fixed camera watches a table with an arm.
+
+- ``table`` ships with the package.  The arm grasps a carton, lifts and carries it, then hides the
+  can entirely, and the duck nearly, while it pushes the duck, and goes back.
+- ``passing`` is the moving picture of the README.  The arm carries a brick past a mug and hides the mug for a while.
 
 The folder gets pictures and label images in the layout of DAVIS (``JPEGImages/table``,
 ``Annotations/table``, values as in recording.json), ``depth.npz`` of one frame in twenty
@@ -34,26 +37,22 @@ JPEG_QUALITY = 76
 SEQUENCE = "table"
 #: One depth image in so many pictures is kept.
 DEPTH_EVERY = 20
+RED, BLUE = (0.75, 0.16, 0.14, 1), (0.15, 0.3, 0.75, 1)
 LICENCE = "Apache-2.0, rendered by sam2_ros with pybullet; duck, mug and brick are models of pybullet_data"
 
 
-def things() -> list[Thing]:
+def table_things() -> list[Thing]:
     """What lies on the table; the duck, mug and brick are in no training scene."""
     return [
         Thing("carton", "box", (0.50, -0.08), yaw=0.5, size=(0.055, 0.06, 0.12), picture=_carton()),
         Thing("can", "can", (0.56, 0.24), size=(0.062, 0.062, 0.11), picture=_can()),
-        Thing("mug", "objects/mug.urdf", (0.25, 0.13), yaw=0.6, colour=(0.75, 0.16, 0.14, 1)),
+        Thing("mug", "objects/mug.urdf", (0.25, 0.13), yaw=0.6, colour=RED),
         Thing("duck", "duck_vhacd.urdf", (0.62, 0.07), yaw=2.2),
-        Thing("brick", "lego/lego.urdf", (0.36, -0.26), yaw=0.4, scale=1.5, colour=(0.15, 0.3, 0.75, 1)),
+        Thing("brick", "lego/lego.urdf", (0.36, -0.26), yaw=0.4, scale=1.5, colour=BLUE),
     ]
 
 
-def look() -> Look:
-    """A camera on a tripod beside the table."""
-    return Look((0.98, -0.85, 0.46), (0.43, 0.01, 0.115), 32.0, (0.5, -0.9, 1.8), (_wood(), _wall(), _floor()))
-
-
-def moves() -> list[Move]:
+def table_moves() -> list[Move]:
     """About fifteen seconds."""
     grip, lift, put = (0.50, -0.08, 0.065), (0.50, -0.08, 0.30), (0.28, -0.12, 0.07)
     return [
@@ -73,8 +72,42 @@ def moves() -> list[Move]:
     ]
 
 
-def make(folder: Path) -> None:
-    """Render and write the recording."""
+def passing_things() -> list[Thing]:
+    """The demo clicks the first and boxes the second."""
+    return [
+        Thing("brick", "lego/lego.urdf", (0.36, -0.26), yaw=0.4, scale=1.5, colour=BLUE),
+        Thing("mug", "objects/mug.urdf", (0.44, 0.13), yaw=0.6, scale=0.85, colour=RED),
+        Thing("duck", "duck_vhacd.urdf", (0.66, 0.22), yaw=2.2),
+        Thing("carton", "box", (0.22, 0.16), yaw=0.5, size=(0.055, 0.06, 0.12), picture=_carton()),
+    ]
+
+
+def passing_moves() -> list[Move]:
+    """About ten seconds; with its broad side to the camera the hand hides the mug for two of them."""
+    return [
+        Move((0.36, -0.26, 0.20), 1.2, yaw=0.4, fingers=OPEN),
+        Move((0.36, -0.26, 0.035), 0.8, yaw=0.4, fingers=CLOSED, grasp="brick"),
+        Move((0.36, -0.26, 0.22), 0.9, yaw=0.4),
+        Move((0.60, -0.15, 0.07), 1.2, yaw=-1.0),
+        Move((0.615, -0.14, 0.07), 1.3, yaw=-1.0),
+        Move((0.66, -0.02, 0.10), 0.9, yaw=0.2),
+        Move((0.66, -0.04, 0.04), 0.6, yaw=0.2, fingers=OPEN, release=True),
+        Move((0.60, -0.10, 0.30), 0.9),
+        Move((0.30, -0.30, 0.45), 1.0),
+    ]
+
+
+SCENES = {"table": (table_things, table_moves), "passing": (passing_things, passing_moves)}
+
+
+def look() -> Look:
+    """A camera on a tripod beside the table."""
+    return Look((0.98, -0.85, 0.46), (0.43, 0.01, 0.115), 32.0, (0.5, -0.9, 1.8), (_wood(), _wall(), _floor()))
+
+
+def make(folder: Path, name: str = "table") -> None:
+    """Render and write the recording of the scene ``name``."""
+    things, moves = SCENES[name]
     pictures, annotations = folder / "JPEGImages" / SEQUENCE, folder / "Annotations" / SEQUENCE
     pictures.mkdir(parents=True, exist_ok=True)
     annotations.mkdir(parents=True, exist_ok=True)
@@ -182,8 +215,10 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--scene", choices=SCENES, default="table")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    make(parser.parse_args().folder)
+    parsed = parser.parse_args()
+    make(parsed.folder, parsed.scene)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,307 @@
+"""The documentation is true: links lead somewhere, tables are those of the code, commands run as written."""
+
+import dataclasses
+import importlib.util
+import re
+import shlex
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from recordings.bags import write_bag
+
+from sam2_ros import cli
+from sam2_ros.recordings.labels import LabelWriter
+from sam2_ros.recordings.pictures import write_picture
+from sam2_ros.recordings.video_writer import VideoWriter
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
+TEXT = {page: page.read_text() for page in PAGES}
+
+
+def name_of(page):
+    return str(page.relative_to(ROOT))
+
+
+# -- links and files -------------------------------------------------------------------------------
+
+
+def anchors(text):
+    """The anchors of a page's headings, as GitHub and MkDocs make them."""
+    headings = re.findall(r"^#+ (.+)$", without_code(text), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def without_code(text):
+    return re.sub(r"^ *```.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_link_leads_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", without_code(TEXT[page])):
+        if target.startswith("https://"):
+            continue
+        file, _, anchor = target.partition("#")
+        linked = page.parent / file if file else page
+        assert linked.is_file(), f"{target} is not there"
+        assert not anchor or anchor in anchors(linked.read_text()), f"{target} has no such heading"
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=name_of)
+def test_a_page_of_the_site_links_to_its_own_folder_only(page):
+    assert "](../" not in TEXT[page], "the site has nothing outside docs/; write the path as code"
+
+
+def test_the_site_lists_every_page():
+    listed = re.findall(r"[\w]+\.md", (ROOT / "mkdocs.yml").read_text())
+    assert sorted(listed) == sorted(page.name for page in DOCS.glob("*.md"))
+    assert all(f"({name})" in TEXT[DOCS / "index.md"] for name in listed if name != "index.md")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_file_that_is_named_exists(page):
+    named = re.findall(r"`((?:[\w.]+/)*[\w]+\.(?:py|md|yaml|xml|json))`", without_code(TEXT[page]))
+    theirs = {"metadata.yaml", "result.json", "usb_cam", "driver.launch.py", "camera.launch.py", "compositing.py"}
+    rooms = ("", "sam2_ros", "sam2_ros/training", "launch", "test")
+    for name in set(named) - theirs:
+        known = any((ROOT / room / name).exists() for room in rooms)
+        assert known or "NAME" in name or "mine" in name, f"there is no {name}"
+
+
+def test_the_readme_stays_short():
+    assert len(TEXT[ROOT / "README.md"].splitlines()) <= 130
+
+
+def test_the_moving_picture_moves_and_is_small():
+    picture = (DOCS / "demo.webp").read_bytes()
+    assert len(picture) < 2_000_000 and b"ANIM" in picture[:64]
+
+
+def test_the_version_is_the_same_in_every_file():
+    version = ElementTree.parse(ROOT / "package.xml").findtext("version")
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
+    changes = (ROOT / "CHANGELOG.rst").read_text()
+    assert "\nForthcoming\n-----------\n" in changes or f"\n{version} (" in changes
+
+
+# -- what the code knows ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tables():
+    """The script that writes the tables."""
+    pytest.importorskip("rcl_interfaces", reason="ROS 2 is not installed")
+    spec = importlib.util.spec_from_file_location("interface_tables", ROOT / "scripts" / "interface_tables.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_tables_are_those_of_the_code(tables):
+    """If this fails: python scripts/interface_tables.py"""
+    page = TEXT[DOCS / "interface.md"]
+    assert tables.filled(page) == page
+    written = set(re.findall(r"<!-- table: (\S+) -->", page))
+    interfaces = {name_of(path) for folder in ("msg", "srv") for path in (ROOT / folder).iterdir()}
+    assert written == {"commands", "parameters"} | interfaces
+
+
+def test_every_topic_and_service_of_the_node_is_in_the_interface():
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+    from ros_bench import Bench
+
+    bench = Bench()
+    try:
+        node = bench.connect().node
+        own = (node.get_name(), node.get_namespace())
+        found = [
+            *node.get_publisher_names_and_types_by_node(*own),
+            *node.get_subscriber_names_and_types_by_node(*own),
+            *node.get_service_names_and_types_by_node(*own),
+        ]
+    finally:
+        bench.close()
+    page = TEXT[DOCS / "interface.md"]
+    for name, types in found:
+        short = name.replace("/sam2_ros/", "~/", 1).removeprefix("/")
+        kind = types[0].replace("/msg/", "/").replace("/srv/", "/")
+        if kind.split("/")[0] in ("rcl_interfaces", "rosgraph_msgs", "type_description_interfaces"):
+            continue  # every node has them
+        assert re.search(rf"^\| .*`{re.escape(short)}`.* \| {kind}", page, re.MULTILINE), f"{short} ({kind}) is missing"
+
+
+def test_every_state_of_the_log_has_its_remedy():
+    source = (ROOT / "sam2_ros" / "ros" / "sentences.py").read_text()
+    states = set(re.findall(r'return \(?\s*"([a-z ]+)",\s*(?:True|False)', source))
+    headings = set(re.findall(r"^## ([a-z ]+)$", TEXT[DOCS / "troubleshooting.md"], re.MULTILINE))
+    assert len(states) > 15 and states == headings
+
+
+def test_the_drawing_of_the_imports_shows_every_one():
+    import test_layers
+
+    drawing = re.search(r"```mermaid\nflowchart TD\n(.*?)```", TEXT[DOCS / "design.md"], re.DOTALL)[1]
+    drawn = {pair for pair in re.findall(r"(\w+) --> (\w+)", drawing) if pair[1] != "words"}
+    level = test_layers.LEVEL
+    assert all(level[lower] < level[upper] for upper, lower in drawn), "it shows an import that goes up"
+    rooms = {path.name for path in (ROOT / "sam2_ros").iterdir() if path.is_dir()}
+    for path in test_layers.FILES:
+        room = test_layers.room(path)
+        others = {name.split(".")[1] for name in test_layers.imports(path) if name.startswith("sam2_ros.")}
+        for other in (others & rooms) - {room, "msg", "srv"}:
+            assert room not in rooms or reaches(drawn, room, other), f"{room} imports {other}"
+
+
+def reaches(edges, start, end):
+    """Whether a way along the edges leads from start to end."""
+    following = {other for room, other in edges if room == start}
+    return end in following or any(reaches(edges, other, end) for other in following)
+
+
+def test_the_drawn_tree_is_the_real_one():
+    tree = re.search(r"```text\n(sam2_ros/.*?)```", TEXT[DOCS / "design.md"], re.DOTALL)[1]
+    drawn = set(re.findall(r"\b(\w+(?:/|\.py))(?=\s|$)", tree))
+    package = ROOT / "sam2_ros"
+    generated = {"msg", "srv", "__pycache__", "weights"}
+    real = {f"{path.name}/" for path in package.iterdir() if path.is_dir() and path.name not in generated}
+    real |= {path.name for path in package.glob("*.py")} - {"__main__.py"}
+    outside = {f"{path.name}/" for path in ROOT.iterdir() if path.is_dir()}
+    assert real <= drawn and drawn - real - {"sam2_ros/"} <= outside
+
+
+# -- commands --------------------------------------------------------------------------------------
+
+#: Setting up and what runs on a robot; nothing here can be tried in a test.
+OF_THE_MACHINE = {"cd", "mkdir", "git", "rosdep", "python3", "source", "pip", "colcon", "sudo", "export", "mkdocs"}
+#: Commands of ours that need a running node, a GPU or hours; their options are compared with --help.
+ONLY_PARSED = {"node", "record", "play", "train", "demo", "doctor"}
+
+
+def commands(page):
+    """Every command in the page's fenced shell blocks."""
+    for block in re.findall(r"^ *```bash\n(.*?)^ *```", TEXT[page], re.MULTILINE | re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            yield from filter(None, (part.strip() for part in re.sub(r"\s#\s.*|^\s*#.*", "", line).split("&&")))
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder with the files that the pages speak of."""
+    image = np.full((480, 640, 3), 90, np.uint8)
+    cv2.circle(image, (320, 240), 60, (200, 40, 40), -1)
+    write_picture(tmp_path / "photo.jpg", image)
+    with VideoWriter(tmp_path / "video.mp4", 10) as video:
+        for _ in range(3):
+            video.write(image)
+    write_bag(tmp_path / "trial", 5)
+    data = tmp_path / "some" / "DAVIS"
+    writer = LabelWriter(data / "Annotations" / "ball")
+    for index in range(4):
+        (data / "JPEGImages" / "ball").mkdir(parents=True, exist_ok=True)
+        write_picture(data / "JPEGImages" / "ball" / f"{index:05d}.jpg", image)
+        writer.write((image[..., 0] > 150).astype(np.uint8))
+    (data / "ImageSets").mkdir()
+    (data / "ImageSets" / "val.txt").write_text("ball\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "```bash" in TEXT[page]], ids=name_of)
+def test_the_commands_of_a_page_work_as_written(page, place, capsys):
+    found = list(commands(page))
+    assert found
+    for command in found:
+        words = shlex.split(command)
+        check = CHECKS.get(words[0])
+        if check is None:
+            assert words[0] in OF_THE_MACHINE, f"say how this test checks {command!r}"
+        else:
+            check(words, capsys)
+
+
+def run_ours(words, capsys):
+    """``sam2_ros ...``: run it, or compare its options with those that it has."""
+    name, *arguments = words[1:]
+    assert name in cli.COMMANDS
+    if name not in ONLY_PARSED:
+        assert cli.main([name, *arguments]) == 0, capsys.readouterr().err
+        return
+    if "--ros-args" in arguments:
+        check_parameters([word for word in arguments if ":=" in word])
+        return
+    options = {word for word in arguments if word.startswith("--")}
+    with pytest.raises(SystemExit):
+        cli.main([name, "--help"])
+    assert options <= set(re.findall(r"--[\w-]+", capsys.readouterr().out)), words
+
+
+def check_parameters(pairs):
+    parameters = settings_fields()
+    for name, value in (pair.split(":=") for pair in pairs):
+        assert name in parameters or value.startswith("/"), f"{name} is no parameter"
+
+
+def settings_fields():
+    """The fields of the node's parameters by name."""
+    module = pytest.importorskip("sam2_ros.ros.parameters", reason="ROS 2 is not installed")
+    return {field.name: field for settings in module.CLASSES for field in dataclasses.fields(settings)}
+
+
+def check_make(words, capsys):
+    makefile = (ROOT / "Makefile").read_text()
+    targets = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split()
+    for word in words[1:]:
+        name, given, _ = word.partition("=")
+        assert name in targets if not given else re.search(rf"\b{name}\b", makefile), f"make has no {word}"
+
+
+def check_python(words, capsys):
+    if words[1] == "-m":
+        assert importlib.util.find_spec(words[2]), words
+    else:
+        assert (ROOT / words[1]).is_file(), words
+
+
+def check_ros2(words, capsys):
+    """What can be known of ``ros2 ...`` without it: files, arguments, parameters, types and fields."""
+    verb, rest = words[1:3], words[3:]
+    if verb[0] == "launch" and verb[1] == "sam2_ros":
+        text = (ROOT / "launch" / rest[0]).read_text()
+        for argument in rest[1:]:
+            name = argument.partition(":=")[0]
+            assert name.startswith("--") or f'"{name}"' in text, f"{rest[0]} has no argument {name}"
+    elif verb[0] == "run" and rest[0] == "sam2_ros":
+        run_ours(rest, capsys)
+    elif verb == ["param", "set"]:
+        assert rest[1] in settings_fields()
+    elif verb in (["topic", "pub"], ["service", "call"]):
+        kind, content = ([*rest, "", "{}"])[
+            rest.index(next(word for word in rest if "/msg/" in word or "/srv/" in word)) :
+        ][:2]
+        check_content(kind, content)
+
+
+def check_content(kind, content):
+    """That every field that is given exists in the message or service."""
+    yaml = pytest.importorskip("yaml")
+    package, part, name = kind.split("/")
+    if package == "sam2_ros":
+        fields = (ROOT / part / f"{name}.{part}").read_text().partition("---")[0]
+        for field in yaml.safe_load(content or "{}"):
+            assert re.search(rf"^\S+ {field}\b", fields, re.MULTILINE), f"{kind} has no field {field}"
+
+
+CHECKS = {"sam2_ros": run_ours, "make": check_make, "python": check_python, "ros2": check_ros2}
+
+
+def test_the_example_in_the_readme_runs(capsys):
+    example = re.search(r"```python\n(.*?)```", TEXT[ROOT / "README.md"], re.DOTALL)[1]
+    image = np.full((480, 640, 3), 90, np.uint8)
+    cv2.circle(image, (320, 240), 60, (200, 40, 40), -1)
+    exec(example, {"first_image": image, "next_image": image})
+    name, state, *_, pixels = capsys.readouterr().out.split()
+    assert name == "cup" and int(pixels) > 1000
