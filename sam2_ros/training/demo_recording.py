@@ -75,8 +75,8 @@ def table_moves() -> list[Move]:
 def passing_things() -> list[Thing]:
     """The demo clicks the first and boxes the second."""
     return [
-        Thing("brick", "lego/lego.urdf", (0.36, -0.26), yaw=0.4, scale=1.5, colour=BLUE),
-        Thing("mug", "objects/mug.urdf", (0.44, 0.13), yaw=0.6, scale=0.85, colour=RED),
+        Thing("brick", "lego/lego.urdf", (0.36, -0.26), yaw=0.4, scale=1.5, colour=RED),
+        Thing("mug", "objects/mug.urdf", (0.44, 0.13), yaw=0.6, scale=0.85, colour=BLUE),
         Thing("duck", "duck_vhacd.urdf", (0.66, 0.22), yaw=2.2),
         Thing("carton", "box", (0.22, 0.16), yaw=0.5, size=(0.055, 0.06, 0.12), picture=_carton()),
     ]
