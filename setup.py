@@ -110,9 +110,10 @@ class Package(Distribution):
 def definitions() -> list[tuple[str, list[str]]]:
     """What of share/ is of use without ROS: types of messages for bags, and parameter files."""
     folders = ("config", "msg", "srv")
+    contents = [sorted(f"{folder}/{path.name}" for path in (ROOT / folder).glob("*.*")) for folder in folders]
     return [
-        (f"share/{NAME}/{folder}", sorted(f"{folder}/{path.name}" for path in (ROOT / folder).glob("*.*")))
-        for folder in folders
+        (f"share/{NAME}", ["package.xml"]),
+        *((f"share/{NAME}/{folder}", files) for folder, files in zip(folders, contents)),
     ]
 
 

@@ -378,9 +378,9 @@ def test_a_player_waits_for_those_who_can_hear_it_and_says_for_whom_it_waited(no
     player = Player(node, clock=False)
     player.announce([("/test_where", "std_msgs/msg/String", False), ("/test_image", "std_msgs/msg/String", False)])
     assert player.wait(["/test_image"], 0.2) == "nobody subscribes to /test_image"
-    node.create_subscription(String, "/test_image", print, 10)
+    node.create_subscription(String, "/test_image", lambda _: None, 10)
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-    node.create_subscription(String, "/test_where", print, latched)  # hears only who offers as much
+    node.create_subscription(String, "/test_where", lambda _: None, latched)  # hears only who offers as much
     assert player.wait(["/test_image"], PATIENCE) == ""
 
 
