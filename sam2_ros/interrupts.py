@@ -77,9 +77,8 @@ class Interrupts:
             yield
         finally:
             self._held = False
-        if self.came and self._raise:
-            self._raise = False
-            raise KeyboardInterrupt
+        if self.came:
+            self._interrupt()
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:  # a worker process that was forked off; nobody waits for what it closes
@@ -89,7 +88,12 @@ class Interrupts:
         self.came = self.came or number
         if number == signal.SIGHUP:
             os.kill(os.getpid(), signal.SIGTERM)  # which ROS knows
-        if self._raise and not self._held:
+        if not self._held:
+            self._interrupt()
+
+    def _interrupt(self) -> None:
+        """Raise a KeyboardInterrupt inside of ``raised``, once."""
+        if self._raise:
             self._raise = False
             raise KeyboardInterrupt
 

@@ -12,16 +12,18 @@ import cv2
 import numpy as np
 
 from sam2_ros.errors import InvalidInput
+from sam2_ros.types import box_of
 
 Click = tuple[np.ndarray, int]
 
 
 def box_around(mask: np.ndarray) -> tuple[float, float, float, float]:
     """First and last column and row of ``mask`` (H, W) as x0, y0, x1, y1; InvalidInput when it is empty."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
+    box = box_of(mask)
+    if box is None:
         raise InvalidInput("an empty mask has no box; choose a frame on which the object is visible")
-    return float(columns[0]), float(rows[0]), float(columns[-1]), float(rows[-1])
+    x0, y0, x1, y1 = map(float, box)
+    return x0, y0, x1, y1
 
 
 def first_click(mask: np.ndarray) -> Click:

@@ -236,11 +236,7 @@ class Track:
     @property
     def box(self) -> tuple[int, int, int, int] | None:
         """First and last column and row of the mask as (x0, y0, x1, y1), inclusive; None when empty."""
-        rows = np.flatnonzero(self.mask.any(axis=1))
-        if not len(rows):
-            return None
-        columns = np.flatnonzero(self.mask[rows[0] : rows[-1] + 1].any(axis=0))
-        return int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])
+        return box_of(self.mask)
 
     @property
     def centroid(self) -> tuple[float, float] | None:
@@ -252,6 +248,15 @@ class Track:
         area = np.count_nonzero(inside)
         x, y = (inside.sum(axis=axis) @ np.arange(inside.shape[1 - axis]) / area for axis in (0, 1))
         return float(box[0] + x), float(box[1] + y)
+
+
+def box_of(mask: NDArray[np.generic]) -> tuple[int, int, int, int] | None:
+    """First and last column and row of an (H, W) mask as (x0, y0, x1, y1), inclusive; None when it is empty."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    if not len(rows):
+        return None
+    columns = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(axis=0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])
 
 
 def label_image(tracks: Iterable[Track], size: tuple[int, int]) -> NDArray[np.uint8] | NDArray[np.uint16]:

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from sam2_ros.errors import InvalidInput
+from sam2_ros.types import box_of
 
 #: Boundary pixels match within this share of the image diagonal.
 BOUNDARY_TOLERANCE = 0.008
@@ -111,11 +112,11 @@ def _counted(prediction: np.ndarray, truth: np.ndarray, ignore: np.ndarray | Non
 
 def _window(first: np.ndarray, second: np.ndarray) -> tuple[slice, slice] | None:
     """The part of the image that holds both masks with the pixel above and to the left of them."""
-    either = first | second
-    columns, rows = np.flatnonzero(either.any(axis=0)), np.flatnonzero(either.any(axis=1))
-    if not len(columns):
+    box = box_of(first | second)
+    if box is None:
         return None
-    return (slice(max(rows[0] - 1, 0), rows[-1] + 1), slice(max(columns[0] - 1, 0), columns[-1] + 1))
+    x0, y0, x1, y1 = box
+    return slice(max(y0 - 1, 0), y1 + 1), slice(max(x0 - 1, 0), x1 + 1)
 
 
 def _disk(radius: int) -> np.ndarray:

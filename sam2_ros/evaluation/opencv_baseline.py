@@ -15,7 +15,7 @@ import numpy as np
 from sam2_ros.errors import MissingDependency, UnknownStamp
 from sam2_ros.stamps import Place, Timeline
 from sam2_ros.tracking.tracker import Prompted
-from sam2_ros.types import Frame, Prompt, State, Track
+from sam2_ros.types import Frame, Prompt, State, Track, box_of
 
 #: A GrabCut sees the box with this share of its size around it.
 MARGIN = 0.4
@@ -104,7 +104,7 @@ class FirstMask:
         else:
             x, y = prompt.points[prompt.labels == 1][0] if (prompt.labels == 1).any() else prompt.points[0]
             height, width = (CLICK_SHARE * side / 2 for side in self._frame.size)
-            box = _around(before, 0.0) or (int(x - width), int(y - height), int(x + width), int(y + height))
+            box = _box(before) or (int(x - width), int(y - height), int(x + width), int(y + height))
         return grab(self._frame.image, box, before, prompt.points, prompt.labels)
 
     def _start(self, followed: _Followed, image: np.ndarray) -> None:
@@ -142,7 +142,7 @@ class OpenCVTracker(FirstMask):
     make: Callable[[], Any] = box_tracker
 
     def _start(self, followed: _Followed, image: np.ndarray) -> None:
-        followed.state, box = None, _around(followed.mask, 0.0)
+        followed.state, box = None, _box(followed.mask)
         if box is not None:
             followed.box = box
             followed.state = self.make()
@@ -196,12 +196,10 @@ def grab(
     return result
 
 
-def _around(mask: np.ndarray, margin: float) -> tuple[int, int, int, int] | None:
-    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-    if len(columns) < 2 or len(rows) < 2:
-        return None
-    dx, dy = int(margin * (columns[-1] - columns[0])), int(margin * (rows[-1] - rows[0]))
-    return int(columns[0]) - dx, int(rows[0]) - dy, int(columns[-1]) + dx, int(rows[-1]) + dy
+def _box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
+    """The box of a mask; None where it is no larger than one row or column, which a box tracker cannot take."""
+    box = box_of(mask)
+    return box if box is not None and box[0] < box[2] and box[1] < box[3] else None
 
 
 def _moved(mask: np.ndarray, old: tuple[int, int, int, int], new: tuple[int, int, int, int]) -> np.ndarray:

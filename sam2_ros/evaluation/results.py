@@ -255,15 +255,13 @@ _RUN = {"sequences": list, "configuration": dict}
 _CONFIGURATION = {"topics": dict, "rules": dict, "tracker": dict}
 _SEQUENCE = {"name": str, "folder": str, "path": str, "objects": list, "names": dict}
 _OBJECT = {"id": int, "name": str, "j_and_f": (int, float, type(None))}
-#: Without these there is nothing to read.
-_NEEDED = {"sequences", "configuration", "objects", "id", "j_and_f"}
 
 
 def _refuse_other_types(result: Any) -> None:
-    _refuse_fields("the file", result, _RUN)
+    _refuse_fields("the file", result, _RUN, needed=_RUN)
     _refuse_fields("configuration", result["configuration"], _CONFIGURATION)
     for number, entry in enumerate(result["sequences"]):
-        _refuse_fields(f"sequence {number}", entry, _SEQUENCE, needed={"name"})
+        _refuse_fields(f"sequence {number}", entry, _SEQUENCE, needed=("name", "objects"))
         folder = entry.get("folder", entry["name"])
         if folder in ("", ".", "..") or set(folder) & set("/\0"):
             raise InvalidInput(f"folder of sequence {number} is no name of a folder: {folder!r}")
@@ -271,7 +269,7 @@ def _refuse_other_types(result: Any) -> None:
             if type(value) is not int:
                 raise InvalidInput(f"the value of {name!r} in sequence {number} is {value!r}")
         for found in entry["objects"]:
-            _refuse_fields(f"an object of sequence {number}", found, _OBJECT)
+            _refuse_fields(f"an object of sequence {number}", found, _OBJECT, needed=("id", "j_and_f"))
 
 
 def _refuse_fields(what: str, value: Any, types: Mapping[str, Any], needed: Collection[str] = ()) -> None:
@@ -279,7 +277,7 @@ def _refuse_fields(what: str, value: Any, types: Mapping[str, Any], needed: Coll
     if not isinstance(value, dict):
         raise InvalidInput(f"{what} is no JSON object")
     for name, kind in types.items():
-        if name not in value and (name in needed or name in _NEEDED):
+        if name not in value and name in needed:
             raise InvalidInput(f"{what} has no {name}")
         if name in value and (not isinstance(value[name], kind) or isinstance(value[name], bool)):
             raise InvalidInput(f"{name} of {what} is {reprlib.repr(value[name])}")

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from sam2_ros.types import box_of
+
 #: Coverage from which a pixel belongs to an object.
 HALF = 128
 #: This share of the clips of a video shows the whole picture, as a robot sees it; the rest show a window of it, where
@@ -174,8 +176,10 @@ def squared(picture: np.ndarray, side: int) -> np.ndarray:
 
     It has a margin of a few per cent; what is not covered around it does not count.
     """
-    rows, columns = (np.flatnonzero(picture[..., 3].any(axis=axis)) for axis in (1, 0))
-    whole = picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    box = box_of(picture[..., 3])
+    assert box is not None  # nobody cuts out nothing
+    x0, y0, x1, y1 = box
+    whole = picture[y0 : y1 + 1, x0 : x1 + 1]
     reach = int(max(whole.shape[:2]) * 1.08) + 3
     down, across = reach - whole.shape[0], reach - whole.shape[1]
     border = (down // 2, down - down // 2, across // 2, across - across // 2)

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
-from sam2_ros.errors import InvalidInput, MissingDependency
+from sam2_ros.errors import InvalidInput
 from sam2_ros.settings import check, convert, setting
 
 #: What happens to weights that are named without any stages.
@@ -310,10 +311,6 @@ def _parsed(path: Path) -> dict[str, Any]:
 
 
 def _yaml(text: str, path: Path) -> Any:
-    try:
-        import yaml
-    except ImportError as error:
-        raise MissingDependency(f"reading {path} needs PyYAML; install it or write the file as .json") from error
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:

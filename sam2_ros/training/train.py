@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from tqdm import tqdm
 
 from sam2_ros.errors import CheckpointError, TrainingError
 from sam2_ros.model import checkpoint
@@ -154,8 +155,10 @@ class Training:
             "optimiser": self.optimiser.state_dict(),
             "settings": dataclasses.asdict(self.settings),
         }
-        _atomically(folder / "state.pt", lambda path: torch.save(state, path))
-        _atomically(folder / "model.safetensors", lambda path: checkpoint.save(self.averaged().cpu(), path))
+        unfinished = folder / ".state.partial.pt"
+        torch.save(state, unfinished)
+        os.replace(unfinished, folder / "state.pt")
+        checkpoint.save(self.averaged().cpu(), folder / "model.safetensors")
 
     def restore(self, folder: Path) -> None:
         """Go on from a saved state; CheckpointError when there is none or it is of another size."""
@@ -180,7 +183,7 @@ class Training:
 def train(settings: TrainSettings, resume: bool = False, tell: Callable[[str], None] = logger.info) -> Path:
     """Run the curriculum, or the rest of it, and return the path of the trained weights.
 
-    tell: receives one line now and then (a progress bar is drawn where tqdm is installed).
+    tell: receives one line now and then, beside the progress bar.
     """
     torch.set_num_threads(_threads(settings.threads))
     folder = Path(settings.out)
@@ -202,7 +205,7 @@ def train(settings: TrainSettings, resume: bool = False, tell: Callable[[str], N
     (folder / "settings.json").write_text(json.dumps(dataclasses.asdict(settings), indent=1))
     held_out = validation_clips(settings) if settings.validate_every else []
     started = saved = time.monotonic()
-    bar = _bar(training.step, settings.steps)
+    bar = tqdm(initial=training.step, total=settings.steps, unit="step", mininterval=10.0)
     batches = feed(settings, training.step)
     asked = _asked_to_stop()  # after the workers have started, which end by a signal of their own
     for batch in batches:
@@ -376,23 +379,3 @@ def _state_in(folder: Path) -> Path:
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist; start without resuming, or name the folder of a run")
     return path
-
-
-def _atomically(path: Path, write: Callable[[Path], None]) -> None:
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    write(partial)
-    os.replace(partial, path)
-
-
-def _bar(start: int, total: int) -> Any:
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        return _NoBar()
-    return tqdm(initial=start, total=total, unit="step", mininterval=10.0)
-
-
-class _NoBar:
-    def set_description(self, text: str, refresh: bool = True) -> None: ...
-    def update(self, count: int) -> None: ...
-    def close(self) -> None: ...
