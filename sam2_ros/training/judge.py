@@ -22,10 +22,11 @@ import torch
 
 from sam2_ros import cpu_threads
 from sam2_ros.model import checkpoint
+from sam2_ros.recordings.labels import IGNORE_LABEL
 from sam2_ros.simulated_user import box_around, first_click, next_click
 from sam2_ros.tracking.tracker import Tracker
 from sam2_ros.training.kept_aside import kept_aside
-from sam2_ros.training.photographs import UNKNOWN_LABEL, Photographs
+from sam2_ros.training.photographs import Photographs
 from sam2_ros.types import Frame, Prompt
 
 #: At most so many things of one photograph and of one scene are asked for; smaller ones than this share are left out.
@@ -84,7 +85,7 @@ def judge_photos(tracker: Tracker, folder: Path) -> Clicked:
     random = np.random.default_rng(0)
     for name in sorted(kept_aside("photos")):
         picture, labels = photographs.photo(name)
-        sizes = {value: (labels == value).mean() for value in np.unique(labels) if value not in (0, UNKNOWN_LABEL)}
+        sizes = {value: (labels == value).mean() for value in np.unique(labels) if value not in (0, IGNORE_LABEL)}
         values = [value for value, share in sizes.items() if share > SMALLEST_SHARE]
         tracker.reset()
         tracker.track(Frame(picture))
