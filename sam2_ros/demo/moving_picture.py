@@ -12,7 +12,7 @@ from sam2_ros.errors import MissingDependency
 from sam2_ros.files import write_whole
 
 #: Pixels of width, and quality of WebP (1 to 100): some ten kilobytes per image.
-WIDTH, QUALITY = 480, 55
+WIDTH, QUALITY = 480, 75
 #: How long the last image stays before the picture starts again, in milliseconds.
 PAUSE = 1500
 
