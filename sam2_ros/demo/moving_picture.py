@@ -20,15 +20,19 @@ PAUSE = 1500
 def write_moving_picture(path: Path, images: Sequence[np.ndarray], seconds: Sequence[float]) -> None:
     """Write (H, W, 3) RGB images as an animated WebP that repeats for ever.
 
-    seconds: when each image was taken.  MissingDependency where OpenCV is too old for animations.
+    seconds: when each image was taken.  See ``refuse_old_opencv``.
     """
-    if not hasattr(cv2, "imencodeanimation"):
-        raise MissingDependency(f"OpenCV {cv2.__version__} cannot write moving pictures; install a newer one")
     animation = cv2.Animation()
     animation.frames = [cv2.cvtColor(_narrow(image), cv2.COLOR_RGB2BGR) for image in images]
     animation.durations = [*(round(1000 * gap) for gap in np.diff(seconds)), PAUSE]
     _, encoded = cv2.imencodeanimation(path.suffix, animation, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
     write_whole(path, encoded.tobytes())
+
+
+def refuse_old_opencv() -> None:
+    """MissingDependency where this OpenCV cannot write animations; better before the demo than after it."""
+    if not hasattr(cv2, "imencodeanimation"):
+        raise MissingDependency(f"OpenCV {cv2.__version__} cannot write moving pictures; install a newer one")
 
 
 def _narrow(image: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ import rclpy
 
 from sam2_ros import recordings
 from sam2_ros.demo.camera import TOPIC
-from sam2_ros.demo.moving_picture import write_moving_picture
+from sam2_ros.demo.moving_picture import refuse_old_opencv, write_moving_picture
 from sam2_ros.demo.operator import Operator
 from sam2_ros.drawing import contact_sheet, overlay
 from sam2_ros.errors import Sam2RosError
@@ -55,6 +55,8 @@ def run(out: Path, model: str, source: Path = RECORDING, picture: Path | None = 
 
     picture: also write the images as a moving picture, to this file.
     """
+    if picture:
+        refuse_old_opencv()
     images, truth, names, rate = _load(source)
     out.mkdir(parents=True, exist_ok=True)
     _stay_local()
