@@ -82,7 +82,8 @@ _FULL = Range(FULL)
 _PLANAR = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21}
 #: Every encoding of sensor_msgs/Image that can be read.
 ENCODINGS = (*_LAYOUTS, *_PLANAR)
-_MASK_DTYPES = {
+#: Types of the values of images that are numbers, not colours.
+_ONE_CHANNEL = {
     "mono8": "u1",
     "8UC1": "u1",
     "bool": "u1",
@@ -161,6 +162,16 @@ def frame_from_compressed(message: Any, grey: Range = _FULL) -> Frame:
     else:
         code = cv2.COLOR_RGBA2RGB if stored_as_rgb else cv2.COLOR_BGRA2RGB
     return Frame(_converted(image, code, message.format, grey), nanoseconds(message.header.stamp))
+
+
+def values_from(message: Any) -> np.ndarray:
+    """The (H, W) values of an Image of one channel: of the encodings mono8 and mono16, or of whole numbers by OpenCV.
+
+    Raises InvalidImage.
+    """
+    if message.encoding not in _ONE_CHANNEL:
+        raise InvalidImage(f"encoding {message.encoding!r} is not one of {', '.join(_ONE_CHANNEL)}")
+    return _pixels(message, _ONE_CHANNEL[message.encoding], 1)[:, :, 0]
 
 
 def _pixels(message: Any, dtype: str, channels: int) -> np.ndarray:
@@ -265,13 +276,13 @@ def mask_from(message: Any) -> np.ndarray | None:
     """
     if not len(message.data):
         return None
-    if message.encoding not in _MASK_DTYPES:
+    if message.encoding not in _ONE_CHANNEL:
         raise InvalidPrompt(f"a mask of encoding {message.encoding!r} cannot be read; send mono8, 0 off the object")
     try:
-        pixels = _pixels(message, _MASK_DTYPES[message.encoding], 1)
+        mask: np.ndarray = values_from(message) != 0
     except InvalidImage as error:
         raise InvalidPrompt(f"the mask of a prompt cannot be read: {error}") from error
-    return pixels[:, :, 0] != 0
+    return mask
 
 
 # -- images out ----------------------------------------------------------------------------------

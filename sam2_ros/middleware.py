@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
-from pathlib import Path
 
 from sam2_ros.errors import CannotStart
+from sam2_ros.installed import prefixes
 
 #: The ports of a higher domain would lie above 65535.
 HIGHEST_DOMAIN = 232
@@ -33,7 +32,5 @@ def check_choice() -> None:
 
 def _installed() -> set[str]:
     """The middlewares of the sourced workspaces and of this environment; empty where none is registered."""
-    prefixes = [*os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]
-    index = Path("share/ament_index/resource_index/rmw_typesupport")
-    folders = [Path(prefix) / index for prefix in prefixes if prefix]
+    folders = [prefix / "share/ament_index/resource_index/rmw_typesupport" for prefix in prefixes()]
     return {path.name for folder in folders if folder.is_dir() for path in folder.iterdir()} - {_CHOOSER}

@@ -1,18 +1,16 @@
 """Check what an installed package must do, with the ROS that it was built for or without: python use_package.py."""
 
 import importlib.util
-import os
-import sys
 from pathlib import Path
 
 import sam2_ros
+from sam2_ros.installed import prefixes
 from sam2_ros.recordings.bags.message_types import known_types
 
 
 def share() -> Path:
     """share/sam2_ros, where colcon or pip has put it."""
-    prefixes = [*os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]
-    return next(path for prefix in prefixes if (path := Path(prefix, "share", "sam2_ros")).is_dir())
+    return next(path for prefix in prefixes() if (path := prefix / "share" / "sam2_ros").is_dir())
 
 
 assert "site-packages" in sam2_ros.__file__ or "dist-packages" in sam2_ros.__file__, sam2_ros.__file__

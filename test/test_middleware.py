@@ -1,5 +1,7 @@
 """What would end the process inside a C library is a sentence of ours."""
 
+import sys
+
 import pytest
 from recordings.bags import write_bag
 
@@ -14,7 +16,7 @@ def prefix(tmp_path, monkeypatch):
     index.mkdir(parents=True)
     for name in ("rmw_fastrtps_cpp", "rmw_zenoh_cpp", "rmw_implementation"):
         (index / name).touch()
-    monkeypatch.setattr(middleware.sys, "prefix", "/nowhere")
+    monkeypatch.setattr(sys, "prefix", "/nowhere")
     monkeypatch.setenv("AMENT_PREFIX_PATH", f"/opt/nothing:{tmp_path}")
     for name in ("ROS_DOMAIN_ID", "RMW_IMPLEMENTATION"):
         monkeypatch.delenv(name, raising=False)
@@ -45,7 +47,7 @@ def test_a_middleware_that_is_not_installed_is_refused_with_those_that_are(prefi
 
 
 def test_where_no_middleware_is_registered_all_are_taken(monkeypatch):
-    monkeypatch.setattr(middleware.sys, "prefix", "/nowhere")
+    monkeypatch.setattr(sys, "prefix", "/nowhere")
     monkeypatch.setenv("AMENT_PREFIX_PATH", "")
     monkeypatch.setenv("RMW_IMPLEMENTATION", "rmw_of_my_own")
     middleware.check_choice()

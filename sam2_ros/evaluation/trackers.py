@@ -12,6 +12,7 @@ from sam2_ros.errors import InvalidInput, needs_room
 from sam2_ros.evaluation import opencv_baseline
 from sam2_ros.model import checkpoint
 from sam2_ros.model.precision import precision
+from sam2_ros.settings import convert
 from sam2_ros.tracking.tracker import Tracker, TrackerSettings
 
 #: Names that are no checkpoint but something to compare with.
@@ -89,11 +90,5 @@ def setting(text: str) -> tuple[str, Any]:
     if not equals or name not in defaults:
         raise InvalidInput(f"{text!r} is no setting of the tracker; write name=value with one of {', '.join(defaults)}")
     kind = type(defaults[name])
-    if kind is bool:
-        if value.lower() not in ("true", "false"):
-            raise InvalidInput(f"{name} is true or false, got {value!r}")
-        return name, value.lower() == "true"
-    try:
-        return name, kind(value)
-    except ValueError as error:
-        raise InvalidInput(f"{name} is of type {kind.__name__}, got {value!r}") from error
+    given = {"true": True, "false": False}.get(value.lower(), value) if kind is bool else value
+    return name, convert(name, given, kind)

@@ -7,9 +7,10 @@ another process.  The profile in config/ gives the publishing process more share
 from __future__ import annotations
 
 import os
-import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from sam2_ros.installed import share
 
 PROFILE = "fastdds_large_images.xml"
 #: Major versions of rclpy in Humble and in Jazzy; ROS_DISTRO may speak of another installation than the one in use.
@@ -30,13 +31,9 @@ def _rclpy() -> int:
 
 
 def profile_path() -> Path | None:
-    """The profile in a source tree, a sourced workspace or an installed environment; None when it is nowhere."""
-    prefixes = [prefix for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if prefix]
-    shares = [Path(prefix) / "share" / "sam2_ros" for prefix in (*prefixes, sys.prefix)]
-    for folder in (Path(__file__).parents[2], *shares):
-        if (folder / "config" / PROFILE).is_file():
-            return folder / "config" / PROFILE
-    return None
+    """The profile in a sourced workspace, an installed environment or the source tree; None when it is nowhere."""
+    path = share("sam2_ros", "config") / PROFILE
+    return path if path.is_file() else None
 
 
 def make_room() -> Path | None:

@@ -431,7 +431,7 @@ def test_settings_of_the_tracker_are_given_by_name():
     assert setting("hole_area=0") == ("hole_area", 0)
     assert setting("non_overlapping=false") == ("non_overlapping", False)
     for text, message in (
-        ("hole_area=big", "type int"),
+        ("hole_area=big", "hole_area must be a number"),
         ("nonsense=1", "hole_area"),
         ("non_overlapping=no", "true or"),
     ):

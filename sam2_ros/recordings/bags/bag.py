@@ -321,23 +321,9 @@ def labels_from(message: Any, among_ids: Callable[[], bool] = lambda: False) -> 
         if labels.ndim != 2:
             raise InvalidImage(f"a compressed label image is a PNG of one channel, not {message.format!r}")
         return labels_of_grey(labels, among_ids)
-    wide = message.encoding in ("mono16", "16UC1")
-    if not wide and message.encoding not in ("mono8", "8UC1"):
+    if message.encoding not in ("mono8", "8UC1", "mono16", "16UC1"):
         raise InvalidImage(f"label images are mono8 or mono16, got {message.encoding!r}")
-    dtype = np.dtype(np.uint16 if wide else np.uint8).newbyteorder(">" if message.is_bigendian else "<")
-    try:
-        labels = np.ndarray(
-            (message.height, message.width),
-            dtype,
-            buffer=memoryview(message.data).cast("B"),
-            strides=(message.step, dtype.itemsize),
-        )
-    except (ValueError, TypeError) as error:
-        raise InvalidImage(
-            f"a {message.width}x{message.height} label image with {len(message.data)} bytes of data "
-            f"and step {message.step} cannot be read ({error})"
-        ) from error
-    return labels_of_grey(labels.astype(np.uint16 if wide else np.uint8), among_ids)
+    return labels_of_grey(messages.values_from(message), among_ids)
 
 
 class _Older:

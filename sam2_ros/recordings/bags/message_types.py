@@ -5,13 +5,12 @@ This and ``writer`` are the only modules that import the rosbags library.
 
 from __future__ import annotations
 
-import os
 import re
-import sys
-from pathlib import Path
 
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
+
+from sam2_ros.installed import share
 
 
 class BagTypes:
@@ -41,14 +40,6 @@ def known_types(distribution: Stores = Stores.LATEST) -> Typestore:
         types.update(get_types_from_msg(file.read_text(), f"sam2_ros/msg/{file.stem}"))
     store.register(types)
     return store
-
-
-def share(package: str, part: str) -> Path:
-    """The folder of a package's definitions: installed by colcon or pip, or beside this source."""
-    prefixes = [*os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]
-    found = [Path(prefix, "share", package, part) for prefix in prefixes if prefix]
-    source = Path(__file__).resolve().parents[3] / part
-    return next((path for path in found if path.is_dir()), source)
 
 
 def idl_types(definition: str) -> dict:
