@@ -130,7 +130,7 @@ def frame_from(message: Any, grey: Range = _FULL, to_rgb: ToRgb | None = None) -
     image = None if to_rgb is None else to_rgb(message)
     if image is None:
         image = _converted(pixels, code, encoding, grey)
-    return Frame(image, nanoseconds(message.header.stamp))
+    return Frame(image, nanoseconds(message.header.stamp), message.header.frame_id)
 
 
 def frame_from_compressed(message: Any, grey: Range = _FULL) -> Frame:
@@ -161,7 +161,8 @@ def frame_from_compressed(message: Any, grey: Range = _FULL) -> Frame:
         code = None if stored_as_rgb else cv2.COLOR_BGR2RGB
     else:
         code = cv2.COLOR_RGBA2RGB if stored_as_rgb else cv2.COLOR_BGRA2RGB
-    return Frame(_converted(image, code, message.format, grey), nanoseconds(message.header.stamp))
+    rgb = _converted(image, code, message.format, grey)
+    return Frame(rgb, nanoseconds(message.header.stamp), message.header.frame_id)
 
 
 def values_from(message: Any) -> np.ndarray:

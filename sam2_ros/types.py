@@ -35,12 +35,14 @@ class Frame:
 
     image: (H, W, 3) uint8, RGB, at least 1 x 1; not copied, so do not write into it.
     stamp: acquisition time in nanoseconds; 0 means that the camera did not say.
+    frame_id: name of the camera's coordinate frame, as in a ROS header; empty where there is none.
     """
 
     image: Image
     stamp: int = 0
+    frame_id: str = ""
 
-    def __init__(self, image: NDArray[np.generic], stamp: int = 0) -> None:
+    def __init__(self, image: NDArray[np.generic], stamp: int = 0, frame_id: str = "") -> None:
         if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3:
             shape = getattr(image, "shape", type(image).__name__)
             raise InvalidImage(f"a frame needs an (H, W, 3) RGB array, got {shape}")
@@ -52,6 +54,7 @@ class Frame:
             raise InvalidImage(f"a stamp is a whole number of nanoseconds from 0, got {stamp!r}")
         object.__setattr__(self, "image", image)
         object.__setattr__(self, "stamp", int(stamp))
+        object.__setattr__(self, "frame_id", frame_id)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -10,7 +10,6 @@ import contextlib
 import os
 import tempfile
 import threading
-import time
 
 import numpy as np
 
@@ -31,14 +30,13 @@ from rcl_interfaces.msg import Log
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
+from waiting import PATIENCE, wait_until
 
 from sam2_ros.messages import fill_image, seconds_and_rest
 from sam2_ros.msg import Box, Prompt, TrackedObjectArray
 from sam2_ros.srv import Prompt as PromptService
 from sam2_ros.tracking.tracker import Tracker
 
-#: Seconds after which something that should happen has not.
-PATIENCE = 30.0
 MILLISECOND = 1_000_000
 
 
@@ -89,17 +87,6 @@ def labels_in(message):
     """The label image of a mono8 or mono16 message as an array."""
     dtype = {"mono8": np.uint8, "mono16": np.uint16}[message.encoding]
     return np.frombuffer(message.data, dtype).reshape(message.height, message.width)
-
-
-def wait_until(condition, what, patience=PATIENCE):
-    """What ``condition`` returns once it is true."""
-    end = time.monotonic() + patience
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.005)
-    raise AssertionError(f"waited {patience:g} s in vain for {what}")
 
 
 class Operator:

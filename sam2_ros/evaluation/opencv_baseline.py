@@ -47,6 +47,10 @@ class FirstMask:
     placed: Place = Place.NEWER
 
     @property
+    def objects(self) -> dict[str, int]:
+        return {followed.name: followed.id for followed in self._objects.values()}
+
+    @property
     def newest_stamp(self) -> int | None:
         return self._frame.stamp if self._frame else None
 
@@ -64,7 +68,7 @@ class FirstMask:
             self._move(followed, frame.image)
         return self.current()
 
-    def prompt(self, prompt: Prompt, stamp: int = 0) -> Prompted:
+    def prompt(self, prompt: Prompt, stamp: int = 0, *, later: bool = False) -> Prompted:
         """Start or correct an object on the newest frame; an older one is refused (UnknownStamp)."""
         if self._frame is None or stamp not in (0, self._frame.stamp):
             raise UnknownStamp("a baseline can be prompted on the newest image only")
@@ -90,6 +94,10 @@ class FirstMask:
     def current(self) -> list[Track]:
         """Every object on the newest frame, in id order."""
         return sorted((_track(followed) for followed in self._objects.values()), key=lambda track: track.id)
+
+    def newest(self) -> list[Track]:
+        """The same."""
+        return self.current()
 
     def _new(self, name: str) -> _Followed:
         self._next_id += 1

@@ -14,6 +14,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sam2_ros.messages import nanoseconds
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.sentences import WEAK
+from sam2_ros.stream.association import Box
 from sam2_ros.stream.session import Detection
 
 try:
@@ -66,27 +67,31 @@ def read(message: Any, least_score: float, tally: Tally | None = None) -> list[D
     for detection in message.detections:
         best = max((result.hypothesis for result in detection.results), key=lambda guess: guess.score, default=None)
         box = _upright(detection.bbox)
-        reason = _unusable(detection.bbox, box, 1.0 if best is None else best.score, least_score)
+        reason = "" if box else _what_is_wrong(detection.bbox)
+        reason = reason or _too_weak(1.0 if best is None else best.score, least_score)
         tally.boxes += 1
-        if reason:
+        if reason or box is None:
             tally.left_out[reason] += 1
             continue
         detections.append(Detection(box, name=detection.id, label=best.class_id if best else ""))
     return detections
 
 
-def _unusable(given: Any, box: Any, score: float, least_score: float) -> str:
-    """Why a detection cannot be used; empty when it can."""
-    if box is None:
-        centre = getattr(given.center, "position", given.center)
-        numbers = (centre.x, centre.y, given.center.theta, given.size_x, given.size_y)
-        return NO_SIZE if all(map(math.isfinite, numbers)) else NO_NUMBER
+def _what_is_wrong(box: Any) -> str:
+    """Why a box cannot be used."""
+    centre = getattr(box.center, "position", box.center)
+    numbers = (centre.x, centre.y, box.center.theta, box.size_x, box.size_y)
+    return NO_SIZE if all(map(math.isfinite, numbers)) else NO_NUMBER
+
+
+def _too_weak(score: float, least_score: float) -> str:
+    """Why a detection of this score cannot be used; empty when it can."""
     if math.isnan(score):
         return NO_SCORE
     return "" if score >= least_score else WEAK
 
 
-def _upright(box: Any) -> tuple[float, float, float, float] | None:
+def _upright(box: Any) -> Box | None:
     # vision_msgs 3 keeps x and y in the centre itself.
     centre = getattr(box.center, "position", box.center)
     if not math.isfinite(box.center.theta):

@@ -1,6 +1,6 @@
 """The node: camera images and prompts in, masks and states out.
 
-    camera ─Image→ Camera ─→ [mailbox: newest wins] ─→ Worker, which owns the Tracker ─→ Replies
+    camera ─Image→ Camera ─→ [mailbox: newest wins] ─→ Worker ─→ Session, which owns the Tracker ─→ Replies
     click, box, prompt, service call ─→ Prompts ─→ [mailbox: in order] ─┘
 
 Callbacks fill the mailbox and return.  See ``parameters`` for what can be set.
@@ -27,6 +27,7 @@ from sam2_ros.model import checkpoint
 from sam2_ros.ros import clicks, detections, pacing, transforms, unused
 from sam2_ros.ros.camera import IMAGE_TYPES, Camera
 from sam2_ros.ros.fastdds_profile import make_room
+from sam2_ros.ros.images import Images
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.prompts import THREADS, Prompts
 from sam2_ros.ros.replies import Replies
@@ -73,11 +74,12 @@ class Node(RosNode):
         self.parameters = Parameters(self)
         tracker, description = make(self.parameters)
         self.replies = Replies(self, self.parameters)
-        session = Session(tracker, self.parameters)
-        session.on_applied = self._repeat
+        session = Session(tracker, self.parameters.session, self._repeat)
         self.worker = Worker(session, self._publish, self.get_logger())
+        self.parameters.watch(self.worker.configure)
         self.prompts = Prompts(self, self.parameters, self.worker)
-        self.camera = Camera(self, self.parameters, self.worker.put_image)
+        self._images = Images(self.parameters)
+        self.camera = Camera(self, self.parameters, self._receive)
         self.clicks = clicks.Clicks(self, self.parameters, self.camera, self.prompts.click)
         tally = detections.Tally()
         detects = detections.subscribe(self, self.parameters, self.prompts.detections, tally)
@@ -110,6 +112,9 @@ class Node(RosNode):
             *unused.foreign_sections(arguments, self.get_fully_qualified_name()),
         ):
             self.get_logger().warning(sentence)
+
+    def _receive(self, message: Any) -> None:
+        self.worker.put_image(self._images.arrived(message))
 
     def _publish(self, result: Result) -> None:
         try:

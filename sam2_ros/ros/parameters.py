@@ -1,8 +1,8 @@
-"""The parameters of the node, generated from two settings classes: a default is written once.
+"""The parameters of the node, generated from three settings classes: a default is written once.
 
-The tracker's settings stand in ``tracker.TrackerSettings``, those of the node here.  ROS
-declarations with their descriptions and ranges, and the text of config/track.yaml, are made
-from the fields of both.
+The tracker's settings stand in ``tracking.settings``, those of the session in ``stream.settings``,
+those of the node here.  ROS declarations with their descriptions and ranges, and the text of
+config/track.yaml, are made from the fields of all three.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import array
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +20,9 @@ from rclpy.parameter import Parameter
 
 from sam2_ros import settings as declared
 from sam2_ros.errors import InvalidInput
-from sam2_ros.ranges import limits_of
 from sam2_ros.settings import setting
-from sam2_ros.stamps import TOLERANCE
-from sam2_ros.tracking.tracker import TrackerSettings
+from sam2_ros.stream.settings import SessionSettings
+from sam2_ros.tracking.settings import TrackerSettings
 
 
 @dataclass(frozen=True)
@@ -46,57 +45,19 @@ class NodeSettings:
     image_is_rectified: bool = setting(
         False, "the images are undistorted: 3-D clicks are projected with P of camera_info instead of K and D"
     )
-    image_range: str = setting(
-        "auto",
-        "which values of 16-bit and float images become black and white; auto = those that occur, "
-        "full = 0 and 65535, LOW,HIGH = these",
-    )
-    prompt_tolerance: float = setting(
-        TOLERANCE / 1e9,
-        "a prompt whose image was dropped is applied to the nearest remembered image up to this far away; "
-        "up to the distance between two images where that is more [s]",
-        low=0.0,
-        high=10.0,
-    )
-    prompt_timeout: float = setting(
-        2.0, "a prompt for an image that has not arrived waits for it this long [s]", low=0.0, high=60.0
-    )
     answer_timeout: float = setting(
         30.0,
         "a service call that the tracker has not begun to work on is given up after this long [s]",
         low=0.1,
         high=600.0,
     )
-    click_object: str = setting(
-        "", "name of the object that clicks belong to; empty = the object under the click, else a new one"
-    )
-    click_negative: bool = setting(
-        False,
-        "clicks mark what is not part of click_object (or of the object under them): for a mask that is too large",
-    )
     detection_score: float = setting(0.5, "detections below this score are ignored [0 to 1]", low=0.0, high=1.0)
-    detection_overlap: float = setting(
-        0.5,
-        "a detection that overlaps a tracked object this much is that object [intersection over union]",
-        low=0.05,
-        high=1.0,
-    )
-    max_detected_objects: int = setting(
-        16,
-        "detections start no new object while this many are tracked and none that they started is lost [objects]",
-        low=0,
-        high=1000,
-    )
-    max_objects: int = setting(
-        64, "nothing starts a new object while this many are tracked [objects]", low=1, high=65535
-    )
     overlay_jpeg_quality: int = setting(80, "quality of the compressed overlay [1 to 100]", low=1, high=100)
     silence_after: float = setting(3.0, "the node warns when no image has come for this long [s]", low=0.1, high=3600.0)
     report_period: float = setting(10.0, "a state of affairs is logged again after this long [s]", low=0.1, high=3600.0)
 
     def __post_init__(self) -> None:
         declared.check(self)
-        limits_of(self.image_range)
 
 
 #: Read once at start-up: they decide what is built.  Everything else may be changed while the node runs.
@@ -112,7 +73,7 @@ FIXED = frozenset(
         "remembered_frames",
     }
 )
-CLASSES = (NodeSettings, TrackerSettings)
+CLASSES = (NodeSettings, SessionSettings, TrackerSettings)
 #: Where a range is open to one side; an IntegerRange needs both ends.
 _UNBOUNDED = 2**31 - 1
 #: What a quality of service may be set to.
@@ -122,10 +83,14 @@ _QUALITIES = {
 }
 
 
+Watcher = Callable[[SessionSettings, TrackerSettings], None]
+
+
 class Parameters:
-    """The current values; ``node`` and ``tracker`` are replaced as a whole, so any thread may read them."""
+    """The current values, replaced as a whole so that any thread may read them; ``watch`` is told of changes."""
 
     node: NodeSettings
+    session: SessionSettings
     tracker: TrackerSettings
 
     def __init__(self, ros_node: RosNode) -> None:
@@ -136,18 +101,27 @@ class Parameters:
             if name.startswith("qos_overrides."):
                 _check_quality(name, parameter.value)
         self.node = _declare(ros_node, NodeSettings, self.given)
+        self.session = _declare(ros_node, SessionSettings, self.given)
         self.tracker = _declare(ros_node, TrackerSettings, self.given)
+        self._watchers: list[Watcher] = []
         if hasattr(ros_node, "add_pre_set_parameters_callback"):  # not on Humble
             ros_node.add_pre_set_parameters_callback(_as_declared)
         ros_node.add_on_set_parameters_callback(self._on_set)
 
+    def watch(self, watcher: Watcher) -> None:
+        """Tell the settings of session and tracker now and after each change."""
+        self._watchers.append(watcher)
+        watcher(self.session, self.tracker)
+
     def _on_set(self, changes: Iterable[Parameter]) -> SetParametersResult:
         values = {change.name: change.value for change in changes}
         try:
-            node, tracker = (_replaced(current, values) for current in (self.node, self.tracker))
+            node, session, tracker = (_replaced(current, values) for current in (self.node, self.session, self.tracker))
         except InvalidInput as error:
             return SetParametersResult(successful=False, reason=str(error))
-        self.node, self.tracker = node, tracker
+        self.node, self.session, self.tracker = node, session, tracker
+        for watcher in self._watchers:
+            watcher(session, tracker)
         return SetParametersResult(successful=True)
 
 

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from functools import partial
 from typing import Any
 
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -17,15 +18,13 @@ from rclpy.node import Node as RosNode
 from rclpy.qos import QoSProfile
 from std_srvs.srv import Trigger
 
-from sam2_ros.errors import Sam2RosError, Unanswered, UnknownObject
+from sam2_ros.errors import Sam2RosError, Unanswered
 from sam2_ros.messages import prompt_from
 from sam2_ros.msg import Prompt as PromptMessage
 from sam2_ros.ros.parameters import Parameters
-from sam2_ros.ros.replies import mask_image, tracked_object
+from sam2_ros.ros.replies import header_of, mask_image, tracked_object
 from sam2_ros.srv import List, Remove
 from sam2_ros.srv import Prompt as PromptService
-from sam2_ros.stream.mailbox import Request
-from sam2_ros.stream.requests import join_equal, join_prompts
 from sam2_ros.stream.session import Applied, Detection
 from sam2_ros.stream.throttle import Throttle
 from sam2_ros.stream.worker import Worker
@@ -69,12 +68,11 @@ class Prompts:
 
     def click(self, x: float, y: float, stamp: int) -> None:
         """A click of an operator's tool, in pixels."""
-        # Its own stamp is only a hint, so it waits for any image.
-        self._send("click", self._worker.session.click_in_parts, 0, content=(x, y, stamp), join=join_equal)
+        self._send("click", partial(self._worker.click, x, y, stamp))
 
     def detections(self, found: list[Detection], stamp: int) -> None:
         """Boxes that a detector found on the image of ``stamp``."""
-        self._send("detections", self._worker.session.each_detection, stamp, content=(found, stamp), join=join_equal)
+        self._send("detections", partial(self._worker.detections, found, stamp))
 
     def _on_prompt(self, message: PromptMessage) -> None:
         try:
@@ -82,29 +80,18 @@ class Prompts:
         except Sam2RosError as error:
             self._refuse("prompt", error)
             return
-        join = self._join if prompt.name else None  # without a name each is an object of its own
-        self._send("prompt", self._worker.session.prompt, stamp, name=prompt.name, content=(prompt, stamp), join=join)
+        self._send("prompt", partial(self._worker.prompt, prompt, stamp, merge=True))
 
-    def _join(self, earlier: tuple, later: tuple) -> tuple | None:
-        """One prompt for two, unless the later one will be refused: that must not cost the earlier one."""
-        frame = self._worker.session.view.frame
+    def _send(self, kind: str, ask: Callable[[], Future[Any]]) -> None:
+        """Ask the worker without waiting; the outcome goes to the log."""
         try:
-            if frame is not None:
-                later[0].checked_on(frame.size, known=True)
-        except Sam2RosError:
-            return None
-        return join_prompts(earlier, later)
-
-    def _send(self, kind: str, act: Callable[..., Any], stamp: int, **more: Any) -> None:
-        """Have it done without waiting, with ``more`` for the request; the outcome goes to the log."""
-        try:
-            answer = self._worker.ask(act, stamp, self._parameters.node.prompt_timeout, **more)
+            answer = ask()
         except Unanswered as error:
             self._refuse(kind, error)
             return
-        answer.add_done_callback(lambda done: self._log(kind, done))
+        answer.add_done_callback(partial(self._log, kind))
 
-    def _log(self, kind: str, done: Future) -> None:
+    def _log(self, kind: str, done: Future[Any]) -> None:
         error = done.exception()
         if error is not None:
             self._refuse(kind, error)
@@ -123,37 +110,21 @@ class Prompts:
     # -- services ------------------------------------------------------------------------------
 
     def _answer_prompt(self, request: Any, response: Any) -> Any:
-        def act() -> Applied:
-            return self._worker.session.prompt(prompt, stamp)
-
         try:
             prompt, stamp = prompt_from(request.prompt)
-            applied: Applied = self._wait(act, stamp, name=prompt.name)
+            applied: Applied = self._wait(partial(self._worker.prompt, prompt, stamp))
         except Sam2RosError as error:
             return _failed(response, error)
+        header = header_of(applied.stamp, applied.frame_id)
         response.success, response.message = True, applied.sentence
         response.id, response.name = applied.track.id, applied.track.name
-        response.mask = mask_image(applied.track, applied.header)
-        response.object = tracked_object(applied.track, applied.header)
+        response.mask = mask_image(applied.track, header)
+        response.object = tracked_object(applied.track, header)
         return response
 
     def _answer_remove(self, request: Any, response: Any) -> Any:
-        revoked: list[Request] = []
-
-        def revokes(waiting: Request) -> bool:
-            named = waiting.name == request.name != ""
-            revoked.extend([waiting] * named)
-            return named
-
-        def act() -> None:
-            try:
-                self._worker.session.forget(request.name)
-            except UnknownObject:
-                if not revoked:  # else it was to be, and now will not
-                    raise
-
         try:
-            self._wait(act, revokes=revokes)
+            self._wait(partial(self._worker.remove, request.name))
         except Sam2RosError as error:
             return _failed(response, error)
         response.success, response.message = True, f"{request.name} is not tracked any more"
@@ -161,31 +132,29 @@ class Prompts:
 
     def _answer_reset(self, request: Any, response: Any) -> Any:
         try:
-            count = self._wait(self._worker.session.reset, revokes=lambda waiting: True)
+            count = self._wait(self._worker.reset)
         except Sam2RosError as error:
             return _failed(response, error)
         response.success, response.message = True, f"forgot {count} object{'s' * (count != 1)}"
         return response
 
     def _answer_list(self, request: Any, response: Any) -> Any:
-        view = self._worker.session.view
-        if view.header is not None:
-            response.header = view.header
-            response.objects = [tracked_object(track, view.header) for track in view.tracks]
+        view = self._worker.view
+        if view.frame is not None:
+            response.header = header_of(view.frame.stamp, view.frame.frame_id)
+            response.objects = [tracked_object(track, response.header) for track in view.tracks]
         return response
 
-    def _wait(self, act: Callable[[], Any], stamp: int | None = None, **more: Any) -> Any:
-        """Have it done and wait for it; ``more`` is for the worker.  Raises what it raises, or Unanswered."""
+    def _wait(self, ask: Callable[[], Future[Any]]) -> Any:
+        """Ask the worker and wait for its answer.  Raises what that raises, or Unanswered."""
         if not self._waiting.acquire(blocking=False):
             raise Unanswered(f"{WAITING_CALLS} calls wait for the tracker already; call again later")
         try:
-            settings = self._parameters.node
-            answer = self._worker.ask(act, stamp, settings.prompt_timeout, **more)
-            return self._result(answer, settings.answer_timeout)
+            return self._result(ask(), self._parameters.node.answer_timeout)
         finally:
             self._waiting.release()
 
-    def _result(self, answer: Future, timeout: float) -> Any:
+    def _result(self, answer: Future[Any], timeout: float) -> Any:
         try:
             return answer.result(timeout)
         except FutureTimeoutError as error:

@@ -1,35 +1,44 @@
 """Tracks as messages, and the topics that carry them.
 
-Every message carries the header of its camera image.  Pictures are made only while somebody
+Every message carries the stamp and the frame id of its camera image.  Pictures are made only while somebody
 subscribes to them.
 """
 
 from __future__ import annotations
 
 import array
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point
 from rclpy.node import Node as RosNode
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
 
 from sam2_ros.drawing import overlay
-from sam2_ros.messages import fill_compressed, fill_image
+from sam2_ros.messages import fill_compressed, fill_image, seconds_and_rest
 from sam2_ros.msg import Box, TrackedObject, TrackedObjectArray
 from sam2_ros.msg import Prompt as PromptMessage
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.stream.session import Applied
 from sam2_ros.stream.worker import Result
-from sam2_ros.types import Prompt, Track, label_image
+from sam2_ros.types import Frame, Prompt, Track, label_image
 
 #: Applied prompts that are kept for a slow subscriber; a detector finds many objects at once.
 PROMPTS = 50
 
 
-def tracked_object(track: Track, header: Any) -> TrackedObject:
+def header_of(stamp: int, frame_id: str) -> Header:
+    """The header of the image of a stamp in nanoseconds."""
+    seconds, rest = seconds_and_rest(stamp)
+    return Header(stamp=Time(sec=seconds, nanosec=rest), frame_id=frame_id)
+
+
+def tracked_object(track: Track, header: Header) -> TrackedObject:
     """A track as a message; box and centroid are zeros while the object is not seen."""
     message = TrackedObject(
         header=header,
@@ -52,12 +61,12 @@ def tracked_object(track: Track, header: Any) -> TrackedObject:
     return message
 
 
-def mask_image(track: Track, header: Any) -> Image:
+def mask_image(track: Track, header: Header) -> Image:
     """One mask as mono8, 255 on the object."""
     return fill_image(Image(header=header), track.mask.astype(np.uint8) * 255)
 
 
-def prompt_message(prompt: Prompt, name: str, header: Any) -> PromptMessage:
+def prompt_message(prompt: Prompt, name: str, header: Header) -> PromptMessage:
     """A prompt for the object ``name`` on the image of ``header``."""
     message = PromptMessage(
         header=header,
@@ -92,7 +101,8 @@ class Replies:
 
         Clicks, detections and service calls leave no other trace that a recording could be replayed from.
         """
-        self._applied.publish(prompt_message(prompt, applied.track.name, applied.header))
+        header = header_of(applied.stamp, applied.frame_id)
+        self._applied.publish(prompt_message(prompt, applied.track.name, header))
 
     @property
     def masks_topic(self) -> str:
@@ -101,33 +111,36 @@ class Replies:
 
     def publish(self, result: Result) -> None:
         """Publish one result: the objects always, each picture when it is subscribed to."""
-        header = result.view.header
+        frame, tracks = result.view.frame, result.view.tracks
+        if frame is None:
+            return  # no image has come yet
+        header = header_of(frame.stamp, frame.frame_id)
         self._objects.publish(
             TrackedObjectArray(
                 header=header,
-                objects=[tracked_object(track, header) for track in result.view.tracks],
+                objects=[tracked_object(track, header) for track in tracks],
                 processing_time=result.seconds,
                 dropped_frames=result.dropped,
             )
         )
-        self._publish_masks(result)
-        self._publish_overlay(result)
+        self._publish_masks(frame, tracks, header)
+        self._publish_overlay(frame, tracks, header)
 
-    def _publish_masks(self, result: Result) -> None:
+    def _publish_masks(self, frame: Frame, tracks: Sequence[Track], header: Header) -> None:
         plain, packed = _wanted(self._masks), _wanted(self._packed_masks)
         if not plain and not packed:
             return
-        labels, header = label_image(result.view.tracks, result.view.frame.size), result.view.header
+        labels = label_image(tracks, frame.size)
         if plain:
             self._masks.publish(fill_image(Image(header=header), labels))
         if packed:  # never JPEG: it invents ids along the edges
             self._packed_masks.publish(fill_compressed(CompressedImage(header=header), labels))
 
-    def _publish_overlay(self, result: Result) -> None:
+    def _publish_overlay(self, frame: Frame, tracks: Sequence[Track], header: Header) -> None:
         plain, packed = _wanted(self._overlay), _wanted(self._packed_overlay)
         if not plain and not packed:
             return
-        picture, header = overlay(result.view.frame.image, result.view.tracks), result.view.header
+        picture = overlay(frame.image, tracks)
         if plain:
             self._overlay.publish(fill_image(Image(header=header), picture))
         if packed:

@@ -20,6 +20,10 @@ from sam2_ros.stream.worker import Worker
 
 #: Files that Docker and Podman put into their containers.
 _CONTAINER = ("/.dockerenv", "/run/.containerenv")
+#: Counts of the worker that the state is judged by.
+_COUNTED = ("processed", "refused", "late", "repeated", "restarts", "merged", "turned_away")
+#: How counts of detections that were left out are named, before the reason.
+_LEFT_OUT = "left out: "
 #: Seconds between looks at the names of all nodes.
 NAMES = 1.0
 #: The state is judged by the last seconds, as many as report_period says, but at most these.
@@ -74,28 +78,23 @@ class Status:
     def _counts(self) -> Counter[str]:
         """What is counted since the start."""
         counts, tally = self._worker.counts, self._tally
-        return Counter(
-            {
-                "received": self._camera.received,
-                "lost": self._camera.lost,
-                "repeated": self._worker.session.repeated,
-                "restarts": self._worker.session.restarts,
-                "boxes": tally.boxes,
-                "refused_prompts": self._prompts.refused,
-                **{name: getattr(counts, name) for name in ("processed", "refused", "late", "merged", "turned_away")},
-                **{
-                    ("left out", reason): count
-                    for left_out in (tally.left_out, self._worker.session.left_out)
-                    for reason, count in tuple(left_out.items())
-                },
-            }
+        counted = Counter(
+            received=self._camera.received,
+            lost=self._camera.lost,
+            boxes=tally.boxes,
+            refused_prompts=self._prompts.refused,
+            **{name: getattr(counts, name) for name in _COUNTED},
         )
+        for left_out in (tally.left_out, counts.left_out):
+            for reason, count in tuple(left_out.items()):
+                counted[_LEFT_OUT + reason] = count
+        return counted
 
     def _facts(self, now: float) -> Facts:
         (began, before), counts = self._looks[0], self._counts()
         self._looks.append((now, counts))
         since = {name: count - before[name] for name, count in counts.items()}
-        left_out = {name[1]: since.pop(name) for name in [name for name in since if isinstance(name, tuple)]}
+        left_out = {name.removeprefix(_LEFT_OUT): since.pop(name) for name in counts if name.startswith(_LEFT_OUT)}
         publishers = self._camera.publishers()
         best_effort = sum(info.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT for info in publishers)
         return Facts(
@@ -106,7 +105,7 @@ class Status:
             silence=self._camera.silence,
             seconds=now - began,
             **since,
-            objects=len(self._worker.session.view.tracks),
+            objects=len(self._worker.view.tracks),
             unread=self._unread.since(counts),
             prompt_topic=self._prompts.topic,
             reason=self._prompts.reason,

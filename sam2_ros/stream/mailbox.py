@@ -1,4 +1,4 @@
-"""What waits for the worker: the newest image, and requests in the order of their arrival.
+"""What has come for the worker since it last looked: the newest image, and requests in their order.
 
 Any thread may put, one thread takes.  Only the newest image is kept, so the worker is never
 late by more than one image however slow it is; each image that a newer one replaces is
@@ -17,9 +17,23 @@ from typing import Any
 
 from sam2_ros.errors import Unanswered
 from sam2_ros.stamps import replaces
+from sam2_ros.types import Frame
 
 #: Requests that wait at the same time, a bound for a flood of prompts.
 MAX_REQUESTS = 256
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arrived:
+    """An image that has come and is not read yet: one that a newer one replaces never is.
+
+    make: reads it; called once at most, on the worker's thread.  Raises InvalidImage.
+    stamp: of the image in nanoseconds, 0 = unknown.  at: when it came, in seconds of ``time.monotonic``.
+    """
+
+    make: Callable[[], Frame]
+    stamp: int = 0
+    at: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,7 +45,7 @@ class Request:
     stamp: the image that it waits for, nanoseconds; 0 = the newest, whichever that is; None = it needs no image.
     deadline: until when it waits for that image, in seconds of ``time.monotonic``.
     name: of the object that it starts or corrects; empty = another, or several.
-    revokes: says which requests that still wait for their images are refused in its favour.
+    revokes: says which requests that still wait for their images are refused in its favour; revoked: those that were.
     join: makes one content of an earlier one's and its own, where that is the same; else None.
     """
 
@@ -40,9 +54,10 @@ class Request:
     deadline: float = 0.0
     name: str = ""
     revokes: Callable[[Request], bool] = lambda waiting: False
-    content: tuple = ()
-    join: Callable[[tuple, tuple], tuple | None] | None = None
-    answer: Future = field(default_factory=Future)
+    revoked: list[Request] = field(default_factory=list)
+    content: tuple[Any, ...] = ()
+    join: Callable[[Any, Any], tuple[Any, ...] | None] | None = None
+    answer: Future[Any] = field(default_factory=Future)
 
     def is_due(self, newest: int | None) -> bool:
         """Whether it can be done now that the image of stamp ``newest`` has been processed."""
@@ -63,15 +78,14 @@ class Request:
 class Turn:
     """What the worker takes at once.
 
-    image: at most one message; arrived: when it came, in seconds of ``time.monotonic``.
-    dropped: how many newer ones replaced before it; late: how many came that were older than one that waited.
+    image: at most one.  dropped: how many newer ones replaced before it; late: how many came that
+    were older than one that waited.
     """
 
-    image: Any = None
+    image: Arrived | None = None
     dropped: int = 0
     requests: tuple[Request, ...] = ()
     late: int = 0
-    arrived: float = 0.0
 
 
 class Mailbox:
@@ -79,9 +93,7 @@ class Mailbox:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._image: Any = None
-        self._stamp = 0
-        self._arrived = 0.0
+        self._image: Arrived | None = None
         self._dropped = 0
         self._late = 0
         self._requests: list[Request] = []
@@ -95,17 +107,14 @@ class Mailbox:
         """Whether an image waits."""
         return self._image is not None
 
-    def put_image(self, message: Any, stamp: int = 0) -> None:
-        """Replace the image that waits, which is dropped and counted; a newer one than this stays.
-
-        stamp: of the image in nanoseconds, 0 = unknown.
-        """
+    def put_image(self, image: Arrived) -> None:
+        """Replace the image that waits, which is dropped and counted; a newer one than this stays."""
         with self._changed:
-            if self._image is not None and not replaces(self._stamp, stamp):
+            if self._image is not None and not replaces(self._image.stamp, image.stamp):
                 self._late += 1
                 return
             self._dropped += self._image is not None
-            self._image, self._stamp, self._arrived = message, stamp, time.monotonic()
+            self._image = image
             self._changed.notify()
 
     def put(self, request: Request) -> None:
@@ -121,13 +130,13 @@ class Mailbox:
     def take(self, timeout: float | None = None) -> Turn | None:
         """Empty the box: wait up to ``timeout`` seconds (None = for ever) for something; None once it is closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self.closed or self._image is not None or self._requests, timeout)
+            self._changed.wait_for(self._has_something, timeout)
             if self.closed:
                 return None
             requests, self._requests = tuple(self._requests), []
             if self._image is None:
                 return Turn(requests=requests)
-            turn = Turn(self._image, self._dropped, requests, self._late, self._arrived)
+            turn = Turn(self._image, self._dropped, requests, self._late)
             self._image, self._dropped, self._late = None, 0, 0
             return turn
 
@@ -138,3 +147,6 @@ class Mailbox:
             left, self._requests = self._requests, []
             self._changed.notify_all()
             return left
+
+    def _has_something(self) -> bool:
+        return self.closed or self._image is not None or bool(self._requests)

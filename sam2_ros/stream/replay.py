@@ -2,29 +2,35 @@
 
     for step in replay(recordings.open("kitchen.mcap"), tracker): ...
 
-Offline every frame is tracked; nothing depends on how fast the machine is, so two runs give
-the same answers to the bit.  On the clock, the time that each frame took counts against the
-recorded times: while the tracker is busy the newest frame replaces those that wait, as in the
-node's mailbox.  No time is spent waiting in either case.
+It drives the session that the node drives, so the rules are the same.  Offline every frame is
+tracked; nothing depends on how fast the machine is, so two runs give the same answers to the bit.
+On the clock, the time that each frame took counts against the recorded times: while the tracker is
+busy the newest frame replaces those that wait, as in the node's mailbox.  No time is spent waiting
+in either case.
 """
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
 from bisect import bisect
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from sam2_ros.errors import Sam2RosError, UnknownObject
 from sam2_ros.recordings.recording import Event, PromptEvent, Recording, RemovalEvent, Truth
-from sam2_ros.stamps import TOLERANCE, Place, nearest, replaces
-from sam2_ros.tracking.tracker import Prompted, Tracker
-from sam2_ros.types import Frame, Prompt, Track
+from sam2_ros.stamps import replaces
+from sam2_ros.stream.mailbox import Request
+from sam2_ros.stream.requests import Waiting
+from sam2_ros.stream.session import Applied, Session
+from sam2_ros.stream.settings import SessionSettings
+from sam2_ros.tracking.tracker import Tracker
+from sam2_ros.types import MAX_OBJECT_ID, Frame, Prompt, Track
 
 #: The truth of an image is expected before so many further images have come.
 LOOK_AHEAD = 8
@@ -94,7 +100,9 @@ class Step:
 
 
 #: Somebody who looks at a frame with its tracks and prompts: user(moment, tracks, prompt).
-User = Callable[[Moment, list[Track], Callable[[Prompt], Prompted]], None]
+User = Callable[[Moment, list[Track], Callable[[Prompt], Applied]], None]
+#: As in the node, but whoever made the recording decided how many objects there are.
+SETTINGS = SessionSettings(max_objects=MAX_OBJECT_ID)
 
 
 def replay(
@@ -102,6 +110,7 @@ def replay(
     tracker: Tracker,
     user: User | None = None,
     *,
+    settings: SessionSettings = SETTINGS,
     on_clock: bool = False,
     recorded_prompts: bool = True,
     clock: Callable[[], float] = time.perf_counter,
@@ -112,16 +121,16 @@ def replay(
     recording are given too, each on the image that it was made on, and objects that were removed
     are forgotten.  clock: seconds, for durations.
     """
-    session = _Session(tracker, user, recorded_prompts, clock)
+    driver = _Driver(tracker, settings, user, recorded_prompts, clock)
     moments = prefetched(moments_of(recording))
     try:
-        yield from _on_clock(moments, session) if on_clock else map(session.step, moments)
-        recording.lost += session.left()
+        yield from _on_clock(moments, driver) if on_clock else map(driver.step, moments)
+        recording.lost += driver.left()
     finally:
         moments.close()  # ends its thread, also when a step raised
 
 
-def _on_clock(moments: Iterator[Moment], session: _Session) -> Iterator[Step]:
+def _on_clock(moments: Iterator[Moment], driver: _Driver) -> Iterator[Step]:
     """Drop each frame whose successor has come by the time that the tracker is free."""
     free, moment = 0, next(moments, None)
     tracks: tuple[Track, ...] = ()
@@ -129,12 +138,12 @@ def _on_clock(moments: Iterator[Moment], session: _Session) -> Iterator[Step]:
         start = max(moment.arrival, free)
         late, following = _waiting_behind(moment, moments, start)
         for left_out in late:
-            session.overhear(left_out)
+            driver.keep(left_out)
         if following is not None and following.arrival <= start:
-            session.overhear(moment)
+            driver.keep(moment)
             yield Step(moment, tracks, dropped=True, timed=True)
         else:
-            step = session.step(moment)
+            step = driver.step(moment)
             free = start + round((step.track_ms + step.prompt_ms) * 1e6)
             tracks = step.tracks
             yield replace(step, delay_ms=(start - moment.arrival) / 1e6 + step.track_ms, timed=True)
@@ -153,99 +162,100 @@ def _waiting_behind(moment: Moment, moments: Iterator[Moment], start: int) -> tu
     return late, following
 
 
-class _Session:
-    """One tracker, its user, and the recorded prompts and removals that wait for their image."""
+class _Driver:
+    """Takes a session through a recording, with what a user and the recording ask of it.
 
-    def __init__(self, tracker: Tracker, user: User | None, recorded_prompts: bool, clock: Callable[[], float]) -> None:
-        self._tracker = tracker
+    What was recorded waits for its images as in the node, but without a limit of time or number.  A
+    removal refuses no prompt that waits: what the recording holds is what the node applied.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        settings: SessionSettings,
+        user: User | None,
+        recorded_prompts: bool,
+        clock: Callable[[], float],
+    ) -> None:
+        self._session = Session(tracker, settings, self._note, in_parts=False)
         self._user = user
-        self._listens = recorded_prompts
+        self._recorded_prompts = recorded_prompts
         self._clock = clock
-        self._waiting: list[PromptEvent | RemovalEvent] = []
+        self._waiting = Waiting(most=math.inf)
+        self._given: list[Given] = []  # on the frame at hand
+        self._spent = 0.0  # seconds for these
 
-    def overhear(self, moment: Moment) -> None:
-        """Keep the prompts and removals of a frame that is dropped for the next one that is not."""
-        if self._listens:
-            self._waiting += [event.content for event in moment.events if not isinstance(event.content, Frame)]
+    def keep(self, moment: Moment) -> None:
+        """Let the recorded prompts and removals of a frame wait for their images."""
+        if self._recorded_prompts:
+            contents = [event.content for event in moment.events]
+            self._waiting.accept(filter(None, map(self._request, contents)), self._session.newest)
 
     def step(self, moment: Moment) -> Step:
-        """Track a frame, then give the prompts that are due and let the user look; one that comes too late is dropped."""
+        """Track a frame, give what is due, and let the user look; a frame that comes too late is dropped."""
+        session, late_before = self._session, self._session.late
+        self._given, self._spent = [], 0.0
         started = self._clock()
-        tracks = self._tracker.track(moment.frame)
+        session.track(moment.frame)
         milliseconds = (self._clock() - started) * 1e3
-        self.overhear(moment)
-        late = self._tracker.placed == Place.LATE
-        hand = _Hand(self._tracker, self._clock)
-        refused = self._give_recorded(hand)
+        late = session.late > late_before
+        self.keep(moment)
+        refused = self._give_recorded()
         if self._user is not None and not late:
-            self._user(moment, self._tracker.current() if hand.used else tracks, hand.prompt)
-        if hand.used:
-            tracks = self._tracker.current()
+            self._user(moment, list(session.view.tracks), self._prompt)
         return Step(
-            moment, tuple(tracks), late, milliseconds, hand.spent * 1e3, milliseconds, tuple(hand.given), tuple(refused)
+            moment,
+            tuple(session.view.tracks),
+            dropped=late,
+            track_ms=milliseconds,
+            prompt_ms=self._spent * 1e3,
+            delay_ms=milliseconds,
+            given=tuple(self._given),
+            refused=tuple(refused),
         )
-
-    def _give_recorded(self, hand: _Hand) -> list[str]:
-        """Do what waits and whose image has come, in its order; returns what was refused."""
-        newest = self._tracker.newest_stamp or 0
-        due = [event for event in self._waiting if event.stamp <= newest]
-        self._waiting = [event for event in self._waiting if event.stamp > newest]
-        refused = []
-        for event in due:
-            if isinstance(event, RemovalEvent):
-                hand.forget(event.names)
-                continue
-            try:
-                hand.prompt(event.prompt, self._remembered(event.stamp))
-            except Sam2RosError as error:
-                refused.append(f"{event.prompt.name or 'a prompt without a name'}: {error}")
-        return refused
 
     def left(self) -> list[str]:
         """A sentence on prompts that still wait for their images, if there are any; asked after the last image."""
-        names = [event.prompt.name or "one without a name" for event in self._waiting if isinstance(event, PromptEvent)]
-        return (
-            [
-                f"prompts that were not given, since their images never came: {len(names)} "
-                f"({', '.join(dict.fromkeys(names))})"
-            ]
-            if names
-            else []
-        )
+        names = [request.name or "one without a name" for request in self._waiting if request.act == self._prompt]
+        if not names:
+            return []
+        listed = ", ".join(dict.fromkeys(names))
+        return [f"prompts that were not given, since their images never came: {len(names)} ({listed})"]
 
-    def _remembered(self, stamp: int) -> int:
-        """The remembered stamp that a prompt of ``stamp`` is for, as in the node; ``stamp`` itself is refused then."""
-        near = nearest(self._tracker.stamps, stamp, TOLERANCE) if stamp else None
-        return stamp if near is None else near
+    def _request(self, content: Any) -> Request | None:
+        """What the session is to do for an event of a recording, if it is a prompt or a removal."""
+        if isinstance(content, PromptEvent):
+            prompt, stamp = content.prompt, content.stamp
+            return Request(self._prompt, stamp, math.inf, prompt.name, content=(prompt, stamp))
+        if isinstance(content, RemovalEvent):
+            return Request(self._forget, content.stamp, math.inf, content=(content.names,))
+        return None
 
+    def _give_recorded(self) -> list[str]:
+        """Do what waits and whose image has come, in its order; returns what was refused."""
+        refused = []
+        while (request := self._waiting.next_due(self._session.newest)) is not None:
+            try:
+                request.begin()
+            except Sam2RosError as error:
+                refused.append(f"{request.name or 'a prompt without a name'}: {error}")
+        return refused
 
-@dataclass(slots=True)
-class _Hand:
-    """Gives prompts to the tracker, and measures what only that takes; forgets objects.
+    def _prompt(self, prompt: Prompt, stamp: int = 0) -> Applied:
+        """Prompt the session, and measure what only that takes."""
+        started = self._clock()
+        applied = self._session.prompt(prompt, stamp)
+        self._spent += self._clock() - started
+        return applied
 
-    used: whether it changed anything.
-    """
+    def _note(self, prompt: Prompt, applied: Applied) -> None:
+        self._given.append(Given(applied.track.name, prompt, applied.stamp))
 
-    tracker: Tracker
-    clock: Callable[[], float]
-    given: list[Given] = field(default_factory=list)
-    spent: float = 0.0
-    used: bool = False
-
-    def prompt(self, prompt: Prompt, stamp: int = 0) -> Prompted:
-        started = self.clock()
-        result = self.tracker.prompt(prompt, stamp)
-        self.spent += self.clock() - started
-        self.given.append(Given(result.track.name, prompt, result.stamp))
-        self.used = True
-        return result
-
-    def forget(self, names: Iterable[str]) -> None:
-        """Forget those of the objects that the tracker knows: it may have refused a prompt that the node took."""
+    def _forget(self, names: Iterable[str]) -> None:
+        """Forget those of the objects that are tracked here: a prompt that the node took may have been refused."""
         for name in names:
             with suppress(UnknownObject):
-                self.tracker.forget(name)
-        self.used = True
+                self._session.forget(name)
 
 
 # -- frames with what goes with them --------------------------------------------------------------
@@ -324,14 +334,13 @@ class _Truths:
         reasons = [f"{late} came more than {LOOK_AHEAD} images apart from their own"] if late else []
         if apart:
             reasons.append(f"{len(apart)} carry the stamp of no image (the nearest is {min(apart) / 1e6:g} ms off)")
-        return (
-            [
-                f"{len(unmatched)} of {self._count} ground truths were not used: {' and '.join(reasons)}; truth must "
-                "carry exactly the header stamp of its image, and come soon after it"
-            ]
-            if reasons
-            else []
+        if not reasons:
+            return []
+        sentence = (
+            f"{len(unmatched)} of {self._count} ground truths were not used: {' and '.join(reasons)}; truth must "
+            "carry exactly the header stamp of its image, and come soon after it"
         )
+        return [sentence]
 
 
 def _nearest(stamp: int, images: list[int]) -> int:
@@ -340,7 +349,7 @@ def _nearest(stamp: int, images: list[int]) -> int:
     return min(abs(near - stamp) for near in images[max(place - 1, 0) : place + 1])
 
 
-def prefetched(items: Iterable[T], depth: int = PREFETCHED) -> Iterator[T]:
+def prefetched(items: Iterable[T], depth: int = PREFETCHED) -> Generator[T, None, None]:
     """The same items, drawn by a thread that is at most ``depth`` ahead; what it raises is raised here."""
     box: queue.Queue[tuple[str, Any]] = queue.Queue(depth)
     stopping = threading.Event()

@@ -11,8 +11,9 @@ tracker can apply them the oldest gives way, so that they do not hold up those o
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -27,9 +28,13 @@ MAX_DUE = 8
 
 
 class Waiting:
-    """Requests of one worker; counts those that were merged and those that were turned away."""
+    """Requests for one session; counts those that were merged and those that were turned away.
 
-    def __init__(self) -> None:
+    most: how many may wait at the same time.
+    """
+
+    def __init__(self, most: float = MAX_REQUESTS) -> None:
+        self._most = most
         self._requests: list[Request] = []
         self.merged = 0
         self.turned_away = 0
@@ -37,19 +42,19 @@ class Waiting:
     def __len__(self) -> int:
         return len(self._requests)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Request]:
         return iter(self._requests)
 
     def accept(self, requests: Iterable[Request], newest: int | None) -> None:
-        """Take requests in, given the newest stamp: revoke what they revoke, merge them, or refuse those beyond the bound."""
+        """Take requests in, given the newest stamp: revoke what they revoke, merge them, or refuse them."""
         for request in requests:
-            self._revoke([one for one in self._requests if not one.is_due(newest) and request.revokes(one)])
+            self._revoke(request, newest)
             if self._merge(request):
                 self.merged += 1
-            elif len(self._requests) < MAX_REQUESTS:
+            elif len(self._requests) < self._most:
                 self._requests.append(request)
             else:
-                self._turn_away(request, f"{MAX_REQUESTS} requests wait for images already; send it again later")
+                self._turn_away(request, f"{self._most} requests wait for images already; send it again later")
         self._give_way(newest)
 
     def next_due(self, newest: int | None) -> Request | None:
@@ -72,10 +77,12 @@ class Waiting:
         left, self._requests = self._requests, []
         return left
 
-    def _revoke(self, revoked: list[Request]) -> None:
-        self._requests = [request for request in self._requests if request not in revoked]
-        for request in revoked:
-            request.refuse(Unanswered("its object was removed before the image of the prompt had arrived"))
+    def _revoke(self, by: Request, newest: int | None) -> None:
+        """Refuse those that wait for their images and that a request revokes."""
+        by.revoked.extend(one for one in self._requests if not one.is_due(newest) and by.revokes(one))
+        self._requests = [one for one in self._requests if one not in by.revoked]
+        for one in by.revoked:
+            one.refuse(Unanswered("its object was removed before the image of the prompt had arrived"))
 
     def _turn_away(self, request: Request, why: str) -> None:
         self.turned_away += 1
@@ -83,7 +90,7 @@ class Waiting:
 
     def _give_way(self, newest: int | None) -> None:
         """Turn the oldest away where too many of one kind are due for one object; calls of services stay."""
-        kinds: dict[tuple, list[Request]] = {}
+        kinds: dict[tuple[Callable[..., object], str], list[Request]] = {}
         for request in self._requests:
             if request.join is not None and request.is_due(newest):
                 kinds.setdefault((request.act, request.name), []).append(request)
@@ -105,7 +112,7 @@ class Waiting:
     def _joined(self, place: int, request: Request) -> bool:
         waiting = self._requests[place]
         same = waiting.join == request.join and (waiting.name, waiting.stamp) == (request.name, request.stamp)
-        content = request.join(waiting.content, request.content) if same else None
+        content = request.join(waiting.content, request.content) if same and request.join else None
         if content is None or not waiting.answer.set_running_or_notify_cancel():
             return False
         waiting.answer.set_result(None)  # the later one answers for both
@@ -113,7 +120,7 @@ class Waiting:
         return True
 
 
-def join_equal(earlier: tuple, later: tuple) -> tuple | None:
+def join_equal(earlier: tuple[Any, ...], later: tuple[Any, ...]) -> tuple[Any, ...] | None:
     """The content of requests that are one only when they say the same."""
     return later if earlier == later else None
 

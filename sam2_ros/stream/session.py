@@ -1,37 +1,36 @@
-"""What the worker does with one image message or one request: the tracker, plus what ROS needs to know.
+"""One tracker and what it is asked: images in their order, prompts, clicks, detections and removals.
 
-The tracker speaks of stamps and names.  Messages also carry a frame id, a stamp may be that of
-an image that was dropped, a click may be meant for an object that it does not name, and a
-detector repeats itself.  Nothing here waits or publishes, and all of it runs on one thread.
+The tracker speaks of stamps and names.  From outside a stamp may be that of an image that was
+dropped, a click may be meant for an object that it does not name, and a detector repeats itself.
+The node drives a session through a ``worker.Worker``, ``replay`` and ``evaluate`` drive it themselves.
+Nothing here waits or publishes, and all of it runs on one thread; only ``view`` may be
+read, and ``configure`` called, by others.
 """
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from sam2_ros.errors import InvalidPrompt
-from sam2_ros.messages import frame_from, frame_from_compressed, nanoseconds, seconds_and_rest
-from sam2_ros.ranges import Range
 from sam2_ros.stamps import Place, nearest
 from sam2_ros.stream.association import Box, associate, intersection_over_union
+from sam2_ros.stream.settings import SessionSettings
+from sam2_ros.tracking.settings import TrackerSettings
 from sam2_ros.tracking.tracker import Prompted, Tracker
 from sam2_ros.types import Frame, Prompt, State, Track
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """The newest image and what is on it; header: std_msgs/Header of the camera, None before the first image.
+    """The newest image, None before the first, and what is on it.
 
     tracks: their masks may be made only when they are looked at, so that many prompts cost them once.
     """
 
-    header: Any = None
     frame: Frame | None = None
     tracks: Sequence[Track] = ()
 
@@ -40,11 +39,13 @@ class View:
 class Applied:
     """A prompt that was applied.
 
-    track: the object on the prompted image; header: that image's; sentence: what was done.
+    track: the object on the prompted image; stamp: that image's, in nanoseconds, and frame_id its
+    camera's.  sentence: what was done.
     """
 
     track: Track
-    header: Any
+    stamp: int
+    frame_id: str
     sentence: str
 
 
@@ -57,14 +58,30 @@ class Detection:
     label: str = ""
 
 
-class Session:
-    """One tracker and the newest view of the world."""
+OnApplied = Callable[[Prompt, Applied], None]
 
-    def __init__(self, tracker: Tracker, parameters: Any) -> None:
+
+class Session:
+    """One tracker and the newest view of the world.
+
+    on_applied: is told of every prompt that was applied, whatever road it came by.
+    in_parts: an object that was prompted on an older image is followed to the newest one by
+    ``catch_up``, an image a part; else at once.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        settings: SessionSettings = SessionSettings(),
+        on_applied: OnApplied = lambda prompt, applied: None,
+        *,
+        in_parts: bool = True,
+    ) -> None:
         self._tracker = tracker
-        self._parameters = parameters
-        #: Told of every prompt that was applied, whatever road it came by.
-        self.on_applied: Callable[[Prompt, Applied], None] = lambda prompt, applied: None
+        self._settings = settings
+        self._tracker_settings: TrackerSettings | None = None  # None: those that the tracker has
+        self._on_applied = on_applied
+        self._in_parts = in_parts
         #: Names of objects that a detection started.
         self._detected: set[str] = set()
         #: Images with the stamp of the one before, which are taken for the same image.
@@ -73,19 +90,30 @@ class Session:
         self.late = 0
         #: Times that the camera's time started again.
         self.restarts = 0
-        #: Detections that could not be used, by reason; for the status.
+        #: Detections that could not be used, by reason.
         self.left_out: Counter[str] = Counter()
-        self._grey = Range(parameters.node.image_range)
         #: Replaced as a whole, so that other threads may read it.
         self.view = View()
+
+    @property
+    def settings(self) -> SessionSettings:
+        """The settings in force."""
+        return self._settings
+
+    def configure(self, settings: SessionSettings, tracker: TrackerSettings) -> None:
+        """Work with other settings from the next image or prompt on; any thread may call it.
+
+        What a running tracker cannot change (``tracker.BUILT_IN``) is refused then: InvalidInput.
+        """
+        self._settings, self._tracker_settings = settings, tracker
 
     @property
     def newest(self) -> int | None:
         """The newest stamp of a processed image in nanoseconds, 0 when none had one; None before the first image."""
         return self._tracker.newest_stamp
 
-    def track(self, message: Any) -> int:
-        """Follow every object onto an image or compressed image.  Raises InvalidImage.
+    def track(self, frame: Frame) -> int:
+        """Follow every object onto an image.
 
         One that comes too late leaves the view as it is and is counted; one that repeats the
         newest stamp makes the same view once more.
@@ -93,22 +121,21 @@ class Session:
         """
         self._take_settings()
         before = self.newest or 0
-        frame = self._frame_of(message)
         tracks = tuple(self._tracker.track(frame))
         place = self._tracker.placed
         self.late += place == Place.LATE
         self.repeated += place == Place.SAME
         self.restarts += place == Place.RESTART
         if place == Place.SAME:
-            self.view = View(self.view.header, self.view.frame, tracks)
+            self.view = View(self.view.frame, tracks)
         elif place != Place.LATE:
-            self.view = View(message.header, frame, tracks)
+            self.view = View(frame, tracks)
         return before - frame.stamp if place == Place.RESTART else 0
 
     def prompt(self, prompt: Prompt, stamp: int, hint: bool = False) -> Applied:
         """Apply a prompt to the image of ``stamp`` (nanoseconds, 0 = newest), or to the nearest remembered one.
 
-        The nearest is taken within the parameter prompt_tolerance, or within the distance between
+        The nearest is taken within the setting prompt_tolerance, or within the distance between
         two images where that is more (see ``stamps.nearest``); further away a ``hint`` falls back
         on the newest image, and another stamp is refused.
         Raises InvalidPrompt and UnknownStamp.
@@ -116,28 +143,29 @@ class Session:
         self._take_settings()
         corrects = not prompt.replace and prompt.name in self._tracker.objects
         self._refuse_one_too_many(prompt)
-        prompted = self._tracker.prompt(prompt, self._remembered(stamp, hint), later=True)
-        self.view = View(self.view.header, self.view.frame, prompted.newest)
-        applied = Applied(prompted.track, self._header_at(prompted.stamp), _sentence(prompted, stamp, corrects))
-        self.on_applied(prompt, applied)
+        prompted = self._tracker.prompt(prompt, self._remembered(stamp, hint), later=self._in_parts)
+        self.view = View(self.view.frame, prompted.newest)
+        frame_id = self.view.frame.frame_id if self.view.frame else ""  # a camera does not change it
+        applied = Applied(prompted.track, prompted.stamp, frame_id, _sentence(prompted, stamp, corrects))
+        self._on_applied(prompt, applied)
         return applied
 
     def click(self, x: float, y: float, stamp: int) -> Applied:
         """``click_in_parts`` to its end."""
-        *_, applied = self.click_in_parts(x, y, stamp)
+        (applied,) = filter(None, self.click_in_parts(x, y, stamp))
         return applied
 
     def click_in_parts(self, x: float, y: float, stamp: int) -> Iterator[Applied | None]:
-        """A click at a pixel, for the object of the parameter click_object or the one under the click, else for a new one.
+        """A click at a pixel: for the object of the setting click_object, else the one under it, else a new one.
 
-        It is positive unless the parameter click_negative says otherwise.
+        It is positive unless the setting click_negative says otherwise.
         stamp: when it was clicked, which is only a hint at the image that was looked at.
         Objects are brought up to date on that image first, an image a part; None stands for such a part.
         """
         while self._is_behind_on(self._remembered(stamp, hint=True)):
             self.catch_up()
             yield None
-        settings = self._parameters.node
+        settings = self.settings
         clicked = Prompt("", points=np.array([(x, y)]), labels=np.array([int(not settings.click_negative)]))
         name = settings.click_object or self._tracker.name_at(x, y, self._remembered(stamp, hint=True))
         if settings.click_negative and not name:
@@ -169,9 +197,10 @@ class Session:
         on_newest = self.newest is not None and stamp in (0, self.newest)
         there = self.view.tracks if on_newest else self._tracker.at(stamp)
         around = {track.name: track.box for track in there if track.box is not None}
-        stamp = stamp or nanoseconds(self.view.header.stamp)  # a newer image may come in between
+        if self.view.frame is not None:
+            stamp = stamp or self.view.frame.stamp  # a newer image may come in between
         size = self._tracker.size(stamp)
-        owners = associate([found.box for found in detections], around, self._parameters.node.detection_overlap)
+        owners = associate([found.box for found in detections], around, self.settings.detection_overlap)
         states = {track.name: track.state for track in self.view.tracks}
         named = Counter(found.name for found in detections)
         started: list[Box] = []
@@ -207,7 +236,7 @@ class Session:
 
     def look(self) -> None:
         """Make a new view, from what the tracker knows now."""
-        self.view = View(self.view.header, self.view.frame, self._tracker.newest())
+        self.view = View(self.view.frame, self._tracker.newest())
 
     def forget(self, name: str) -> None:
         """Stop following ``name``.  Raises UnknownObject."""
@@ -220,47 +249,33 @@ class Session:
         count = len(self._tracker.objects)
         self._tracker.reset()
         self._detected.clear()
-        self.view = View(self.view.header, self.view.frame)
+        self.view = View(self.view.frame)
         return count
 
     # -- helpers -------------------------------------------------------------------------------
 
     def _take_settings(self) -> None:
-        """Parameters that were changed meanwhile take effect."""
-        if self._tracker.settings is not self._parameters.tracker:
-            self._tracker.settings = self._parameters.tracker
-
-    def _frame_of(self, message: Any) -> Frame:
-        rule = self._parameters.node.image_range
-        if self._grey.rule != rule:
-            self._grey = Range(rule)
-        read = frame_from_compressed if hasattr(message, "format") else frame_from
-        return read(message, self._grey)
+        """Settings of the tracker that were changed meanwhile take effect."""
+        wanted = self._tracker_settings
+        if wanted is not None and self._tracker.settings is not wanted:
+            self._tracker.settings = wanted
 
     def _remembered(self, stamp: int, hint: bool) -> int:
         """The stamp to give to the tracker: a remembered one if one is near, 0 for the newest image."""
         if not stamp:
             return stamp
-        near = nearest(self._tracker.stamps, stamp, round(self._parameters.node.prompt_tolerance * 1e9))
+        near = nearest(self._tracker.stamps, stamp, round(self.settings.prompt_tolerance * 1e9))
         if near is not None:
             return near
         return 0 if hint else stamp
 
     def _is_behind_on(self, stamp: int) -> bool:
-        """Whether an object is still to be followed to the image of ``stamp``; the newest has answers for the time being."""
+        """Whether an object is still to be followed to the image of ``stamp``; the newest has preliminary answers."""
         return stamp not in (0, self.newest) and self._tracker.is_behind(stamp)
-
-    def _header_at(self, stamp: int) -> Any:
-        """The newest header with another stamp: a camera does not change its frame id."""
-        if stamp == nanoseconds(self.view.header.stamp):
-            return self.view.header
-        header = copy.deepcopy(self.view.header)
-        header.stamp.sec, header.stamp.nanosec = seconds_and_rest(stamp)
-        return header
 
     def _refuse_one_too_many(self, prompt: Prompt) -> None:
         """Each object makes every image slower, so a program that starts one with every prompt would stop the node."""
-        most, objects = self._parameters.node.max_objects, self._tracker.objects
+        most, objects = self.settings.max_objects, self._tracker.objects
         if prompt.name not in objects and len(objects) >= most:
             raise InvalidPrompt(
                 f"{len(objects)} objects are tracked already (parameter max_objects is {most}); name "
@@ -270,13 +285,15 @@ class Session:
     @property
     def _bound(self) -> str:
         """The parameter that says how many objects there may be when a detection starts one."""
-        settings = self._parameters.node
+        settings = self.settings
         return "max_detected_objects" if settings.max_detected_objects <= settings.max_objects else "max_objects"
 
     def _has_room(self) -> bool:
-        """Whether a detection may start an object; if not, the one that a detection started and that is lost
-        longest is given up for it."""
-        if len(self._tracker.objects) < getattr(self._parameters.node, self._bound):
+        """Whether a detection may start an object.
+
+        When all places are taken, the object that a detection started and that is lost longest is given up for it.
+        """
+        if len(self._tracker.objects) < getattr(self.settings, self._bound):
             return True
         lost = [track for track in self.view.tracks if track.state == State.LOST and track.name in self._detected]
         if lost:
@@ -284,7 +301,7 @@ class Session:
         return bool(lost)
 
     def _repeats(self, box: Box, started: list[Box]) -> bool:
-        overlap = self._parameters.node.detection_overlap
+        overlap = self.settings.detection_overlap
         return any(intersection_over_union(box, other) >= overlap for other in started)
 
     def _free_name(self, label: str) -> str:

@@ -1,6 +1,15 @@
-"""The one thread that owns the tracker.
+"""The one thread that owns a session, and the door to it.
 
-Callbacks hand it images and requests and return at once.  What one turn does, in this order:
+Any thread may hand over an image (``put_image``), ask for something (``prompt``, ``click``, ``detections``,
+``remove``, ``reset``, or ``ask`` for anything else), change the settings (``configure``) and read the
+newest ``view`` and the ``counts``.  None of these waits for the tracker: a request is answered by a future.
+The worker calls back on its own thread: ``publish`` with each result, and the session's ``on_applied``.
+
+What has come lies in the mailbox, which is locked and emptied at the start of each turn.  From there
+requests go to ``requests.Waiting``, which belongs to this thread alone: it merges, revokes and answers
+them without a lock.  Each of the two holds ``MAX_REQUESTS`` (256) requests at most.
+
+What one turn does, in this order:
 
 1. it follows every object onto the newest image, if one waits, and publishes the masks at once
    (an image without objects is published at the end of the turn, with what was started on it);
@@ -22,20 +31,23 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 
-from sam2_ros.errors import Sam2RosError, Unanswered
-from sam2_ros.messages import nanoseconds
-from sam2_ros.stream.mailbox import Mailbox, Request, Turn
-from sam2_ros.stream.requests import Waiting
-from sam2_ros.stream.session import Session, View
+from sam2_ros.errors import Sam2RosError, Unanswered, UnknownObject
+from sam2_ros.stream.mailbox import Arrived, Mailbox, Request, Turn
+from sam2_ros.stream.requests import Waiting, join_equal, join_prompts
+from sam2_ros.stream.session import Detection, Session, View
+from sam2_ros.stream.settings import SessionSettings
 from sam2_ros.stream.throttle import Throttle
+from sam2_ros.tracking.settings import TrackerSettings
+from sam2_ros.types import Prompt
 
 #: The age of published masks is taken over this many images.
 AGES = 50
@@ -62,9 +74,10 @@ class Counts:
     """What has happened since the start.
 
     Images: ``processed``, ``dropped`` because a newer one had come, ``refused`` as unreadable,
-    and ``late``: older than an image that had come before, so left out.
+    ``late``: older than an image that had come before, so left out, and ``repeated``: with the stamp of the
+    one before.  restarts: times that the camera's time started again.
     Requests: ``waiting`` now, ``merged`` with another one that waited, and ``turned_away``
-    because too many waited.
+    because too many waited.  left_out: detections that could not be used, by reason.
     age: of the masks when they are published, in seconds since their image arrived here; the
     95th percentile of the last ``AGES`` images, 0 before the first.
     """
@@ -73,10 +86,21 @@ class Counts:
     dropped: int = 0
     refused: int = 0
     late: int = 0
+    repeated: int = 0
+    restarts: int = 0
     waiting: int = 0
     merged: int = 0
     turned_away: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
     age: float = 0.0
+
+
+class Log(Protocol):
+    """Where sentences go: a logger of ROS or of Python."""
+
+    def info(self, message: str, /) -> object: ...
+    def warning(self, message: str, /) -> object: ...
+    def error(self, message: str, /) -> object: ...
 
 
 class _Share:
@@ -94,33 +118,44 @@ class _Share:
         """Whether one more part may be done: always for the ``least``, then while there is time."""
         return self.parts < least or (self.seconds < SHARE and not self._presses())
 
-    def do(self, part: Callable[[], Any]) -> Any:
+    def do(self, part: Callable[[], object]) -> None:
         """Do one part and count it."""
         started = time.perf_counter()
         try:
-            return part()
+            part()
         finally:
             self.seconds += time.perf_counter() - started
             self.parts += 1
 
 
+@dataclass(slots=True, eq=False)
+class _Begun:
+    """A request that is being done: its parts, and what those that were done gave."""
+
+    request: Request
+    parts: Generator[Any, None, Any]
+    gave: list[Any] = field(default_factory=list)
+
+
 class Worker:
     """Runs a Session on its own thread."""
 
-    def __init__(self, session: Session, publish: Callable[[Result], None], logger: Any) -> None:
-        self.session = session
+    def __init__(self, session: Session, publish: Callable[[Result], None], logger: Log) -> None:
         self.counts = Counts()
+        self._session = session
         self._publish = publish
         self._logger = logger
         self._throttle = Throttle(1)
         self._mailbox = Mailbox()
         self._waiting = Waiting()
-        self._begun: tuple[Request, Generator, list] | None = None  # a request in parts, and what they gave so far
+        self._begun: _Begun | None = None
         self._dropped = 0  # since the last result
         self._published_view = session.view
         self._arrived: float | None = None  # when the image came that was followed and is not published yet
         self._ages: deque[float] = deque(maxlen=AGES)
         self._thread = threading.Thread(target=self._run, name="tracker", daemon=True)
+
+    # -- the door: any thread may call these -----------------------------------------------------
 
     def start(self) -> None:
         """Begin to work; once."""
@@ -135,15 +170,61 @@ class Worker:
         for request in (*self._waiting.clear(), *left):
             request.refuse(error)
         if self._begun is not None:
-            self._begun[0].answer.set_exception(error)
+            self._begun.request.answer.set_exception(error)
 
-    def put_image(self, message: Any) -> None:
-        """Hand over an Image or CompressedImage; a waiting one is dropped and counted, unless it is the newer one."""
-        header = getattr(message, "header", None)
-        self._mailbox.put_image(message, nanoseconds(header.stamp) if header is not None else 0)
+    @property
+    def view(self) -> View:
+        """The newest image and what is on it; stays as it is when a newer one comes."""
+        return self._session.view
 
-    def ask(self, act: Callable[..., Any], stamp: int | None = None, patience: float = 0.0, **more: Any) -> Future:
-        """Have ``act`` done on the tracker's thread; the future brings its result or a Sam2RosError.
+    def configure(self, settings: SessionSettings, tracker: TrackerSettings) -> None:
+        """Work with other settings from the next image or prompt on."""
+        self._session.configure(settings, tracker)
+
+    def put_image(self, image: Arrived) -> None:
+        """Hand over an image; a waiting one is dropped and counted, unless it is the newer one."""
+        self._mailbox.put_image(image)
+
+    def prompt(self, prompt: Prompt, stamp: int, *, merge: bool = False) -> Future[Any]:
+        """Have a prompt applied to the image of ``stamp`` (nanoseconds, 0 = newest); the future brings its Applied.
+
+        An image that has not come is waited for as long as the setting prompt_timeout says.
+        merge: prompts for one object and image that wait are made one; then the answer to the earlier one is None.
+        """
+        join = self._join if merge and prompt.name else None  # without a name each is an object of its own
+        return self._ask_on(stamp, self._session.prompt, (prompt, stamp), name=prompt.name, join=join)
+
+    def click(self, x: float, y: float, stamp: int) -> Future[Any]:
+        """Have a click at a pixel made, see ``Session.click_in_parts``; the future brings a list with its Applied."""
+        # Its stamp is only a hint at an image, so it waits for any.
+        return self._ask_on(0, self._session.click_in_parts, (x, y, stamp), join=join_equal)
+
+    def detections(self, found: list[Detection], stamp: int) -> Future[Any]:
+        """Have objects started from detections on the image of ``stamp``; the future brings a list of Applied."""
+        return self._ask_on(stamp, self._session.each_detection, (found, stamp), join=join_equal)
+
+    def remove(self, name: str) -> Future[Any]:
+        """Stop following ``name``; prompts for it that wait for their images are refused.
+
+        The future brings None, or UnknownObject when there is neither.
+        """
+        revoked: list[Request] = []
+
+        def forget() -> None:
+            try:
+                self._session.forget(name)
+            except UnknownObject:
+                if not revoked:  # else it was to be started, and now will not be
+                    raise
+
+        return self.ask(forget, revokes=lambda waiting: bool(name) and waiting.name == name, revoked=revoked)
+
+    def reset(self) -> Future[Any]:
+        """Forget everything, also what waits for its image; the future brings how many objects there were."""
+        return self.ask(self._session.reset, revokes=lambda waiting: True)
+
+    def ask(self, act: Callable[..., Any], stamp: int | None = None, patience: float = 0.0, **more: Any) -> Future[Any]:
+        """Have ``act`` done on this thread; the future brings its result or a Sam2RosError.
 
         stamp: wait for this image (nanoseconds, 0 = any, None = do not wait), at most ``patience`` seconds.
         more: other fields of the Request.  One that was merged with a later one has the result None.
@@ -157,7 +238,21 @@ class Worker:
             raise
         return request.answer
 
+    def _ask_on(self, stamp: int, act: Callable[..., Any], content: tuple[Any, ...], **more: Any) -> Future[Any]:
+        """The same for what is about an image, which is waited for."""
+        return self.ask(act, stamp, self._session.settings.prompt_timeout, content=content, **more)
+
     # -- the thread ----------------------------------------------------------------------------
+
+    def _join(self, earlier: tuple[Prompt, int], later: tuple[Prompt, int]) -> tuple[Prompt, int] | None:
+        """One prompt for two, unless the later one will be refused: that must not cost the earlier one."""
+        frame = self._session.view.frame
+        try:
+            if frame is not None:
+                later[0].checked_on(frame.size, known=True)
+        except Sam2RosError:
+            return None
+        return join_prompts(earlier, later)
 
     def _run(self) -> None:
         while (turn := self._mailbox.take(self._patience())) is not None:
@@ -168,30 +263,37 @@ class Worker:
         started, share = time.perf_counter(), _Share(self._mailbox.has_image)
         self._take_in(turn)
         if turn.image is not None and self._do_image(turn.image):
-            self._arrived = turn.arrived
-            if self.session.view.tracks:
+            self._arrived = turn.image.at
+            if self._session.view.tracks:
                 self._report(started)
         self._do_requests(share)
         self._catch_up(share)
         if self._arrived is not None or not self._mailbox.has_image():
             self._report(started)
-        self.counts.waiting = len(self._waiting) + len(self._mailbox) + (self._begun is not None)
+        self._count()
 
     def _patience(self) -> float | None:
         """Seconds until there is something to do though nothing arrives; None without it."""
-        if self._begun is not None or self.session.is_behind:
+        if self._begun is not None or self._session.is_behind:
             return 0.0
-        return self._waiting.patience(self.session.newest)
+        return self._waiting.patience(self._session.newest)
 
-    def _log(self, say: Callable[[str], Any], kind: str, text: str) -> None:
-        """Write a line to the log, unless one of its kind was written a moment ago."""
-        if line := self._throttle.line(kind, text):
-            say(line)
+    def _count(self) -> None:
+        """Bring the counts up to date with those of the session and of what waits."""
+        counts, session = self.counts, self._session
+        counts.waiting = len(self._waiting) + len(self._mailbox) + (self._begun is not None)
+        counts.repeated, counts.restarts = session.repeated, session.restarts
+        counts.left_out = session.left_out.copy()
+
+    def _complain(self, kind: str, text: str) -> None:
+        """Write what failed unexpectedly to the log, unless one of its kind was written a moment ago."""
+        if line := self._throttle.line(kind, f"{text}:\n{traceback.format_exc()}"):
+            self._logger.error(line)  # each severity has a line of its own: a logger of ROS wants that
 
     def _take_in(self, turn: Turn) -> None:
         """Requests to those that wait, and the images that were left out to the counts."""
         turned_away = self._waiting.turned_away
-        self._waiting.accept(turn.requests, self.session.newest)
+        self._waiting.accept(turn.requests, self._session.newest)
         self.counts.turned_away += self._waiting.turned_away - turned_away
         self.counts.merged = self._waiting.merged
         self.counts.dropped += turn.dropped
@@ -200,16 +302,16 @@ class Worker:
 
     def _do_requests(self, share: _Share) -> None:
         """Do the requests that are due, in their order, as far as there is time."""
-        while share.has_room() and not self._mailbox.closed and (self._begun is not None or self._begin()):
-            share.do(self._go_on)
+        while share.has_room() and not self._mailbox.closed and (begun := self._begun or self._begin()):
+            share.do(partial(self._go_on, begun))
 
-    def _begin(self) -> bool:
-        """Take the next request that is due; whether there is one."""
-        while (request := self._waiting.next_due(self.session.newest)) is not None:
+    def _begin(self) -> _Begun | None:
+        """Take the next request that is due, if there is one."""
+        while (request := self._waiting.next_due(self._session.newest)) is not None:
             if request.answer.set_running_or_notify_cancel():
-                self._begun = (request, self._parts(request), [])
-                return True
-        return False
+                self._begun = _Begun(request, self._parts(request))
+                return self._begun
+        return None
 
     @staticmethod
     def _parts(request: Request) -> Generator[Any, None, Any]:
@@ -220,73 +322,76 @@ class Worker:
             return None
         return (answer,)
 
-    def _go_on(self) -> None:
+    def _go_on(self, begun: _Begun) -> None:
         """Do one part of the request that has begun, and answer it after the last."""
-        request, parts, gave = self._begun
+        answer = begun.request.answer
         try:
-            gave.append(next(parts))  # None: a part without an outcome of its own
+            begun.gave.append(next(begun.parts))
         except StopIteration as ended:
             self._begun = None
-            request.answer.set_result(
-                [one for one in gave if one is not None] if ended.value is None else ended.value[0]
-            )
+            gave = [one for one in begun.gave if one is not None]  # None: a part without an outcome of its own
+            answer.set_result(gave if ended.value is None else ended.value[0])
         except Sam2RosError as error:
             self._begun = None
-            request.answer.set_exception(error)
+            answer.set_exception(error)
         except Exception as error:  # a defect must not end the thread
             self._begun = None
-            self._log(self._logger.error, "request", f"a request failed unexpectedly:\n{traceback.format_exc()}")
-            request.answer.set_exception(Unanswered(f"the request failed unexpectedly: {error!r}"))
+            self._complain("request", "a request failed unexpectedly")
+            answer.set_exception(Unanswered(f"the request failed unexpectedly: {error!r}"))
 
-    def _do_image(self, message: Any) -> bool:
+    def _do_image(self, image: Arrived) -> bool:
         """Follow every object onto an image; whether it was one to be followed."""
-        late = self.session.late
+        late = self._session.late
         try:
-            went_back = self.session.track(message)
+            went_back = self._session.track(image.make())
         except Sam2RosError as error:
             self.counts.refused += 1
-            self._log(self._logger.warning, "refused", f"image refused: {error}")
+            if line := self._throttle.line("refused", f"image refused: {error}"):
+                self._logger.warning(line)
             return False
         except Exception:  # a defect must not end the thread
             self.counts.refused += 1
-            self._log(self._logger.error, "image", f"an image failed unexpectedly:\n{traceback.format_exc()}")
+            self._complain("image", "an image failed unexpectedly")
             return False
-        if self.session.late > late:
+        if self._session.late > late:
             self.counts.late += 1
             self._dropped += 1
             return False
         self.counts.processed += 1
         if went_back:
-            self._log(
-                self._logger.info,
-                "restart",
-                f"image stamps went back by {went_back / 1e9:.3f} s (a looped bag?): images of before "
-                "cannot be prompted any more, the objects live on",
-            )
+            self._say_restart(went_back)
         return True
+
+    def _say_restart(self, went_back: int) -> None:
+        text = (
+            f"image stamps went back by {went_back / 1e9:.3f} s (a looped bag?): images of before "
+            "cannot be prompted any more, the objects live on"
+        )
+        if line := self._throttle.line("restart", text):
+            self._logger.info(line)
 
     def _catch_up(self, share: _Share) -> None:
         """Bring objects that were prompted on older images up to date, as far as there is time."""
         first = share.parts
         try:
-            while self.session.is_behind and not self._mailbox.closed and share.has_room(first + PARTS):
-                share.do(self.session.catch_up)
+            while self._session.is_behind and not self._mailbox.closed and share.has_room(first + PARTS):
+                share.do(self._session.catch_up)
         except Exception:  # a defect must not end the thread
-            self._log(self._logger.error, "catch up", f"following a late prompt failed:\n{traceback.format_exc()}")
+            self._complain("catch up", "following a late prompt failed")
         if share.parts > first:
-            self.session.look()
+            self._session.look()
 
     def _report(self, started: float) -> None:
         """Publish what there is, if it is new."""
-        view, arrived = self.session.view, self._arrived
-        if view is self._published_view or view.header is None:
+        view, arrived = self._session.view, self._arrived
+        if view is self._published_view or view.frame is None:
             return
         self._published_view, self._arrived = view, None
         try:
             tuple(view.tracks)  # masks that nobody has looked at yet are made now, and their time counts
             self._publish(Result(view, time.perf_counter() - started, self._dropped))
         except Exception:  # a defect must not end the thread
-            self._log(self._logger.error, "publish", f"publishing failed:\n{traceback.format_exc()}")
+            self._complain("publish", "publishing failed")
             return
         self._dropped = 0
         if arrived is not None:

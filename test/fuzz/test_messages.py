@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sam2_ros.messages import ENCODINGS, frame_from, frame_from_compressed, prompt_from
+from sam2_ros.stream.session import Session
 from sam2_ros.tracking.tracker import Tracker
+from sam2_ros.types import Frame
 
 SIZE = (48, 64)
 IMAGE = picture({RED: (8, 8)}, SIZE)
@@ -242,22 +244,14 @@ def detection_arrays(draw):
 
 @pytest.fixture(scope="module")
 def session():
-    pytest.importorskip("rclpy")
-    from sam2_ros.ros.parameters import NodeSettings
-    from sam2_ros.stream.session import Session
-    from sam2_ros.tracking.tracker import TrackerSettings
-
-    return Session(Tracker(ColourModel()), SimpleNamespace(node=NodeSettings(), tracker=TrackerSettings()))
+    return Session(Tracker(ColourModel()))
 
 
 @fuzz(2)
 @given(message=detection_arrays())
 def test_boxes_of_a_detector_start_objects_or_are_left_out(session, message) -> None:
-    from ros_bench import image_message
-
-    from sam2_ros.ros import detections
-
-    session.track(image_message(IMAGE, (session.newest or 0) + 10_000_000))
+    detections = pytest.importorskip("sam2_ros.ros.detections")
+    session.track(Frame(IMAGE, (session.newest or 0) + 10_000_000))
     with door("detections"):
         session.detections(detections.read(message, 0.5), 0)
     assert all(track.mask.shape == SIZE for track in session.view.tracks)

@@ -228,7 +228,7 @@ def test_the_image_is_not_altered_by_drawing_on_it(opened):
     bench.show(message, 5)
     bench.call(Prompt, "prompt", prompt=prompt_message("cup", points=[ON_RED]))
     wait_until(lambda: len(seen) > 1, "two overlays")
-    assert (bench.node.worker.session.view.frame.image == frame_from(message).image).all()
+    assert (bench.node.worker.view.frame.image == frame_from(message).image).all()
 
 
 class Executor:

@@ -8,10 +8,15 @@ rclpy = pytest.importorskip("rclpy")
 import ros_bench  # noqa: F401 - keeps the tests off the network
 
 from sam2_ros.errors import InvalidInput
-from sam2_ros.ros.parameters import CLASSES, FIXED, NodeSettings, Parameters, as_yaml
+from sam2_ros.ros.parameters import CLASSES, FIXED, Parameters, as_yaml
 
 FIELDS = [field for settings in CLASSES for field in dataclasses.fields(settings)]
 CONFIG = Path(__file__).parents[2] / "config" / "track.yaml"
+
+
+def settings_of(name):
+    """The class that a parameter belongs to."""
+    return next(kind for kind in CLASSES if name in {field.name for field in dataclasses.fields(kind)})
 
 
 def test_the_file_of_parameters_is_what_the_code_says():
@@ -52,7 +57,7 @@ def test_every_number_has_a_range():
 )
 def test_values_out_of_range_are_refused_with_their_name(values):
     with pytest.raises(InvalidInput, match=next(iter(values))):
-        NodeSettings(**values)
+        settings_of(next(iter(values)))(**values)
 
 
 def node_with(*arguments):
@@ -70,8 +75,22 @@ def test_values_that_can_only_mean_one_thing_are_taken():
     given = ["silence_after:=3", "threads:=2.0", "remembered_frames:='40'", "click_object:=5", "visible_margin:=1e-1"]
     parameters, changed = node_with(*(word for one in given for word in ("-p", one)))
     assert changed and parameters.node.silence_after == 7.0 and type(parameters.node.silence_after) is float
-    assert (parameters.node.threads, parameters.node.click_object) == (2, "5")
+    assert (parameters.node.threads, parameters.session.click_object) == (2, "5")
     assert (parameters.tracker.remembered_frames, parameters.tracker.visible_margin) == (40, 0.1)
+
+
+def test_who_watches_is_told_the_settings_of_session_and_tracker_now_and_after_each_change():
+    rclpy.init()
+    node = rclpy.create_node("sam2_ros")
+    try:
+        parameters, told = Parameters(node), []
+        parameters.watch(lambda session, tracker: told.append((session.max_objects, tracker.hole_area)))
+        node.set_parameters([rclpy.Parameter("max_objects", value=7), rclpy.Parameter("hole_area", value=1)])
+        node.set_parameters([rclpy.Parameter("max_objects", value=0)])
+    finally:
+        node.destroy_node()
+        rclpy.shutdown()
+    assert told == [(64, 8), (7, 8), (7, 1)], "a refused change is not told"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """The status of a node that is made of shapes, on a clock that the test turns."""
 
-from collections import Counter
 from types import SimpleNamespace as Shape
 
 import pytest
@@ -34,8 +33,7 @@ class World:
             other_type=str,
             unwanted=str,
         )
-        session = Shape(repeated=0, restarts=0, left_out=Counter(), view=Shape(tracks=[1]))
-        self.worker = Shape(counts=Counts(age=0.1), session=session)
+        self.worker = Shape(counts=Counts(age=0.1), view=Shape(tracks=[1]))
         self.tally = Tally()
         logger = Shape(warning=lambda text: self.log.append(text), info=lambda text: self.log.append(text))
         node = Shape(
@@ -98,7 +96,7 @@ def test_another_node_of_the_name_and_detections_that_are_left_out_are_noticed(m
     del world.nodes[1:]
     world.tally.boxes += 3
     world.tally.left_out["with a box without a size"] += 2
-    world.worker.session.left_out["outside the image"] += 1
+    world.worker.counts.left_out["outside the image"] += 1
     world.second()
     assert "none of the 3 detections" in world.log[-1] and "1 outside the image" in world.log[-1]
 
@@ -106,7 +104,7 @@ def test_another_node_of_the_name_and_detections_that_are_left_out_are_noticed(m
 def test_a_camera_that_repeats_its_stamps_is_not_called_tracked_with_each_report(monkeypatch):
     world = World(monkeypatch, report_period=10.0)
     for _ in range(120):
-        world.worker.session.repeated += 2
+        world.worker.counts.repeated += 2
         world.second(2, 2)
     assert "carry the stamp of the image before" in world.log[-1]
     assert not [line for line in world.log[1:] if "tracking" in line]

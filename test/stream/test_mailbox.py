@@ -3,25 +3,34 @@ import threading
 import pytest
 
 from sam2_ros.errors import Unanswered
-from sam2_ros.stream.mailbox import MAX_REQUESTS, Mailbox, Request
+from sam2_ros.stream.mailbox import MAX_REQUESTS, Arrived, Mailbox, Request
+
+
+def image(name):
+    return Arrived(lambda: name)
+
+
+def shown(turn):
+    """The name of the image of a turn."""
+    return turn.image.make()
 
 
 def test_the_newest_image_wins_and_every_replaced_one_is_counted():
     box = Mailbox()
-    for image in "abc":
-        box.put_image(image)
+    for name in "abc":
+        box.put_image(image(name))
     turn = box.take()
-    assert (turn.image, turn.dropped) == ("c", 2)
+    assert (shown(turn), turn.dropped) == ("c", 2)
 
 
 def test_taking_empties_the_box_and_the_count():
     box = Mailbox()
-    box.put_image("a")
-    box.put_image("b")
+    box.put_image(image("a"))
+    box.put_image(image("b"))
     box.take()
-    box.put_image("c")
+    box.put_image(image("c"))
     turn = box.take()
-    assert (turn.image, turn.dropped, turn.requests) == ("c", 0, ())
+    assert (shown(turn), turn.dropped, turn.requests) == ("c", 0, ())
     assert box.take(timeout=0.0).image is None
 
 
@@ -30,14 +39,14 @@ def test_requests_keep_their_order_and_none_is_lost():
     requests = [Request(lambda: None) for _ in range(5)]
     for request in requests:
         box.put(request)
-        box.put_image("newer")
+        box.put_image(image("newer"))
     assert box.take().requests == tuple(requests)
 
 
 def test_drops_are_not_forgotten_when_only_requests_are_taken():
     box = Mailbox()
-    box.put_image("a")
-    box.put_image("b")
+    box.put_image(image("a"))
+    box.put_image(image("b"))
     assert box.take().dropped == 1
     box.put(Request(lambda: None))
     assert box.take().dropped == 0
@@ -45,8 +54,8 @@ def test_drops_are_not_forgotten_when_only_requests_are_taken():
 
 def test_taking_waits_for_something_to_be_put():
     box = Mailbox()
-    threading.Timer(0.05, box.put_image, ["late"]).start()
-    assert box.take(timeout=30).image == "late"
+    threading.Timer(0.05, box.put_image, [image("late")]).start()
+    assert shown(box.take(timeout=30)) == "late"
 
 
 def test_a_flood_of_requests_is_refused_with_a_sentence():
@@ -81,3 +90,11 @@ def test_a_request_is_due_when_its_image_has_been_seen_or_its_time_is_up():
     assert not Request(lambda: None, stamp=5, deadline=far).is_due(4)
     assert Request(lambda: None, stamp=5, deadline=far).is_due(5)
     assert Request(lambda: None, stamp=5, deadline=0.0).is_due(4)
+
+
+def test_an_image_that_is_dropped_is_never_read():
+    box, read = Mailbox(), []
+    for name in "abc":
+        box.put_image(Arrived(lambda name=name: read.append(name)))
+    box.take().image.make()
+    assert read == ["c"]

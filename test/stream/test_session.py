@@ -1,20 +1,15 @@
-from types import SimpleNamespace as Shape
-
 import numpy as np
 import pytest
-
-pytest.importorskip("rclpy")
-
 from fakes import BLUE, GREEN, RED, ColourModel, picture
-from ros_bench import MILLISECOND, image_message, set_stamp, stamp_of
-from std_msgs.msg import Header
 
-from sam2_ros.errors import InvalidPrompt, UnknownObject, UnknownStamp
-from sam2_ros.messages import fill_compressed
-from sam2_ros.ros.parameters import NodeSettings
+from sam2_ros.errors import InvalidInput, InvalidPrompt, UnknownObject, UnknownStamp
 from sam2_ros.stream.session import Detection, Session
-from sam2_ros.tracking.tracker import Tracker, TrackerSettings
-from sam2_ros.types import Prompt, State
+from sam2_ros.stream.settings import SessionSettings
+from sam2_ros.tracking.settings import TrackerSettings
+from sam2_ros.tracking.tracker import Tracker
+from sam2_ros.types import Frame, Prompt, State
+
+MILLISECOND = 1_000_000
 
 
 @pytest.fixture
@@ -22,13 +17,12 @@ def session():
     return made()
 
 
-def made(node=NodeSettings(), **tracker):
-    settings = TrackerSettings(**tracker)
-    return Session(Tracker(ColourModel(), settings), Shape(node=node, tracker=settings))
+def made(settings=SessionSettings(), on_applied=lambda prompt, applied: None, **tracker):
+    return Session(Tracker(ColourModel(), TrackerSettings(**tracker)), settings, on_applied)
 
 
 def show(session, stamp, squares):
-    return session.track(image_message(picture(squares), stamp))
+    return session.track(Frame(picture(squares), stamp, "camera"))
 
 
 def click(name, x, y):
@@ -39,38 +33,18 @@ def names(session):
     return [track.name for track in session.view.tracks]
 
 
-def test_an_image_becomes_the_view_with_its_own_header(session):
+def test_an_image_becomes_the_view_with_its_own_stamp_and_frame_id(session):
     show(session, 7, {RED: (0, 0)})
-    assert stamp_of(session.view) == 7 and session.view.header.frame_id == "camera" and session.newest == 7
+    assert session.view.frame.stamp == 7 and session.view.frame.frame_id == "camera" and session.newest == 7
 
 
-def test_compressed_images_take_the_same_road(session):
-    message = Shape(header=set_stamp(Header(), 9))
-    session.track(fill_compressed(message, picture({RED: (0, 0)})))
-    assert session.prompt(click("cup", 8, 8), 0).track.area > 0
-
-
-def test_a_twelve_bit_camera_keeps_its_grey_levels_and_its_range_can_be_changed(session):
-    values = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
-
-    def levels(stamp):
-        session.track(image_message(values, stamp))
-        return len(np.unique(session.view.frame.image))
-
-    assert levels(1) > 200
-    session._parameters.node = NodeSettings(image_range="full")
-    assert levels(2) < 20
-    session._parameters.node = NodeSettings(image_range="0,4095")
-    assert levels(3) == 256
-
-
-def test_the_answer_to_a_prompt_carries_the_header_of_the_prompted_image(session):
+def test_the_answer_to_a_prompt_carries_the_stamp_and_frame_id_of_the_prompted_image(session):
     show(session, 1, {RED: (0, 0)})
     show(session, 2, {RED: (32, 0)})
     applied = session.prompt(click("cup", 8, 8), 1)
-    assert stamp_of(applied) == 1 and applied.header.frame_id == "camera"
+    assert applied.stamp == 1 and applied.frame_id == "camera"
     assert applied.track.centroid[0] < 16 < session.view.tracks[0].centroid[0]
-    assert stamp_of(session.view) == 2
+    assert session.view.frame.stamp == 2
     assert applied.sentence == "cup is object 1"
 
 
@@ -78,7 +52,7 @@ def test_a_prompt_on_a_dropped_image_goes_to_the_nearest_one_and_says_so(session
     show(session, 1000 * MILLISECOND, {RED: (0, 0)})
     show(session, 1100 * MILLISECOND, {RED: (32, 0)})
     applied = session.prompt(click("cup", 8, 8), 1030 * MILLISECOND)
-    assert stamp_of(applied) == 1000 * MILLISECOND
+    assert applied.stamp == 1000 * MILLISECOND
     assert "1.000 s, 0.030 s before the stamp of the prompt" in applied.sentence
 
 
@@ -93,7 +67,7 @@ def test_a_prompt_beyond_the_tolerance_is_refused_and_changes_nothing(session):
 
 def test_a_click_with_a_strange_stamp_is_made_on_the_newest_image(session):
     show(session, 5, {RED: (0, 0)})
-    assert stamp_of(session.click(8, 8, 12_345_678_901_234)) == 5
+    assert session.click(8, 8, 12_345_678_901_234).stamp == 5
 
 
 def test_a_click_corrects_the_object_under_it_and_elsewhere_starts_one(session):
@@ -114,7 +88,7 @@ def test_a_click_on_an_older_image_is_for_the_object_that_was_under_it_then(sess
 
 
 def test_clicks_go_to_the_object_that_the_parameter_names():
-    session = made(NodeSettings(click_object="target"))
+    session = made(SessionSettings(click_object="target"))
     show(session, 1, {RED: (0, 0), BLUE: (32, 32)})
     session.click(8, 8, 0)
     session.click(40, 40, 0)
@@ -122,17 +96,17 @@ def test_clicks_go_to_the_object_that_the_parameter_names():
 
 
 def test_negative_clicks_take_away_from_the_object_under_them_and_start_none():
-    session = made(NodeSettings())
+    given = []
+    session = made(on_applied=lambda prompt, applied: given.append((prompt.name, prompt.labels.tolist())))
     show(session, 1, {RED: (0, 0)})
     session.click(8, 8, 0)
-    given = []
-    session.on_applied = lambda prompt, applied: given.append((prompt.name, prompt.labels.tolist()))
-    session._parameters.node = NodeSettings(click_negative=True)
+    given.clear()
+    session.configure(SessionSettings(click_negative=True), TrackerSettings())
     assert session.click(4, 4, 0).sentence == "object_1, object 1, is corrected"
     assert given == [("object_1", [0])]
     with pytest.raises(InvalidPrompt, match="click on a mask, or name the object in click_object"):
         session.click(60, 60, 0)
-    session._parameters.node = NodeSettings(click_negative=True, click_object="object_1")
+    session.configure(SessionSettings(click_negative=True, click_object="object_1"), TrackerSettings())
     session.click(60, 60, 0)
     assert given[1:] == [("object_1", [0])] and names(session) == ["object_1"]
 
@@ -145,7 +119,7 @@ def test_images_that_repeat_a_stamp_are_counted(session):
 
 def test_changed_parameters_take_effect_on_the_next_prompt(session):
     show(session, 1, {RED: (0, 0)})
-    session._parameters.tracker = TrackerSettings(visible_margin=3.0)
+    session.configure(SessionSettings(), TrackerSettings(visible_margin=3.0))
     session.prompt(click("cup", 8, 8), 0)
     assert session._tracker.settings.visible_margin == 3.0
 
@@ -204,14 +178,14 @@ def test_a_detection_outside_the_image_is_left_out_and_the_others_count(session)
 
 
 def test_detections_start_no_more_objects_than_allowed():
-    session = made(NodeSettings(max_detected_objects=1))
+    session = made(SessionSettings(max_detected_objects=1))
     show(session, 1, {RED: (0, 0), BLUE: (40, 40)})
     assert len(session.detections([Detection((0, 0, 15, 15)), Detection((40, 40, 55, 55))], 1)) == 1
     assert session.left_out == {"without room (max_detected_objects)": 1}
 
 
 def test_a_detection_takes_the_place_of_a_lost_one_but_never_of_an_object_that_a_person_started():
-    session = made(NodeSettings(max_detected_objects=2), lost_after_frames=1)
+    session = made(SessionSettings(max_detected_objects=2), lost_after_frames=1)
     show(session, 1, {RED: (0, 0), BLUE: (40, 40)})
     session.prompt(click("mine", 8, 8), 1)
     session.detections([Detection((40, 40, 55, 55), label="box")], 1)
@@ -223,7 +197,7 @@ def test_a_detection_takes_the_place_of_a_lost_one_but_never_of_an_object_that_a
 
 
 def test_a_detection_outside_the_image_takes_nobodys_place():
-    session = made(NodeSettings(max_detected_objects=1), lost_after_frames=1)
+    session = made(SessionSettings(max_detected_objects=1), lost_after_frames=1)
     show(session, 1, {BLUE: (40, 40)})
     session.detections([Detection((40, 40, 55, 55), label="box")], 1)
     show(session, 2, {})
@@ -281,14 +255,14 @@ def test_an_image_that_comes_too_late_is_counted_and_changes_nothing(session):
     before = session.view
     assert show(session, 5_100 * MILLISECOND, {}) == 0
     assert session.late == 1 and session.view is before and session.newest == 5_133 * MILLISECOND
-    assert stamp_of(session.prompt(click("cup", 8, 8), 5_000 * MILLISECOND)) == 5_000 * MILLISECOND
-    assert stamp_of(session.prompt(click("cup", 8, 8), 5_100 * MILLISECOND)) == 5_133 * MILLISECOND, "the nearest one"
+    assert session.prompt(click("cup", 8, 8), 5_000 * MILLISECOND).stamp == 5_000 * MILLISECOND
+    assert session.prompt(click("cup", 8, 8), 5_100 * MILLISECOND).stamp == 5_133 * MILLISECOND, "the nearest one"
 
 
 def test_a_repeated_stamp_with_another_size_keeps_the_image_that_its_masks_belong_to(session):
     show(session, 5, {RED: (0, 0)})
     session.prompt(click("cup", 8, 8), 0)
-    session.track(image_message(np.zeros((32, 48, 3), np.uint8), 5))
+    session.track(Frame(np.zeros((32, 48, 3), np.uint8), 5))
     assert session.view.frame.size == session.view.tracks[0].mask.shape == (64, 64)
 
 
@@ -296,20 +270,20 @@ def test_an_image_without_a_stamp_leaves_the_others_within_reach_of_prompts(sess
     for stamp in (5_000, 0, 5_100, 0):
         show(session, stamp * MILLISECOND, {RED: (0, 0)})
     assert session.newest == 5_100 * MILLISECOND
-    assert stamp_of(session.prompt(click("cup", 8, 8), 5_000 * MILLISECOND)) == 5_000 * MILLISECOND
+    assert session.prompt(click("cup", 8, 8), 5_000 * MILLISECOND).stamp == 5_000 * MILLISECOND
 
 
 def test_a_prompt_on_a_dropped_image_of_a_slow_camera_goes_to_the_nearest_one(session):
     for stamp in (1_000, 1_250, 1_750, 2_000):
         show(session, stamp * MILLISECOND, {RED: (0, 0)})
-    assert stamp_of(session.prompt(click("cup", 8, 8), 1_500 * MILLISECOND)) == 1_250 * MILLISECOND
+    assert session.prompt(click("cup", 8, 8), 1_500 * MILLISECOND).stamp == 1_250 * MILLISECOND
     with pytest.raises(UnknownStamp, match="newer than the newest"):
         session.prompt(click("cup", 8, 8), 2_600 * MILLISECOND)
 
 
 def test_changed_settings_reach_the_tracker_with_the_next_image(session):
     show(session, 1, {RED: (0, 0)})
-    session._parameters.tracker = TrackerSettings(lost_after_frames=1)
+    session.configure(SessionSettings(), TrackerSettings(lost_after_frames=1))
     show(session, 2, {RED: (0, 0)})
     session.click(8, 8, 0)
     show(session, 3, {})
@@ -317,7 +291,7 @@ def test_changed_settings_reach_the_tracker_with_the_next_image(session):
 
 
 def test_prompts_without_a_name_do_not_start_objects_without_end():
-    session = made(NodeSettings(max_objects=3))
+    session = made(SessionSettings(max_objects=3))
     show(session, 1, {RED: (0, 0)})
     for _ in range(3):
         session.prompt(click("", 8, 8), 0)
@@ -344,4 +318,19 @@ def test_a_click_on_an_older_image_brings_the_objects_up_to_date_in_parts(sessio
     session.prompt(click("cup", 8, 8), 1)
     *parts, applied = session.click_in_parts(8, 8, 5)
     assert parts == [None] * 4  # images 2 to 5
-    assert applied.track.name == "cup" and stamp_of(applied) == 5
+    assert applied.track.name == "cup" and applied.stamp == 5
+
+
+def test_a_session_that_does_not_work_in_parts_brings_objects_up_to_date_with_each_prompt():
+    session = Session(Tracker(ColourModel()), in_parts=False)
+    for stamp in range(1, 7):
+        show(session, stamp, {RED: (0, 0)})
+    session.prompt(click("cup", 8, 8), 1)
+    assert not session.is_behind
+    assert all(len(session._tracker.at(stamp)) == 1 for stamp in range(1, 7))
+
+
+def test_what_a_running_tracker_cannot_change_is_refused_with_the_next_image(session):
+    session.configure(SessionSettings(), TrackerSettings(remembered_frames=5))
+    with pytest.raises(InvalidInput, match="remembered_frames cannot change while a tracker runs"):
+        show(session, 1, {RED: (0, 0)})

@@ -1,22 +1,19 @@
 import threading
 import time
-from types import SimpleNamespace as Shape
 
 import numpy as np
 import pytest
-
-pytest.importorskip("rclpy")
-
 from fakes import RED, ColourModel, picture
-from ros_bench import image_message, set_stamp, stamp_of, wait_until
-from sensor_msgs.msg import Image
+from waiting import wait_until
 
-from sam2_ros.errors import InvalidInput, Unanswered
-from sam2_ros.ros.parameters import NodeSettings
-from sam2_ros.stream.session import Session
+from sam2_ros.errors import InvalidImage, InvalidInput, Unanswered, UnknownObject
+from sam2_ros.stream.mailbox import Arrived
+from sam2_ros.stream.session import Detection, Session
+from sam2_ros.stream.settings import SessionSettings
 from sam2_ros.stream.worker import Worker
-from sam2_ros.tracking.tracker import Tracker, TrackerSettings
-from sam2_ros.types import Prompt
+from sam2_ros.tracking.settings import TrackerSettings
+from sam2_ros.tracking.tracker import Tracker
+from sam2_ros.types import Frame, Prompt
 
 LONG = 30.0
 
@@ -28,20 +25,36 @@ class Log(list):
     warning = error = info
 
 
+class Bench(Worker):
+    """A worker whose results are gathered, and its session, which a test may look at."""
+
+    def __init__(self, settings=SessionSettings()):
+        self.session = Session(Tracker(ColourModel()), settings)
+        self.results = []
+        super().__init__(self.session, self.results.append, Log())
+
+
 @pytest.fixture
 def worker():
-    """A worker whose results are gathered; start it in the test."""
-    settings = TrackerSettings()
-    session = Session(Tracker(ColourModel(), settings), Shape(node=NodeSettings(), tracker=settings))
-    results = []
-    worker = Worker(session, results.append, Log())
-    worker.results = results
+    """Start it in the test."""
+    worker = Bench()
     yield worker
     worker.stop()
 
 
 def image(stamp):
-    return image_message(picture({RED: (0, 0)}), stamp)
+    return Arrived(lambda: Frame(picture({RED: (0, 0)}), stamp, "camera"), stamp)
+
+
+def unreadable(stamp=0):
+    def read():
+        raise InvalidImage("no pixels")
+
+    return Arrived(read, stamp)
+
+
+def broken():
+    return Arrived(lambda: 1 / 0)
 
 
 def prompting(worker, stamp=0):
@@ -50,7 +63,7 @@ def prompting(worker, stamp=0):
 
 
 def wait_for(worker, stamp):
-    return wait_until(lambda: next((r for r in worker.results if stamp_of(r.view) == stamp), None), f"result {stamp}")
+    return wait_until(lambda: next((r for r in worker.results if r.view.frame.stamp == stamp), None), f"result {stamp}")
 
 
 def test_images_that_wait_while_it_works_are_dropped_and_counted(worker):
@@ -64,10 +77,8 @@ def test_images_that_wait_while_it_works_are_dropped_and_counted(worker):
 
 
 def test_drops_before_an_unreadable_image_are_reported_with_the_next_result(worker):
-    bad = Image()
-    set_stamp(bad.header, 2)
     worker.put_image(image(1))
-    worker.put_image(bad)
+    worker.put_image(unreadable(2))
     worker.start()
     wait_until(lambda: worker.counts.refused, "the refusal")
     worker.put_image(image(3))
@@ -79,7 +90,7 @@ def test_a_prompt_that_comes_with_the_first_image_is_made_on_it(worker):
     answer = worker.ask(prompting(worker))
     worker.put_image(image(5))
     worker.start()
-    assert stamp_of(answer.result(LONG)) == 5
+    assert answer.result(LONG).stamp == 5
     wait_for(worker, 5)
     assert len(worker.results) == 1 and len(worker.results[0].view.tracks) == 1
 
@@ -93,7 +104,7 @@ def test_a_prompt_waits_for_its_image(worker):
     wait_for(worker, 6)
     assert not answer.done()
     worker.put_image(image(7))
-    assert stamp_of(answer.result(LONG)) == 7
+    assert answer.result(LONG).stamp == 7
 
 
 def test_a_prompt_does_not_wait_for_ever(worker):
@@ -134,7 +145,7 @@ def test_a_prompt_after_a_reset_waits_for_the_next_image(worker):
     worker.ask(worker.session.reset).result(LONG)
     cup = worker.ask(prompting(worker), 0, LONG)
     worker.put_image(image(2))
-    assert stamp_of(cup.result(LONG)) == 2
+    assert cup.result(LONG).stamp == 2
 
 
 def test_a_correction_is_published_although_no_new_image_comes(worker):
@@ -143,7 +154,7 @@ def test_a_correction_is_published_although_no_new_image_comes(worker):
     wait_for(worker, 5)
     worker.ask(prompting(worker)).result(LONG)
     wait_until(lambda: len(worker.results) == 2, "the second result")
-    assert stamp_of(worker.results[1].view) == 5 and worker.results[1].dropped == 0
+    assert worker.results[1].view.frame.stamp == 5 and worker.results[1].dropped == 0
 
 
 def test_a_request_that_changes_nothing_is_not_published(worker):
@@ -167,7 +178,7 @@ def test_a_defect_in_one_request_does_not_end_the_thread(worker):
 
 def test_a_defect_in_one_image_does_not_end_the_thread(worker):
     worker.start()
-    worker.put_image("not a message at all")
+    worker.put_image(broken())
     wait_until(lambda: worker.counts.refused, "the failure")
     worker.put_image(image(1))
     wait_for(worker, 1)
@@ -250,7 +261,7 @@ def test_the_masks_of_an_image_are_published_before_the_requests_of_its_turn(wor
     assert begun.wait(LONG)
     published = []
     worker.put_image(image(2))
-    answers = [worker.ask(lambda: published.append(stamp_of(worker.results[-1].view))) for _ in range(3)]
+    answers = [worker.ask(lambda: published.append(worker.results[-1].view.frame.stamp)) for _ in range(3)]
     go.set()
     for answer in answers:
         answer.result(LONG)
@@ -290,7 +301,7 @@ def test_a_change_is_published_although_the_image_that_waited_for_the_turn_is_re
     wait_for(worker, 1)
 
     def prompted():
-        worker.put_image("not a message at all")
+        worker.put_image(broken())
         return prompting(worker)()
 
     worker.ask(prompted)
@@ -347,7 +358,7 @@ def test_an_image_that_is_older_than_the_newest_is_dropped_and_counted_wherever_
     worker.put_image(image(250))
     worker.put_image(image(400))
     assert wait_for(worker, 400).dropped in (1, 2)
-    assert [stamp_of(result.view) for result in worker.results] == [300, 400]
+    assert [result.view.frame.stamp for result in worker.results] == [300, 400]
     wait_until(lambda: worker.counts.late + worker.counts.dropped == 2, "the counts")
     assert worker.results[0].dropped == 1
 
@@ -358,6 +369,82 @@ def test_an_object_that_was_prompted_late_is_followed_to_the_newest_image_in_par
         worker.put_image(image(stamp))
         wait_for(worker, stamp)
     answer = worker.ask(prompting(worker, 2)).result(LONG)
-    assert stamp_of(answer) == 2
+    assert answer.stamp == 2
     wait_until(lambda: not worker.session.is_behind, "the object to be followed")
     assert all(len(worker.session._tracker.at(stamp)) == 1 for stamp in range(2, 21))
+
+
+# -- the door --------------------------------------------------------------------------------------
+
+
+def click(name="cup", at=(8, 8)):
+    return Prompt(name, points=np.array([at]), labels=np.array([1]))
+
+
+def test_a_prompt_at_the_door_waits_for_its_image_as_long_as_the_settings_say(worker):
+    worker.configure(SessionSettings(prompt_timeout=0.05), TrackerSettings())
+    worker.put_image(image(5))
+    worker.start()
+    with pytest.raises(InvalidInput, match="newer than the newest"):
+        worker.prompt(click(), 10**12).result(LONG)
+    worker.configure(SessionSettings(prompt_timeout=30.0), TrackerSettings())
+    coming = worker.prompt(click(), 6)
+    worker.put_image(image(6))
+    assert coming.result(LONG).stamp == 6
+
+
+def test_prompts_at_the_door_are_merged_when_that_is_asked_for_and_unless_the_later_one_is_impossible(worker):
+    worker.put_image(image(5))
+    worker.start()
+    wait_for(worker, 5)
+    go = threading.Event()
+    worker.ask(lambda: go.wait(LONG))
+    first, second = (worker.prompt(click(at=(x, 8)), 0, merge=True) for x in (8, 9))
+    outside = worker.prompt(click(at=(900, 8)), 0, merge=True)
+    alone = worker.prompt(click(), 0)
+    go.set()
+    assert first.result(LONG) is None and second.result(LONG).track.name == "cup"
+    with pytest.raises(InvalidInput, match="outside the 64x64 image"):
+        outside.result(LONG)
+    assert "is corrected" in alone.result(LONG).sentence and worker.counts.merged == 1
+
+
+def test_clicks_and_detections_at_the_door_are_answered_with_what_was_applied(worker):
+    worker.put_image(image(5))
+    worker.start()
+    (clicked,) = worker.click(8, 8, 0).result(LONG)
+    assert clicked.track.id == 1
+    assert worker.detections([Detection((0, 0, 15, 15))], 0).result(LONG) == []
+    assert len(worker.detections([Detection((0, 40, 15, 55)), Detection((99, 99, 120, 120))], 5).result(LONG)) == 1
+    wait_until(lambda: worker.counts.left_out == {"outside the image": 1}, "the count")
+
+
+def test_removing_at_the_door_refuses_prompts_that_wait_and_names_nobody_only_without_any(worker):
+    worker.put_image(image(5))
+    worker.start()
+    wait_for(worker, 5)
+    with pytest.raises(UnknownObject):
+        worker.remove("cup").result(LONG)
+    coming = worker.prompt(click(), 6)
+    assert worker.remove("cup").result(LONG) is None
+    with pytest.raises(Unanswered, match="removed before"):
+        coming.result(LONG)
+    worker.prompt(click(""), 0).result(LONG)
+    unnamed = worker.prompt(click(""), 6)
+    with pytest.raises(UnknownObject):
+        worker.remove("").result(LONG)
+    assert not unnamed.done()
+    assert worker.reset().result(LONG) == 1
+    with pytest.raises(Unanswered, match="removed before"):
+        unnamed.result(LONG)
+
+
+def test_an_image_that_is_dropped_is_never_read(worker):
+    def read():
+        raise AssertionError("read")
+
+    worker.put_image(Arrived(read, 1))
+    worker.put_image(image(2))
+    worker.start()
+    wait_for(worker, 2)
+    assert worker.counts.refused == 0 and worker.counts.dropped == 1

@@ -176,7 +176,7 @@ class Bag(Recording):
             # PyTorch complains of memory that it could not write to, such as that of a bag.
             image = frame.image if frame.image.flags.writeable else frame.image.copy()
             # A camera that gives no time is known by the time of its recording.
-            return Frame(image, frame.stamp or stored.time)
+            return Frame(image, frame.stamp or stored.time, frame.frame_id)
         if stored.topic == self.truth_topic:
             stamp = messages.nanoseconds(message.header.stamp) or stored.time
             return Truth.from_labels(labels_from(message, self._among_ids), stamp)

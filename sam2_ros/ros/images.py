@@ -1,0 +1,32 @@
+"""Camera messages as what the worker takes: read on its thread, so that an image that is dropped costs nothing."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from sam2_ros.messages import frame_from, frame_from_compressed, nanoseconds
+from sam2_ros.ranges import Range
+from sam2_ros.ros.parameters import Parameters
+from sam2_ros.stream.mailbox import Arrived
+from sam2_ros.types import Frame
+
+
+class Images:
+    """Reads the images of one camera, with the parameter image_range as it is when each is read."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        self._parameters = parameters
+        self._grey = Range(parameters.session.image_range)
+
+    def arrived(self, message: Any) -> Arrived:
+        """An Image or CompressedImage that has come now."""
+        return Arrived(partial(self.frame, message), nanoseconds(message.header.stamp))
+
+    def frame(self, message: Any) -> Frame:
+        """The message as a Frame.  Always on the same thread, since the range follows the images; InvalidImage."""
+        rule = self._parameters.session.image_range
+        if self._grey.rule != rule:
+            self._grey = Range(rule)
+        read = frame_from_compressed if hasattr(message, "format") else frame_from
+        return read(message, self._grey)

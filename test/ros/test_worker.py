@@ -1,0 +1,45 @@
+"""The worker with what ROS gives it."""
+
+import pytest
+
+rclpy = pytest.importorskip("rclpy")
+
+import ros_bench  # noqa: F401 - keeps the tests off the network
+from fakes import RED, ColourModel, picture
+from waiting import wait_until
+
+from sam2_ros.errors import InvalidImage
+from sam2_ros.stream.mailbox import Arrived
+from sam2_ros.stream.session import Session
+from sam2_ros.stream.worker import Worker
+from sam2_ros.tracking.tracker import Tracker
+from sam2_ros.types import Frame
+
+
+def failing(error):
+    def read():
+        raise error
+
+    return Arrived(read)
+
+
+def image(stamp):
+    return Arrived(lambda: Frame(picture({RED: (0, 0)}), stamp), stamp)
+
+
+def test_complaints_of_several_severities_do_not_end_the_thread():
+    """A call of a ROS logger keeps the severity that it had first, and raises when another comes."""
+    results = []
+    worker = Worker(Session(Tracker(ColourModel())), results.append, rclpy.logging.get_logger("worker"))
+    worker.start()
+    try:
+        worker.put_image(failing(InvalidImage("no pixels")))
+        wait_until(lambda: worker.counts.refused == 1, "the warning")
+        worker.put_image(failing(ZeroDivisionError("a defect")))
+        wait_until(lambda: worker.counts.refused == 2, "the error")
+        worker.put_image(image(9 * 10**9))
+        wait_until(lambda: len(results) == 1, "the first result")
+        worker.put_image(image(10**9))
+        wait_until(lambda: len(results) == 2, "the result after time went back, which is told")
+    finally:
+        worker.stop()
