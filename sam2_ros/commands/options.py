@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from sam2_ros.ranges import AUTO, HELP
@@ -10,23 +12,17 @@ from sam2_ros.ranges import AUTO, HELP
 
 def add_model(parser: argparse.ArgumentParser, more: str = "", device: bool = True) -> None:
     """``--model``, and ``--device`` with ``device``; more: what else can be named in place of a model."""
-    parser.add_argument(
-        "--model",
-        default="embedded",
-        metavar="MODEL",
-        help=f"a known name or the path of a checkpoint{more} (%(default)s)",
-    ).completer = _models
+    words = f"a known name or the path of a checkpoint{more} (%(default)s)"
+    suggest(parser.add_argument("--model", default="embedded", metavar="MODEL", help=words), _models)
     if device:
-        parser.add_argument(
-            "--device", default="auto", metavar="DEVICE", help="cpu, cuda, ...; auto = a GPU if there is one"
-        ).completer = lambda **_: ("auto", "cpu", "cuda")
+        words = "cpu, cuda, ...; auto = a GPU if there is one"
+        suggest(parser.add_argument("--device", default="auto", metavar="DEVICE", help=words), _devices)
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """``--set``, of the tracker."""
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the tracker; repeatable"
-    ).completer = _settings
+    words = "a setting of the tracker; repeatable"
+    suggest(parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=words), _settings)
 
 
 def add_threads(parser: argparse.ArgumentParser, default: str) -> None:
@@ -68,15 +64,22 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def suggest(option: argparse.Action, values: Callable[..., Iterable[str]]) -> None:
+    """Let the shell offer the values that ``values`` returns; argcomplete looks for them in this attribute."""
+    option.completer = values  # type: ignore[attr-defined]
+
+
 def _models(**_: object) -> list[str]:
     from sam2_ros.model.downloads import PUBLISHED
 
     return ["embedded", *PUBLISHED]
 
 
-def _settings(**_: object) -> list[str]:
-    import dataclasses
+def _devices(**_: object) -> tuple[str, ...]:
+    return "auto", "cpu", "cuda"
 
+
+def _settings(**_: object) -> list[str]:
     from sam2_ros.tracking.settings import TrackerSettings
 
     return [f"{field.name}=" for field in dataclasses.fields(TrackerSettings)]

@@ -50,7 +50,8 @@ def prompts_of(parsed: argparse.Namespace) -> list[tuple[int, Prompt]]:
 
 def prompts_from(said: Sequence[tuple[str, Any]]) -> list[tuple[int, Prompt]]:
     """Gather options in their order into (frame index, Prompt).  Raises InvalidPrompt."""
-    name, index, gathered = "object", 0, {}
+    name, index = "object", 0
+    gathered: dict[tuple[int, str], dict[str, Any]] = {}
     _refuse_idle(said)
     for option, value in said:
         if option == "name":

@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from sam2_ros import recordings
 from sam2_ros.errors import RecordingError, Sam2RosError
@@ -59,7 +60,7 @@ def evaluate(
     return results
 
 
-def _facts(results: Sequence[SequenceResult], work: Sequence[Job]) -> dict:
+def _facts(results: Sequence[SequenceResult], work: Sequence[Job]) -> dict[str, Any]:
     """Totals of all sequences."""
     return {
         "latency": latencies(job.folder / "timing.csv" for job in work),
@@ -133,7 +134,7 @@ def total(results: Sequence[SequenceResult]) -> Summary | None:
     return summary(objects) if objects else None
 
 
-def configuration(template: Job, jobs: int, engine: str) -> dict:
+def configuration(template: Job, jobs: int, engine: str) -> dict[str, Any]:
     """Everything that was chosen, defaults included."""
     return {
         "model": template.choice.model,

@@ -9,10 +9,11 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
+from typing import Any
 
 from tqdm import tqdm
 
@@ -31,7 +32,9 @@ def do(work: Sequence[Job], jobs: int = 1, engine: str = "processes") -> Iterato
         yield from _do_on_ray(work)
     elif jobs == 1 or len(work) == 1:
         frames = [_length(job) for job in work]
-        with tqdm(total=None if None in frames else sum(frames), unit="image", disable=quiet) as bar:
+        known = [count for count in frames if count is not None]
+        total = sum(known) if len(known) == len(frames) else None
+        with tqdm(total=total, unit="image", disable=quiet) as bar:
             yield from (evaluate_one(job, bar.update) for job in work)
     else:
         found = _do_in_processes(work, min(jobs, len(work)))
@@ -97,7 +100,7 @@ def _do_on_ray(work: Sequence[Job]) -> Iterator[SequenceResult]:
         raise MissingDependency("the engine ray needs the library: pip install ray") from error
     if not ray.is_initialized():
         ray.init(address=os.environ.get("RAY_ADDRESS"), log_to_driver=False)
-    remote: Callable = ray.remote(evaluate_one).options(num_cpus=work[0].threads)
+    remote: Any = ray.remote(evaluate_one).options(num_cpus=work[0].threads)
     promises = [remote.remote(job) for job in work]
     for job, promise in zip(work, promises):
         try:

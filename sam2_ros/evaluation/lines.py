@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sam2_ros import recordings
 from sam2_ros.evaluation.batch import total
+from sam2_ros.evaluation.metrics import Summary
 from sam2_ros.evaluation.results import SequenceResult, headline
 from sam2_ros.recordings.folders import splits
 
@@ -28,10 +29,12 @@ def _outcome(result: SequenceResult) -> str:
     return _scores(result.summary) or "no ground truth"
 
 
-def _scores(summary: object) -> str:
+def _scores(summary: Summary | None) -> str:
     """J&F, J and F in percent; "" without ground truth."""
     scores = headline(summary)
-    return "" if scores["j_and_f"] is None else "J&F {j_and_f:5.1f}  J {j:5.1f}  F {f:5.1f}".format(**scores)
+    if scores["j_and_f"] is None:
+        return ""
+    return f"J&F {scores['j_and_f']:5.1f}  J {scores['j']:5.1f}  F {scores['f']:5.1f}"
 
 
 def notes_on_lists(paths: Sequence[Path]) -> Iterator[str]:

@@ -95,9 +95,10 @@ def _follow(
 
 def _refuse_unreachable(waiting: Sequence[tuple[int, Prompt]], recording: recordings.Recording) -> None:
     """Before the model has gone through all of it; videos may hold more or less than they say."""
-    if isinstance(recording, (PictureFolder, Bag)) and waiting and waiting[-1][0] >= recording.frames:
+    counted = recording.frames if isinstance(recording, (PictureFolder, Bag)) else None
+    if counted is not None and waiting and waiting[-1][0] >= counted:
         raise InvalidPrompt(
-            f"--frame {waiting[-1][0]} is not in {recording.path}, which has {recording.frames} images, counted from 0"
+            f"--frame {waiting[-1][0]} is not in {recording.path}, which has {counted} images, counted from 0"
         )
 
 
@@ -112,14 +113,14 @@ def refuse_former_results(out: Path, source: Path) -> None:
 
 def _steps(
     recording: Iterable[Frame], waiting: list[tuple[int, Prompt]], tracker: Tracker
-) -> Iterator[tuple[Frame, list[Track]]]:
+) -> Iterator[tuple[Frame, Sequence[Track]]]:
     """Each frame with its tracks; prompts are taken from the front of ``waiting`` when their frame comes.
 
     The order is that of the file, whatever the stamps: one that goes back or comes twice would cost an image its masks.
     """
     total = getattr(recording, "frames", None)
     for index, frame in enumerate(tqdm(recording, total=total, unit="image", disable=not sys.stderr.isatty())):
-        tracks = tracker.track(Frame(frame.image))
+        tracks: Sequence[Track] = tracker.track(Frame(frame.image))
         while waiting and waiting[0][0] == index:
             tracks = tracker.prompt(waiting.pop(0)[1]).newest
         yield frame, tracks

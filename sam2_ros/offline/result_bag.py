@@ -162,10 +162,10 @@ def object_message(track: Track, header: Any) -> SimpleNamespace:
         )
     }
     message = SimpleNamespace(header=header, object_probability=track.probability, **fields)
-    box = track.box
-    if box is not None:
+    box, centroid = track.box, track.centroid
+    if box is not None and centroid is not None:
         message.box = SimpleNamespace(**dict(zip(("x0", "y0", "x1", "y1"), box)))
-        message.centroid = SimpleNamespace(**dict(zip("xy", track.centroid)))
+        message.centroid = SimpleNamespace(**dict(zip("xy", centroid)))
     return message
 
 
@@ -173,7 +173,7 @@ def _image(image: Any, step: Step, frame_id: str) -> Any:
     return fill_image(SimpleNamespace(header=_header(step, frame_id)), image)
 
 
-def _header(step: Step, frame_id: str) -> SimpleNamespace:
+def _header(step: Step, frame_id: str) -> Any:
     """The header of the step's image."""
     event = next((event for event in step.moment.events if event.content is step.moment.frame), None)
     if event is not None and event.stored is not None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import rclpy
 from rclpy.node import Node as RosNode
@@ -13,6 +14,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
 
 from sam2_ros.interrupts import Interrupts
+from sam2_ros.recordings.recording import StoredMessage
 from sam2_ros.ros.fastdds_profile import make_room
 from sam2_ros.ros.start import creating, running_node
 from sam2_ros.ros.topics import message_class
@@ -27,19 +29,10 @@ SETTLED = 8
 PATIENCE = 10.0
 #: Seconds for the last message to arrive before its publisher is gone.
 DRAIN = 0.5
-#: Seconds of the recording without a message that are said, and that are skipped where nothing else is asked for.
-WORTH_A_WORD, LONGEST_GAP = 5.0, 60.0
+#: Seconds of the recording without a message that are worth a word.
+WORTH_A_WORD = 5.0
 #: Only a node of the recorded name subscribes to it.
 PROMPT = "sam2_ros/msg/Prompt"
-
-
-class Recorded(Protocol):
-    """One message of a bag: time in nanoseconds, topic, type, serialised bytes."""
-
-    time: int
-    topic: str
-    type: str
-    raw: bytes
 
 
 @dataclass
@@ -53,7 +46,7 @@ class Player:
     node: RosNode
     rate: float = 1.0
     clock: bool = True
-    longest_gap: float = LONGEST_GAP
+    longest_gap: float = math.inf
     published: int = 0
     unreadable: set[str] = field(default_factory=set)
     _publishers: dict[str, Any] = field(default_factory=dict)
@@ -114,7 +107,7 @@ class Player:
         ]
         return publisher.get_subscription_count() < len(asking)
 
-    def play(self, messages: Iterable[Recorded], running: Callable[[], bool] = lambda: True) -> int:
+    def play(self, messages: Iterable[StoredMessage], running: Callable[[], bool] = lambda: True) -> int:
         """Publish messages at their times until they or ``running`` end; returns how many."""
         started, first, newest = time.monotonic(), None, None
         for message in messages:
@@ -156,12 +149,12 @@ class Player:
 
 
 def run(
-    rounds: Iterable[Iterable[Recorded]],
+    rounds: Iterable[Iterable[StoredMessage]],
     topics: Sequence[tuple[str, str, bool]],
     rate: float = 1.0,
     clock: bool = True,
     wait_for: Sequence[str] = (),
-    longest_gap: float = LONGEST_GAP,
+    longest_gap: float = math.inf,
 ) -> tuple[int, set[str]]:
     """Play into ROS until the rounds end or a signal comes; the number published, and the topics that could not be.
 
