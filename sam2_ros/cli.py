@@ -13,6 +13,7 @@ from typing import Any, NoReturn, Protocol, cast
 
 from sam2_ros import cpu_threads, interrupts, middleware
 from sam2_ros.errors import Sam2RosError
+from sam2_ros.missing import what_is_missing
 
 #: Command, whose options are in commands/: the module that does its work, and what the command does.
 COMMANDS = {
@@ -26,12 +27,11 @@ COMMANDS = {
     "record": ("sam2_ros.ros.record_bag", "record a running node into a bag"),
     "play": ("sam2_ros.ros.play_bag", "publish a bag to a running node"),
     "demo": ("sam2_ros.demo.run", "a camera, the node and an operator who clicks, on this machine"),
+    "doctor": ("sam2_ros.doctor", "say what would stop the node on this machine, and what a bug report needs"),
     "train": ("sam2_ros.training.train", "train or fine-tune a model"),
 }
 #: Commands that start ROS, which takes signals as well: they take them by themselves.
 ON_ROS = {"node", "record", "play", "demo"}
-#: Generated where the package is built, by pip or colcon.
-GENERATED = ("sam2_ros.msg", "sam2_ros.srv")
 #: Said at the end of ``sam2_ros --help``.
 EPILOG = """\
 exit codes:
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"sam2_ros {command}: {error}", file=sys.stderr)
         return 1
     except ImportError as error:
-        print(f"sam2_ros {command} {_missing(error)}", file=sys.stderr)
+        print(f"sam2_ros {command} {what_is_missing(error)}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # who reads the output has seen enough, as in: sam2_ros compare A B | head
         _drop_output()
@@ -143,7 +143,7 @@ def _complete() -> None:
 
 
 def _run(command: str, arguments: Sequence[str]) -> int:
-    parsed = parser_of(command).parse_args(arguments)
+    parsed = parse(command, list(arguments))
     with interrupts.immediate():
         if command in ON_ROS:
             middleware.check_choice()
@@ -152,6 +152,15 @@ def _run(command: str, arguments: Sequence[str]) -> int:
     code = run(parsed) if command in ON_ROS else _interruptible(run, parsed)
     sys.stdout.flush()
     return code
+
+
+def parse(command: str, words: list[str]) -> argparse.Namespace:
+    """The options of a command; what begins with --ros-args is left as it is, where the command takes it."""
+    parser, own = parser_of(command), argparse.Namespace()
+    if command == "node" and "--ros-args" in words:
+        start = words.index("--ros-args")
+        words, own.ros_args = words[:start], words[start:]
+    return parser.parse_args(words, own)
 
 
 def _interruptible(run: Callable[[argparse.Namespace], int], parsed: argparse.Namespace) -> int:
@@ -170,28 +179,6 @@ def _drop_output() -> None:
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _missing(error: ImportError) -> str:
-    """What a command needs that cannot be imported; raises ``error`` again where the fault is ours."""
-    name = error.name or ""
-    if name in GENERATED:
-        return (
-            f"needs the messages in {name}, which are not built here; "
-            "build the package with pip or colcon, and source it"
-        )
-    if name.partition(".")[0] in ("", "sam2_ros"):
-        raise error
-    if name == "rclpy" and isinstance(error, ModuleNotFoundError):
-        return (
-            "needs ROS 2, whose module rclpy is not found here: on a robot build this package with colcon and "
-            "source it; pip brings ROS 2 on Linux x86-64 only, and not where SAM2_ROS_WITHOUT_ROS was set"
-        )
-    if isinstance(error, ModuleNotFoundError):
-        return (
-            f"needs the Python module {name}, which is not installed here; the README says how to install what it needs"
-        )
-    return f"cannot load {name}: {str(error).splitlines()[0]}; is ROS sourced, and is it of this Python?"
 
 
 def _print_every_name() -> None:

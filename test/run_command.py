@@ -5,4 +5,4 @@ from sam2_ros import cli
 
 def run_command(name, *arguments):
     """Parse the words ``arguments`` and run; the exit code."""
-    return cli.command_of(name).run(cli.parser_of(name).parse_args([str(argument) for argument in arguments]))
+    return cli.command_of(name).run(cli.parse(name, [str(argument) for argument in arguments]))

@@ -10,13 +10,13 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAG
 
 #: Rooms by level; the words of level 0 are one room together.
 LEVELS = [
-    {"types", "errors", "settings", "ranges", "files", "decoding", "installed"},
+    {"types", "errors", "settings", "ranges", "files", "decoding", "installed", "missing"},
     {"messages", "stamps", "simulated_user", "drawing", "cpu_threads", "interrupts", "middleware", "version"},
     {"model", "recordings"},
     {"tracking"},
     {"stream"},
     {"ros", "evaluation", "training", "offline"},
-    {"demo"},
+    {"demo", "doctor"},
     {"commands"},
     {"cli", "__init__"},
     {"__main__"},

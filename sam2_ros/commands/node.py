@@ -22,4 +22,4 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> int:
     from sam2_ros.ros.node import main
 
-    return main(["--ros-args", *parsed.ros_args])
+    return main(parsed.ros_args)

@@ -21,10 +21,10 @@ def play(monkeypatch):
     monkeypatch.setattr(player.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(player.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + max(seconds, 0.5)))
 
-    def run(*times, longest_gap=LONGEST_GAP):
+    def run(*times, longest_gap=LONGEST_GAP, rate=1.0):
         said, published, start = [], [], now[0]
         logger = SimpleNamespace(warning=said.append)
-        one = Player(SimpleNamespace(get_logger=lambda: logger), clock=False, longest_gap=longest_gap)
+        one = Player(SimpleNamespace(get_logger=lambda: logger), rate, False, longest_gap)
         one._publishers["/x"] = SimpleNamespace(publish=lambda raw: published.append(round(now[0] - start)))
         one.play(SimpleNamespace(time=round(at * SECOND), topic="/x", raw=b"") for at in times)
         return published, said

@@ -341,9 +341,7 @@ def test_ros_itself_may_refuse_to_start_and_that_is_said(arguments, domain, word
     assert words in output and "Traceback" not in output
 
 
-def test_an_unknown_argument_is_refused_and_help_is_given(capsys):
-    with pytest.raises(SystemExit):
-        main(["model=tiny"])
-    with pytest.raises(SystemExit) as ended:
-        main(["--help"])
-    assert ended.value.code == 0 and "--ros-args" in capsys.readouterr().out
+@pytest.mark.parametrize("arguments", [["model=tiny"], ["--ros-args", "-p", "threads:=1", "--", "model=tiny"]])
+def test_an_argument_that_is_none_of_ros_is_refused(arguments, capfd):
+    assert main(arguments) == 1
+    assert "does not know the argument model=tiny" in "".join(capfd.readouterr())

@@ -1,0 +1,58 @@
+"""A short look at ROS: whether a node can be made, which middleware it uses and what it sees."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from typing import Any
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node as RosNode
+from rclpy.utilities import get_rmw_implementation_identifier
+
+from sam2_ros.ros import bridge
+from sam2_ros.ros import node as _node  # noqa: F401  imports all that the node needs
+from sam2_ros.ros.fastdds_profile import make_room
+from sam2_ros.ros.neighbours import Neighbour, Neighbours
+from sam2_ros.ros.start import running_node
+
+#: Seconds until publishers that are there already are seen, and until the look at them ends.
+DISCOVERY, PATIENCE = 2.0, 10.0
+#: Packages that the node does without, and what it does not do then.
+OPTIONAL = {"vision_msgs": "no detections", "tf2_ros": "no clicks in other frames than the camera's"}
+
+
+def look() -> dict[str, Any]:
+    """What is found, as plain values.  Raises CannotStart."""
+    profile = make_room()
+    lines: list[str] = []
+    bridge.find(lines.append)
+    with running_node("sam2_ros_doctor") as node:
+        images = _images(node)
+        nodes = {f"{namespace.rstrip('/')}/{name}" for name, namespace in node.get_node_names_and_namespaces()}
+        return {
+            "middleware": get_rmw_implementation_identifier(),
+            "profile": str(profile) if profile else "",
+            "cv_bridge": lines[-1] if lines else "not installed; images are converted without it",
+            "missing": [f"{name} ({cost})" for name, cost in OPTIONAL.items() if not importlib.util.find_spec(name)],
+            "nodes": sorted(nodes - {node.get_fully_qualified_name()}),
+            "images": [str(image) for image in images],
+        }
+
+
+def _images(node: RosNode) -> tuple[Neighbour, ...]:
+    """The image topics that are published now, with their rates where these could be counted in time."""
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    neighbours, started = Neighbours(node), time.monotonic()
+    found: tuple[Neighbour, ...] | None = None
+    try:
+        while rclpy.ok() and found is None and time.monotonic() - started < PATIENCE:
+            executor.spin_once(timeout_sec=0.1)
+            if time.monotonic() - started > DISCOVERY:
+                found = neighbours.look()
+        return found or ()
+    finally:
+        neighbours.rest()
+        executor.shutdown()
