@@ -104,7 +104,7 @@ class Package(Distribution):
     """setuptools asks for has_data() before it puts data files into an editable wheel, but defines has_data_files()."""
 
     def has_data(self) -> bool:
-        return self.has_data_files()
+        return bool(self.has_data_files())
 
 
 def definitions() -> list[tuple[str, list[str]]]:

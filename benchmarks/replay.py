@@ -35,26 +35,23 @@ from sam2_ros.offline.result_bag import write_results
 from sam2_ros.recordings import LabelWriter
 from sam2_ros.recordings.bags.writer import BagWriter
 from sam2_ros.stream.replay import moments_of, prefetched, replay
-from sam2_ros.types import Prompt
+from sam2_ros.types import Frame, Prompt
 
 RECORDING = Path(recordings.__file__).parents[1] / "demo" / "recording"
 IMAGE, PROMPT = "sensor_msgs/msg/Image", "sam2_ros/msg/Prompt"
 NAMES = ("1", "2")
 
 
-def write_bag(path: Path, frames: int) -> list[tuple]:
+def write_bag(path: Path, frames: int) -> list[tuple[Frame, list[Prompt]]]:
     """Images, truth and prompts of the demo as a bag; returns (frame, prompts) for each image."""
-    kept = []
+    kept: list[tuple[Frame, list[Prompt]]] = []
     with BagWriter(path, kept_free=0) as writer:
         for moment in islice(moments_of(recordings.open(RECORDING)), frames):
             seconds, rest = seconds_and_rest(moment.frame.stamp)
             header = SimpleNamespace(stamp=SimpleNamespace(sec=seconds, nanosec=rest), frame_id="camera")
+            masks = moment.truth.masks if moment.truth else {}
             truth = sum(
-                (
-                    int(name) * moment.truth.masks[int(name)].astype("uint8")
-                    for name in NAMES
-                    if int(name) in moment.truth.masks
-                ),
+                (int(name) * masks[int(name)].astype("uint8") for name in NAMES if int(name) in masks),
                 start=0 * moment.frame.image[..., 0],
             )
             for topic, picture in (("/camera/image", moment.frame.image), ("/ground_truth", truth)):
@@ -62,9 +59,9 @@ def write_bag(path: Path, frames: int) -> list[tuple]:
             prompts: list[Prompt] = []
             if not kept:
                 for name in NAMES:
-                    give_first(name, moment.truth.masks[int(name)], "box", prompts.append)
+                    give_first(name, masks[int(name)], "box", prompts.append)
             for prompt in prompts:
-                box = SimpleNamespace(**dict(zip(("x0", "y0", "x1", "y1"), prompt.box)))
+                box = SimpleNamespace(**dict(zip(("x0", "y0", "x1", "y1"), prompt.box or ())))
                 writer.write(
                     "/sam2_ros/prompt",
                     PROMPT,

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -213,8 +213,9 @@ def main() -> None:
 
     make_room()
     rclpy.init(args=[])
+    act: dict[str, Callable[..., None]] = {"camera": camera, "flood": flood}
     try:
-        {"camera": camera, "flood": flood}[chosen.pop("role")](**chosen)
+        act[chosen.pop("role")](**chosen)
     except (KeyboardInterrupt, rclpy.executors.ExternalShutdownException):
         pass
     finally:

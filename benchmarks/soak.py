@@ -91,7 +91,7 @@ class Operator:
         self._step = 0
         self._prompts = self.ros.create_publisher(Prompt, "/sam2_ros/prompt", 10)
         self._clicks = self.ros.create_publisher(PointStamped, "/clicked_point", 10)
-        self._clients = {
+        self._clients: dict[str, Any] = {
             name: self.ros.create_client(kind, f"/sam2_ros/{name}")
             for name, kind in (("prompt", PromptService), ("remove", Remove), ("reset", Trigger), ("list", List))
         }

@@ -14,6 +14,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 from sam2_ros import cpu_threads
 
@@ -75,7 +76,7 @@ def official(model: SAM2, count: int, frames: int) -> Callable[[int], None]:
     from oracle import official_model
 
     device = next(model.parameters()).device
-    predictor = official_model(model.size, video=True).to(device)
+    predictor: Any = official_model(model.size, video=True).to(device)
     predictor.load_state_dict(model.state_dict())
     images = torch.cat([pixels.normalise(image, model.size.image_size, device) for image in PICTURES])
     images = images.repeat(-(-frames // len(images)), 1, 1, 1)

@@ -19,14 +19,15 @@ GOLDEN_ANGLE = 0.381966
 def colour(object_id: int) -> tuple[int, int, int]:
     """The RGB colour of an object, the same in every picture."""
     hue = (0.02 + GOLDEN_ANGLE * (object_id - 1)) % 1.0
-    return tuple(round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.85, 1.0))
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.85, 1.0)
+    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def overlay(image: np.ndarray, tracks: Iterable[Track], unit: float = 0.0) -> np.ndarray:
     """A copy of ``image`` (H, W, 3) with each object tinted, outlined and named (``label_of``) with its state.
 
-    Objects out of sight have no place in the picture: they are listed in its top-left corner.
-    unit: scale of lines and letters; 0 = they grow with the picture.
+    Objects that are not visible are listed in the top-left corner.
+    unit: scale of lines and letters; 0 = in proportion to the picture.
     """
     picture = image.copy()
     unit = unit or max(picture.shape[0] / 480, 0.4)
@@ -86,7 +87,7 @@ def contact_sheet(
 def _tint(
     picture: np.ndarray, mask: np.ndarray, box: tuple[int, int, int, int], paint: tuple[int, int, int], unit: float
 ) -> None:
-    """Tint and outline ``mask``; only its box is touched, which is most of the speed."""
+    """Tint and outline ``mask``; for speed only its box is touched."""
     x0, y0, x1, y1 = box
     inside = np.ascontiguousarray(mask[y0 : y1 + 1, x0 : x1 + 1])
     part = picture[y0 : y1 + 1, x0 : x1 + 1]
@@ -98,9 +99,9 @@ def _tint(
 def _write(
     picture: np.ndarray, text: str, place: tuple[float, float], paint: tuple[int, int, int], unit: float
 ) -> None:
-    """Write ``text`` on a plate of its colour, so that it reads on any background, inside the picture if it fits.
+    """Write ``text`` on a plate of its colour, readable on any background, and inside the picture if it fits.
 
-    "?" stands for each letter that is not ASCII.
+    Each letter that is not ASCII becomes "?".
     """
     text, size, thickness = text.encode("ascii", "replace").decode(), 0.5 * unit, max(round(1.2 * unit), 1)
     (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, thickness)

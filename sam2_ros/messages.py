@@ -22,7 +22,7 @@ import numpy as np
 from sam2_ros import decoding
 from sam2_ros.errors import InvalidImage, InvalidPrompt
 from sam2_ros.ranges import FULL, Range
-from sam2_ros.types import Frame, Prompt
+from sam2_ros.types import Frame, Mask, Prompt
 
 NANOSECONDS = 1_000_000_000
 #: Another way from a sensor_msgs/Image to (H, W, 3) uint8 RGB; None for a message that it does not know.
@@ -100,7 +100,7 @@ _ONE_CHANNEL = {
 
 def nanoseconds(stamp: Any) -> int:
     """A builtin_interfaces/Time as nanoseconds."""
-    return stamp.sec * NANOSECONDS + stamp.nanosec
+    return int(stamp.sec * NANOSECONDS + stamp.nanosec)
 
 
 def seconds_and_rest(stamp: int) -> tuple[int, int]:
@@ -122,6 +122,7 @@ def frame_from(message: Any, grey: Range = _FULL, to_rgb: ToRgb | None = None) -
     encoding = message.encoding
     if encoding not in ENCODINGS:
         raise InvalidImage(f"encoding {encoding!r} cannot be read; publish one of {', '.join(ENCODINGS)}")
+    code: int | None
     if encoding in _PLANAR:
         pixels, code = _planar_pixels(message), _PLANAR[encoding]
     else:
@@ -154,6 +155,7 @@ def frame_from_compressed(message: Any, grey: Range = _FULL) -> Frame:
     if image.dtype not in (np.uint8, np.uint16):
         raise InvalidImage(f"a compressed image of {image.dtype} pixels cannot be read; use 8 or 16 bits")
     channels = 1 if image.ndim == 2 else image.shape[2]
+    code: int | None
     stored_as_rgb = bool(storage) and "compressed bgr" not in storage and encoding.startswith(("rgb", "bgr"))
     if channels == 1:
         code = _BAYER.get(encoding[6:10], cv2.COLOR_GRAY2RGB) if encoding.startswith("bayer_") else cv2.COLOR_GRAY2RGB
@@ -180,10 +182,9 @@ def _pixels(message: Any, dtype: str, channels: int) -> np.ndarray:
     height, width, step = message.height, message.width, message.step
     item = np.dtype(dtype).itemsize
     _check_size(message, rows=height, row_bytes=width * channels * item)
-    order = ">" if message.is_bigendian else "<"
     rows = np.ndarray(
         (height, width, channels),
-        np.dtype(dtype).newbyteorder(order),
+        np.dtype(dtype).newbyteorder(">" if message.is_bigendian else "<"),
         buffer=_buffer(message),
         strides=(step, channels * item, item),
     )
@@ -270,7 +271,7 @@ def prompt_from(message: Any) -> tuple[Prompt, int]:
     return prompt, nanoseconds(message.header.stamp)
 
 
-def mask_from(message: Any) -> np.ndarray | None:
+def mask_from(message: Any) -> Mask | None:
     """A one-channel sensor_msgs/Image as an (H, W) bool mask, True where it is not 0; None without data.
 
     Raises InvalidPrompt when the image cannot be read as a mask.
@@ -323,7 +324,7 @@ def encoding_of(image: np.ndarray) -> str:
     return "rgb8" if image.ndim == 3 else "mono8" if image.dtype == np.uint8 else "mono16"
 
 
-def _bytes(values: np.ndarray) -> array.array:
+def _bytes(values: np.ndarray) -> array.array[int]:
     """As array.array: rclpy takes it without a copy, but converts a numpy array byte by byte (70 ms at VGA)."""
     data = array.array("B")
     data.frombytes(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)

@@ -16,30 +16,30 @@ from sam2_ros.errors import InvalidInput
 
 AUTO, FULL = "auto", "full"
 WHITE = 65535
-#: Values that are looked at in one image, spread over it.
+#: Number of values that are sampled in one image.
 SAMPLES = 20_000
-#: The share of the values at each end that may become plain black or white: dead pixels, a lamp.
+#: This share of the values at each end may become plain black or white: dead pixels, a lamp.
 TAIL = 0.001
 #: Room beyond the values that were found, as a share of their span.
 MARGIN = 0.05
 #: A span has at least this many values of an integer image: noise on a wall should not look like a scene.
 LEAST_SPAN = 64
-#: Ends that are off by less than this share of the span stay where they are.
+#: An end that is off by less than this share of the span does not move.
 SLACK = 0.1
-#: The share of the way that an end goes with each image, outwards (else values are lost) and inwards.
+#: With each image an end moves by this share of the distance: outwards fast (values are lost), inwards slowly.
 OUTWARDS, INWARDS = 0.25, 1 / 30
 #: Less than this share of the span is another scene when this many images in a row have it; fewer may be a hand
 #: in front of the lens.
 NARROW, ENOUGH = 0.25, 5
 
-#: What ``--image-range`` of the commands says.
+#: Help text of ``--image-range``.
 HELP = "how 16-bit images become 8: auto (the values that occur), full, or LOW,HIGH in raw values (%(default)s)"
 
 Limits = tuple[float, float]
 
 
 def limits_of(rule: str) -> Limits | None:
-    """The two values of a rule "LOW,HIGH"; None for auto and full.  Raises InvalidInput for what is no rule."""
+    """The two values of a rule "LOW,HIGH"; None for auto and full.  Raises InvalidInput for other texts."""
     if rule in (AUTO, FULL):
         return None
     try:
@@ -62,7 +62,7 @@ class Range:
     """
 
     def __init__(self, rule: str = AUTO) -> None:
-        """Raises InvalidInput for what is no rule."""
+        """Raises InvalidInput for an unknown rule."""
         self._fixed = limits_of(rule)
         self.rule = rule
         self.reduced = False
@@ -70,7 +70,7 @@ class Range:
         self._narrow = 0  # images in a row with a much narrower span
 
     def eight_bits(self, image: np.ndarray) -> np.ndarray:
-        """An image of uint8, uint16 or float32 as uint8; of floats what is not finite is black."""
+        """An image of uint8, uint16 or float32 as uint8; floats that are not finite become black."""
         if image.dtype == np.uint8:
             return image
         self.reduced = True
@@ -78,12 +78,13 @@ class Range:
             return cv2.convertScaleAbs(image, alpha=255.0 / WHITE)
         low, high = self._limits_for(image)
         if image.dtype == np.uint16:
-            # Only whole steps are taken off, and convertScaleAbs knows no negative numbers.
+            # Subtract whole numbers only, without a negative result: convertScaleAbs takes absolute values.
             low = min(max(round(low), 0), WHITE)
             above = np.maximum(image, np.uint16(low)) - np.uint16(low)
             return cv2.convertScaleAbs(above, alpha=255.0 / max(high - low, 1.0))
-        scaled = (np.where(np.isfinite(image), image, low) - low) * (255.0 / (high - low) if high > low else 0.0)
-        return scaled.round().clip(0, 255).astype(np.uint8)
+        scale = 255.0 / (high - low) if high > low else 0.0
+        scaled: np.ndarray = (np.where(np.isfinite(image), image, low) - low) * scale
+        return np.clip(np.round(scaled), 0, 255).astype(np.uint8)
 
     def _limits_for(self, image: np.ndarray) -> Limits:
         if self._fixed is not None:
@@ -105,13 +106,13 @@ class Range:
         self._narrow = self._narrow + 1 if found_high - found_low < NARROW * (high - low) else 0
         if shared < 0.5 * (found_high - found_low) or self._narrow >= ENOUGH:
             self._narrow = 0
-            return found  # another scene, or the camera exposes otherwise
+            return found  # another scene, or another exposure
         slack = SLACK * (high - low)
         return low - _step(low - found_low, slack), high + _step(found_high - high, slack)
 
 
 def _step(outwards: float, slack: float) -> float:
-    """How far an end goes outwards when what was found lies ``outwards`` of it."""
+    """How far an end moves outwards when the found value is ``outwards`` of it."""
     if abs(outwards) <= slack:
         return 0.0
     return outwards * (OUTWARDS if outwards > 0 else INWARDS)
@@ -120,7 +121,7 @@ def _step(outwards: float, slack: float) -> float:
 def occurring(image: np.ndarray) -> Limits | None:
     """The limits of nearly all values of an image, with some room beyond; None when none is finite.
 
-    The two ends of what 16 bits can hold often mean "nothing was measured" and are left out.
+    The smallest and the largest value of 16 bits often mean "not measured" and are left out.
     """
     pixels = image.reshape(-1, image.shape[2] if image.ndim == 3 else 1)
     values = pixels[:: max(len(pixels) // SAMPLES, 1)].reshape(-1)

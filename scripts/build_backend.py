@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from setuptools import build_meta
@@ -135,11 +136,11 @@ def building() -> list[str]:
     return [*COMPILING, *distribution.running, *distribution.building] if distribution else []
 
 
-def get_requires_for_build_wheel(config_settings=None) -> list[str]:
+def get_requires_for_build_wheel(config_settings: Mapping[str, object] | None = None) -> list[str]:
     return [*build_meta.get_requires_for_build_wheel(config_settings), *building()]
 
 
-def get_requires_for_build_editable(config_settings=None) -> list[str]:
+def get_requires_for_build_editable(config_settings: Mapping[str, object] | None = None) -> list[str]:
     return [*build_meta.get_requires_for_build_editable(config_settings), *building()]
 
 

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from sam2_ros.cli import COMMANDS
 from sam2_ros.ros.parameters import CLASSES, FIXED
@@ -38,7 +39,7 @@ def _parameters() -> str:
     return _rows(("parameter", "default", "values", "can change while running", "meaning"), map(_parameter, fields))
 
 
-def _parameter(field: dataclasses.Field) -> tuple[str, ...]:
+def _parameter(field: dataclasses.Field[Any]) -> tuple[str, ...]:
     low, high, choices = (field.metadata[key] for key in ("low", "high", "choices"))
     values = ", ".join(f"`{choice}`" for choice in choices or ())
     if low is not None and high is not None:

@@ -227,13 +227,13 @@ def test_a_bag_and_a_parameter_file_that_do_not_exist_stop_the_launch(
 @pytest.mark.parametrize(
     "given, words",
     [
-        ({"name": "1abc"}, "name:=1abc cannot be: .*number"),
-        ({"name": ""}, "name:= cannot be"),
-        ({"namespace": "/a//b"}, "namespace:=/a//b cannot be"),
-        ({"namespace": "a b"}, "namespace:=a b cannot be"),
-        ({"image": "cam image"}, "image:=cam image is no name of a topic"),
-        ({"image": ""}, "image:= is no name of a topic"),
-        ({"detections": "/a/"}, "detections:=/a/ is no name"),
+        ({"name": "1abc"}, "name:=1abc is not valid: .*number"),
+        ({"name": ""}, "name:= is not valid"),
+        ({"namespace": "/a//b"}, "namespace:=/a//b is not valid"),
+        ({"namespace": "a b"}, "namespace:=a b is not valid"),
+        ({"image": "cam image"}, "image:=cam image is not a valid topic name"),
+        ({"image": ""}, "image:= is not a valid topic name"),
+        ({"detections": "/a/"}, "detections:=/a/ is not a valid topic name"),
         ({"record": f"{__file__}/x/kitchen"}, "kitchen cannot be created"),
     ],
 )
@@ -263,7 +263,7 @@ def test_a_parameter_file_that_is_none_stops_the_launch(installed_drivers, tmp_p
 )
 def test_numbers_of_the_playback_are_checked_before_it(installed_drivers, given) -> None:
     ((name, value),) = given.items()
-    with pytest.raises(InvalidInput, match=f"{name}:={value} is no "):
+    with pytest.raises(InvalidInput, match=f"{name}:={value} is not a "):
         entities("bag.launch.py", given)
 
 

@@ -1,10 +1,10 @@
-"""A camera that plays a recording once: images on ``camera/image`` at the recording's own rate.
+"""A camera that plays a recording once: images on ``camera/image`` at the rate of the recording.
 
     python -m sam2_ros.demo.camera FOLDER RATE
 
-RATE is in images per second.  It waits until somebody subscribes, prints the stamp of its first image in
+RATE is in images per second.  It waits for a subscriber, prints the stamp of its first image in
 nanoseconds, and ends with the recording.  Like a real camera it publishes best-effort, stamps
-each image when it is taken, and never waits for anybody who is too slow.
+each image when it is taken, and never waits for a slow subscriber.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sam2_ros.messages import fill_image
 from sam2_ros.ros.fastdds_profile import make_room
 
 TOPIC = "camera/image"
-#: Seconds to wait for a subscriber; then it plays for whoever comes.
+#: Seconds to wait for a subscriber; after that it starts without one.
 PATIENCE = 30.0
 
 

@@ -1,12 +1,13 @@
-"""Somebody at the screen: clicks one object, boxes a second, corrects whichever went most wrong.
+"""A simulated person at the screen: clicks one object, boxes a second, corrects the one with the worst mask.
 
-The operator knows the ground truth and stands in for a person who sees the camera image and
-the masks.  Everything it does goes through the node's own topics and services.
+The operator knows the ground truth, in place of a person who sees the camera image and the masks.
+It uses only the node's own topics and services.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import Point
@@ -30,9 +31,13 @@ class Seen:
     """What the node said about one image."""
 
     labels: np.ndarray | None = None  # (H, W) ids
-    objects: list[TrackedObject] | None = None
+    objects: list[TrackedObject] = field(default_factory=list)
     latency: float = 0.0  # seconds from the image's stamp to the mask's arrival
     dropped: int = 0  # images that the node says it dropped before this one
+
+    def mask(self, number: int) -> np.ndarray:
+        """(H, W) bool: the pixels of one object."""
+        return np.asarray(self.labels == number)
 
 
 @dataclass(slots=True)
@@ -50,7 +55,7 @@ class Operator:
     seen: dict[int, Seen] = field(default_factory=dict)  # by image index
     said: list[str] = field(default_factory=list)
     corrected: int | None = None  # image index of the correction
-    _client: Client = field(init=False)
+    _client: Client = field(init=False)  # of the node's service
 
     def __post_init__(self) -> None:
         self._client = self.node.create_client(PromptService, "sam2_ros/prompt")
@@ -59,7 +64,7 @@ class Operator:
 
     def ready(self) -> bool:
         """Whether the node answers."""
-        return self._client.service_is_ready()
+        return bool(self._client.service_is_ready())
 
     def select(self) -> None:
         """On image 0: one click for the first object, a box for the second."""
@@ -73,7 +78,8 @@ class Operator:
         index = max((i for i, seen in self.seen.items() if seen.labels is not None and seen.objects), default=-1)
         if self.corrected is not None or index < due:
             return
-        found = {tracked.name: self.seen[index].labels == tracked.id for tracked in self.seen[index].objects}
+        newest = self.seen[index]
+        found = {tracked.name: newest.mask(tracked.id) for tracked in newest.objects}
         visible = [name for name in found if self.truth[name][index].any()]
         if not visible:
             return
@@ -90,7 +96,7 @@ class Operator:
 
     def _ask(self, name: str, index: int, message: PromptMessage, kind: str) -> None:
         message.header.stamp.sec, message.header.stamp.nanosec = seconds_and_rest(self.start + index * self.period)
-        future = self._client.call_async(PromptService.Request(prompt=message))
+        future: Any = self._client.call_async(PromptService.Request(prompt=message))
         future.add_done_callback(
             lambda done: self.said.append(f"image {index}: {kind} for {name}: {done.result().message}")
         )

@@ -1,7 +1,7 @@
 """The demo: a camera process, the node process, and an operator who clicks, boxes and corrects.
 
-Everything goes over real ROS topics and services, at the recording's own rate.  It ends by
-itself and leaves overlay.mp4, sheet.png and result.json.
+They use real ROS topics and services, at the rate of the recording.  The demo ends by itself and
+writes overlay.mp4, sheet.png and result.json.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from sam2_ros.drawing import contact_sheet, overlay
 from sam2_ros.errors import Sam2RosError
 from sam2_ros.evaluation.metrics import region_similarity
 from sam2_ros.interrupts import Interrupts
+from sam2_ros.msg import TrackedObject
 from sam2_ros.recordings.pictures import write_picture
 from sam2_ros.recordings.recording import Truth
 from sam2_ros.recordings.video_writer import VideoWriter
@@ -47,11 +48,11 @@ _PRCTL, _PR_SET_PDEATHSIG = getattr(ctypes.CDLL(None), "prctl", None), 1
 
 
 class DemoFailed(Sam2RosError):
-    """A process of the demo did not do its part; the message says which and where its log is."""
+    """A process of the demo has failed; the message says which one, and where its log is."""
 
 
 def run(out: Path, model: str, source: Path = RECORDING, picture: Path | None = None) -> dict[str, Any]:
-    """Run the demo on a recording with ground truth and return what result.json holds.
+    """Run the demo on a recording with ground truth and return the content of result.json.
 
     picture: also write the images as a moving picture, to this file.
     """
@@ -80,7 +81,7 @@ def run(out: Path, model: str, source: Path = RECORDING, picture: Path | None = 
 
 
 def _stay_local() -> None:
-    """The demo's topics concern nobody else, on the network or on this machine."""
+    """Keep the demo's topics apart from others on the network and on this machine."""
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
     for name in ("ROS_DISCOVERY_SERVER", "ROS_SUPER_CLIENT", "ROS_STATIC_PEERS"):
@@ -88,14 +89,14 @@ def _stay_local() -> None:
 
 
 def _end_with_parent() -> None:
-    """Have Linux terminate this process when the demo is killed, which leaves it no time to do so."""
+    """Let Linux end this process when the demo is killed and cannot do it itself."""
     if _PRCTL is not None:
         _PRCTL(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @contextmanager
-def _process(name: str, out: Path, command: Sequence[str]):
-    """A Python process whose errors go to out/NAME.log; it is interrupted, as by Ctrl-C, at the end."""
+def _process(name: str, out: Path, command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    """A Python process whose errors go to out/NAME.log; at the end it is interrupted, as by Ctrl-C."""
     held = Interrupts.active.held() if Interrupts.active else nullcontext()
     process = None
     with open(out / f"{name}.log", "w") as log:
@@ -114,7 +115,7 @@ def _process(name: str, out: Path, command: Sequence[str]):
                 _interrupt(process)
 
 
-def _interrupt(process: subprocess.Popen) -> None:
+def _interrupt(process: subprocess.Popen[str]) -> None:
     process.send_signal(signal.SIGINT)
     try:
         process.communicate(timeout=20)
@@ -124,7 +125,7 @@ def _interrupt(process: subprocess.Popen) -> None:
 
 
 def _spin(
-    operator: Operator, done: Callable[[], bool], patience: float, name: str, out: Path, process: subprocess.Popen
+    operator: Operator, done: Callable[[], bool], patience: float, name: str, out: Path, process: subprocess.Popen[str]
 ) -> None:
     """Handle messages until ``done``; raises DemoFailed when that takes too long or the process ends."""
     deadline = time.monotonic() + patience
@@ -133,14 +134,14 @@ def _spin(
             log = out / f"{name}.log"
             last = log.read_text().strip().splitlines()[-1:] or ["nothing"]
             raise DemoFailed(
-                f"the {name} did not do its part within {patience:.0f} s; it last said: {last[0]} (see {log})"
+                f"the {name} did not do its part within {patience:.0f} s; its last line is: {last[0]} (see {log})"
             )
         rclpy.spin_once(operator.node, timeout_sec=0.05)
 
 
-def _attend(operator: Operator, camera: subprocess.Popen, rate: float, count: int, out: Path) -> None:
-    """Watch the camera's images until the last one is through, and do what an operator does."""
-    start = camera.stdout.readline()
+def _attend(operator: Operator, camera: subprocess.Popen[str], rate: float, count: int, out: Path) -> None:
+    """Follow the camera's images until the last one is processed, and let the operator act."""
+    start = camera.stdout.readline() if camera.stdout else ""
     if not start:
         raise DemoFailed(f"the camera ended before its first image; see {out / 'camera.log'}")
     operator.start, operator.period = int(start), round(1e9 / rate)
@@ -165,10 +166,11 @@ def _attend(operator: Operator, camera: subprocess.Popen, rate: float, count: in
 
 
 def _load(source: Path) -> tuple[list[np.ndarray], dict[str, np.ndarray], list[str], float]:
-    """Images, truth by name, names with the first to be clicked in front, and images per second."""
+    """Images, truth by name, names in the order of their prompts, and images per second."""
     facts = _facts(source / "recording.json")
     recording = recordings.open(source, rate=facts.get("frame_rate"))
-    images, labels = [], []
+    images: list[np.ndarray] = []
+    labels: list[dict[int, np.ndarray]] = []
     for event in recording.events():
         if isinstance(event.content, Truth):
             labels.append(event.content.masks)
@@ -185,11 +187,13 @@ def _load(source: Path) -> tuple[list[np.ndarray], dict[str, np.ndarray], list[s
     }
     if len(truth) < 2 or len(labels) < len(images):
         raise DemoFailed(f"{source} needs ground truth of two objects on every image; give another --recording")
+    if recording.rate is None:
+        raise DemoFailed(f"{source} has no frame rate; write it into {source / 'recording.json'} as frame_rate")
     return images, truth, list(truth), recording.rate
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    """What recording.json says: ``frame_rate``, and ``objects``, the names of the ids; nothing where there is none."""
+    """The content of recording.json: ``frame_rate``, and ``objects``, the names by id; empty without the file."""
     try:
         facts = json.loads(path.read_text()) if path.is_file() else {}
         rate, names = facts.get("frame_rate", 1.0), facts.get("objects", {})
@@ -204,9 +208,9 @@ def _facts(path: Path) -> dict[str, Any]:
 
 
 def _refuse_nothing(operator: Operator, count: int, out: Path) -> None:
-    """DemoFailed when no image came back with an object on it: there is nothing to count or to draw."""
+    """Raise DemoFailed when no object was found on any image: there is nothing to count or to draw."""
     for index in [index for index in operator.seen if not 0 <= index < count]:
-        del operator.seen[index]  # with a stamp that is none of the camera's
+        del operator.seen[index]  # its stamp is not one of the camera's
     if not any(seen.labels is not None and seen.objects for seen in operator.seen.values()):
         said = "; ".join(operator.said) or "it answered no prompt"
         raise DemoFailed(f"nothing was tracked on {count} images: {said} (see {out / 'node.log'})")
@@ -216,11 +220,11 @@ def _result(operator: Operator, count: int, rate: float, model: str) -> dict[str
     done = {index: seen for index, seen in operator.seen.items() if seen.labels is not None}
     waits = 1000 * np.array([seen.latency for seen in done.values()])
     span = (max(done) - min(done)) / rate
-    ids = {tracked.name: tracked.id for seen in done.values() for tracked in seen.objects or ()}
+    ids = {tracked.name: tracked.id for seen in done.values() for tracked in seen.objects}
     objects = []
     for name, number in ids.items():
-        scored = [index for index, seen in done.items() if any(t.name == name for t in seen.objects or ())]
-        overlaps = [region_similarity(done[index].labels == number, operator.truth[name][index]) for index in scored]
+        scored = [index for index, seen in done.items() if any(t.name == name for t in seen.objects)]
+        overlaps = [region_similarity(done[index].mask(number), operator.truth[name][index]) for index in scored]
         states = [next(t for t in done[index].objects if t.name == name).state for index in scored]
         objects.append(
             {
@@ -254,14 +258,14 @@ def _result(operator: Operator, count: int, rate: float, model: str) -> dict[str
 
 
 def _write_pictures(operator: Operator, images: list[np.ndarray], rate: float, out: Path, moving: Path | None) -> None:
-    """The images that were processed, with what the node said about them."""
+    """The processed images with the node's masks."""
     done = sorted(index for index, seen in operator.seen.items() if seen.labels is not None and seen.objects)
     chosen = {done[round(place)] for place in np.linspace(0, len(done) - 1, SHEET)}
     tiles, captions, overlays = [], [], []
     with VideoWriter(out / "overlay.mp4", rate) as video:
         for index in done:
             seen = operator.seen[index]
-            picture = overlay(images[index], [_track(tracked, seen.labels) for tracked in seen.objects])
+            picture = overlay(images[index], [_track(tracked, seen.mask(tracked.id)) for tracked in seen.objects])
             video.write(picture)
             if moving:
                 overlays.append(picture)
@@ -274,14 +278,14 @@ def _write_pictures(operator: Operator, images: list[np.ndarray], rate: float, o
         write_moving_picture(moving, overlays, [index / rate for index in done])
 
 
-def _track(tracked: Any, labels: np.ndarray) -> Track:
-    """A message and its label image as the Track that they came from."""
+def _track(tracked: TrackedObject, mask: np.ndarray) -> Track:
+    """A message and its mask as the Track that they came from."""
     return Track(
         tracked.id,
         tracked.name,
         State(tracked.state),
         tracked.occluded,
-        labels == tracked.id,
+        mask,
         tracked.object_score,
         tracked.predicted_iou,
         np.asarray(tracked.object_pointer, np.float32),

@@ -1,8 +1,8 @@
 """The image subscription: raw or compressed, as reliable as the camera offers.
 
-With ``auto`` it subscribes once a camera is there to be asked, and again when the camera turns
-out to be another one.  A reliable subscription gets nothing from a best-effort camera, and a
-best-effort one loses large images, so neither is a good guess.
+With ``auto`` it subscribes when a camera publishes, with the QoS that the camera offers, and
+subscribes again when another camera takes over.  A reliable subscription gets nothing from a
+best-effort camera, and a best-effort one loses large images, so neither is a good default.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.topics import subscribe
 
-#: The callback only hands images on; a short queue spans the moments when it is not scheduled.
+#: The callback only passes images on; a short queue is enough while it is not scheduled.
 DEPTH = 5
 _COMPRESSED = "/compressed"
 _TYPES = {"raw": ("sensor_msgs/msg/Image", Image), "compressed": ("sensor_msgs/msg/CompressedImage", CompressedImage)}
@@ -38,16 +38,16 @@ class Camera:
         base = named.removesuffix(_COMPRESSED) or named
         #: Topic by transport; remapping ``image`` moves both, and may name either.
         self.topics = {"raw": base, "compressed": node.resolve_topic_name(base + _COMPRESSED)}
-        #: Where images may come from, those that are preferred first; a compressed topic may have any name.
+        #: Transports and topics that may carry the images, the preferred first; a compressed topic may have any name.
         self._roads = [("raw", base), ("compressed", self.topics["compressed"]), ("compressed", base)]
         if named != base:
             self._roads.insert(0, self._roads.pop(1))
         self.frame_id = ""
         self.received = 0
-        self.lost = 0  # messages that the middleware knows it did not get
+        self.lost = 0  # messages that the middleware reports as lost
         self._last_time = time.monotonic()  # of the last image, or of the start
-        self._published_since: float | None = None  # None while nobody publishes
-        self._before = 0  # images that had come by then
+        self._published_since: float | None = None  # None without a publisher
+        self._before = 0  # images that had come before that
         self._chosen: tuple[str, str, bool] | None = None  # transport, topic, reliable
         self._hesitated = False
         self._subscription: Any = None
@@ -55,52 +55,46 @@ class Camera:
 
     @property
     def topic(self) -> str:
-        """The topic that is subscribed to, or that would be first."""
+        """The topic that is subscribed to, or the preferred one."""
         return self._road[1]
 
     @property
     def silence(self) -> float:
-        """Seconds without an image, from the last one on, or since somebody publishes."""
+        """Seconds since the last image, or since there is a publisher."""
         return time.monotonic() - max(self._last_time, self._published_since or 0.0)
 
     @property
     def arrived(self) -> bool:
-        """Whether an image has come from those that publish now."""
+        """Whether an image has come from the present publishers."""
         return self.received > self._before
 
     @property
     def reliable(self) -> bool | None:
         """Quality of service in use; None before a subscription."""
-        return (
-            None
-            if self._subscription is None
-            else (self._subscription.qos_profile.reliability == ReliabilityPolicy.RELIABLE)
-        )
+        if self._subscription is None:
+            return None
+        return bool(self._subscription.qos_profile.reliability == ReliabilityPolicy.RELIABLE)
 
     def publishers(self) -> list[Any]:
         """The publishers of images on ``topic``, each with its ``qos_profile``."""
         return self._publishers_of(self._road)
 
     def other_type(self) -> str:
-        """The type of what is published on ``topic`` and is not subscribed to; empty when there is no such thing."""
+        """A type that is published on ``topic`` and cannot be read as images; empty without one."""
         types = {info.topic_type for info in self._node.get_publishers_info_by_topic(self.topic)}
         readable = {_TYPES[transport][0] for transport, topic in self._allowed() if topic == self.topic}
         return min(types - readable, default="")
 
     def unwanted(self) -> str:
-        """Topic and type of images of this camera that image_transport excludes; empty without any."""
-        excluded = [road for road in self._roads if road not in self._allowed()]
-        return next(
-            (
-                f"{topic} ({_TYPES[transport][1].__name__})"
-                for transport, topic in excluded
-                if self._publishers_of((transport, topic))
-            ),
-            "",
-        )
+        """Topic and type of this camera's images that image_transport excludes; empty without any."""
+        for road in self._roads:
+            if road not in self._allowed() and self._publishers_of(road):
+                transport, topic = road
+                return f"{topic} ({_TYPES[transport][1].__name__})"
+        return ""
 
     def look(self) -> None:
-        """Subscribe, or subscribe again, if what is published asks for it; called now and then."""
+        """Subscribe to what is published, or subscribe again when that has changed; called regularly."""
         wanted = self._wanted()
         if wanted is not None and wanted != self._chosen:
             if self._subscription is not None:
@@ -114,7 +108,7 @@ class Camera:
 
     @property
     def _road(self) -> tuple[str, str]:
-        """Transport and topic that are subscribed to, or that would be first."""
+        """Transport and topic that are subscribed to, or the preferred ones."""
         return self._chosen[:2] if self._chosen else self._allowed()[0]
 
     def _allowed(self) -> list[tuple[str, str]]:
@@ -126,7 +120,7 @@ class Camera:
         return [info for info in self._node.get_publishers_info_by_topic(topic) if info.topic_type == kind]
 
     def _wanted(self) -> tuple[str, str, bool] | None:
-        """Transport, topic and reliability for what is published now; None to leave things as they are."""
+        """Transport, topic and reliability for what is published now; None = no change."""
         wish, reliability = self._settings.image_transport, self._settings.image_reliability
         publishers = {road: self._publishers_of(road) for road in self._allowed()}
         road = max(publishers, key=lambda one: (bool(publishers[one]), one == self._road))
@@ -145,8 +139,8 @@ class Camera:
         qos = QoSProfile(
             depth=DEPTH, reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
         )
-        # qos_overrides of a topic are declared once, with the first default: a change of mind
-        # about reliability must not be overruled by it.
+        # qos_overrides of a topic are declared once, with the first default, which must not
+        # override a later choice of reliability.
         kinds = [QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH]
         name = f"qos_overrides.{topic}.subscription.reliability"
         if not self._node.has_parameter(name):
@@ -158,7 +152,7 @@ class Camera:
             self._receive,
             qos,
             on_lost=self._count_lost,
-            # Of its own: a subscription that is destroyed during a callback may leave its group taken.
+            # Its own group: a subscription that is destroyed during a callback may leave its group occupied.
             callback_group=MutuallyExclusiveCallbackGroup(),
             qos_overriding_options=QoSOverridingOptions(kinds),
         )

@@ -1,11 +1,11 @@
-"""Clicks of the operator's tools as pixels.
+"""Clicks from the operator's tools, as pixels.
 
-``clicked_point`` (geometry_msgs/PointStamped) is what RViz and Foxglove publish in 3-D and
-some image viewers in pixels; ``<topic>_mouse_left`` (geometry_msgs/Point) is rqt_image_view,
-on the camera's image or on the overlay, raw or compressed.
-A point without a frame, or with z = 0 in the image's own frame, is a pixel.  A point in front
-of the camera is projected through camera_info; one in another frame is first brought to the
-camera through tf2, where that is installed.
+RViz and Foxglove publish ``clicked_point`` (geometry_msgs/PointStamped) in 3-D, some image viewers
+publish it in pixels.  rqt_image_view publishes ``<topic>_mouse_left`` (geometry_msgs/Point), on the
+camera's image or on the overlay, raw or compressed.
+A point without a frame, or with z = 0 in the frame of the image, is a pixel.  A point in front of
+the camera is projected with camera_info; a point in another frame is first transformed with tf2,
+if that is installed.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from sam2_ros.ros.pacing import OnDemand
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.throttle import SELDOM
 
-#: Lens models of camera_info that OpenCV computes as a fisheye; every other one as its standard model.
+#: Lens models of camera_info for OpenCV's fisheye functions; all others use its standard model.
 FISHEYE = ("equidistant", "fisheye")
-#: Points between the optical axis and a click at which its lens is asked whether it still sees farther out.
+#: Points between the optical axis and a click; the projection must move outwards at each of them.
 STEPS = 64
 
 
 class Clicks:
-    """Subscribes to clicks and hands them on as pixels."""
+    """Subscribes to clicks and passes them on as pixels."""
 
     def __init__(
         self, node: RosNode, parameters: Parameters, camera: Camera, on_click: Callable[[float, float, int], None]
     ) -> None:
-        """on_click is given x and y in pixels and the stamp of the click in nanoseconds, 0 = now."""
+        """on_click: called with x and y in pixels and the stamp of the click in nanoseconds, 0 = now."""
         self._parameters = parameters
         self._camera = camera
         self._on_click = on_click
         self._logger = node.get_logger()
         self._info: CameraInfo | None = None
-        self._transforms = transforms.Transforms(node) if transforms.tf2_ros else None
+        self._transforms = transforms.Transforms(node) if transforms.installed() else None
         image_topic = camera.topics["raw"]
         self._infos = OnDemand(node, CameraInfo, info_topic(node, image_topic), qos_profile_sensor_data)
         node.create_subscription(PointStamped, "clicked_point", self._on_point, QoSProfile(depth=10))
@@ -54,7 +54,7 @@ class Clicks:
             node.create_subscription(Point, f"{watched}_mouse_left", self._on_pixel, QoSProfile(depth=10))
 
     def camera_info(self) -> CameraInfo | None:
-        """The newest one; None before the first."""
+        """The newest camera_info; None before the first."""
         self._info = next(reversed(self._infos.take()), self._info)
         return self._info
 
@@ -72,7 +72,7 @@ class Clicks:
         return project(position, self._info, self._parameters.node.image_is_rectified)
 
     def _optical_frame(self) -> str:
-        """The camera's frame: that of camera_info, or of the images where camera_info names none."""
+        """The camera's frame: from camera_info, or from the images if camera_info names none."""
         return (_named(self._info) if self._info else "") or self._camera.frame_id.lstrip("/")
 
     def _in_camera(self, position: np.ndarray, message: PointStamped) -> np.ndarray:
@@ -105,11 +105,12 @@ class Clicks:
 
 def _named(message: Any) -> str:
     """The frame of a stamped message; tf2 refuses the leading slash of ROS 1."""
-    return message.header.frame_id.lstrip("/")
+    frame_id: str = message.header.frame_id
+    return frame_id.lstrip("/")
 
 
 def info_topic(node: RosNode, image_topic: str) -> str:
-    """The topic of camera_info: as remapped, else the sibling of the image topic."""
+    """The topic of camera_info: as remapped, otherwise the one next to the image topic."""
     name = node.resolve_topic_name("camera_info")
     if name != node.resolve_topic_name("camera_info", only_expand=True):
         return name
@@ -121,13 +122,13 @@ def project(position: np.ndarray, info: Any, rectified: bool) -> tuple[float, fl
 
     rectified: the image is undistorted, so P applies instead of K and D.  Binning and the
     region of interest are those of the image, as in REP 104.
-    Raises InvalidPrompt behind the camera, beyond what the lens model describes, or without a calibration.
+    Raises InvalidPrompt for a point behind the camera or outside the lens model, or without a calibration.
     """
     if not np.isfinite(position).all() or position[2] <= 0:
         raise InvalidPrompt(f"the point {np.round(position, 3).tolist()} is not in front of the camera")
     if not info.k[0] or (rectified and not info.p[0]):
         raise InvalidPrompt("camera_info holds no calibration, so a click in 3-D has no pixel")
-    with np.errstate(all="ignore"):  # a calibration of any numbers; what comes out of it is checked below
+    with np.errstate(all="ignore"):  # a calibration may hold any numbers; the result is checked below
         if rectified:
             x, y = _dehomogenised(np.reshape(info.p, (3, 4)) @ [*position, 1.0])
         else:
@@ -137,16 +138,16 @@ def project(position: np.ndarray, info: Any, rectified: bool) -> tuple[float, fl
             f"camera_info puts the point {np.round(position, 3).tolist()} at no finite pixel; check its K, D and P"
         )
     across, down = max(info.binning_x, 1), max(info.binning_y, 1)
-    return (float((x - info.roi.x_offset + 0.5) / across - 0.5), float((y - info.roi.y_offset + 0.5) / down - 0.5))
+    return float((x - info.roi.x_offset + 0.5) / across - 0.5), float((y - info.roi.y_offset + 0.5) / down - 0.5)
 
 
 def _distorted(position: np.ndarray, camera: np.ndarray, lens: np.ndarray, model: str) -> tuple[float, float]:
-    """Lens polynomials fold back far off the axis, where they would put into the image what it does not show."""
+    """Project with the lens model; far off the axis its polynomials fold back, and such points are refused."""
     function = cv2.fisheye.projectPoints if model in FISHEYE else cv2.projectPoints
     nothing = np.zeros(3)
     try:
-        if lens.any() or (len(lens) and model in FISHEYE):  # a fisheye bends without coefficients, too
-            ray = np.linspace(0.0, 1.0, STEPS)[:, None] * position  # from the optical axis out to the position
+        if lens.any() or (len(lens) and model in FISHEYE):  # a fisheye lens bends even with zero coefficients
+            ray = np.linspace(0.0, 1.0, STEPS)[:, None] * position  # from the optical axis to the position
             ray[:, 2] = position[2]
             pixels, _ = function(ray[:, None], nothing, nothing, camera, lens)
             outwards = np.diff(np.linalg.norm((pixels[:, 0] - pixels[0, 0]) / camera[[0, 1], [0, 1]], axis=1))
@@ -154,21 +155,23 @@ def _distorted(position: np.ndarray, camera: np.ndarray, lens: np.ndarray, model
                 raise InvalidPrompt(
                     f"the point {np.round(position, 3).tolist()} is farther to the side than the lens sees"
                 )
-            return tuple(pixels[-1, 0])
+            x, y = pixels[-1, 0]
+            return float(x), float(y)
     except cv2.error as error:
         raise InvalidPrompt(f"{len(lens)} lens coefficients of {model!r} cannot be used: {error.err}") from error
     return _dehomogenised(camera @ position)
 
 
-def _dehomogenised(point: np.ndarray) -> tuple[np.float64, np.float64]:
+def _dehomogenised(point: np.ndarray) -> tuple[float, float]:
     """The pixel of a homogeneous point (3,); not finite where its last coordinate is 0."""
     u, v, w = np.asarray(point, np.float64)
-    return u / w, v / w
+    return float(u / w), float(v / w)
 
 
 def moved(position: np.ndarray, transform: Any) -> np.ndarray:
-    """A position (3,) through a geometry_msgs/Transform: rotated by its unit quaternion, then shifted."""
+    """Apply a geometry_msgs/Transform to a position (3,): rotate by its unit quaternion, then shift."""
     rotation, shift = transform.rotation, transform.translation
-    axis = np.array([rotation.x, rotation.y, rotation.z])
+    axis = np.array([rotation.x, rotation.y, rotation.z], np.float64)
     turned = 2.0 * np.cross(axis, position)
-    return position + rotation.w * turned + np.cross(axis, turned) + np.array([shift.x, shift.y, shift.z])
+    rotated: np.ndarray = position + float(rotation.w) * turned + np.cross(axis, turned)
+    return rotated + np.array([shift.x, shift.y, shift.z], np.float64)

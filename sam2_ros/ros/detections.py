@@ -19,17 +19,17 @@ from sam2_ros.stream.session import Detection
 
 try:
     from vision_msgs.msg import Detection2DArray
-except ImportError:  # no wheel brings it
+except ImportError:  # there is no wheel of it
     Detection2DArray = None
 
 TOPIC = "detections"
 NO_NUMBER, NO_SIZE = "with a box that is not finite", "with a box without a size"
-NO_SCORE = "with a score that is no number"
+NO_SCORE = "with a score that is not a number"
 
 
 @dataclass(slots=True)
 class Tally:
-    """How many detections have come since the start, and why some were left out, by reason."""
+    """How many detections have come since the start, and how many were left out, by reason."""
 
     boxes: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
@@ -41,7 +41,7 @@ def subscribe(
     on_detections: Callable[[list[Detection], int], None],
     tally: Tally | None = None,
 ) -> bool:
-    """Hand detections and the stamp of their image (nanoseconds) on; False where vision_msgs is not installed."""
+    """Pass detections and the stamp of their image (nanoseconds) on; False if vision_msgs is not installed."""
     tally = tally or Tally()
     if Detection2DArray is None:
         return False
@@ -51,7 +51,7 @@ def subscribe(
         if found:
             on_detections(found, nanoseconds(message.header.stamp))
 
-    # With this QoS it receives from every publisher.
+    # This QoS receives from every publisher.
     node.create_subscription(Detection2DArray, TOPIC, on_message, qos_profile_sensor_data)
     return True
 
@@ -59,8 +59,8 @@ def subscribe(
 def read(message: Any, least_score: float, tally: Tally | None = None) -> list[Detection]:
     """The detections of a vision_msgs/Detection2DArray whose best score is at least ``least_score``.
 
-    A turned box becomes the upright one around it.  Boxes without a finite positive size are
-    left out; a detection without any hypothesis counts as certain.  tally: counts them all.
+    A rotated box becomes the upright box around it.  Boxes without a finite positive size are
+    left out; a detection without any hypothesis counts as certain.  tally: counts all of them.
     """
     tally = tally or Tally()
     detections = []

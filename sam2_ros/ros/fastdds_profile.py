@@ -1,4 +1,4 @@
-"""Large images between processes: Fast DDS needs more room than it has by default.
+"""Large images between processes: Fast DDS needs more shared memory than it has by default.
 
 With its default transports nearly every best-effort image above 0.5 MB is lost on the way to
 another process.  The profile in config/ gives the publishing process more shared memory.
@@ -13,12 +13,12 @@ from pathlib import Path
 from sam2_ros.installed import share
 
 PROFILE = "fastdds_large_images.xml"
-#: Major versions of rclpy in Humble and in Jazzy; ROS_DISTRO may speak of another installation than the one in use.
+#: Major versions of rclpy in Humble and in Jazzy; ROS_DISTRO may name another installation than the one in use.
 _OF_HUMBLE, _OF_JAZZY = 3, 7
 
 
 def variable() -> str:
-    """The environment variable in which Fast DDS is given a profile; version 3 complains about that of version 2."""
+    """The environment variable with the path of a Fast DDS profile; version 3 warns about the one of version 2."""
     return "FASTRTPS_DEFAULT_PROFILES_FILE" if _rclpy() <= _OF_JAZZY else "FASTDDS_DEFAULT_PROFILES_FILE"
 
 
@@ -31,7 +31,7 @@ def _rclpy() -> int:
 
 
 def profile_path() -> Path | None:
-    """The profile in a sourced workspace, an installed environment or the source tree; None when it is nowhere."""
+    """The profile in a sourced workspace, an installed environment or the source tree; None when there is none."""
     path = share("sam2_ros", "config") / PROFILE
     return path if path.is_file() else None
 
@@ -40,12 +40,12 @@ def make_room() -> Path | None:
     """Let this process publish large images; call it before ``rclpy.init``.
 
     Sets the variable that Fast DDS reads, for this process and its children, and returns the
-    profile.  Does nothing, and returns None, where the user has chosen a profile or transports,
-    where there is no profile, and where Humble is told to stay on this machine, since the profile's
-    transports would leave it.  Other middlewares do not read the variable.
+    profile.  Does nothing, and returns None, if the user has chosen a profile or transports, if
+    there is no profile, or if ROS_LOCALHOST_ONLY is set on Humble: the profile's transports would
+    reach other machines.  Other middlewares do not read the variable.
     """
     path = profile_path()
-    # The latter replaces the transports that the profile would set.
+    # FASTDDS_BUILTIN_TRANSPORTS replaces the transports that the profile would set.
     decided = os.environ.get(variable()) or os.environ.get("FASTDDS_BUILTIN_TRANSPORTS")
     stays = os.environ.get("ROS_LOCALHOST_ONLY") == "1" and _rclpy() <= _OF_HUMBLE
     if path is None or decided or stays:

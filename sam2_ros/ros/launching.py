@@ -1,4 +1,4 @@
-"""What the launch files check before any process is started.  Each function raises InvalidInput."""
+"""Checks of the launch files before any process is started.  Each function raises InvalidInput."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sam2_ros.errors import InvalidInput, first_sentence
 
 
 def check_node(name: str, namespace: str) -> None:
-    """A node may have this name in this namespace, which may be relative or empty."""
+    """The name of the node and its namespace, which may be relative or empty, are valid."""
     for argument, value, check, checked in (
         ("name", name, validate_node_name, name),
         ("namespace", namespace, validate_namespace, "/" + namespace.removeprefix("/").removesuffix("/")),
@@ -27,24 +27,24 @@ def check_node(name: str, namespace: str) -> None:
         try:
             check(checked)
         except (NameValidationException, ValueError) as error:
-            raise InvalidInput(f"{argument}:={value} cannot be: {first_sentence(error)}") from error
+            raise InvalidInput(f"{argument}:={value} is not valid: {first_sentence(error)}") from error
 
 
 def check_topic(argument: str, topic: str) -> None:
-    """A topic may have this name, which may be relative."""
+    """The name of the topic, which may be relative, is valid."""
     try:
         validate_full_topic_name(expand_topic_name(topic, "node", "/"))
     except (NameValidationException, ValueError) as error:
-        raise InvalidInput(f"{argument}:={topic} is no name of a topic: {first_sentence(error)}") from error
+        raise InvalidInput(f"{argument}:={topic} is not a valid topic name: {first_sentence(error)}") from error
 
 
 def check_parameters(path: Path) -> None:
-    """The file is YAML with sections for nodes; what stands in them the node checks."""
+    """The file is YAML with sections for nodes; the node checks their content."""
     try:
         content = yaml.compose(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise InvalidInput(f"params_file:={path} cannot be read as YAML: {first_sentence(error)}") from error
-    if content is not None and not isinstance(content, yaml.MappingNode):  # a file of comments is a good one
+    if content is not None and not isinstance(content, yaml.MappingNode):  # a file with only comments is valid
         raise InvalidInput(
             f"params_file:={path} sets no parameters; begin it as config/track.yaml begins, "
             "with '/**:' and 'ros__parameters:'"
@@ -52,30 +52,29 @@ def check_parameters(path: Path) -> None:
 
 
 def check_new_bag(path: Path) -> None:
-    """There is nothing of this name, and a folder in which it can be created."""
-    if os.path.lexists(path):  # said before a trial goes unrecorded
+    """Nothing of this name exists, and it can be created."""
+    if os.path.lexists(path):  # checked first, so that no trial goes unrecorded
         raise InvalidInput(f"{path} exists already; give record:= the name of a new bag")
     place = next(folder for folder in path.absolute().parents if folder.exists())
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-        raise InvalidInput(f"record:={path} cannot be created: {place} is no folder that can be written")
+        raise InvalidInput(f"record:={path} cannot be created: {place} is not a writable folder")
 
 
 def check_number(argument: str, text: str, what: str, above: bool = False) -> None:
-    """A finite number, 0 or more, or with ``above`` more than 0; what: what that number is."""
+    """A finite number, at least 0, or above 0 if ``above``; what: name of that number in the error."""
     try:
         number = float(text)
     except ValueError:
         number = math.nan
     if not 0 <= number < math.inf or (above and number == 0):
-        raise InvalidInput(f"{argument}:={text} is no {what}")
+        raise InvalidInput(f"{argument}:={text} is not a {what}")
 
 
 def misspelt(given: Iterable[str], known: Iterable[str]) -> list[str]:
-    """A sentence for each argument that nobody declares and that looks like one of ``known``."""
+    """A sentence for each argument that is not declared but looks like one of ``known``."""
     known = list(known)
-    unknown = sorted(
-        name for name in set(given) - set(known) if not name.startswith("ros_")
-    )  # as launch_ros names its own
+    # launch_ros has its own, which start with ros_.
+    unknown = sorted(name for name in set(given) - set(known) if not name.startswith("ros_"))
     near = {name: difflib.get_close_matches(name, known, 1, 0.8) for name in unknown}
     return [
         f"the argument {name}:= does not exist and sets nothing; did you mean {found[0]}:=?"

@@ -1,7 +1,7 @@
-"""What else is published beside the camera that is missing: image topics with their types and rates.
+"""Which images are published when the camera's topic has none: topics with their types and rates.
 
-It is looked for only while nobody publishes the image topic, each topic is subscribed to once for
-``WINDOW`` seconds, and only a few at a time, so the work has a bound.
+Runs only while nobody publishes the image topic.  Each topic is subscribed to once, for ``WINDOW``
+seconds, and only a few at a time, so the work is bounded.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from sam2_ros.ros.topics import subscribe
 _TYPES = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
 #: Seconds for which the messages of a topic are counted.
 WINDOW = 1.5
-#: Topics that are counted at the same time, and topics that are looked at in all.
+#: Topics that are counted at the same time, and topics in total.
 AT_ONCE, IN_ALL = 4, 12
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """A topic of images that somebody publishes; rate: messages per second while they were counted, None = unknown."""
+    """A published topic of images; rate: messages per second while they were counted, None = unknown."""
 
     topic: str
     type: str
@@ -41,9 +41,11 @@ class _Count:
     """The messages of one topic, as bytes that nobody reads."""
 
     def __init__(self, node: RosNode, topic: str, kind: str, group: ReentrantCallbackGroup, now: float) -> None:
-        self.started, self.kind, self._times = now, kind, []
+        self.started, self.kind = now, kind
+        self._times: list[float] = []
         offered = {info.qos_profile.reliability for info in node.get_publishers_info_by_topic(topic)}
-        reliable = offered == {ReliabilityPolicy.RELIABLE}  # else large images may be lost, but those are counted, too
+        # Best-effort may lose large images, but lost ones are counted.
+        reliable = offered == {ReliabilityPolicy.RELIABLE}
         qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT)
         self.subscription = subscribe(
             node, _TYPES[kind], topic, lambda _: self._add(1), qos, on_lost=self._add, raw=True, callback_group=group
@@ -60,7 +62,7 @@ class _Count:
 
 
 class Neighbours:
-    """Looks for image topics of others than ``node``."""
+    """Looks for image topics that other nodes publish."""
 
     def __init__(self, node: RosNode, clock: Callable[[], float] = time.monotonic) -> None:
         self._node, self._clock = node, clock
@@ -69,7 +71,7 @@ class Neighbours:
         self._counting: dict[str, _Count] = {}
 
     def look(self) -> tuple[Neighbour, ...] | None:
-        """Those that are published now; None while some are being counted.  Called now and then."""
+        """The topics that are published now; None while some are being counted.  Called regularly."""
         topics = self._published()
         now = self._clock()
         for topic in [topic for topic, count in self._counting.items() if now - count.started >= WINDOW]:
@@ -77,7 +79,7 @@ class Neighbours:
             self._node.destroy_subscription(count.subscription)
             self._found[topic] = Neighbour(topic, count.kind, count.rate(now))
         for topic, kind in topics.items():
-            if self._node.resolve_topic_name(topic) != topic:  # remapped, like /image itself: nobody can count it
+            if self._node.resolve_topic_name(topic) != topic:  # remapped, like /image itself: it cannot be counted
                 self._found[topic] = Neighbour(topic, kind, None)
             elif topic not in self._found and topic not in self._counting and len(self._counting) < AT_ONCE:
                 self._counting[topic] = _Count(self._node, topic, kind, self._group, now)
@@ -93,7 +95,7 @@ class Neighbours:
         self._found.clear()
 
     def _published(self) -> dict[str, str]:
-        """Types by topic of those that others publish, cameras before depth images."""
+        """Types by topic of what other nodes publish, cameras before depth images."""
         own = self._node.get_fully_qualified_name() + "/"
         kinds = {
             topic: next((kind for kind in types if kind in _TYPES), "")

@@ -66,7 +66,7 @@ def make_tracker(parameters: Parameters) -> tuple[Tracker, str]:
 
 
 class Node(RosNode):
-    """Everything that is connected to one tracker."""
+    """The ROS node: everything that belongs to one tracker."""
 
     def __init__(self, make: MakeTracker = make_tracker) -> None:
         """Load the model, then subscribe.  Raises Sam2RosError for parameters or weights that cannot be used."""
@@ -85,7 +85,7 @@ class Node(RosNode):
         detects = detections.subscribe(self, self.parameters, self.prompts.detections, tally)
         self._say_what_is_missing(detects)
         self.status = Status(self, self.camera, self.worker, self.parameters, tally, self.prompts)
-        # Real time: with use_sim_time and no /clock the node must still say why it is silent.
+        # Real time: with use_sim_time and no /clock the node must still log why it is silent.
         self.create_timer(LOOK, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.worker.start()
         self.get_logger().info(
@@ -93,19 +93,19 @@ class Node(RosNode):
             f"prompts on {self.prompts.topic}, masks on {self.replies.masks_topic}"
         )
 
-    def create_subscription(self, kind: type, *arguments: Any, **options: Any) -> Any:
-        """As in rclpy, but paced; rclpy's own subscription to /clock is made here as well."""
+    def create_subscription(self, msg_type: Any, *arguments: Any, **options: Any) -> Any:
+        """As in rclpy, but paced; rclpy also creates its subscription to /clock here."""
         if isinstance(options.get("callback_group"), pacing.Never):
-            return super().create_subscription(kind, *arguments, **options)
-        rate = pacing.IMAGE_RATE if kind in IMAGE_TYPES else pacing.RATE
-        return pacing.together(super().create_subscription, rate, kind, *arguments, **options)
+            return super().create_subscription(msg_type, *arguments, **options)
+        rate = pacing.IMAGE_RATE if msg_type in IMAGE_TYPES else pacing.RATE
+        return pacing.together(super().create_subscription, rate, msg_type, *arguments, **options)
 
     def close(self) -> None:
         """End the worker; call it before the node is destroyed."""
         self.worker.stop()
 
     def say_what_is_unused(self, arguments: Sequence[str]) -> None:
-        """Warn of parameters that reach nothing; arguments: those of the process."""
+        """Warn of parameters without effect; arguments: those of the process."""
         known = self.list_parameters([], depth=0).names
         for sentence in (
             *unused.unknown_parameters(self.parameters.given, known, self.camera.topics.values()),
@@ -120,7 +120,7 @@ class Node(RosNode):
         try:
             self.replies.publish(result)
         except Exception:
-            if self.context.ok():  # else ROS has shut down meanwhile, and nobody subscribes any more
+            if self.context.ok():  # otherwise ROS has been shut down, and there are no subscribers
                 raise
 
     def _repeat(self, prompt: Prompt, applied: Applied) -> None:
@@ -137,18 +137,18 @@ class Node(RosNode):
     def _say_what_is_missing(self, detects: bool) -> None:
         if not detects:
             self.get_logger().info("vision_msgs is not installed: there is no detections topic, send boxes as prompts")
-        if transforms.tf2_ros is None:
+        if not transforms.installed():
             self.get_logger().info("tf2_ros is not installed: clicked points must be pixels or in the camera's frame")
 
 
 def main(args: Sequence[str] | None = None, make: MakeTracker = make_tracker) -> int:
-    """Run the node until it is interrupted; the exit code, 0 after SIGINT, SIGTERM and SIGHUP.
+    """Run the node until it is interrupted; returns the exit code, 0 after SIGINT, SIGTERM and SIGHUP.
 
-    args: without the program's name, None = those of the process.  make: what builds the tracker.
+    args: without the program's name, None = those of the process.  make: builds the tracker.
     """
     arguments = list(sys.argv[1:] if args is None else args)
-    # Everything is closed below; the interpreter would still go through all objects of torch and rclpy when it
-    # exits, for half a second and on a busy machine for several.
+    # Everything is closed below.  Without this the interpreter would still visit all objects of torch and rclpy when
+    # it exits, which takes half a second, and several on a busy machine.
     atexit.register(gc.freeze)
     with Interrupts() as interrupts:
         try:
@@ -174,7 +174,7 @@ def _refuse_others(arguments: Sequence[str]) -> None:
 
 
 def _interruptible(make: MakeTracker, interrupts: Interrupts) -> MakeTracker:
-    """``make``, which may take minutes to load a model, ended by a KeyboardInterrupt: ROS cannot end it."""
+    """``make``, but a signal raises KeyboardInterrupt: it may load a model for minutes, and ROS cannot end it."""
 
     def interruptible(parameters: Parameters) -> tuple[Tracker, str]:
         with interrupts.raised():
@@ -196,7 +196,7 @@ def _run(arguments: list[str], make: MakeTracker) -> None:
     except (KeyboardInterrupt, ExternalShutdownException):
         pass  # the usual way to end
     except Exception:
-        if rclpy.ok():  # else a signal came while the node was being built, and ROS was shut down
+        if rclpy.ok():  # otherwise a signal shut ROS down while the node was being built
             raise
     finally:
         # A thread that still spins or publishes while the interpreter exits aborts the process.
@@ -211,8 +211,8 @@ def _run(arguments: list[str], make: MakeTracker) -> None:
 def spin(executor: MultiThreadedExecutor, node: RosNode) -> None:
     """Run callbacks until ROS shuts down.
 
-    Nothing should be raised out of a callback, but a message that cannot even be deserialised
-    is, before any code of ours sees it, and must not end the node either.
+    Callbacks should not raise, but rclpy does for a message that it cannot deserialise, before
+    our code is called.  That must not end the node either.
     """
     while rclpy.ok():
         try:
@@ -221,5 +221,5 @@ def spin(executor: MultiThreadedExecutor, node: RosNode) -> None:
             return
         except Exception:
             if not rclpy.ok():
-                return  # ROS was shut down while the executor prepared its next wait
+                return  # ROS was shut down before the next wait
             node.get_logger().error(f"a callback failed unexpectedly:\n{traceback.format_exc()}", **SELDOM)

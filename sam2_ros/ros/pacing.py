@@ -1,9 +1,9 @@
-"""How the rate of somebody else's topic is kept out of the node.
+"""A fast topic of another node must not slow this node down.
 
-Each time the executor turns to a message it builds its wait sets again, about 2 ms of Python, and the
-tracker's thread waits for the interpreter meanwhile: 300 messages a second on one topic would stop it.
-So the executor turns to each topic a bounded number of times a second and then handles all that waits
-there (``Turns``), or it never does and the messages wait until they are needed (``OnDemand``).
+For each message the executor builds its wait sets again.  That takes about 2 ms of Python, during which the
+tracker's thread waits for the interpreter: 300 messages a second on one topic would stop it.  So the executor
+serves each topic a bounded number of times a second, and each turn handles all waiting messages (``Turns``).
+Other topics it never serves: their messages wait in the middleware until they are needed (``OnDemand``).
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from rclpy.callback_groups import CallbackGroup, MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from rclpy.callback_groups import CallbackGroup, MutuallyExclusiveCallbackGroup
 from rclpy.exceptions import InvalidHandle
 from rclpy.node import Node as RosNode
 
-#: Turns per second that one topic gets for as long as it is fast; images get those of the fastest cameras.
+#: Turns per second for a topic that stays fast; images get the rate of the fastest cameras.
 RATE, IMAGE_RATE = 10.0, 60.0
-#: Turns that it gets at once after a quiet second.
+#: Turns without a rest after a quiet second.
 BURST = 10.0
-#: Messages that one turn handles where the queue of the middleware has no depth.
+#: Messages that one turn handles when the queue of the middleware has no depth.
 WITHOUT_DEPTH = 1000
 
 
@@ -39,16 +39,23 @@ class Pace:
         return max(1 - self._left, 0.0) / self._rate
 
 
-class Never(ReentrantCallbackGroup):
-    """The executor never turns to what is in this group, nor waits for it.
+class Never(CallbackGroup):
+    """The executor never serves what is in this group, and does not wait for it.
 
-    That goes for the QoS events of a subscription, too: with Fast DDS they share a condition with its messages, so
-    that one message nobody has taken would end every wait at once.
+    This includes the QoS events of a subscription: with Fast DDS they share a condition with its messages, so one
+    message that nobody has taken would end every wait at once.
     """
 
     def can_execute(self, entity: Any) -> bool:
         """False."""
         return False
+
+    def beginning_execution(self, entity: Any) -> bool:
+        """False."""
+        return False
+
+    def ending_execution(self, entity: Any) -> None:
+        """Nothing was begun."""
 
 
 class OnDemand:
@@ -62,14 +69,14 @@ class OnDemand:
         self.subscription = node.create_subscription(kind, topic, _ignore, qos, callback_group=Never(), **options)
 
     def take(self) -> list[Any]:
-        """What has arrived since the last call, the oldest first."""
+        """The messages since the last call, the oldest first."""
         return waiting(self.subscription)
 
 
 class Turns:
-    """The callback of a subscription that is paced: one turn handles every message that waits, then it rests.
+    """The callback of a paced subscription: one turn handles every waiting message, then it rests.
 
-    Its callback group is taken while it rests, so the executor does not wait for the topic.
+    Its callback group is occupied during the rest, so the executor does not wait for the topic.
     """
 
     def __init__(self, callback: Callable[[Any], Any], rate: float) -> None:
@@ -79,7 +86,7 @@ class Turns:
 
     def __call__(self, message: Any) -> None:
         self._callback(message)
-        if self.subscription is not None:  # else the first message has come while it is being made
+        if self.subscription is not None:  # None: the first message came while it was being created
             for other in waiting(self.subscription):
                 self._callback(other)
         time.sleep(self._pace.spend())
@@ -95,15 +102,15 @@ def together(
     callback_group: CallbackGroup | None = None,
     **options: Any,
 ) -> Any:
-    """A subscription that gets at most ``rate`` turns a second; create: ``create_subscription`` of a node."""
+    """A subscription with at most ``rate`` turns a second; create: ``create_subscription`` of a node."""
     turns = Turns(callback, rate)
-    group = callback_group or MutuallyExclusiveCallbackGroup()  # of its own: others go on while this one rests
+    group = callback_group or MutuallyExclusiveCallbackGroup()  # its own: other topics go on during the rest
     turns.subscription = create(kind, topic, turns, *arguments, callback_group=group, **options)
     return turns.subscription
 
 
 def waiting(subscription: Any) -> list[Any]:
-    """Take the messages that wait in the middleware, at most as many as its queue holds; none once it is destroyed."""
+    """Take the messages that wait in the middleware, at most a full queue; none after the subscription is destroyed."""
     taken: list[Any] = []
     try:
         with subscription.handle:
@@ -112,10 +119,10 @@ def waiting(subscription: Any) -> list[Any]:
                 if message is None:
                     break
                 taken.append(message[0])
-    except InvalidHandle:  # another camera has come
+    except InvalidHandle:  # destroyed, because another camera is used now
         pass
     return taken
 
 
 def _ignore(message: Any) -> None:
-    raise AssertionError("the executor must not turn to this subscription")
+    raise AssertionError("the executor must not serve this subscription")

@@ -1,7 +1,7 @@
 """The parameters of the node, generated from three settings classes: a default is written once.
 
-The tracker's settings stand in ``tracking.settings``, those of the session in ``stream.settings``,
-those of the node here.  ROS declarations with their descriptions and ranges, and the text of
+The tracker's settings are in ``tracking.settings``, those of the session in ``stream.settings``,
+those of the node in this file.  The ROS declarations with their descriptions and ranges, and the text of
 config/track.yaml, are made from the fields of all three.
 """
 
@@ -12,7 +12,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.node import Node as RosNode
@@ -47,20 +47,20 @@ class NodeSettings:
     )
     answer_timeout: float = setting(
         30.0,
-        "a service call that the tracker has not begun to work on is given up after this long [s]",
+        "a service call fails if the tracker has not started on it after this long [s]",
         low=0.1,
         high=600.0,
     )
     detection_score: float = setting(0.5, "detections below this score are ignored [0 to 1]", low=0.0, high=1.0)
     overlay_jpeg_quality: int = setting(80, "quality of the compressed overlay [1 to 100]", low=1, high=100)
     silence_after: float = setting(3.0, "the node warns when no image has come for this long [s]", low=0.1, high=3600.0)
-    report_period: float = setting(10.0, "a state of affairs is logged again after this long [s]", low=0.1, high=3600.0)
+    report_period: float = setting(10.0, "an unchanged state is logged again after this long [s]", low=0.1, high=3600.0)
 
     def __post_init__(self) -> None:
         declared.check(self)
 
 
-#: Read once at start-up: they decide what is built.  Everything else may be changed while the node runs.
+#: Read once at start-up.  All other parameters may be changed while the node runs.
 FIXED = frozenset(
     {
         "model",
@@ -74,9 +74,10 @@ FIXED = frozenset(
     }
 )
 CLASSES = (NodeSettings, SessionSettings, TrackerSettings)
-#: Where a range is open to one side; an IntegerRange needs both ends.
+Settings = TypeVar("Settings", NodeSettings, SessionSettings, TrackerSettings)
+#: The end of a range that is open on one side; an IntegerRange needs both ends.
 _UNBOUNDED = 2**31 - 1
-#: What a quality of service may be set to.
+#: Valid values of a quality of service.
 _QUALITIES = {
     "history": ("keep_last", "keep_all", "system_default"),
     "reliability": ("reliable", "best_effort", "system_default"),
@@ -95,7 +96,7 @@ class Parameters:
 
     def __init__(self, ros_node: RosNode) -> None:
         """Declare every parameter on ``ros_node`` and read it.  Raises InvalidInput for a value out of range."""
-        #: What was set from outside, by name; rclpy has no public way to ask for what nobody declares.
+        #: Values that the user has set, by name; rclpy has no public way to read those that nobody declares.
         self.given: dict[str, Parameter] = dict(getattr(ros_node, "_parameter_overrides", {}))
         for name, parameter in self.given.items():
             if name.startswith("qos_overrides."):
@@ -116,7 +117,8 @@ class Parameters:
     def _on_set(self, changes: Iterable[Parameter]) -> SetParametersResult:
         values = {change.name: change.value for change in changes}
         try:
-            node, session, tracker = (_replaced(current, values) for current in (self.node, self.session, self.tracker))
+            node, session = _replaced(self.node, values), _replaced(self.session, values)
+            tracker = _replaced(self.tracker, values)
         except InvalidInput as error:
             return SetParametersResult(successful=False, reason=str(error))
         self.node, self.session, self.tracker = node, session, tracker
@@ -143,10 +145,10 @@ def as_yaml() -> str:
     return "\n".join(lines)
 
 
-def _declare(ros_node: RosNode, settings: type, given: dict[str, Parameter]) -> Any:
-    """Declare the fields of a settings class with what was given for them, and return them.
+def _declare(ros_node: RosNode, settings: type[Settings], given: dict[str, Parameter]) -> Settings:
+    """Declare the fields of a settings class with the given values, and return them.
 
-    What was given is converted here: rclpy would refuse 3 for a float, which everybody writes, and name no remedy.
+    Values are converted here: rclpy would refuse 3 for a float, which everybody writes, and name no remedy.
     """
     fields = dataclasses.fields(settings)
     values = {field.name: _converted(field, given[field.name].value) for field in fields if field.name in given}
@@ -157,7 +159,7 @@ def _declare(ros_node: RosNode, settings: type, given: dict[str, Parameter]) -> 
 
 
 def _check_quality(name: str, value: Any) -> None:
-    """rclpy finds out only when it subscribes, which may be much later, and not at the start."""
+    """Raise InvalidInput at the start; rclpy would find the fault when it subscribes, perhaps much later."""
     policy = name.rpartition(".")[2]
     if policy == "depth" and (not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _UNBOUNDED):
         raise InvalidInput(f"{name} must be a whole number of messages, got {value!r}")
@@ -165,8 +167,8 @@ def _check_quality(name: str, value: Any) -> None:
         raise InvalidInput(f"{name} must be one of {', '.join(_QUALITIES[policy])}; got {value!r}")
 
 
-def _converted(field: dataclasses.Field, value: Any) -> Any:
-    kind = type(field.default)
+def _converted(field: dataclasses.Field[Any], value: Any) -> Any:
+    kind: type = type(field.default)
     if value is None:
         raise InvalidInput(f"{field.name} was given no value; leave it out, or write {json.dumps(field.default)}")
     value = value.tolist() if isinstance(value, array.array) else value
@@ -174,7 +176,7 @@ def _converted(field: dataclasses.Field, value: Any) -> Any:
 
 
 def _as_declared(changes: list[Parameter]) -> list[Parameter]:
-    """Whole numbers for parameters that are floats become floats."""
+    """Whole numbers become floats where the parameter is a float."""
     fields = [field for settings in CLASSES for field in dataclasses.fields(settings)]
     floats = {field.name for field in fields if isinstance(field.default, float)}
     return [
@@ -185,12 +187,12 @@ def _as_declared(changes: list[Parameter]) -> list[Parameter]:
     ]
 
 
-def _replaced(current: Any, values: dict[str, Any]) -> Any:
+def _replaced(current: Settings, values: dict[str, Any]) -> Settings:
     known = {field.name for field in dataclasses.fields(current)} & values.keys()
     return dataclasses.replace(current, **{name: values[name] for name in known}) if known else current
 
 
-def _descriptor(field: dataclasses.Field) -> ParameterDescriptor:
+def _descriptor(field: dataclasses.Field[Any]) -> ParameterDescriptor:
     facts = field.metadata
     descriptor = ParameterDescriptor(description=facts["description"], read_only=field.name in FIXED)
     if facts["choices"]:
@@ -206,7 +208,7 @@ def _descriptor(field: dataclasses.Field) -> ParameterDescriptor:
     return descriptor
 
 
-def _range(field: dataclasses.Field) -> str:
+def _range(field: dataclasses.Field[Any]) -> str:
     low, high, choices = (field.metadata[key] for key in ("low", "high", "choices"))
     if choices:
         return f"one of {', '.join(choices)}"

@@ -1,4 +1,4 @@
-"""Publish recorded messages again, at their own times, with /clock: for a node that is running."""
+"""Publish recorded messages at their recorded times, with /clock, to a running node."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import rclpy
 from rclpy.node import Node as RosNode
+from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
 
@@ -23,24 +23,24 @@ from sam2_ros.ros.topics import message_class
 TICK = 0.02
 #: Messages that a publisher keeps for a slow subscriber.
 DEPTH = 50
-#: This many looks in a row, a twentieth of a second apart, must find everybody connected.
+#: All subscribers must be connected on this many checks in a row, 0.05 s apart.
 SETTLED = 8
 #: Seconds to wait for subscribers.
 PATIENCE = 10.0
-#: Seconds for the last message to arrive before its publisher is gone.
+#: Seconds for the last message to arrive before its publisher is destroyed.
 DRAIN = 0.5
-#: Seconds of the recording without a message that are worth a word.
-WORTH_A_WORD = 5.0
-#: Only a node of the recorded name subscribes to it.
+#: A gap of this many seconds without messages is logged.
+LOGGED_GAP = 5.0
+#: Only a node with the recorded name subscribes to these.
 PROMPT = "sam2_ros/msg/Prompt"
 
 
 @dataclass
 class Player:
-    """Plays messages into ROS; ``published`` counts them.
+    """Publishes recorded messages; ``published`` counts them.
 
-    rate: 2 is twice as fast as recorded.  clock: whether the recorded time goes out on /clock.
-    longest_gap: seconds of the recording without a message that are waited for; longer ones are skipped.
+    rate: 2 is twice as fast as recorded.  clock: publish the recorded time on /clock.
+    longest_gap: wait for gaps of up to this many seconds without messages; skip longer ones.
     """
 
     node: RosNode
@@ -49,7 +49,7 @@ class Player:
     longest_gap: float = math.inf
     published: int = 0
     unreadable: set[str] = field(default_factory=set)
-    _publishers: dict[str, Any] = field(default_factory=dict)
+    _publishers: dict[str, Publisher] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._clock = self.node.create_publisher(Clock, "/clock", QoSProfile(depth=1)) if self.clock else None
@@ -57,7 +57,7 @@ class Player:
     def announce(self, topics: Iterable[tuple[str, str, bool]]) -> None:
         """Create the publishers, so that subscribers find them before the first message.
 
-        topics: name, type, and whether who subscribes later gets the last messages too.
+        topics: name, type, and whether late subscribers get the last messages, too.
         """
         for topic, kind, latched in topics:
             message_type = message_class(kind)
@@ -71,9 +71,9 @@ class Player:
             )
 
     def say_who_is_missing(self, images: Sequence[str], prompts: Sequence[str]) -> None:
-        """Wait for those who subscribe to ``images``; say which of these and of ``prompts`` nobody subscribes to."""
+        """Wait for subscribers of ``images``; warn of topics in ``images`` and ``prompts`` without a subscriber."""
         if images and (missing := self.wait(images, PATIENCE)):
-            self._say(f"{missing}; playing all the same")
+            self._say(f"{missing}; playing anyway")
         for topic in prompts:
             if topic in self._publishers and not self._publishers[topic].get_subscription_count():
                 self._say(
@@ -82,7 +82,7 @@ class Player:
                 )
 
     def wait(self, topics: Sequence[str], seconds: float) -> str:
-        """Wait until one of ``topics`` has a subscriber and all known ones are connected; what is missing, or ""."""
+        """Wait until one of ``topics`` has a subscriber and all known ones are connected; return what is missing."""
         deadline, ready = time.monotonic() + seconds, 0
         wanted = [self._publishers[topic] for topic in topics if topic in self._publishers]
         while time.monotonic() < deadline and ready < SETTLED:
@@ -97,7 +97,7 @@ class Player:
         return f"a subscriber of {' or '.join(waited)} is not connected" if waited else ""
 
     def _is_waited_for(self, topic: str) -> bool:
-        """Whether the graph knows of subscribers that will receive from the publisher, and do not yet."""
+        """Whether the ROS graph shows subscribers of the publisher that are not connected yet."""
         publisher = self._publishers[topic]
         latched = publisher.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
         asking = [
@@ -109,9 +109,13 @@ class Player:
 
     def play(self, messages: Iterable[StoredMessage], running: Callable[[], bool] = lambda: True) -> int:
         """Publish messages at their times until they or ``running`` end; returns how many."""
-        started, first, newest = time.monotonic(), None, None
+        started, first = time.monotonic(), 0
+        newest: int | None = None
         for message in messages:
-            first = message.time if first is None else first + self._skipped(newest, message.time)
+            if newest is None:
+                first = message.time
+            else:
+                first += self._skipped(newest, message.time)
             newest = message.time
             due = started + (message.time - first) / 1e9 / self.rate
             while running() and (left := due - time.monotonic()) > 0:
@@ -129,13 +133,13 @@ class Player:
         """Nanoseconds of the recording to skip between two messages; negative where its clock goes back."""
         gap = (now - newest) / 1e9
         if gap < 0:
-            self._say(f"the clock of the recording goes back by {-gap:.1f} s here; playing on at once")
+            self._say(f"the clock of the recording goes back by {-gap:.1f} s here; playing on without a wait")
             return now - newest
         if gap > self.longest_gap:
             self._say(f"a gap of {gap:.1f} s without messages follows and is skipped; --longest-gap inf waits for it")
             return now - newest
-        if gap / self.rate > WORTH_A_WORD:
-            self._say(f"a gap of {gap:.1f} s without messages follows; --longest-gap {WORTH_A_WORD:g} skips such gaps")
+        if gap / self.rate > LOGGED_GAP:
+            self._say(f"a gap of {gap:.1f} s without messages follows; --longest-gap {LOGGED_GAP:g} skips such gaps")
         return 0
 
     def _say(self, sentence: str) -> None:
@@ -156,10 +160,10 @@ def run(
     wait_for: Sequence[str] = (),
     longest_gap: float = math.inf,
 ) -> tuple[int, set[str]]:
-    """Play into ROS until the rounds end or a signal comes; the number published, and the topics that could not be.
+    """Play until the rounds end or a signal comes; returns the number of messages and the topics that cannot be played.
 
-    rounds: messages to play one after the other.  topics: see ``Player.announce``.  wait_for: topics,
-    one of which somebody must have subscribed to before the first message, for at most ``PATIENCE`` seconds.
+    rounds: messages to play one after the other.  topics: see ``Player.announce``.  wait_for: wait up to
+    ``PATIENCE`` seconds for a subscriber of one of these topics before the first message.
     """
     make_room()
     with Interrupts() as interrupts, running_node("sam2_ros_player", interrupts) as node:
@@ -175,6 +179,6 @@ def run(
         except KeyboardInterrupt:
             pass
         except Exception:
-            if rclpy.ok():  # else a signal came, and ROS was shut down during a call
+            if rclpy.ok():  # otherwise a signal shut ROS down during a call
                 raise
     return player.published, player.unreadable

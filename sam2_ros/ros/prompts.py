@@ -1,7 +1,7 @@
-"""The roads into the tracker: a topic, four services, clicks and detections.
+"""The ways into the tracker: a topic, four services, clicks and detections.
 
-Topics return at once and log what became of them.  A service waits for the worker on a thread
-of the executor's own, so it holds nothing up: see ``THREADS``.
+Callbacks of topics return at once; their outcome is logged later.  A service waits for the worker
+on a thread of the executor, without blocking anything else: see ``THREADS``.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from sam2_ros.stream.worker import Worker
 
 #: Service calls that may wait for the tracker at the same time; more are refused.
 WAITING_CALLS = 12
-#: Threads of the executor: those that wait, those that rest (see ``pacing``), and some for everything else.
+#: Threads of the executor: for waiting calls, for resting topics (see ``pacing``), and some for everything else.
 THREADS = WAITING_CALLS + 12
-#: Prompts and calls that arrive in a burst are kept in the middleware until their callback gets to them.
+#: A burst of prompts or calls waits in the middleware until their callback runs.
 BURST = QoSProfile(depth=50)
-#: Applied prompts of a kind that are logged one by one within ``QUIET`` seconds; more are counted.
+#: At most this many applied prompts of a kind are logged within ``QUIET`` seconds; more are only counted.
 SENTENCES = 5
 
 
@@ -49,11 +49,11 @@ class Prompts:
         self._waiting = threading.BoundedSemaphore(WAITING_CALLS)
         self._told = Throttle(SENTENCES)
         self._refused = Throttle(1)
-        #: Prompts, clicks and detections that were refused, and why the last one was; for the status.
+        #: Number of refused prompts, clicks and detections, and the reason of the last one; for the status.
         self.refused, self.reason = 0, ""
         group = ReentrantCallbackGroup()
         subscription = node.create_subscription(PromptMessage, "~/prompt", self._on_prompt, BURST)
-        #: Fully qualified, for sentences.
+        #: Fully qualified, for log lines.
         self.topic = subscription.topic_name
         services = (
             (PromptService, "prompt", self._answer_prompt),
@@ -102,7 +102,7 @@ class Prompts:
                 self._logger.info(sentence)
 
     def _refuse(self, kind: str, error: BaseException) -> None:
-        """Say why, at most every ``QUIET`` seconds of each kind: a program may repeat itself many times a second."""
+        """Log the reason, at most once in ``QUIET`` seconds for each kind: a program may send many a second."""
         self.refused, self.reason = self.refused + 1, f"{kind}: {error}"
         if sentence := self._refused.line(kind, f"{kind} refused: {error}"):
             self._logger.warning(sentence)

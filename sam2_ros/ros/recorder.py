@@ -1,8 +1,8 @@
-"""Record what a tracking node subscribes to and publishes, as serialised bytes, and count whatever is lost.
+"""Record what a tracking node subscribes to and publishes, as serialised bytes, and count lost messages.
 
-Callbacks put messages into a queue of bounded size; a thread of its own hands them to
-``write``, which may be as slow as a disk.  What the queue cannot take, and what the middleware
-says that it has lost, is counted by topic.
+Callbacks put messages into a queue of bounded size; a separate thread hands them to ``write``,
+which may be as slow as a disk.  Messages that do not fit into the queue, and those that the
+middleware reports as lost, are counted by topic.
 """
 
 from __future__ import annotations
@@ -30,31 +30,31 @@ from sam2_ros.ros.topics import message_class, subscribe
 try:
     from rclpy.parameter import parameter_value_to_python
     from rclpy.parameter_client import AsyncParameterClient
-except ImportError:  # ROS 2 Humble
-    AsyncParameterClient = None
 
-#: write(topic, type, time of arrival in nanoseconds, serialised message, whether it is for late subscribers too)
+    ASKS_PARAMETERS = True
+except ImportError:  # ROS 2 Humble
+    ASKS_PARAMETERS = False
+
+#: write(topic, type, time of arrival in nanoseconds, serialised message, whether late subscribers get it, too)
 Write = Callable[[str, str, int, bytes, bool], None]
-#: Whether a callback may ask when the middleware received its message; not in ROS 2 Humble.
+#: Whether rclpy tells a callback when the middleware received its message; not in ROS 2 Humble.
 TELLS_ARRIVAL = hasattr(Subscription, "CallbackType")
-#: Bytes that wait for the disk at most.
+#: At most this many bytes wait for the disk.
 MOST_WAITING = 256 * 2**20
 #: Messages that the middleware keeps for a callback.
 DEPTH = 100
-#: Seconds between looks at the graph for topics that are new.
+#: Seconds between checks of the ROS graph for new topics.
 LOOK = 0.25
-#: Seconds after which a node that is not there is worth a word; and for the model of one that is there.
+#: Seconds before a missing node is logged; also the time to wait for the description of the node's model.
 PATIENCE = 5.0
-#: Seconds that publishers which are there already take to be seen.
+#: Seconds until existing publishers are discovered.
 DISCOVERY = 2.0
-#: What a node says about itself rather than about the camera.
+#: Topics about a node itself, not about the camera.
 _CHATTER = ("/rosout", "/parameter_events")
-#: Ends the queue.
-_END = None
 
 
 class Offer(NamedTuple):
-    """What all publishers of a topic can serve; latched: who subscribes later gets their last messages too."""
+    """What all publishers of a topic can serve; latched: late subscribers get their last messages, too."""
 
     reliable: bool = True
     latched: bool = False
@@ -64,8 +64,8 @@ class Recorder:
     """Records some topics, or those of one node, from creation until ``close``.
 
     topics: fully qualified; of_node: fully qualified name of a node whose subscriptions and
-    publications are recorded too, its overlay excepted.  write: see ``Write``; when it raises a
-    Sam2RosError recording ends and ``failure`` says why.
+    publications are recorded, too, except its overlay.  write: see ``Write``; when it raises a
+    Sam2RosError, recording ends and ``failure`` says why.
     """
 
     def __init__(self, node: RosNode, write: Write, topics: Iterable[str] = (), of_node: str = "") -> None:
@@ -79,17 +79,17 @@ class Recorder:
         self._of_node = of_node
         self._subscriptions: dict[str, Any] = {}
         self._chosen: dict[str, Offer] = {}
-        self._latched: dict[str, bool] = {}  # by topic; a bag keeps one answer, that of the first message
-        self._queue: queue.Queue = queue.Queue()
+        self._latched: dict[str, bool] = {}  # by topic; a bag stores one value, that of the first message
+        self._queue: queue.Queue[tuple[str, str, int, bytes, bool] | None] = queue.Queue()  # None ends it
         self._waiting_bytes = 0
-        self._missed_since: float | None = time.monotonic()  # None once the node was there, or said not to be
-        self._silent_since: float | None = time.monotonic()  # None once it was said what nobody publishes
+        self._missed_since: float | None = time.monotonic()  # None after the node was found, or logged as missing
+        self._silent_since: float | None = time.monotonic()  # None after unpublished topics were logged
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._drain, name="recorder")
-        # Real time: with use_sim_time and no /clock the topics are there all the same.
+        # Real time: with use_sim_time and no /clock the topics still exist.
         self._timer = node.create_timer(LOOK, self.look, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.look()
-        self._thread.start()  # last: an exception above leaves no thread that would keep the process alive
+        self._thread.start()  # last: after an exception above no thread keeps the process alive
 
     @property
     def topics(self) -> list[str]:
@@ -97,10 +97,10 @@ class Recorder:
         return sorted(self._subscriptions)
 
     def look(self) -> None:
-        """Subscribe to wanted topics that have appeared, and again where what is offered has changed.
+        """Subscribe to wanted topics as they appear; resubscribe when a publisher's QoS changes.
 
-        A topic that nobody publishes yet is subscribed to as well: who publishes once waits for no recorder.
-        What is latched may then be written twice, which changes nothing.
+        A topic without a publisher is subscribed to, too: a program that publishes only once does not wait for a
+        recorder.  Latched messages may then be written twice, which does no harm.
         """
         wanted = self._wanted | self._topics_of_node()
         for topic, types in self._node.get_topic_names_and_types():
@@ -113,7 +113,7 @@ class Recorder:
             self._say_what_is_silent()
 
     def _say_what_is_silent(self) -> None:
-        """Name the topics that were asked for and that nobody publishes, with those that may have been meant."""
+        """Warn of requested topics that nobody publishes, and name topics that may have been meant."""
         there = [topic for topic, _ in self._node.get_topic_names_and_types() if self._offer(topic) is not None]
         for topic in sorted(self._wanted - set(there)):
             meant = difflib.get_close_matches(topic, there, 3)
@@ -123,11 +123,11 @@ class Recorder:
             )
 
     def close(self) -> None:
-        """Stop listening, and write what still waits."""
+        """End the subscriptions, and write the waiting messages."""
         self._timer.cancel()
         for subscription in self._subscriptions.values():
             self._node.destroy_subscription(subscription)
-        self._queue.put(_END)
+        self._queue.put(None)
         self._thread.join()
 
     def _topics_of_node(self) -> set[str]:
@@ -137,7 +137,7 @@ class Recorder:
         try:
             subscribed = self._node.get_subscriber_names_and_types_by_node(name, namespace or "/")
             published = self._node.get_publisher_names_and_types_by_node(name, namespace or "/")
-        except RuntimeError:  # rclpy's word for a node that is not there yet
+        except RuntimeError:  # rclpy raises this for a node that does not exist yet
             if self._missed_since is not None and time.monotonic() - self._missed_since > PATIENCE:
                 self._node.get_logger().warning(
                     f"there is no node {self._of_node} yet; name the one to record with --node"
@@ -163,8 +163,7 @@ class Recorder:
             self._node.destroy_subscription(self._subscriptions.pop(topic))
             if topic in self._latched:
                 self._node.get_logger().warning(
-                    f"{topic} is published in another quality of service than before; "
-                    "messages may be missing at the moment of this line"
+                    f"{topic} is now published with another quality of service; messages may be missing at this moment"
                 )
         self._chosen[topic] = offer
         quality = QoSProfile(
@@ -173,7 +172,7 @@ class Recorder:
             durability=DurabilityPolicy.TRANSIENT_LOCAL if offer.latched else DurabilityPolicy.VOLATILE,
         )
 
-        def timed(message: bytes, info: dict) -> None:
+        def timed(message: bytes, info: dict[str, Any]) -> None:
             self._put(topic, kind, info.get("received_timestamp") or self._now(), message)
 
         def untimed(message: bytes) -> None:
@@ -190,20 +189,18 @@ class Recorder:
     def _offer(self, topic: str) -> Offer | None:
         """What every publisher of the topic can serve; None while there is none."""
         offers = [info.qos_profile for info in self._node.get_publishers_info_by_topic(topic)]
-        return (
-            Offer(
-                all(offer.reliability == ReliabilityPolicy.RELIABLE for offer in offers),
-                all(offer.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offers),
-            )
-            if offers
-            else None
+        if not offers:
+            return None
+        return Offer(
+            reliable=all(offer.reliability == ReliabilityPolicy.RELIABLE for offer in offers),
+            latched=all(offer.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offers),
         )
 
     def _now(self) -> int:
         return self._node.get_clock().now().nanoseconds
 
     def _put(self, topic: str, kind: str, time: int, message: bytes) -> None:
-        if topic not in self._latched:  # a subscription from before the publisher does not know
+        if topic not in self._latched:  # a subscription that is older than the publisher does not know
             self._latched[topic] = (self._offer(topic) or self._chosen[topic]).latched
         with self._lock:
             if self.failure is not None or self._waiting_bytes + len(message) > MOST_WAITING:
@@ -213,8 +210,8 @@ class Recorder:
         self._queue.put((topic, kind, time, message, self._latched[topic]))
 
     def _drain(self) -> None:
-        while (item := self._queue.get()) is not _END:
-            topic, _, _, message, _ = item
+        while (item := self._queue.get()) is not None:
+            topic, kind, _, message, _ = item
             with self._lock:
                 self._waiting_bytes -= len(message)
             if self.failure is not None or topic in self.unreadable:
@@ -223,24 +220,24 @@ class Recorder:
             try:
                 self._write(*item)
                 self.written[topic] += 1
-            except UnknownType as error:  # concerns this topic only
+            except UnknownType as error:  # of this topic only
                 self.lost[topic] += 1
-                self.unreadable[topic] = item[1]
+                self.unreadable[topic] = kind
                 self._node.get_logger().warning(f"{topic} is not recorded: {error}")
             except Sam2RosError as error:
                 self.lost[topic] += 1
                 self.failure = error
-            except Exception as error:  # a defect ends recording too, and is said
+            except Exception as error:  # a defect ends the recording, too, and is reported
                 self.lost[topic] += 1
                 self.failure = RecordingError(f"recording {topic} failed unexpectedly: {error!r}")
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Messages by topic: written, and lost on the way or for want of room.
+    """Messages by topic: written, and lost on the way or because the queue was full.
 
-    not_installed: topics that could not be recorded, with their types.  failure: why recording
-    ended before it was asked to, or None.
+    not_installed: topics that could not be recorded, with their types.  failure: why the recording
+    ended early, or None.
     """
 
     written: dict[str, int]
@@ -259,17 +256,17 @@ def run(
 ) -> Outcome:
     """Record until ROS shuts down, until ``write`` fails, or for ``seconds``.
 
-    topics and of_node: as for ``Recorder``.  about: is told the parameters of ``of_node`` once that answers, on a
-    thread of its own because it may take long; it is not called if the node never does.
+    topics and of_node: as for ``Recorder``.  about: called with the parameters of ``of_node`` when the node answers,
+    on a separate thread because it may take long; not called if the node never answers.
     """
-    if not rclpy.ok():  # a signal came while the bag was made; an executor cannot even be built then
+    if not rclpy.ok():  # a signal came while the bag was created; then an executor cannot be built
         return Outcome({}, {}, {}, None)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     parameters = _asking(node, of_node)
     telling: threading.Thread | None = None
     deadline = time.monotonic() + seconds
-    recorder = Recorder(node, write, topics, of_node)  # last: its thread keeps the process alive until it is closed
+    recorder = Recorder(node, write, topics, of_node)  # last: its thread keeps the process alive until close()
     try:
         while rclpy.ok() and recorder.failure is None and time.monotonic() < deadline:
             executor.spin_once(timeout_sec=0.1)
@@ -277,21 +274,22 @@ def run(
                 telling, parameters = threading.Thread(target=about, args=(found,)), None
                 telling.start()
     except Exception:
-        if rclpy.ok():  # else ROS was shut down, during a callback or between two
+        if rclpy.ok():  # otherwise ROS was shut down
             raise
     finally:
         recorder.close()
         executor.shutdown()
         if telling is not None:
-            telling.join(PATIENCE)  # a large model takes longer, and the bag must be closed before somebody kills us
+            # A large model takes longer, but the bag must be closed before the process is killed.
+            telling.join(PATIENCE)
     return Outcome(dict(recorder.written), dict(recorder.lost), recorder.unreadable, recorder.failure)
 
 
 def _asking(node: RosNode, of_node: str) -> _Parameters | None:
-    """Asks ``of_node`` for its parameters, if there is such a node and a way to ask."""
+    """Asks ``of_node`` for its parameters; None without a node to ask, or if this rclpy cannot ask."""
     if not of_node:
         return None
-    if AsyncParameterClient is None:
+    if not ASKS_PARAMETERS:
         node.get_logger().warning(
             f"the parameters of {of_node} are not recorded: this rclpy, older than that of "
             "ROS 2 Iron, has no parameter client"
@@ -301,7 +299,7 @@ def _asking(node: RosNode, of_node: str) -> _Parameters | None:
 
 
 class _Parameters:
-    """Asks a node for its parameters without waiting; look until ``look`` gives them."""
+    """Asks a node for its parameters without waiting; call ``look`` until it returns them."""
 
     def __init__(self, node: RosNode, of_node: str) -> None:
         self._client = AsyncParameterClient(node, of_node)
@@ -309,7 +307,7 @@ class _Parameters:
         self._answer: Any = None
 
     def look(self) -> dict[str, Any] | None:
-        """The parameters as plain values once they have come."""
+        """The parameters as plain values; None until the node has answered."""
         if self._answer is None:
             self._answer = self._client.list_parameters() if self._client.services_are_ready() else None
         elif not self._answer.done():

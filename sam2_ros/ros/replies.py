@@ -1,19 +1,19 @@
 """Tracks as messages, and the topics that carry them.
 
-Every message carries the stamp and the frame id of its camera image.  Pictures are made only while somebody
-subscribes to them.
+Every message carries the stamp and the frame id of its camera image.  Pictures are made only while they
+have a subscriber.
 """
 
 from __future__ import annotations
 
 import array
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point
 from rclpy.node import Node as RosNode
+from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
@@ -97,20 +97,21 @@ class Replies:
         self._packed_overlay = self._publisher(node, CompressedImage, "~/overlay/compressed")
 
     def repeat(self, prompt: Prompt, applied: Applied) -> None:
-        """Publish a prompt that was applied with the name and the image that it was for, so that it can be recorded.
+        """Publish an applied prompt with its object's name and its image, so that it can be recorded.
 
-        Clicks, detections and service calls leave no other trace that a recording could be replayed from.
+        Clicks, detections and service calls can be replayed only from this.
         """
         header = header_of(applied.stamp, applied.frame_id)
         self._applied.publish(prompt_message(prompt, applied.track.name, header))
 
     @property
     def masks_topic(self) -> str:
-        """Fully qualified, for sentences."""
-        return self._masks.topic_name
+        """Fully qualified, for log lines."""
+        name: str = self._masks.topic_name
+        return name
 
     def publish(self, result: Result) -> None:
-        """Publish one result: the objects always, each picture when it is subscribed to."""
+        """Publish one result: the objects always, each picture only while it has a subscriber."""
         frame, tracks = result.view.frame, result.view.tracks
         if frame is None:
             return  # no image has come yet
@@ -147,11 +148,11 @@ class Replies:
             quality = self._parameters.node.overlay_jpeg_quality
             self._packed_overlay.publish(fill_compressed(CompressedImage(header=header), picture, quality))
 
-    def _publisher(self, node: RosNode, kind: type, topic: str) -> Any:
+    def _publisher(self, node: RosNode, kind: type, topic: str) -> Publisher:
         return node.create_publisher(
             kind, topic, self._qos, qos_overriding_options=QoSOverridingOptions.with_default_policies()
         )
 
 
-def _wanted(publisher: Any) -> bool:
+def _wanted(publisher: Publisher) -> bool:
     return publisher.get_subscription_count() > 0

@@ -1,4 +1,4 @@
-"""Start ROS and a node, or say in one sentence why that cannot be."""
+"""Start ROS and a node, or say in one sentence why that is not possible."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from sam2_ros import middleware
 from sam2_ros.errors import CannotStart, InvalidInput, first_sentence
 from sam2_ros.interrupts import Interrupts
 
-#: Where in the sources of ROS an error was found.
+#: The place in the sources of ROS, which its errors name.
 _PLACE = re.compile(r",? at \S+:\d+")
-#: What helps, by a word of what ROS says.
+#: The remedy, by a word of the message of ROS.
 _REMEDIES = {
     "logging": "set ROS_LOG_DIR to a folder that can be written",
     "namespace": "give one such as /arm",
@@ -32,17 +32,17 @@ _REMEDIES = {
 
 
 def start(arguments: Sequence[str] = ()) -> None:
-    """``rclpy.init``.  Raises CannotStart, whatever ROS makes of its arguments and its environment."""
+    """``rclpy.init``.  Raises CannotStart for everything that ROS raises about its arguments and environment."""
     middleware.check_domain()
     try:
         rclpy.init(args=list(arguments))
-    except Exception as error:  # each layer of ROS has classes of its own
+    except Exception as error:  # each layer of ROS has its own exceptions
         rclpy.try_shutdown()
         raise _sentence(error) from error
 
 
 def without_ros_arguments(arguments: Sequence[str]) -> list[str]:
-    """What is left for the program's own parser.  Raises CannotStart."""
+    """The arguments that are left for the program's own parser.  Raises CannotStart."""
     try:
         return remove_ros_args(list(arguments))
     except Exception as error:  # see above
@@ -51,12 +51,13 @@ def without_ros_arguments(arguments: Sequence[str]) -> list[str]:
 
 @contextmanager
 def creating() -> Iterator[None]:
-    """Inside it nodes, publishers and subscriptions are created: what ROS refuses is CannotStart.
+    """Create nodes, publishers and subscriptions in this block: an error of ROS becomes CannotStart.
 
-    What is raised because ROS was shut down by a signal is left as it is.
+    Exceptions are not changed if a signal has shut ROS down.
     """
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Failed to fini", RuntimeWarning)  # the half of a node is taken down again
+        # Comes when a node that was created only in part is destroyed.
+        warnings.filterwarnings("ignore", "Failed to fini", RuntimeWarning)
         try:
             yield
         except ParameterException:
@@ -69,9 +70,9 @@ def creating() -> Iterator[None]:
 
 @contextmanager
 def running_node(name: str, interrupts: Interrupts | None = None) -> Iterator[RosNode]:
-    """ROS with a node of its own name, ``name`` and a number: two recorders may run at a time.
+    """ROS with a node of a unique name, ``name`` and a random suffix: two recorders may run at the same time.
 
-    Raises CannotStart, and KeyboardInterrupt where a signal came before there was the node.
+    Raises CannotStart, and KeyboardInterrupt if a signal came before the node was created.
     """
     start()
     try:
@@ -88,12 +89,12 @@ def running_node(name: str, interrupts: Interrupts | None = None) -> Iterator[Ro
 
 
 def full_topic(name: str, node: RosNode) -> str:
-    """A topic as ``node`` would understand it: "camera/image" is "/camera/image".  Raises InvalidInput."""
+    """The full name of a topic for ``node``: "camera/image" is "/camera/image".  Raises InvalidInput."""
     try:
         full = expand_topic_name(name, node.get_name(), node.get_namespace())
         validate_full_topic_name(full)
     except (NameValidationException, ValueError) as error:
-        raise InvalidInput(f"there can be no topic of the name {name!r}: {first_sentence(error)}") from error
+        raise InvalidInput(f"{name!r} is not a valid name of a topic: {first_sentence(error)}") from error
     return full
 
 
@@ -104,7 +105,7 @@ def full_node(name: str) -> str:
         validate_namespace(namespace or "/")
         validate_node_name(last)
     except NameValidationException as error:
-        raise InvalidInput(f"there can be no node of the name {name!r}: {first_sentence(error)}") from error
+        raise InvalidInput(f"{name!r} is not a valid name of a node: {first_sentence(error)}") from error
     return f"{namespace}/{last}"
 
 

@@ -1,4 +1,4 @@
-"""Why is the node silent?  One sentence about the state of affairs, written when it changes and now and then again."""
+"""Logs the state of the node in one sentence: when it changes, and repeated at intervals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rclpy.qos import ReliabilityPolicy
 
 from sam2_ros.ros.camera import Camera
 from sam2_ros.ros.detections import Tally
-from sam2_ros.ros.neighbours import Neighbours
+from sam2_ros.ros.neighbours import Neighbour, Neighbours
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.prompts import Prompts
 from sam2_ros.ros.sentences import Facts, describe
@@ -20,18 +20,18 @@ from sam2_ros.stream.worker import Worker
 
 #: Files that Docker and Podman put into their containers.
 _CONTAINER = ("/.dockerenv", "/run/.containerenv")
-#: Counts of the worker that the state is judged by.
+#: Counts of the worker that decide about the state.
 _COUNTED = ("processed", "refused", "late", "repeated", "restarts", "merged", "turned_away")
-#: How counts of detections that were left out are named, before the reason.
+#: Starts the names of counts of detections that were left out; the rest of the name is the reason.
 _LEFT_OUT = "left out: "
-#: Seconds between looks at the names of all nodes.
+#: Seconds between checks of the names of all nodes.
 NAMES = 1.0
-#: The state is judged by the last seconds, as many as report_period says, but at most these.
+#: The state is that of the last seconds: as many as report_period says, but at most these.
 LONGEST = 60.0
 
 
 class Status:
-    """Looks at the camera and the worker once in a while and logs what ``describe`` says."""
+    """Checks the camera and the worker regularly, and logs the sentence of ``describe``."""
 
     def __init__(
         self, node: RosNode, camera: Camera, worker: Worker, parameters: Parameters, tally: Tally, prompts: Prompts
@@ -44,39 +44,38 @@ class Status:
         self._container = any(Path(path).exists() for path in _CONTAINER)
         self._state = ""
         self._namesakes, self._names_at = 0, 0.0
-        self._answered, self._answered_at = 0, time.monotonic()  # images, and when that number grew last
+        self._answered, self._answered_at = 0, time.monotonic()  # images, and when that number last grew
         self._unread = Unread()
         self._period_at = time.monotonic()
         self._looks = deque([(self._period_at, self._counts())])  # the last ones, the oldest first
 
     def look(self) -> None:
-        """Log the state when it is a new one, and again after the parameter report_period."""
+        """Log the state when it has changed, and again after the parameter report_period."""
         now, settings = time.monotonic(), self._parameters.node
         self._forget_looks(now, min(settings.report_period, LONGEST))
-        described = describe(self._facts(now), settings)
-        if described is None:
+        said = describe(self._facts(now), settings)
+        if said is None:
             return
-        state, warns, sentence = described
         periodic = now - self._period_at >= settings.report_period
-        if state != self._state or periodic:
-            if warns:
-                self._logger.warning(sentence)
-            else:  # a call site of a ROS logger keeps one severity
-                self._logger.info(sentence)
-            self._state = state
+        if said.state != self._state or periodic:
+            if said.warns:
+                self._logger.warning(said.sentence)
+            else:  # a ROS logger allows one severity for each line of code
+                self._logger.info(said.sentence)
+            self._state = said.state
         if periodic:
             self._period_at = now
 
     def _forget_looks(self, now: float, window: float) -> None:
-        """Keep one look that is ``window`` seconds old: the counts since then say what the state is.
+        """Keep one look that is ``window`` seconds old: the state follows from the counts since then.
 
-        Counting from zero again with each report would call every camera a good one for a while.
+        If each report started again from zero, every camera would look good for a while after it.
         """
         while len(self._looks) > 1 and now - self._looks[1][0] >= window:
             self._looks.popleft()
 
     def _counts(self) -> Counter[str]:
-        """What is counted since the start."""
+        """The counts since the start."""
         counts, tally = self._worker.counts, self._tally
         counted = Counter(
             received=self._camera.received,
@@ -93,8 +92,7 @@ class Status:
     def _facts(self, now: float) -> Facts:
         (began, before), counts = self._looks[0], self._counts()
         self._looks.append((now, counts))
-        since = {name: count - before[name] for name, count in counts.items()}
-        left_out = {name.removeprefix(_LEFT_OUT): since.pop(name) for name in counts if name.startswith(_LEFT_OUT)}
+        since = Counter({name: count - before[name] for name, count in counts.items()})
         publishers = self._camera.publishers()
         best_effort = sum(info.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT for info in publishers)
         return Facts(
@@ -104,7 +102,17 @@ class Status:
             reliable=self._camera.reliable,
             silence=self._camera.silence,
             seconds=now - began,
-            **since,
+            received=since["received"],
+            lost=since["lost"],
+            processed=since["processed"],
+            refused=since["refused"],
+            repeated=since["repeated"],
+            restarts=since["restarts"],
+            late=since["late"],
+            merged=since["merged"],
+            turned_away=since["turned_away"],
+            boxes=since["boxes"],
+            refused_prompts=since["refused_prompts"],
             objects=len(self._worker.view.tracks),
             unread=self._unread.since(counts),
             prompt_topic=self._prompts.topic,
@@ -120,17 +128,21 @@ class Status:
             waiting=self._worker.counts.waiting,
             age=self._worker.counts.age,
             unanswered=self._unanswered(now),
-            left_out={reason: count for reason, count in left_out.items() if count},
+            left_out={
+                name.removeprefix(_LEFT_OUT): count
+                for name, count in since.items()
+                if count and name.startswith(_LEFT_OUT)
+            },
         )
 
-    def _looked_for(self, published: bool) -> Any:
+    def _looked_for(self, published: bool) -> tuple[Neighbour, ...] | None:
         if published:
             self._neighbours.rest()
             return ()
         return self._neighbours.look()
 
     def _unanswered(self, now: float) -> float:
-        """Seconds for which images have come and none has been answered or refused."""
+        """Seconds in which images have come and none was answered or refused."""
         counts = self._worker.counts
         answered = counts.processed + counts.refused + counts.late
         if answered != self._answered or self._camera.silence >= now - self._answered_at:
@@ -138,7 +150,7 @@ class Status:
         return now - self._answered_at
 
     def _count_namesakes(self, now: float) -> int:
-        """Other nodes of this name, looked for once in ``NAMES`` seconds."""
+        """The number of other nodes with this name, counted once in ``NAMES`` seconds."""
         if now - self._names_at >= NAMES:
             found = self._node.get_node_names_and_namespaces()
             same = sum(f"{space.rstrip('/')}/{name}" == self._name for name, space in found)
@@ -147,7 +159,7 @@ class Status:
 
 
 class Unread:
-    """Counts images that were refused since the last one that could be read."""
+    """Counts refused images since the last image that could be read."""
 
     def __init__(self) -> None:
         self._processed = self._refused = 0

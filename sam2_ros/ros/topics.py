@@ -1,4 +1,4 @@
-"""What the node, the recorder and the player ask of topics alike, with the rclpy of any distribution."""
+"""Message classes and subscriptions for the node, the recorder and the player, with the rclpy of any distribution."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ def message_class(kind: str) -> type | None:
     """The class of a message type such as "sensor_msgs/msg/Image"; None when it is not installed here."""
     package, _, name = kind.partition("/msg/")
     try:
-        found = getattr(importlib.import_module(f"{package}.msg"), name)
+        found: type = getattr(importlib.import_module(f"{package}.msg"), name)
         check_for_type_support(found)
-    except Exception:  # of a half installed package: rosidl has errors of its own for what lacks
+    except Exception:  # of a package that is half installed: rosidl has its own errors for what is missing
         return None
     return found
 
 
 def subscribe(node: RosNode, *arguments: Any, on_lost: Callable[[int], None], **options: Any) -> Any:
-    """``node.create_subscription``; on_lost is told how many more messages the middleware knows it did not get."""
+    """``node.create_subscription``; on_lost gets the number of messages that the middleware has newly lost."""
     try:
         events = SubscriptionEventCallbacks(message_lost=lambda event: on_lost(event.total_count_change))
         return node.create_subscription(*arguments, event_callbacks=events, **options)
-    except UnsupportedEventTypeError:  # this middleware does not count
+    except UnsupportedEventTypeError:  # this middleware does not count lost messages
         return node.create_subscription(*arguments, **options)

@@ -1,7 +1,7 @@
 """tf2 that reads /tf only when a click needs it.
 
-A robot sends hundreds of transforms a second, and an operator clicks now and then.  So the messages
-wait in the middleware as bytes, and are read for a click from the newest one backwards, until the
+A robot publishes hundreds of transforms a second, and an operator clicks only sometimes.  So the messages
+wait in the middleware as bytes.  For a click they are read from the newest one backwards, until the
 transform at its stamp is known.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from rclpy.node import Node as RosNode
@@ -24,14 +24,14 @@ from sam2_ros.stamps import JUMP
 
 try:
     import tf2_ros
-except ImportError:  # no wheel brings it
+except ImportError:  # there is no wheel of it
     tf2_ros = None
 
-#: Newest messages of a topic that are kept, some seconds of a fast one.
+#: How many of the newest messages of a topic are kept: some seconds of a fast topic.
 KEPT = 1000
-#: Seconds in which two frames that have no transform are not looked up again.
+#: After a failed lookup the same two frames are not looked up again for this many seconds.
 PATIENCE = 0.5
-#: What tf2 means by its exceptions.
+#: The meaning of tf2's exceptions.
 REASONS = {
     "LookupException": "no transform names one of them",
     "ConnectivityException": "no chain of transforms connects them",
@@ -40,20 +40,25 @@ REASONS = {
 }
 
 
+def installed() -> bool:
+    """Whether tf2_ros can be imported."""
+    return tf2_ros is not None
+
+
 class Transforms:
     """The transforms of a robot; only where tf2_ros is installed."""
 
     def __init__(self, node: RosNode) -> None:
         self._feed = _Feed(tf2_ros.Buffer())  # a buffer with a node would offer tf2_frames in the node's namespace
         self._topics = _Topics(node)
-        # It knows topics, types and callbacks; when messages are read is decided here.
+        # The listener knows topics, types and callbacks; this class decides when messages are read.
         self._listener = tf2_ros.TransformListener(self._feed, self._topics)
-        self._refused: dict[tuple[str, str], float] = {}  # when no transform was found
+        self._refused: dict[tuple[str, str], float] = {}  # time of the last failed lookup
 
     def between(self, target: str, source: str, stamp: Any) -> Any:
-        """The geometry_msgs/Transform from frame ``source`` to ``target`` at ``stamp``, else the newest there is.
+        """The geometry_msgs/Transform from frame ``source`` to ``target`` at ``stamp``, or the newest one.
 
-        Raises InvalidPrompt when there is none.
+        Raises InvalidPrompt when there is no transform.
         """
         if time.monotonic() - self._refused.get((target, source), -PATIENCE) < PATIENCE:
             raise InvalidPrompt(f"there was no transform from frame {source!r} to {target!r} a moment ago")
@@ -70,13 +75,13 @@ class Transforms:
             ) from error
 
     def _read(self, enough: Callable[[], bool]) -> None:
-        """Read what is latched, then the other messages from the newest one back, until it is enough."""
+        """Read latched messages, then the others from the newest one back, until ``enough`` returns true."""
         self._feed.start()
         for topic in self._topics.latched():
             for message in topic.messages():
                 topic.callback(message)
         for topic in self._topics.passing():
-            for message in reversed(topic.messages()):
+            for message in topic.messages(newest_first=True):
                 if enough() or self._feed.went_back:
                     break
                 topic.callback(message)
@@ -96,22 +101,22 @@ def _suffices(buffer: Any, target: str, source: str, when: Time) -> bool:
 
 
 class _Feed:
-    """What a TransformListener takes for its buffer; it leaves out what is from before the clock went back."""
+    """The buffer of a TransformListener; it ignores transforms from before the clock went back."""
 
     def __init__(self, buffer: Any) -> None:
         self.buffer = buffer
         self.went_back = False
-        self._earliest: dict[str, int] = {}  # stamp that was read last, by child frame
+        self._earliest: dict[str, int] = {}  # stamp of the transform that was read last, by child frame
 
     def start(self) -> None:
-        """Forget everything that is not latched."""
+        """Forget every transform that is not latched."""
         self.buffer.clear()
         self.went_back = False
         self._earliest.clear()
 
     def set_transform(self, transform: Any, authority: str) -> None:
         child, stamp = transform.child_frame_id, nanoseconds(transform.header.stamp)
-        # A transform that is so much newer than one that arrived after it is from before the clock went back.
+        # A transform that is much newer than a later message is from before the clock went back.
         self.went_back |= stamp > self._earliest.get(child, stamp) + JUMP
         if not self.went_back:
             self._earliest[child] = stamp
@@ -138,30 +143,18 @@ class _Topic:
         return self._source.subscription
 
     def arrived(self) -> bool:
-        """Whether any message has arrived up to the last reading."""
+        """Whether any message had arrived when messages were last read."""
         return bool(self._kept)
 
-    def messages(self) -> Sequence[Any]:
-        """Those that are kept, the oldest first; each is read when it is looked at."""
+    def messages(self, newest_first: bool = False) -> Iterator[Any]:
+        """The kept messages, the oldest first by default; each is deserialised only when the caller gets to it."""
         self._kept.extend(self._source.take())
-        return _Unread(tuple(self._kept), self._kind)
-
-
-class _Unread(Sequence):
-    """Messages that are bytes until they are looked at."""
-
-    def __init__(self, parts: tuple[bytes, ...], kind: type) -> None:
-        self._parts, self._kind = parts, kind
-
-    def __len__(self) -> int:
-        return len(self._parts)
-
-    def __getitem__(self, index: int) -> Any:
-        return deserialize_message(self._parts[index], self._kind)
+        for part in tuple(reversed(self._kept) if newest_first else self._kept):
+            yield deserialize_message(part, self._kind)
 
 
 class _Topics:
-    """What a TransformListener takes for its node."""
+    """The node of a TransformListener."""
 
     def __init__(self, node: RosNode) -> None:
         self._node = node
@@ -170,13 +163,13 @@ class _Topics:
     def create_subscription(
         self, kind: type, topic: str, callback: Callable[[Any], None], qos_profile: QoSProfile | int, **options: Any
     ) -> _Topic:
-        """options are ignored: the executor has nothing to do with it."""
+        """A topic that only this module reads; options are ignored, because the executor never serves it."""
         qos = QoSProfile(depth=qos_profile) if isinstance(qos_profile, int) else qos_profile
         self._topics.append(_Topic(self._node, kind, topic, callback, qos))
         return self._topics[-1]
 
     def destroy_subscription(self, topic: _Topic) -> bool:
-        """The listener does it when it is deleted."""
+        """Called by the listener when it is deleted."""
         return self._node.destroy_subscription(topic.subscription)
 
     def latched(self) -> list[_Topic]:

@@ -1,7 +1,7 @@
-"""What was set for the node and reaches nothing: misspelt parameters, and files that speak of another node.
+"""Settings without effect: misspelt parameters, and parameter files for another node.
 
-ROS passes over both without a word: a parameter that nobody declares is kept for nobody, and a
-section of a YAML file whose name is not that of the node is skipped.
+ROS ignores both without a warning: a parameter that no node declares, and a section of a YAML file
+whose name is not that of the node.
 """
 
 from __future__ import annotations
@@ -9,22 +9,22 @@ from __future__ import annotations
 import difflib
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml  # rclpy needs it, too
 
 _QOS = "qos_overrides"
-#: Names of sections that a sentence lists at most.
+#: A sentence lists at most this many names of sections.
 MOST_LISTED = 5
 _SHORT, _LONG = "-p", "--param"
 
 
 def unknown_parameters(given: Iterable[str], known: Iterable[str], image_topics: Iterable[str]) -> list[str]:
-    """One sentence for each given parameter that is not among the ``known`` ones.
+    """One sentence for each given parameter that is not ``known``.
 
-    image_topics: where images may be subscribed to later; quality of service may be set for them before.
+    image_topics: topics that may be subscribed to later; their quality of service may be set before.
     """
     known = list(known)
     later = {
@@ -40,13 +40,13 @@ def unknown_parameters(given: Iterable[str], known: Iterable[str], image_topics:
 
 
 def _advice(name: str, known: list[str]) -> str:
-    # A YAML file may nest what belongs together: image: {transport: raw}.
+    # A YAML file may nest names: image: {transport: raw}.
     near = difflib.get_close_matches(name.replace(".", "_"), known, 1) or difflib.get_close_matches(name, known, 1)
     return f"did you mean {near[0]!r}?" if near else "config/track.yaml lists all that do"
 
 
 def foreign_sections(arguments: Sequence[str], node: str) -> list[str]:
-    """One sentence for each parameter file, and each parameter, among the ``arguments`` that is for other nodes only.
+    """One sentence for each parameter file and each parameter in ``arguments`` that is only for other nodes.
 
     node: the fully qualified name, such as "/robot/sam2_ros".
     """
@@ -55,7 +55,7 @@ def foreign_sections(arguments: Sequence[str], node: str) -> list[str]:
         if option == "--params-file":
             content = _read(Path(value))
             names = list(_sections(content))
-            if content is not None and not names:  # a file of comments has no content
+            if content is not None and not names:  # a file with only comments has no content
                 sentences.append(f"nothing in {value} sets a parameter; begin it with '/**:' and 'ros__parameters:'")
             elif names and not any(map(_matcher(node), names)):
                 sentences.append(
@@ -70,7 +70,7 @@ def foreign_sections(arguments: Sequence[str], node: str) -> list[str]:
 
 
 def _read(path: Path) -> Any:
-    """The content of a parameter file that ROS has read already; None for what only its own parser understands."""
+    """The content of a parameter file that ROS has read already; None if only ROS's own parser understands it."""
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
@@ -78,7 +78,7 @@ def _read(path: Path) -> Any:
 
 
 def _sections(content: Any, prefix: str = "") -> Iterator[str]:
-    """Names of the nodes that a parameter file speaks of; namespaces may be nested."""
+    """The names of nodes in a parameter file; namespaces may be nested."""
     if not isinstance(content, dict):
         return
     for key, value in content.items():
@@ -88,8 +88,8 @@ def _sections(content: Any, prefix: str = "") -> Iterator[str]:
             yield from _sections(value, f"{prefix}/{str(key).strip('/')}")
 
 
-def _matcher(node: str) -> Any:
-    """A function that says whether the name of a section is that of ``node``; * is one part of a name, ** are any."""
+def _matcher(node: str) -> Callable[[str], bool]:
+    """A function: does the name of a section match ``node``?  * stands for one part of a name, ** for any number."""
 
     def matches(section: str) -> bool:
         parts = section.strip("/").split("/")

@@ -24,8 +24,8 @@ class SessionSettings:
     )
     prompt_tolerance: float = setting(
         TOLERANCE / 1e9,
-        "a prompt whose image was dropped is applied to the nearest remembered image up to this far away; "
-        "up to the distance between two images where that is more [s]",
+        "a prompt whose image was dropped is applied to the nearest remembered image, at most this far away, "
+        "or one interval of the camera if that is longer [s]",
         low=0.0,
         high=10.0,
     )
@@ -47,7 +47,7 @@ class SessionSettings:
     )
     max_detected_objects: int = setting(
         16,
-        "detections start no new object while this many are tracked and none that they started is lost [objects]",
+        "detections start no new object while this many are tracked and none of the detected ones is lost [objects]",
         low=0,
         high=1000,
     )

@@ -188,7 +188,7 @@ def test_a_compressed_topic_of_any_name_is_tracked():
 def test_raw_images_are_named_where_compressed_ones_are_wanted():
     bench = Bench("-p", "image_transport:=compressed")
     try:
-        bench.says("image_transport is compressed, but the images of this camera are on /image (Image)")
+        bench.says("image_transport is compressed, but this camera's images are on /image (Image)")
     finally:
         bench.close()
 

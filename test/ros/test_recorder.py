@@ -91,7 +91,7 @@ def test_another_quality_of_a_topic_that_was_heard_is_said(start):
     graph.offers["/camera"] = [RELIABLE, BEST_EFFORT]
     one.look()
     assert [found.quality.reliability for found in graph.subscriptions] == [ReliabilityPolicy.BEST_EFFORT]
-    assert len(graph.said) == 1 and "/camera is published in another quality of service" in graph.said[0]
+    assert len(graph.said) == 1 and "/camera is now published with another quality of service" in graph.said[0]
 
 
 def test_a_latched_topic_is_written_as_such_though_its_publisher_came_later(start):

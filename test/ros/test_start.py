@@ -30,7 +30,7 @@ def test_a_relative_topic_is_taken_as_ros_takes_it(name, full):
 
 @pytest.mark.parametrize("name", ["", "/camera/", "/a//b", "my camera", "/1st", "/{wrong}"])
 def test_a_topic_that_cannot_be_is_refused_by_its_name(name):
-    with pytest.raises(InvalidInput, match="no topic of the name"):
+    with pytest.raises(InvalidInput, match="not a valid name of a topic"):
         full_topic(name, NODE)
 
 
@@ -41,7 +41,7 @@ def test_a_node_is_named_in_full_or_refused():
         "/arm/sam2_ros",
     ]
     for name in ("/my node", "/arm/", "/", "/1st/sam2_ros"):
-        with pytest.raises(InvalidInput, match="no node of the name"):
+        with pytest.raises(InvalidInput, match="not a valid name of a node"):
             full_node(name)
 
 

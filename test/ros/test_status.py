@@ -71,7 +71,7 @@ def test_images_that_are_not_answered_are_not_called_tracking(monkeypatch):
     world.second()
     for _ in range(5):
         world.second(processed=0)
-    assert "no masks have gone out for 4 s" in world.log[-1]
+    assert "no masks were published for 4 s" in world.log[-1]
     world.second()
     assert "tracking" in world.log[-1]
 
@@ -84,7 +84,7 @@ def test_a_camera_that_pauses_leaves_no_image_unanswered(monkeypatch):
         world.second(0, 0)
     world.camera.silence = 0.0
     world.second(1, 1)
-    assert not [line for line in world.log if "no masks have gone out" in line]
+    assert not [line for line in world.log if "no masks were published" in line]
 
 
 def test_another_node_of_the_name_and_detections_that_are_left_out_are_noticed(monkeypatch):
@@ -106,7 +106,7 @@ def test_a_camera_that_repeats_its_stamps_is_not_called_tracked_with_each_report
     for _ in range(120):
         world.worker.counts.repeated += 2
         world.second(2, 2)
-    assert "carry the stamp of the image before" in world.log[-1]
+    assert "have the same stamp as the image before" in world.log[-1]
     assert not [line for line in world.log[1:] if "tracking" in line]
 
 

@@ -81,7 +81,7 @@ def topic(bench):
 
 
 def arrived(bench, count):
-    wait_until(lambda: len(topic(bench).messages()) >= count, f"{count} messages of /tf")
+    wait_until(lambda: len(list(topic(bench).messages())) >= count, f"{count} messages of /tf")
 
 
 def test_nothing_of_tf_is_read_while_nobody_clicks(bench, tf2_ros):
