@@ -1,5 +1,7 @@
 """The command line: one sentence where something cannot be done, a traceback only for faults of ours."""
 
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -8,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sam2_ros import cli
+from sam2_ros import __version__, cli
 
 
 def replace_command(monkeypatch: pytest.MonkeyPatch, run) -> None:
@@ -170,3 +172,101 @@ def test_a_command_on_ros_says_in_one_sentence_that_there_is_no_ros(command: str
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr.startswith(f"sam2_ros {command} needs ROS 2, whose module rclpy is not found here")
     assert done.stderr.count("\n") == 1
+
+
+def test_every_command_has_a_file_of_its_own_and_every_file_a_command() -> None:
+    files = {path.stem.replace("_", "-") for path in (Path(cli.__file__).parent / "commands").glob("*.py")}
+    assert files - {"--init--", "options", "prompt-options"} == set(cli.COMMANDS)
+
+
+def test_options_need_no_heavy_library() -> None:
+    code = (
+        "import sys; from sam2_ros import cli; [cli.parser_of(name).format_help() for name in cli.COMMANDS]; "
+        "sys.exit(' '.join({'torch', 'rclpy', 'rosbags', 'matplotlib', 'tqdm'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_one_option_is_explained_in_the_same_words_by_every_command() -> None:
+    said: dict[str, set[str]] = {}
+    for name in cli.COMMANDS:
+        if name != "train":  # its options are the settings of a training
+            for action in cli.parser_of(name)._actions:
+                for option in action.option_strings:
+                    said.setdefault(option, set()).add((action.help or "").partition(" (")[0])
+    differing = {option for option, words in said.items() if len(words) > 1}
+    # Another file or node in each of them; and evaluate knows models that are none of SAM 2.
+    assert differing == {"--out", "--node", "--name", "--every", "--model"}
+    assert all(words.startswith("a known name or the path of a checkpoint") for words in said["--model"])
+
+
+def test_the_version_is_that_of_the_package(capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0 and capsys.readouterr().out == f"sam2_ros {__version__}\n"
+
+
+def test_help_names_the_exit_codes_and_how_to_complete_words(capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--help"])
+    out = capsys.readouterr().out
+    assert ended.value.code == 0 and "register-python-argcomplete sam2_ros" in out
+    assert re.findall(r"^  (\d+(?: \+ N)?)  ", out, re.MULTILINE) == ["0", "1", "2", "128 + N"]
+
+
+@pytest.mark.parametrize("words", [["no-such-command"], [], ["compare"], ["export", "run", "--format", "other"]])
+def test_wrong_usage_has_the_exit_code_2(words, capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(words)
+    assert ended.value.code == 2 and "usage: sam2_ros" in capsys.readouterr().err
+
+
+# -- completion by the shell -----------------------------------------------------------------------
+
+
+def test_a_shell_that_completes_is_given_the_options_of_the_command_that_was_typed(monkeypatch) -> None:
+    given = []
+
+    def autocomplete(parser) -> None:
+        given.append(parser)
+        raise SystemExit(0)
+
+    monkeypatch.setitem(sys.modules, "argcomplete", SimpleNamespace(autocomplete=autocomplete))
+    monkeypatch.setenv("_ARGCOMPLETE", "1")
+    monkeypatch.setenv("COMP_LINE", "sam2_ros export --for")
+    with pytest.raises(SystemExit):
+        cli.main(["compare"])
+    (parser,) = given
+    parsed = parser.parse_args(["export", "run", "--format", "davis", "--out", "x"])
+    assert parsed.command == "export" and parsed.format == "davis"
+    assert set(cli.COMMANDS) <= set(parser.format_help().split())
+
+
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ("sam2_ros rep", {"replay"}),
+        ("sam2_ros evaluate x --pr", {"--prompt"}),
+        ("sam2_ros evaluate x --prompt onl", {"online", "online-sam", "online-restart"}),
+        ("sam2_ros segment x.png --model em", {"embedded"}),
+        ("sam2_ros replay x --set hole", {"hole_area="}),
+        ("sam2_ros track x --device c", {"cpu", "cuda"}),
+        ("sam2_ros node --ro", {"--ros-args"}),
+    ],
+)
+def test_words_are_completed(line: str, words: set[str], tmp_path: Path) -> None:
+    pytest.importorskip("argcomplete")
+    environment = {
+        **os.environ,
+        "_ARGCOMPLETE": "1",
+        "_ARGCOMPLETE_IFS": "\n",
+        "COMP_LINE": line,
+        "COMP_POINT": str(len(line)),
+        "COMP_TYPE": "9",
+    }
+    # The words go to the file descriptor 8, what the parser says to 9.
+    script = 'exec "$1" -m sam2_ros 8>"$0" 9>/dev/null'
+    done = subprocess.run(["bash", "-c", script, tmp_path / "words", sys.executable], env=environment)
+    assert done.returncode == 0
+    assert {word.strip() for word in (tmp_path / "words").read_text().split("\n")} == words
