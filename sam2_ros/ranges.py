@@ -75,13 +75,13 @@ class Range:
             return image
         self.reduced = True
         if self._fixed is None and self.rule == FULL and image.dtype == np.uint16:
-            return cv2.convertScaleAbs(image, alpha=255.0 / WHITE)
+            return _scaled(image, 255.0 / WHITE)
         low, high = self._limits_for(image)
         if image.dtype == np.uint16:
             # Subtract whole numbers only, without a negative result: convertScaleAbs takes absolute values.
             low = min(max(round(low), 0), WHITE)
             above = np.maximum(image, np.uint16(low)) - np.uint16(low)
-            return cv2.convertScaleAbs(above, alpha=255.0 / max(high - low, 1.0))
+            return _scaled(above, 255.0 / max(high - low, 1.0))
         scale = 255.0 / (high - low) if high > low else 0.0
         scaled: np.ndarray = (np.where(np.isfinite(image), image, low) - low) * scale
         return np.clip(np.round(scaled), 0, 255).astype(np.uint8)
@@ -109,6 +109,12 @@ class Range:
             return found  # another scene, or another exposure
         slack = SLACK * (high - low)
         return low - _step(low - found_low, slack), high + _step(found_high - high, slack)
+
+
+def _scaled(image: np.ndarray, factor: float) -> np.ndarray:
+    """Values from 0 on times a factor, rounded, as uint8."""
+    scaled: np.ndarray = cv2.convertScaleAbs(image, alpha=factor)
+    return scaled
 
 
 def _step(outwards: float, slack: float) -> float:

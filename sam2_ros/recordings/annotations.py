@@ -138,44 +138,53 @@ class CocoTracks(Annotations):
         super().__init__()
         self._file = file
         content = _content(file, "a COCO file for videos", "videos", "annotations")
-        videos = [one for one in content["videos"] if _sequence_of(one) == sequence]
-        video = videos[0] if videos else None
-        if video is None:
-            self.lost.append(f"{file} has no video with pictures in a folder {sequence}")
-        if len(videos) > 1:
-            self.lost.append(
-                f"{file} has {len(videos)} videos with pictures in a folder {sequence}; the first one is used"
-            )
-        names = video["file_names"] if video else []
+        video = self._video(content["videos"], sequence)
+        names = video.get("file_names", [])
         self._places = {Path(name).stem: place for place, name in enumerate(names) if isinstance(name, str)}
         self._stems = [path.stem for path in pictures]
-        listed = video.get("annotated") if video else None
-        every = range(len(names))
-        known = isinstance(listed, list) and all(type(place) is int and place in every for place in listed)
-        if listed is not None and not known:
-            self.lost.append(
-                f"{file}: annotated of {sequence} is no list of places in file_names, counted from 0; "
-                "every image is taken as annotated"
-            )
-        self._annotated = set(listed if known else every)
+        self._annotated = self._annotated_places(video.get("annotated"), range(len(names)), sequence)
         there = set(self._stems)
         gone = [stem for stem, place in self._places.items() if place in self._annotated and stem not in there]
         if gone:
             self.lost.append(
                 f"{len(gone)} annotated images of {sequence} in {file} are not among its pictures ({_some(gone)})"
             )
-        self._tracks: dict[int, list] = {}
+        self._tracks: dict[int, list[Any]] = {}
         ids = [one.get("id") for one in content["videos"] if isinstance(one, dict)]
         tracks = [one for one in content["annotations"] if isinstance(one, dict)]
         strangers = [one for one in tracks if one.get("video_id") not in ids]
         if strangers:
             self.lost.append(
                 f"{file}: {len(strangers)} annotations are not used: no video has their video_id, such as "
-                f"{ascii(strangers[0].get('video_id')):.40}"
+                f"{strangers[0].get('video_id')!a:.40}"
             )
         ours = [one for one in tracks if video and one.get("video_id") == video.get("id")]
         for count, track in enumerate(ours, start=1):
             self._add(track.get("object_id", count), track.get("segmentations"), len(names))
+
+    def _video(self, videos: list[Any], sequence: str) -> dict[str, Any]:
+        """The video whose pictures are in the folder ``sequence``; empty where there is none."""
+        found: list[dict[str, Any]] = [one for one in videos if _sequence_of(one) == sequence]
+        if not found:
+            self.lost.append(f"{self._file} has no video with pictures in a folder {sequence}")
+            return {}
+        if len(found) > 1:
+            self.lost.append(
+                f"{self._file} has {len(found)} videos with pictures in a folder {sequence}; the first one is used"
+            )
+        return found[0]
+
+    def _annotated_places(self, listed: Any, every: range, sequence: str) -> set[int]:
+        """Which images are annotated, by their places: those that are listed, else all."""
+        if listed is None:
+            return set(every)
+        if isinstance(listed, list) and all(type(place) is int and place in every for place in listed):
+            return set(listed)
+        self.lost.append(
+            f"{self._file}: annotated of {sequence} is no list of places in file_names, counted from 0; "
+            "every image is taken as annotated"
+        )
+        return set(every)
 
     def _add(self, number: Any, codes: Any, images: int) -> None:
         if type(number) is not int or not 1 <= number <= MAX_OBJECT_ID:
@@ -196,7 +205,7 @@ class CocoTracks(Annotations):
 
     def truth(self, index: int, stamp: int, size: tuple[int, int]) -> Truth | None:
         place = self._places.get(self._stems[index])
-        if place not in self._annotated:
+        if place is None or place not in self._annotated:
             return None
         masks, absent, damaged = {}, [], False
         for number, codes in self._tracks.items():
@@ -301,10 +310,10 @@ def _holds_ids(path: Path) -> bool:
         return False
 
 
-def _content(file: Path, what: str, *lists: str) -> dict:
+def _content(file: Path, what: str, *lists: str) -> dict[str, Any]:
     """The object in a JSON file with lists of these names.  Raises RecordingError."""
     try:
-        content = json.loads(file.read_bytes())
+        content: dict[str, Any] = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError, MemoryError) as error:
         raise RecordingError(f"{file} is not {what}: {error or type(error).__name__}") from error
     missing = [name for name in lists if not isinstance(content, dict) or not isinstance(content.get(name), list)]

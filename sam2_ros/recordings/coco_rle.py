@@ -58,7 +58,7 @@ def decode(code: Mapping[str, Any], size: tuple[int, int] | None = None) -> np.n
 
 def _size(size: Any) -> tuple[int, int]:
     """(height, width) of a code; some writers put numbers such as 480.0 there."""
-    sides = size if isinstance(size, (list, tuple)) and len(size) == 2 else [None, None]
+    sides: Sequence[Any] = size if isinstance(size, (list, tuple)) and len(size) == 2 else [None, None]
     if any(type(side) not in (int, float) or not 1 <= side <= MOST_PIXELS or side != int(side) for side in sides):
         raise RecordingError(f"the size of a run-length code is two whole numbers, got {_shown(size)}")
     rows, columns = map(int, sides)
@@ -71,10 +71,10 @@ def _size(size: Any) -> tuple[int, int]:
 
 def _plain(counts: Any) -> list[float]:
     """Runs that are not compressed."""
-    known = isinstance(counts, list) and all(type(run) in (int, float) for run in counts)
-    if not known or any(not 0 <= run <= MOST_PIXELS or run != int(run) for run in counts):
+    runs = counts if isinstance(counts, list) and all(type(run) in (int, float) for run in counts) else [-1]
+    if any(not 0 <= run <= MOST_PIXELS or run != int(run) for run in runs):
         raise RecordingError(f"the counts of a run-length code are a text or a list of runs, got {_shown(counts)}")
-    return counts
+    return runs
 
 
 def compress(runs: Sequence[int]) -> str:
@@ -140,7 +140,8 @@ def _inside(corners: np.ndarray, size: tuple[int, int]) -> np.ndarray:
             x = x0 + (centres[crossed] - y0) * (x1 - x0) / (y1 - y0)
             first = np.clip(np.ceil(x - 0.5), 0, columns).astype(int)  # the first centre to the right of the outline
             np.add.at(crossings, (crossed, first), 1)
-    return np.cumsum(crossings[:, :columns], axis=1) % 2 == 1
+    inside: np.ndarray = np.cumsum(crossings[:, :columns], axis=1) % 2 == 1
+    return inside
 
 
 def _shown(value: Any) -> str:

@@ -43,6 +43,7 @@ class PictureFolder(Recording):
     folder of binary PNGs for each object, JSON file with run-length codes, or None.
     """
 
+    rate: float = DEFAULT_RATE
     annotations: Path | None = None
     pictures: list[Path] = field(default_factory=list, repr=False)
     _shown: list[Path] = field(default_factory=list, repr=False)
@@ -52,7 +53,6 @@ class PictureFolder(Recording):
         if not self.pictures:
             raise RecordingError(f"{self.path} holds no pictures ({', '.join(sorted(PICTURE_SUFFIXES))})")
         self.frames = len(self.pictures)
-        self.rate = self.rate or DEFAULT_RATE
 
     @property
     def has_truth(self) -> bool:
@@ -94,7 +94,7 @@ class PictureFolder(Recording):
         self.reduced = grey.reduced
 
 
-def sequences_in(folder: Path, rate: float | None = None) -> list[PictureFolder]:
+def sequences_in(folder: Path, rate: float = DEFAULT_RATE) -> list[PictureFolder]:
     """Every sequence of a folder: of a data set in a known layout, or the folder's own pictures.
 
     Raises RecordingError when there is none.
@@ -136,7 +136,7 @@ def _names_in(file: Path) -> list[str]:
     return list(dict.fromkeys(folders))
 
 
-def _sequences(images: Path, annotations: Path, rate: float | None) -> list[PictureFolder]:
+def _sequences(images: Path, annotations: Path, rate: float) -> list[PictureFolder]:
     folders = sorted((path for path in images.iterdir() if path.is_dir() and pictures_in(path)), key=natural)
     if not folders:
         raise RecordingError(f"{images} holds no sequences (folders of pictures)")

@@ -61,9 +61,9 @@ def labels_of_grey(values: np.ndarray, among_ids: Callable[[], bool] = lambda: F
     among_ids: asked then whether other images of the sequence hold ids; 255 means the same in all of them.
     """
     if values.dtype == np.uint16 and values.any() and np.isin(values, (0, WHITE_16)).all():
-        return (values == WHITE_16).astype(np.uint8)
+        return np.where(values == WHITE_16, np.uint8(1), np.uint8(0))
     if values.dtype == np.uint8 and values.any() and not holds_ids(values) and not among_ids():
-        return (values == 255).astype(np.uint8)
+        return np.where(values == 255, np.uint8(1), np.uint8(0))
     return values
 
 

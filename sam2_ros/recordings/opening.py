@@ -12,7 +12,7 @@ from sam2_ros.ranges import AUTO, limits_of
 from sam2_ros.recordings.bags import Bag
 from sam2_ros.recordings.bags.storage_file import COMPRESSED, is_storage, storage_files
 from sam2_ros.recordings.folders import sequences_in
-from sam2_ros.recordings.recording import Recording
+from sam2_ros.recordings.recording import DEFAULT_RATE, Recording
 from sam2_ros.recordings.videos import VIDEO_SUFFIXES, Video
 
 
@@ -29,7 +29,7 @@ def open(path: str | Path, **options: Any) -> Recording:
 
 
 def find(path: str | Path, *, rate: float | None = None, image_range: str = AUTO, **topics: Any) -> list[Recording]:
-    """Every recording at ``path``: a bag, a video, a folder of pictures or one sequence of a data set, which holds many.
+    """Every recording at ``path``: a bag, a video, a folder of pictures, or the sequences of a data set.
 
     rate: images per second of pictures that carry no times.  image_range: how 16 bits become 8, see
     ``ranges.Range``.  topics: image_topic, truth_topic, node and more_topics of ``bags.Bag``.
@@ -58,9 +58,9 @@ def _found(path: Path, rate: float | None, topics: dict[str, Any]) -> list[Recor
             f"{shown(path)} is a bag of ROS 1; convert it first: rosbags-convert --src FILE --dst FOLDER"
         )
     if path.is_dir():
-        return list(sequences_in(path, rate))
+        return list(sequences_in(path, rate or DEFAULT_RATE))
     if path.suffix.lower() in VIDEO_SUFFIXES:
-        return [Video(path.stem, path, rate=rate)]
+        return [Video(path.stem, path, rate=rate or 0.0)]
     raise RecordingError(
         f"{shown(path)} is of no known kind; give a bag, a video ({', '.join(sorted(VIDEO_SUFFIXES))}) "
         "or a folder of pictures"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -14,6 +15,8 @@ from sam2_ros import decoding
 from sam2_ros.errors import InvalidImage, RecordingError
 from sam2_ros.files import shown, write_whole
 from sam2_ros.ranges import AUTO, Range
+
+T = TypeVar("T")
 
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"}
 #: Words that tell a mask or a picture apart from others of the same moment, and say nothing of which moment.
@@ -66,7 +69,7 @@ def masks_of(pictures: Sequence[Path], masks: Iterable[Path]) -> tuple[dict[int,
     return found, left
 
 
-def _unique(keys: dict) -> dict:
+def _unique(keys: Mapping[T, Hashable]) -> dict[Any, T]:
     """From key to what has it, for keys that only one has."""
     counts = Counter(keys.values())
     return {key: one for one, key in keys.items() if key is not None and counts[key] == 1}

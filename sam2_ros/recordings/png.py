@@ -91,7 +91,10 @@ def chunk(name: bytes, content: bytes) -> bytes:
 
 
 def _chunks(data: bytes, source: str) -> list[tuple[bytes, bytes]]:
-    """(name, content) of every chunk; the first is the header.  RecordingError where one is damaged or the last lacks."""
+    """(name, content) of every chunk; the first is the header.
+
+    Raises RecordingError where one is damaged or the last one is missing.
+    """
     found, position = [], len(SIGNATURE)
     while position + 12 <= len(data):
         length, name = struct.unpack_from(">I4s", data, position)

@@ -133,7 +133,7 @@ class Recording(abc.ABC):
     """One lazily read source of frames; iterating again starts again from the beginning.
 
     name: what reports call it.  path: where it lies.  frames: how many images, None when
-    that is unknown before the end.  rate: nominal images per second.
+    that is unknown before the end.
     lost: sentences on what could not be read, complete after one whole iteration.
     image_range: how 16 bits become 8, see ``ranges.Range``; each iteration follows the values from the first image on.
     reduced: whether pictures or a video had more than eight bits, known after one whole iteration.
@@ -142,7 +142,6 @@ class Recording(abc.ABC):
     name: str
     path: Path
     frames: int | None = None
-    rate: float | None = None
     lost: list[str] = field(default_factory=list)
     image_range: str = AUTO
     reduced: bool = field(default=False, init=False)
@@ -155,6 +154,11 @@ class Recording(abc.ABC):
         for event in self.events():
             if isinstance(event.content, Frame):
                 yield event.content
+
+    @property
+    def rate(self) -> float | None:
+        """Nominal images per second, None where that is unknown."""
+        return None
 
     @property
     def has_truth(self) -> bool:

@@ -73,9 +73,10 @@ def _matroska(file: BinaryIO, size: int) -> Container:
     end = 0
     for wanted in (_HEADER, _SEGMENT):
         file.seek(end)
-        name, end = _element(file)
-        if name != wanted or end is None:  # a length that was not known when it was written
+        name, known_end = _element(file)
+        if name != wanted or known_end is None:  # a length that was not known when it was written
             return Container(broken=name != wanted)
+        end = known_end
     if end > size:
         return Container(end - size)
     return Container(broken=not _is_sound(file, end))
@@ -94,7 +95,10 @@ def _is_sound(file: BinaryIO, end: int) -> bool:
 
 
 def _element(file: BinaryIO) -> tuple[int, int | None]:
-    """The name of an element, 0 for none, and where it ends, None where that is unknown; the file stands at its content."""
+    """The name of an element, 0 for none, and where it ends, None where that is unknown.
+
+    The file then stands at its content.
+    """
     first = file.read(1)[0]
     rest = 8 - first.bit_length()
     name = int.from_bytes(bytes([first]) + file.read(rest), "big") if rest < 4 else 0

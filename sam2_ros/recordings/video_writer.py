@@ -57,7 +57,7 @@ class VideoWriter:
             raise RecordingError(f"cannot create the folder {shown(self.path.parent)}: {error.strerror}") from error
         for self.codec in (H264, MPEG4) if writes_h264() else (MPEG4,):
             with plain_name(self.path) as name:
-                writer = cv2.VideoWriter(name, cv2.VideoWriter_fourcc(*self.codec), self._rate, self._size)
+                writer = cv2.VideoWriter(name, cv2.VideoWriter.fourcc(*self.codec), self._rate, self._size)
             if writer.isOpened():
                 return writer
         raise self._failure()
@@ -97,7 +97,7 @@ def writes_h264() -> bool:
     try:
         with tempfile.TemporaryDirectory(prefix="sam2_ros-") as folder, _no_errors_printed():
             name = os.path.join(folder, "try.mp4")
-            writer = cv2.VideoWriter(name, cv2.VideoWriter_fourcc(*H264), 10.0, (TRIED_SIDE, TRIED_SIDE))
+            writer = cv2.VideoWriter(name, cv2.VideoWriter.fourcc(*H264), 10.0, (TRIED_SIDE, TRIED_SIDE))
             for shade in range(TRIED_IMAGES):
                 writer.write(np.full((TRIED_SIDE, TRIED_SIDE, 3), 40 * shade, np.uint8))
             writer.release()

@@ -38,8 +38,12 @@ _IMAGE_TOPIC, _TRUTH_TOPIC = "image", "truth"
 
 @dataclass
 class Video(Recording):
-    """A video file; annotations: the JSON file of SA-V beside it, or None."""
+    """A video file.
 
+    rate: that of the file where it is 0.  annotations: the JSON file of SA-V beside it, or None.
+    """
+
+    rate: float = 0.0
     annotations: Path | None = None
 
     def __post_init__(self) -> None:
@@ -138,10 +142,8 @@ class _Decoder:
             return []
         container = container_of(self._path)
         if container.missing:
-            return [
-                f"the file is cut off, {container.missing} bytes are missing: of about {announced} images "
-                f"{self.count} could be decoded"
-            ]
+            missing = f"the file is cut off, {container.missing} bytes are missing"
+            return [f"{missing}: of about {announced} images {self.count} could be decoded"]
         expected = self._expected(container)
         if expected <= self.count:
             return []

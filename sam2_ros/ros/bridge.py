@@ -64,7 +64,8 @@ class Bridge:
 
     def _read(self, message: Any) -> np.ndarray:
         # To be asked for the encoding that an image has costs a copy.
-        return self._bridge.imgmsg_to_cv2(message, "passthrough" if message.encoding == "rgb8" else "rgb8")
+        read: np.ndarray = self._bridge.imgmsg_to_cv2(message, "passthrough" if message.encoding == "rgb8" else "rgb8")
+        return read
 
     def fill(self, message: Image, image: np.ndarray) -> Image:
         """As ``messages.fill_image``: an image as a message with the header of ``message``."""

@@ -6,6 +6,7 @@ are read by shape.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -79,21 +80,19 @@ class Bag(Recording):
     more_topics: others that are wanted as well, camera_info and depth among them; "*" means all.
     unclear_nodes: those of several prompted nodes when none was named; then no prompt is read.
     unclear_truths: those of several truth topics that may equally well be the camera's; then none is read.
-    rate: images per second of the first images.
     Raises RecordingError when there is no such topic, and lists those that there are.
     """
 
-    source: Source | None = None
+    source: Source = field(kw_only=True)
     image_topic: str = ""
     truth_topic: str = ""
     node: str = ""
     more_topics: Iterable[str] = ()
     unclear_nodes: tuple[str, ...] = field(default=(), init=False)
     unclear_truths: tuple[str, ...] = field(default=(), init=False)
-    _rate: float | None = field(default=None, init=False, repr=False)
     _holds_ids: bool | None = field(default=None, init=False, repr=False)
     _grey: Range = field(default_factory=Range, init=False, repr=False)
-    _skipped: dict[str, list] = field(default_factory=dict, repr=False)
+    _skipped: dict[str, tuple[int, str]] = field(default_factory=dict, repr=False)
     _listed: dict[str, set[str]] = field(default_factory=dict, repr=False)  # names of the objects, by topic
 
     def __post_init__(self) -> None:
@@ -110,19 +109,14 @@ class Bag(Recording):
         self.unclear_nodes = tuple(nodes) if len(nodes) > 1 and not self.node else ()
         self.frames = next(topic.count for topic in topics if topic.name == self.image_topic)
 
-    @property
+    @functools.cached_property
     def rate(self) -> float | None:
-        """Looked up when somebody asks, by the times of recording; None when they make no sense."""
-        if self._rate is None:
-            first = itertools.islice(self.source.messages({self.image_topic}, []), RATE_IMAGES)
-            times = [message.time for message in first]
-            rate = (len(times) - 1) * 1e9 / max(times[-1] - times[0], 1) if times else 0.0
-            self._rate = float(f"{rate:.3g}")  # a video file takes no rate of more digits
-        return self._rate if 0.01 <= self._rate < 1000 else None
-
-    @rate.setter
-    def rate(self, rate: float | None) -> None:
-        self._rate = rate
+        """By the times at which the first images were recorded; None when they make no sense."""
+        first = itertools.islice(self.source.messages({self.image_topic}, []), RATE_IMAGES)
+        times = [message.time for message in first]
+        rate = (len(times) - 1) * 1e9 / max(times[-1] - times[0], 1) if times else 0.0
+        rate = float(f"{rate:.3g}")  # a video file takes no rate of more digits
+        return rate if 0.01 <= rate < 1000 else None
 
     @property
     def has_truth(self) -> bool:
@@ -223,7 +217,8 @@ class Bag(Recording):
         return RemovalEvent(tuple(sorted(gone)), messages.nanoseconds(message.header.stamp)) if gone else None
 
     def _skip(self, topic: str, reason: str) -> None:
-        self._skipped.setdefault(topic, [0, reason])[0] += 1
+        count, first = self._skipped.get(topic, (0, reason))
+        self._skipped[topic] = count + 1, first
 
     def _checked(self, name: str) -> str:
         known = [topic for topic in self.source.topics if topic.type in (IMAGE, COMPRESSED)]

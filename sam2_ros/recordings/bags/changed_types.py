@@ -85,7 +85,7 @@ def _differences(there: Any, here: Any, kind: str) -> tuple[list[str], list[str]
     return sorted(changed), sorted(unknown)
 
 
-def _inner(description: tuple) -> str:
+def _inner(description: tuple[Any, Any]) -> str:
     """The message type of a field, or of what is in its list; "" for numbers and text."""
     while isinstance(description[1], tuple) and isinstance(description[1][0], tuple):
         description = description[1][0]

@@ -31,7 +31,7 @@ def depth_from(message: Any) -> np.ndarray:
     if len(data) <= _HEADER.size:
         raise InvalidImage(f"a depth image of format {message.format!r} has only {len(data)} bytes")
     _, scale, offset = _HEADER.unpack_from(data)
-    picture = np.frombuffer(data, np.uint8, offset=_HEADER.size)
+    picture = data[_HEADER.size :]
     is_rvl = "rvl" in message.format.lower()
     image = _from_rvl(picture) if is_rvl else decoding.decode(picture, cv2.IMREAD_UNCHANGED)
     if image.ndim != 2:
@@ -39,18 +39,18 @@ def depth_from(message: Any) -> np.ndarray:
     if not message.format.startswith("32FC1"):
         return image
     with np.errstate(divide="ignore"):
-        depth = scale / (image.astype(np.float32) - offset)
+        depth: np.ndarray = scale / (image.astype(np.float32) - offset)
     depth[image == 0] = np.nan
     return depth
 
 
-def _from_rvl(data: np.ndarray) -> np.ndarray:
-    """(K,) uint8, the size and the runs -> (H, W) uint16.  Raises InvalidImage when the runs do not fill the size."""
+def _from_rvl(data: bytes) -> np.ndarray:
+    """The size and the runs -> (H, W) uint16.  Raises InvalidImage when the runs do not fill the size."""
     columns, rows = _SIZE.unpack_from(data) if len(data) >= _SIZE.size else (0, 0)
     count = columns * rows
     if not 0 < count <= _MOST_PIXELS:
         raise InvalidImage(f"an RVL depth image of {len(data)} bytes cannot be {columns}x{rows}; it is damaged")
-    numbers = _numbers(data[_SIZE.size :])
+    numbers = _numbers(np.frombuffer(data, np.uint8, offset=_SIZE.size))
     known = np.zeros(count, bool)
     steps: list[np.ndarray] = []
     pixel = place = 0
@@ -71,9 +71,10 @@ def _from_rvl(data: np.ndarray) -> np.ndarray:
 
 
 def _numbers(data: np.ndarray) -> np.ndarray:
-    """The numbers in RVL data (K,) uint8, as int64: three bits per nibble, the lowest first, a fourth bit if more follow.
+    """The numbers in RVL data (K,) uint8, as int64.
 
-    Nibbles lie in 32-bit words, the first in the highest bits.
+    A nibble holds three bits of a number, the lowest first, and a fourth bit if more follow.  Nibbles lie in 32-bit
+    words, the first in the highest bits.
     """
     swapped = data[: len(data) // 4 * 4].reshape(-1, 4)[:, ::-1].reshape(-1)
     nibbles = np.stack((swapped >> 4, swapped & 15), axis=1).reshape(-1).astype(np.int64)

@@ -81,7 +81,8 @@ class McapFile:
         """See ``storage.StorageFile``."""
         said: list[str] = []
         number = 0
-        for number, stored in enumerate(self._in_time(wanted, said.append), start=1):
+        for stored in self._in_time(wanted, said.append):
+            number += 1
             yield stored
         expected = sum(
             count for channel, count in self.counts.items() if channel.topic in wanted and channel.encoding == CDR
@@ -263,15 +264,17 @@ def _chunk_records(content: bytes, report: Report, start: int) -> Iterator[tuple
 
 def _decompressed(data: bytes, compression: str) -> bytes:
     """As much as ``data``, which may be broken off, gives."""
+    if not compression:
+        return data
     if compression == "zstd":
-        return zstd().ZstdDecompressor().decompress(data)
-    if compression == "lz4":
+        decompressor = zstd().ZstdDecompressor()
+    elif compression == "lz4":
         import lz4.frame
 
-        return lz4.frame.LZ4FrameDecompressor().decompress(data)
-    if compression:
+        decompressor = lz4.frame.LZ4FrameDecompressor()
+    else:
         raise ValueError(f"unknown compression {compression!r}")
-    return data
+    return bytes(decompressor.decompress(data))
 
 
 def _strings(content: bytes, count: int) -> list[str]:

@@ -6,6 +6,7 @@ This and ``writer`` are the only modules that import the rosbags library.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
@@ -35,19 +36,21 @@ class BagTypes:
 def known_types(distribution: Stores = Stores.LATEST) -> Typestore:
     """The types of a ROS distribution and our own, for bags that do not bring their definitions, and for writing."""
     store = get_typestore(distribution)
-    types: dict = {}
+    types: dict[str, Any] = {}
     for file in share("sam2_ros", "msg").glob("*.msg"):
         types.update(get_types_from_msg(file.read_text(), f"sam2_ros/msg/{file.stem}"))
     store.register(types)
     return store
 
 
-def idl_types(definition: str) -> dict:
-    types: dict = {}
+def idl_types(definition: str) -> dict[str, Any]:
+    """The types in a definition of the IDL of ROS, one or several."""
+    types: dict[str, Any] = {}
     for part in re.split(r"^=+\nIDL: .*\n", definition, flags=re.MULTILINE):
         types.update(get_types_from_idl(part) if part.strip() else {})
     return types
 
 
 def known_distribution(name: str | None) -> Stores:
+    """The types of a ROS distribution; those of the newest for a name that is not known."""
     return Stores.__members__.get(f"ROS2_{(name or '').upper()}", Stores.LATEST)

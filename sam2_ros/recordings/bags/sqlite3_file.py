@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from sam2_ros.errors import RecordingError
@@ -112,7 +113,8 @@ class Sqlite3File:
         )
         with self._connection() as connection:
             torn: list[str] = []
-            newest, at_newest = -1, set()
+            newest = -1
+            at_newest: set[int] = set()
             for number, channel, time, data in self._read(connection, f"{query}timestamp, id", torn, lost):
                 at_newest = {number} if time != newest else at_newest | {number}
                 newest = time
@@ -121,7 +123,7 @@ class Sqlite3File:
                 return
             # The index by time is damaged, or what it points to: the rest comes in the order of the file.
             for number, channel, time, data in self._read(connection, f"{query}id", lost, lost):
-                if time > newest or time == newest and number not in at_newest:
+                if time > newest or (time == newest and number not in at_newest):
                     yield channel, time, data
 
     def _read(
@@ -138,7 +140,7 @@ class Sqlite3File:
         if bad:
             lost.append(f"{shown(self.path.name)}: {bad} messages are damaged and left out")
 
-    def _rows(self, connection: sqlite3.Connection, query: str, lost: list[str]) -> Iterator[tuple]:
+    def _rows(self, connection: sqlite3.Connection, query: str, lost: list[str]) -> Iterator[tuple[Any, ...]]:
         """The rows of a query before the first page that cannot be read."""
         count = 0
         try:

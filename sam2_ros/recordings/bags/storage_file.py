@@ -57,7 +57,7 @@ class StorageFile(Protocol):
 
 def is_storage(path: Path) -> bool:
     """Whether the name of a file is that of a storage file."""
-    return path.suffix in SUFFIXES or path.suffix == COMPRESSED and Path(path.stem).suffix in SUFFIXES
+    return path.suffix in SUFFIXES or (path.suffix == COMPRESSED and Path(path.stem).suffix in SUFFIXES)
 
 
 def storage_files(folder: Path) -> list[Path]:

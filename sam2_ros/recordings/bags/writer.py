@@ -99,7 +99,10 @@ class BagWriter:
             )
 
     def _definition(self, stored: StoredMessage) -> tuple[str, str]:
-        """Of the type of a message of another bag: the bag's own, else that of here, else none, as bags of Humble are."""
+        """The definition of the type of a message of another bag, and its checksum.
+
+        That of the bag itself, else that of this machine, else none, as in bags of Humble.
+        """
         for types in (stored.types, partial(self._types_for, stored.type)):
             try:
                 return _described(types(), stored.type)
