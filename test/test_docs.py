@@ -91,6 +91,33 @@ def test_the_version_is_the_same_in_every_file():
 # -- what the code knows ---------------------------------------------------------------------------
 
 
+def rows_of(text, columns):
+    """The rows of all tables of this width: {(set of clips, first prompt): the other cells}, without bold type."""
+    rows, clips = {}, ""
+    for line in text.splitlines():
+        cells = [cell.strip(" *") for cell in line.strip("|").split("|")]
+        if line.startswith("|") and len(cells) == columns and cells[1] not in ("---", "first prompt"):
+            clips = cells[0].partition("(")[0].partition(",")[0].strip() or clips
+            rows[clips, cells[1]] = cells[2:]
+    return rows
+
+
+def test_the_numbers_of_the_embedded_model_are_those_of_its_card():
+    card, page = (ROOT / "sam2_ros" / "weights" / "MODEL_CARD.md").read_text(), TEXT[DOCS / "numbers.md"]
+    scores = {row: float(cells[0]) for row, cells in rows_of(card, 7).items()}
+    told = {
+        row: float(cells[0])
+        for row, cells in rows_of(page, 5).items()
+        if row[1] in ("mask", "box") or "click" in row[1]
+    }
+    assert len(scores) == 12 and {row: told[row] for row in scores} == scores
+    flags = rows_of(card, 6)
+    assert len(flags) == 8 and {row: rows_of(page, 6)[row] for row in flags} == flags
+    said = re.findall(r"\d+", re.search(r"it reaches (.*?)\. It flags", TEXT[ROOT / "README.md"], re.DOTALL)[1])
+    kinds = [(clips, prompt) for clips in ("robot scenes", "real sequences") for prompt in ("one click", "mask")]
+    assert [int(number) for number in said] == [round(scores[kind]) for kind in kinds]
+
+
 @pytest.fixture(scope="module")
 def tables():
     """The script that writes the tables."""
