@@ -1,20 +1,21 @@
 """A model that takes microseconds and can be reasoned about: it follows colours.
 
-It has the verbs of ``sam2_ros.model.sam2.SAM2``.  The object pointer is the colour under the
+It is a ``sam2_ros.model.interface.Model``.  The object pointer is the colour under the
 prompt, "memory attention" is the mean of the pointers, and a pixel belongs to the object when
 its colour is near.  An object whose colour is nowhere in the image is occluded.
 """
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import dataclasses
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sam2_ros.model.sam2 import Candidates, Found, ImageFeatures, Memories, PromptInputs
+from sam2_ros.model.interface import Candidates, Found, ImageFeatures, Memories, PromptInputs
+from sam2_ros.model.sizes import TEST
 from sam2_ros.types import Frame
 
 SIDE = 64  # of the model's input
@@ -27,11 +28,22 @@ class ColourModel(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.size = SimpleNamespace(image_size=SIDE, hidden_dim=4, memory_dim=4)
+        self.size = dataclasses.replace(TEST, name="colours", image_size=SIDE)
         self.device_probe = nn.Parameter(torch.zeros(1))
         self.calls: list[tuple[str, int]] = []
         self.prompts: list[PromptInputs] = []
         self.memories: list[Memories] = []
+
+    @property
+    def device(self) -> torch.device:
+        return self.device_probe.device
+
+    @property
+    def precision(self) -> torch.dtype:
+        return self.device_probe.dtype
+
+    def checksum(self) -> str:
+        return "colours have no weights"
 
     def count(self, verb: str) -> int:
         return sum(name == verb for name, _ in self.calls)
@@ -43,7 +55,7 @@ class ColourModel(nn.Module):
         return ImageFeatures(stride16=blank, stride8=blank, stride4=picture)
 
     def attend(self, features: ImageFeatures, memories: Memories | None) -> Tensor:
-        self.calls.append(("attend", 1 if memories is None else len(memories.spatial)))
+        self.calls.append(("attend", 1 if memories is None else len(memories.tokens)))
         if memories is None:
             return features.stride16
         self.memories.append(memories)
@@ -90,7 +102,7 @@ class ColourModel(nn.Module):
     ) -> Tensor:
         self.calls.append(("encode_memory", len(mask_logits)))
         share = (mask_logits > 0).float().mean(dim=(1, 2, 3))
-        return share[:, None, None, None].expand(-1, 4, SIDE // 16, SIDE // 16).clone()
+        return share[:, None, None].expand(-1, (SIDE // 16) ** 2, 4).clone()
 
     def _colour_under(self, prompt: PromptInputs, features: ImageFeatures) -> Tensor:
         if (prompt.labels[0] == 2).any():  # the middle of the box

@@ -9,6 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+def to_channels_last(model: nn.Module) -> None:
+    """Bring a model to the memory layout that is faster for what alternates between maps and tokens."""
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch declares no such overload
+
+
 class LayerNorm2d(nn.LayerNorm):
     """Layer normalisation over the channels of an (N, C, H, W) map, at each place on its own."""
 
@@ -40,7 +45,8 @@ class MLP(nn.Module):
         """(..., first width) to (..., last width)."""
         for layer in self.layers[:-1]:
             x = self.activation(layer(x))
-        return self.layers[-1](x)
+        last: Tensor = self.layers[-1](x)
+        return last
 
 
 class DropPath(nn.Module):

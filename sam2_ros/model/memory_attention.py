@@ -39,11 +39,16 @@ class MemoryAttentionLayer(nn.Module):
         image = image + self.dropout(self.self_attn(normed, normed, normed, image_table, image_table))
         image = image + self.dropout(self.cross_attn_image(self.norm2(image), keys, values, image_table, key_table))
         hidden = self.dropout(F.relu(self.linear1(self.norm3(image))))
-        return image + self.dropout(self.linear2(hidden))
+        out: Tensor = image + self.dropout(self.linear2(hidden))
+        return out
 
 
 class MemoryAttention(nn.Module):
     """A few such layers.  With one image for several objects, rows split only where the memories come in."""
+
+    cosine: Tensor
+    sine: Tensor
+    position: Tensor
 
     def __init__(self, size: Size) -> None:
         super().__init__()
@@ -54,21 +59,15 @@ class MemoryAttention(nn.Module):
         self.register_buffer("sine", sine, persistent=False)
         self.register_buffer("position", sine_grid(size.hidden_dim, size.grid), persistent=False)
 
-    def forward(self, image: Tensor, keys: Tensor, values: Tensor, unplaced: int) -> Tensor:
+    def forward(self, image: Tensor, keys: Tensor, values: Tensor, key_table: tuple[Tensor, Tensor]) -> Tensor:
         """image (1 or N, C, h, w) to (N, C, h, w).
 
-        values: (N, tokens, m), whole memories in raster order, then ``unplaced`` pointer
-        tokens; keys: the same with their positions in space and time added.
+        values: (N, tokens, m), of memories and of pointers; keys: the same with their positions in space
+        and time added.  key_table: cosine and sine by which each of them is turned, (tokens, C / 2).
         """
         side = image.shape[-2:]
         tokens = (image + 0.1 * self.position).flatten(2).transpose(1, 2)  # (., hw, C)
-        image_table = self.cosine, self.sine
-        memories = (keys.shape[1] - unplaced) // tokens.shape[1]
-        # Every memory is turned as the image is; pointers have no place in it and are not turned.
-        key_table = (
-            torch.cat((self.cosine.repeat(memories, 1), self.cosine.new_ones(unplaced, self.cosine.shape[1]))),
-            torch.cat((self.sine.repeat(memories, 1), self.sine.new_zeros(unplaced, self.sine.shape[1]))),
-        )
         for layer in self.layers:
-            tokens = layer(tokens, keys, values, image_table, key_table)
-        return self.norm(tokens).transpose(1, 2).unflatten(2, side)
+            tokens = layer(tokens, keys, values, (self.cosine, self.sine), key_table)
+        normed: Tensor = self.norm(tokens)
+        return torch.unflatten(normed.transpose(1, 2), 2, side)

@@ -1,119 +1,41 @@
-"""SAM 2 as four verbs: encode_image, attend, decode, encode_memory.
+"""SAM 2 as five verbs: encode_image, attend, decode, decode_mask, encode_memory.
 
-The model remembers nothing: which frames an object may look at is the caller's business.
-Shapes: N objects, B images (1, or one per object), S the image side, h = w = S / 16,
-C = hidden_dim, m = memory_dim, K answers.  Nothing here switches gradients or autocast.
+``interface`` declares them and says what goes in and comes out.  Here C is hidden_dim and m memory_dim.
+Nothing here switches gradients or autocast.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam2_ros.errors import InvalidInput
-from sam2_ros.model.layers import MLP
+from sam2_ros.model.interface import (
+    ABSENT_LOGIT,
+    TIME_CODES,
+    Candidates,
+    Found,
+    ImageFeatures,
+    Memories,
+    PromptInputs,
+)
+from sam2_ros.model.layers import MLP, to_channels_last
 from sam2_ros.model.mask_decoder import MaskDecoder, most_stable
 from sam2_ros.model.memory_attention import MemoryAttention
 from sam2_ros.model.memory_encoder import MemoryEncoder
+from sam2_ros.model.memory_tokens import MEMORY_TOKENS
 from sam2_ros.model.neck import ImageEncoder
-from sam2_ros.model.position import sine_grid, sine_line
+from sam2_ros.model.position import sine_line
 from sam2_ros.model.prompt_encoder import PromptEncoder
 from sam2_ros.model.sizes import Size
 
-#: Time codes: six recent frames (0 = the frame before) and the prompted frames (6), whatever their age.
-TIME_CODES = 7
 #: Pointer distances are divided by this: the farthest of 15 recent frames is at 1.
 POINTER_HORIZON = 15
-#: Mask logit wherever the object is not visible.
-ABSENT_LOGIT = -1024.0
-#: Logits of a previous answer enter as a prompt within these bounds.
-PROMPT_LOGIT_BOUND = 32.0
 #: Masks enter the memory encoder, and mask prompts leave as answers, in -10..10.
 MASK_SCALE, MASK_BIAS = 20.0, -10.0
-
-#: What the tracker asks of a model.
-VERBS = ("size", "encode_image", "attend", "decode", "decode_mask", "encode_memory")
-
-
-@dataclass(frozen=True, slots=True)
-class ImageFeatures:
-    """What the trunk saw on B images; shared by all objects and prompts.
-
-    stride16: (B, C, h, w), from the neck.  stride8: (B, C/4, 2h, 2w) and stride4:
-    (B, C/8, 4h, 4w), narrowed for the mask decoder.
-    """
-
-    stride16: Tensor
-    stride8: Tensor
-    stride4: Tensor
-
-    def rows(self, index: Tensor) -> ImageFeatures:
-        """The features of image index[i] for object i: index (N,) int64.  For batches of several videos."""
-        return ImageFeatures(self.stride16[index], self.stride8[index], self.stride4[index])
-
-
-@dataclass(frozen=True, slots=True)
-class Memories:
-    """What N objects with equally long memories remember.
-
-    spatial: (N, M, m, h, w), from encode_memory.
-    time_code: (N, M) int64; 0 = the frame before, 5 = six frames before, 6 = a prompted frame.
-    pointers: (N, P, C), from decode.
-    pointer_distance: (N, P) float32, this frame's index minus the pointer's, in frames.
-    """
-
-    spatial: Tensor
-    time_code: Tensor
-    pointers: Tensor
-    pointer_distance: Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class PromptInputs:
-    """Prompts for N objects, in pixels of the S x S input, the centre of the first pixel at (0, 0).
-
-    points: (N, K, 2) float32, box corners first, then clicks; or None.
-    labels: (N, K) int32; 1 positive, 0 negative, 2 top-left, 3 bottom-right, -1 padding.
-    mask_logits: (N, 1, 4h, 4w), the previous answer on this frame, clamped to -32..32; or None.
-    """
-
-    points: Tensor | None = None
-    labels: Tensor | None = None
-    mask_logits: Tensor | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One answer for each of N objects; float32.
-
-    logits: (N, 1, 4h, 4w), ABSENT_LOGIT everywhere where the object is not visible.
-    iou: (N,), predicted.  object_score: (N,), a logit; visible where positive.  pointer: (N, C).
-    """
-
-    logits: Tensor
-    iou: Tensor
-    object_score: Tensor
-    pointer: Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class Candidates:
-    """K answers for each of N objects: logits (N, K, 4h, 4w), iou (N, K), object_score (N,), pointer (N, K, C)."""
-
-    logits: Tensor
-    iou: Tensor
-    object_score: Tensor
-    pointer: Tensor
-
-    def best(self) -> Found:
-        """For each object the answer with the highest predicted IoU."""
-        rows, best = torch.arange(len(self.iou), device=self.iou.device), self.iou.argmax(1)
-        return Found(
-            self.logits[rows, best][:, None], self.iou[rows, best], self.object_score, self.pointer[rows, best]
-        )
 
 
 class SAM2(nn.Module):
@@ -137,8 +59,27 @@ class SAM2(nn.Module):
         if size.version_2_1:
             self.no_obj_embed_spatial = _small_parameter(1, memory_width)
             self.obj_ptr_tpos_proj = nn.Linear(width, memory_width)
-        self.register_buffer("memory_position", sine_grid(memory_width, size.grid), persistent=False)
-        self.to(memory_format=torch.channels_last)  # the faster layout for what alternates between maps and tokens
+        # The name that it has in the checkpoints of families that compress their memories.
+        self.spatial_perceiver = MEMORY_TOKENS[size.memory](size)
+        to_channels_last(self)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return self.no_mem_embed.device
+
+    @property
+    def precision(self) -> torch.dtype:
+        """The type of its weights."""
+        return self.no_mem_embed.dtype
+
+    def checksum(self) -> str:
+        """SHA-256 of the names and values of all weights."""
+        digest = hashlib.sha256()
+        for name, value in self.state_dict().items():
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().float().contiguous().numpy())
+        return digest.hexdigest()
 
     def encode_image(self, images: Tensor) -> ImageFeatures:
         """Look at images (B, 3, S, S), RGB, as pixels.normalise makes them: once per frame.
@@ -162,18 +103,18 @@ class SAM2(nn.Module):
         """
         if memories is None:
             return features.stride16 + self.no_mem_embed.view(-1, 1, 1)
-        spatial = memories.spatial.flatten(3).transpose(2, 3)  # (N, M, hw, m)
-        # The tokens of one pointer follow each other; they carry time but no place.
-        pointers = memories.pointers.unflatten(2, (-1, self.size.memory_dim)).flatten(1, 2)
-        values = torch.cat((spatial.flatten(1, 2), pointers), dim=1)  # (N, M hw + P C/m, m)
+        # The tokens of one pointer follow each other; they have a position in time but none in the image.
+        pointers = torch.unflatten(memories.pointers, 2, (-1, self.size.memory_dim)).flatten(1, 2)
+        values = torch.cat((memories.tokens.flatten(1, 2), pointers), dim=1)  # (N, M T + P C/m, m)
         keys = values + torch.cat((self._memory_positions(memories), self._pointer_positions(memories)), dim=1)
-        return self.memory_attention(features.stride16, keys, values, unplaced=pointers.shape[1])
+        turns = self._turns(memories.tokens.shape[1], pointers.shape[1])
+        seen: Tensor = self.memory_attention(features.stride16, keys, values, turns)
+        return seen
 
     def _memory_positions(self, memories: Memories) -> Tensor:
-        """Place and time of each spatial memory token: (N, M hw, m)."""
-        place = self.memory_position.flatten(1).T  # (hw, m)
+        """The positions of each memory token, in the image and in time: (N, M T, m)."""
         time = self.maskmem_tpos_enc[memories.time_code, 0]  # (N, M, 1, m)
-        return (place + time).flatten(1, 2)
+        return (self.spatial_perceiver.positions + time).flatten(1, 2)
 
     def _pointer_positions(self, memories: Memories) -> Tensor:
         """Time of each pointer token, in SAM 2.1 only: (N, P C/m, m)."""
@@ -181,8 +122,16 @@ class SAM2(nn.Module):
         if not self.size.version_2_1:
             rows, count, _ = memories.pointers.shape
             return memories.pointers.new_zeros(rows, count * (width // memory_width), memory_width)
-        time = self.obj_ptr_tpos_proj(sine_line(memories.pointer_distance / POINTER_HORIZON, width))
+        time: Tensor = self.obj_ptr_tpos_proj(sine_line(memories.pointer_distance / POINTER_HORIZON, width))
         return time.repeat_interleave(width // memory_width, dim=1)
+
+    def _turns(self, memories: int, pointer_tokens: int) -> tuple[Tensor, Tensor]:
+        """The rotary table of the keys: every memory is turned alike, pointer tokens are not."""
+        cosine, sine = self.spatial_perceiver.cosine, self.spatial_perceiver.sine
+        return (
+            torch.cat((cosine.repeat(memories, 1), cosine.new_ones(pointer_tokens, cosine.shape[1]))),
+            torch.cat((sine.repeat(memories, 1), sine.new_zeros(pointer_tokens, sine.shape[1]))),
+        )
 
     def decode(
         self,
@@ -213,19 +162,20 @@ class SAM2(nn.Module):
         self, view: Tensor, features: ImageFeatures, prompt: PromptInputs, masks: slice
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         encoder, points, labels = self.sam_prompt_encoder, prompt.points, prompt.labels
-        if points is None:
+        if points is None or labels is None:
             rows = view.shape[0] if prompt.mask_logits is None else prompt.mask_logits.shape[0]
             points = torch.zeros(rows, 1, 2, dtype=torch.float32, device=view.device)
             labels = torch.full((rows, 1), -1, dtype=torch.int32, device=view.device)
         image = view + encoder.embed_masks(prompt.mask_logits)
         image = image.expand(points.shape[0], -1, -1, -1)
-        return self.sam_mask_decoder(
+        decoded: tuple[Tensor, Tensor, Tensor, Tensor] = self.sam_mask_decoder(
             image,
             encoder.image_positions(),
             encoder.embed_points(points, labels),
             (features.stride4, features.stride8),
             masks,
         )
+        return decoded
 
     def decode_mask(self, features: ImageFeatures, masks: Tensor) -> Found:
         """A mask prompt is the answer itself: masks (N, 1, S, S), 0 or 1; only the pointer is decoded.
@@ -248,7 +198,7 @@ class SAM2(nn.Module):
     def encode_memory(
         self, features: ImageFeatures, mask_logits: Tensor, object_score: Tensor, *, binarize: bool
     ) -> Tensor:
-        """What to remember of this frame: (N, m, h, w).
+        """What to remember of this frame: (N, T, m).
 
         mask_logits: (N, 1, 4h, 4w); object_score: (N,).  binarize: the mask is what a person
         saw and accepted, so its edge is hard.
@@ -256,22 +206,12 @@ class SAM2(nn.Module):
         side = self.size.image_size
         masks = F.interpolate(mask_logits, size=(side, side), mode="bilinear", align_corners=False)
         masks = (masks > 0).to(masks.dtype) if binarize else masks.sigmoid()
-        memory = self.memory_encoder(features.stride16, masks * MASK_SCALE + MASK_BIAS)
-        if not self.size.version_2_1:
-            return memory
-        absent = (object_score <= 0).to(memory.dtype)
-        return memory + absent[:, None, None, None] * self.no_obj_embed_spatial[..., None, None].to(memory.dtype)
+        memory: Tensor = self.memory_encoder(features.stride16, masks * MASK_SCALE + MASK_BIAS)
+        if self.size.version_2_1:
+            absent = (object_score <= 0).to(memory.dtype)[:, None, None, None]
+            memory = memory + absent * self.no_obj_embed_spatial[..., None, None].to(memory.dtype)
+        return self.spatial_perceiver(memory)
 
 
 def _small_parameter(*shape: int) -> nn.Parameter:
     return nn.Parameter(nn.init.trunc_normal_(torch.empty(shape), std=0.02))
-
-
-def refuse_no_model(model: object) -> None:
-    """Raises InvalidInput unless ``model`` has the verbs of SAM2, as what torch.compile makes of it has."""
-    if not isinstance(model, nn.Module) or not all(hasattr(model, verb) for verb in VERBS):
-        wrapped = "; give its .module" if hasattr(model, "module") else ""
-        raise InvalidInput(
-            "the model must be one that sam2_ros.model.checkpoint.load returns, as in "
-            f"Tracker(load('embedded')); got {type(model).__name__}{wrapped}"
-        )

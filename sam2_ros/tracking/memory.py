@@ -1,9 +1,9 @@
-"""Which past frames may one object look at?  The memory rules of SAM 2, as rules about indices.
+"""Which past frames may one object look at?  What a memory rule is, and the rule of SAM 2.
 
-A bank holds whatever the caller calls a memory: it never looks inside, so it needs no torch.
+A rule holds whatever the caller calls a memory: it never looks inside, so it needs no torch.
 An index is the order of arrival of a frame, not its time: a stream drops frames.
 
-Rules (paper section 4, "memory bank"; figures from the released configuration):
+Rules of SAM 2 (paper section 4, "memory bank"; figures from the released configuration):
 
 * a *prompted* frame, on which somebody clicked, is seen from any distance;
 * a *recent* frame is seen as a spatial memory for six frames and as a pointer for fifteen;
@@ -13,8 +13,11 @@ Rules (paper section 4, "memory bank"; figures from the released configuration):
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Spatial = TypeVar("Spatial")
 Pointer = TypeVar("Pointer")
@@ -27,6 +30,34 @@ RECENT_POINTERS = 15
 FORGOTTEN_BEFORE_CORRECTION = RECENT_MEMORIES + 1
 #: The time code of every prompted frame; a recent frame has its distance minus one.
 PROMPTED_TIME_CODE = RECENT_MEMORIES
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sighting:
+    """What was found of one object on one frame: all that a rule may go by.
+
+    index: the frame's order of arrival.  seconds: its acquisition time; None where the camera does not say.
+    prompted: whether somebody prompted the object on it.
+    object_score: raw logit, positive where the object is seen.
+    ious: the predicted IoU of each candidate.  chosen: the place among them of the one that is the answer.
+    logits: (K, a, a), the candidates themselves.  They are a part of what all objects share: a rule that
+    wants to keep something of them copies it.
+    """
+
+    index: int
+    prompted: bool = False
+    seconds: float | None = None
+    object_score: float = 0.0
+    ious: tuple[float, ...] = ()
+    chosen: int = 0
+    logits: Tensor | None = None
+
+    @property
+    def areas(self) -> tuple[int, ...]:
+        """The area of each candidate in pixels of the model's mask; computed when it is asked for."""
+        if self.logits is None:
+            return ()
+        return tuple((self.logits > 0).flatten(1).sum(1).tolist())
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +73,73 @@ class View(Generic[Spatial, Pointer]):
         return len(self.spatial), len(self.pointers)
 
 
+class MemoryRule(Protocol[Spatial, Pointer]):
+    """The memories of one object: which are kept, and which are seen from a frame.
+
+    A tracker asks ``view`` before it looks at a frame and calls ``keep`` afterwards; frames may be gone through
+    again after a late prompt, so both may name an index once more.  ``prune`` is the promise that what is held does
+    not grow with the stream.
+    """
+
+    #: Tells memories of this rule from those of another.
+    name: ClassVar[str]
+
+    @property
+    def prompted(self) -> list[int]:
+        """Indices of the prompted frames that are kept, in order."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of spatial memories held."""
+        ...
+
+    def has_past(self, index: int) -> bool:
+        """Whether any frame before ``index`` is remembered."""
+        ...
+
+    def keep(self, sighting: Sighting, spatial: Spatial, pointer: Pointer) -> None:
+        """Remember a frame, or not."""
+        ...
+
+    def view(self, index: int, seconds: float | None = None) -> View[Spatial, Pointer]:
+        """What the object sees from frame ``index``, taken at ``seconds``: never that frame itself."""
+        ...
+
+    def forget_stale(self, index: int, *, corrected: bool) -> None:
+        """Drop what a prompt on frame ``index`` made doubtful.
+
+        corrected: whether the prompt says that the object was lost before.
+        """
+        ...
+
+    def rewind(self) -> None:
+        """The frames come again from the first one: only what was prompted is remembered, at its place."""
+        ...
+
+    def prune(self, oldest: int) -> None:
+        """Drop all that can never be seen again from frame ``oldest`` or a later one."""
+        ...
+
+    def export(self, newest: int) -> dict[str, Any]:
+        """All that can be seen from frames after ``newest``, as memories, pointers and numbers in lists and dicts.
+
+        Indices in it are counted from ``newest``: 0 is that frame, -1 the one before.
+        """
+        ...
+
+    def restore(self, contents: dict[str, Any], newest: int) -> None:
+        """Hold what was exported, as if it had been found up to frame ``newest`` of this stream."""
+        ...
+
+
 @dataclass(slots=True)
 class MemoryBank(Generic[Spatial, Pointer]):
-    """The memories of one object, bounded by ``prune``.
+    """The rule of SAM 2, bounded by ``prune``.
 
     max_prompted: how many prompted frames take part; None = all (then nothing bounds them).
     """
+
+    name: ClassVar[str] = "sam2"
 
     max_prompted: int | None = None
     _first: int | None = None  # index of the first prompt that was given
@@ -69,17 +161,18 @@ class MemoryBank(Generic[Spatial, Pointer]):
         """Whether any frame before ``index`` is remembered."""
         return any(kept < index for kept in (*self._prompted, *self._spatial))
 
-    def keep(self, index: int, spatial: Spatial, pointer: Pointer, *, prompted: bool) -> None:
-        """Remember frame ``index``; a prompted frame takes the place of an unprompted one, never the reverse."""
-        if prompted:
+    def keep(self, sighting: Sighting, spatial: Spatial, pointer: Pointer) -> None:
+        """Remember every frame; a prompted frame takes the place of an unprompted one, never the reverse."""
+        index = sighting.index
+        if sighting.prompted:
             self._first = index if self._first is None else self._first
             self.forget_unprompted(index, index)
             self._prompted[index] = (spatial, pointer)
         elif index not in self._prompted:
             self._spatial[index], self._pointers[index] = spatial, pointer
 
-    def view(self, index: int) -> View[Spatial, Pointer]:
-        """What the object sees from frame ``index``: never that frame itself."""
+    def view(self, index: int, seconds: float | None = None) -> View[Spatial, Pointer]:
+        """What the object sees from frame ``index``; this rule counts frames, whatever time lies between them."""
         chosen = self._chosen(index)
         aside = {kept: self._prompted[kept] for kept in self._prompted if kept not in chosen}
         spatial = [(self._prompted[kept][0], PROMPTED_TIME_CODE) for kept in chosen]
@@ -104,6 +197,10 @@ class MemoryBank(Generic[Spatial, Pointer]):
             for index in [kept for kept in memories if kept >= first and (last is None or kept <= last)]:
                 del memories[index]
 
+    def forget_stale(self, index: int, *, corrected: bool) -> None:
+        """Drop the unprompted memories since the prompted frame and, after a correction, shortly before it."""
+        self.forget_unprompted(index - (FORGOTTEN_BEFORE_CORRECTION if corrected else 0))
+
     def rewind(self) -> None:
         """The frames come again from the first one: only what was prompted is remembered, at its place.
 
@@ -111,7 +208,8 @@ class MemoryBank(Generic[Spatial, Pointer]):
         prompts that are given while going through a recording several times are the bound.
         """
         self._rewound = True
-        self.forget_unprompted(0)
+        self._spatial.clear()
+        self._pointers.clear()
 
     def prune(self, oldest: int) -> None:
         """Drop all that can never be seen again from frame ``oldest`` or a later one.
@@ -130,6 +228,24 @@ class MemoryBank(Generic[Spatial, Pointer]):
             for index, kept in self._prompted.items()
             if index >= horizon or index == self._first or index in nearest
         }
+
+    def export(self, newest: int) -> dict[str, Any]:
+        """See MemoryRule."""
+        seen = replace(self)
+        seen.prune(newest + 1)
+        return {
+            "first": None if seen._first is None else seen._first - newest,
+            "prompted": {index - newest: kept for index, kept in seen._prompted.items()},
+            "spatial": {index - newest: kept for index, kept in seen._spatial.items()},
+            "pointers": {index - newest: kept for index, kept in seen._pointers.items()},
+        }
+
+    def restore(self, contents: dict[str, Any], newest: int) -> None:
+        """See MemoryRule."""
+        self._first = None if contents["first"] is None else contents["first"] + newest
+        self._prompted = {index + newest: kept for index, kept in contents["prompted"].items()}
+        self._spatial = {index + newest: kept for index, kept in contents["spatial"].items()}
+        self._pointers = {index + newest: kept for index, kept in contents["pointers"].items()}
 
     def _chosen(self, index: int) -> list[int]:
         """The prompted frames that take part when looking from ``index``, in order."""

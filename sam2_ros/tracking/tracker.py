@@ -7,7 +7,7 @@
 
 The stream has no end, so everything kept has a bound: the last ``remembered_frames`` frames
 with their features and answers (the ring, so that a prompt may come late), and per object
-the memories that ``memory.MemoryBank`` says can still be seen.
+the memories that its memory rule says can still be seen.
 
 A Tracker belongs to one thread.  A call that raises a Sam2RosError has changed nothing.
 """
@@ -17,7 +17,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cached_property
 from numbers import Integral
 from typing import Any
 
@@ -27,13 +28,17 @@ from torch import Tensor
 
 from sam2_ros.errors import InvalidInput, InvalidPrompt, UnknownObject, UnknownStamp
 from sam2_ros.model import pixels
+from sam2_ros.model.interface import Candidates, Model, refuse_no_model
 from sam2_ros.model.precision import autocast
-from sam2_ros.model.sam2 import PROMPT_LOGIT_BOUND, SAM2, Found, PromptInputs, refuse_no_model
 from sam2_ros.stamps import Place, Timeline
-from sam2_ros.tracking.memory import FORGOTTEN_BEFORE_CORRECTION, MemoryBank, View
-from sam2_ros.tracking.remembered import Answer, Followed, Interaction, Moment, Shown, Tracks, stacked
+from sam2_ros.tracking import step
+from sam2_ros.tracking.exported import ObjectMemory, with_tensors
+from sam2_ros.tracking.interface import Prompted as Prompted
+from sam2_ros.tracking.memory import MemoryBank, MemoryRule, Sighting, View
+from sam2_ros.tracking.remembered import Answer, Followed, Interaction, Moment
 from sam2_ros.tracking.ring import Ring
 from sam2_ros.tracking.settings import TrackerSettings as TrackerSettings
+from sam2_ros.tracking.tracks import Shown, Tracks
 from sam2_ros.tracking.visibility import Visibility
 from sam2_ros.types import MAX_OBJECT_ID, Frame, Prompt, Track
 
@@ -41,28 +46,15 @@ from sam2_ros.types import MAX_OBJECT_ID, Frame, Prompt, Track
 BUILT_IN = ("max_prompted_frames", "remembered_frames", "precision")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Prompted:
-    """The answer to a prompt.
-
-    track: the object on the prompted frame; stamp: that frame's, in nanoseconds.
-    newest: every object on the newest frame, after the correction reached it; made when it is looked at.
-    """
-
-    track: Track
-    stamp: int
-    newest: Sequence[Track]
-
-
 class Tracker:
     """Follows any number of objects through one stream of frames."""
 
-    def __init__(self, model: SAM2, settings: TrackerSettings = TrackerSettings()) -> None:
+    def __init__(self, model: Model, settings: TrackerSettings = TrackerSettings()) -> None:
         _refuse_other_kind("settings", settings, TrackerSettings)
         refuse_no_model(model)
         self._settings = settings
         self._model = model
-        self._device = next(model.parameters()).device
+        self._device = model.device
         self._refuse_changed_model()
         self._objects: dict[str, Followed] = {}
         self._ring: Ring[Moment] = Ring(settings.remembered_frames)
@@ -147,18 +139,18 @@ class Tracker:
             self._answer(followed, moment, prompt)
             if known is None:
                 self._admit(followed)
-            self._forget_stale(followed, moment, corrected=known is not None)
+            corrected = known is not None and self.settings.forget_around_corrections
+            followed.bank.forget_stale(moment.index, corrected=corrected)
             self._bring_up_to_date(followed, moment, later)
         return Prompted(self._shown(moment).only(followed.id), moment.stamp, self.newest())
 
     def catch_up(self) -> None:
         """Follow the objects that are behind onto one more remembered frame, those that are at the same one together."""
-        behind = [followed for followed in self._objects.values() if followed.behind is not None]
+        behind = {one.id: one.behind for one in self._objects.values() if one.behind is not None}
         if not behind:
             return
-        first = min(followed.behind for followed in behind)
-        moment, *newer = (one for one in self._ring if one.index >= first)
-        concerned = [followed for followed in behind if followed.behind <= moment.index]
+        moment, *newer = (one for one in self._ring if one.index >= min(behind.values()))
+        concerned = [one for one in self._objects.values() if behind.get(one.id, moment.index + 1) <= moment.index]
         for followed in concerned:  # first: what fails is not tried for ever
             followed.behind = newer[0].index if newer else None
         with self._inference():
@@ -166,13 +158,49 @@ class Tracker:
 
     def forget(self, name: str) -> None:
         """Stop following ``name``; the other objects are not touched.  Raises UnknownObject."""
-        if name not in self._objects:
-            known = ", ".join(self._objects) or "none"
-            raise UnknownObject(f"no object is called {name!r}; followed objects: {known}")
-        gone = self._objects.pop(name)
+        gone = self._known(name)
+        del self._objects[name]
         for moment in self._ring:
             moment.answers.pop(gone.id, None)
             moment.interactions.pop(gone.id, None)
+
+    def export(self, name: str) -> ObjectMemory:
+        """The memory of ``name``, to be restored later or in another tracker.  Raises UnknownObject.
+
+        It holds what the next frame would see of the past; an object that is behind is brought up to date first.
+        """
+        followed = self._known(name)
+        while followed.behind is not None:
+            self.catch_up()
+        contents = with_tensors(followed.bank.export(self._next_index - 1), lambda value: value.cpu().clone())
+        size = self._model.size
+        return ObjectMemory(
+            followed.name,
+            followed.visibility,
+            size.name,
+            size.image_size,
+            self._weights,
+            followed.bank.name,
+            contents,
+        )
+
+    def restore(self, memory: ObjectMemory, name: str = "") -> int:
+        """Follow an object from the next frame on, as if this stream went on where its memory was exported.
+
+        name: what it is called now, its former name by default.  Returns its id.
+        Raises InvalidInput for a memory of another model, size or memory rule, and for a name that is taken.
+        """
+        _refuse_other_kind("a memory", memory, ObjectMemory)
+        name = name or memory.name
+        if name in self._objects:
+            raise InvalidInput(f"{name} is followed already; forget it first, or restore under another name")
+        followed = self._new_object(name)
+        memory.refuse_other(self._model, self._weights, followed.bank.name)
+        contents = with_tensors(memory.contents, lambda value: value.to(self._device, copy=True))
+        followed.bank.restore(contents, self._next_index - 1)
+        followed.visibility = memory.visibility
+        self._admit(followed)
+        return followed.id
 
     def reset(self) -> None:
         """Forget every object and every frame.  Ids go on counting: none is used twice."""
@@ -244,38 +272,50 @@ class Tracker:
         self._follow([followed for followed in objects if moment.index not in followed.given], moment)
 
     def _follow(self, objects: Iterable[Followed], moment: Moment) -> None:
-        """Find ``objects`` on ``moment`` by their memories alone; equally long memories go as one batch."""
-        groups: dict[tuple[int, int], list[tuple[Followed, View]]] = {}
-        for followed in (one for one in objects if one.bank.has_past(moment.index)):
-            view = followed.bank.view(moment.index)
-            groups.setdefault(view.lengths, []).append((followed, view))
-        for group in groups.values():
-            seen = self._model.attend(moment.features, stacked([view for _, view in group], self._device))
-            found = self._model.decode(seen, moment.features, multimask=True).best()
-            self._keep([followed for followed, _ in group], moment, found, prompted=False)
+        """Find ``objects`` on ``moment`` by their memories alone.
 
-    def _keep(self, objects: list[Followed], moment: Moment, found: Found, *, prompted: bool) -> None:
+        Objects with equally long memories look together, and all are answered together.
+        """
+        groups: dict[tuple[int, int], list[tuple[Followed, View[Tensor, Tensor]]]] = {}
+        for followed in (one for one in objects if one.bank.has_past(moment.index)):
+            view = followed.bank.view(moment.index, moment.seconds)
+            groups.setdefault(view.lengths, []).append((followed, view))
+        if not groups:
+            return
+        seen = [step.look(self._model, moment.features, [view for _, view in group]) for group in groups.values()]
+        found = step.answer(self._model, torch.cat(seen) if len(seen) > 1 else seen[0], moment.features, None)
+        self._keep([followed for group in groups.values() for followed, _ in group], moment, found, prompted=False)
+
+    def _keep(self, objects: list[Followed], moment: Moment, candidates: Candidates, *, prompted: bool) -> None:
         """Write what was found of ``objects`` on ``moment`` into their memories and the ring.
 
         Memories are made from the logits as they are, but on a prompted frame from the mask
-        that the operator was shown: with its holes filled and, by default, as 0 or 1.
+        that the operator was shown: with its holes filled.
         """
-        filled = pixels.fill_holes(found.logits.float(), self.settings.hole_area)
-        spatial = self._model.encode_memory(
+        found = candidates.best()
+        filled = replace(found, logits=pixels.fill_holes(found.logits.float(), self.settings.hole_area))
+        tokens = step.remember(
+            self._model,
             moment.features,
-            filled if prompted else found.logits,
-            found.object_score,
-            binarize=prompted and self.settings.binarize_prompted_masks,
+            filled if prompted else found,
+            prompted=prompted,
+            binarize_prompted=self.settings.binarize_prompted_masks,
         )
         scores, ious = found.object_score.tolist(), found.iou.tolist()
+        all_ious, chosen = candidates.iou.tolist(), candidates.chosen().tolist()
         for row, followed in enumerate(objects):
-            followed.bank.keep(moment.index, spatial[row], found.pointer[row], prompted=prompted)
-            self._note(
-                followed,
-                moment,
-                Answer(filled[row : row + 1], ious[row], scores[row], found.pointer[row]),
-                prompted=prompted,
+            sighting = Sighting(
+                moment.index,
+                prompted,
+                moment.seconds,
+                scores[row],
+                tuple(all_ious[row]),
+                chosen[row],
+                candidates.logits[row],
             )
+            followed.bank.keep(sighting, tokens[row : row + 1], found.pointer[row : row + 1])
+            answer = Answer(filled.logits[row : row + 1], ious[row], scores[row], found.pointer[row])
+            self._note(followed, moment, answer, prompted=prompted)
 
     def _note(self, followed: Followed, moment: Moment, answer: Answer, *, prompted: bool) -> None:
         """Keep an answer in the ring, with the state that follows from it and from the frame before."""
@@ -294,7 +334,11 @@ class Tracker:
         while not name:
             name = f"object_{number}" if f"object_{number}" not in self._objects else ""
             number += 1
-        return Followed(self._next_id, name, MemoryBank(self.settings.max_prompted_frames or None))
+        return Followed(self._next_id, name, self._new_bank())
+
+    def _new_bank(self) -> MemoryRule[Tensor, Tensor]:
+        """An empty memory of one object.  Another memory rule is chosen here."""
+        return MemoryBank(self.settings.max_prompted_frames or None)
 
     def _admit(self, followed: Followed) -> None:
         """Follow a new object from now on, in the place of a former one of that name."""
@@ -308,14 +352,13 @@ class Tracker:
         interaction = self._interaction(followed, moment).gather(prompt)
         previous = moment.answers.get(followed.id)
         logits = previous.logits if previous and prompt.box is None else None
-        found = None
         if prompt.mask is not None:
             mask = pixels.masks_to_model(prompt.mask, self._model.size.image_size).to(self._device)
             found = self._model.decode_mask(moment.features, mask)
-            logits = found.logits
+            candidates, logits = found.as_candidates(), found.logits
         if len(interaction.points):
-            found = self._decode(interaction, moment, logits)
-        self._keep([followed], moment, found, prompted=True)
+            candidates = self._decode(interaction, moment, logits)
+        self._keep([followed], moment, candidates, prompted=True)
         followed.given[moment.index] = moment.answers[followed.id]
         moment.interactions[followed.id] = interaction
 
@@ -323,35 +366,20 @@ class Tracker:
         """The clicks so far on this frame; the first one fixes how the memory sees the frame."""
         if followed.id in moment.interactions:
             return moment.interactions[followed.id]
-        memories = None  # the first frame of an object is seen without memory
-        if followed.bank.has_past(moment.index):
-            memories = stacked([followed.bank.view(moment.index)], self._device)
-        return Interaction(self._model.attend(moment.features, memories))
+        past = followed.bank.has_past(moment.index)  # the first frame of an object is seen without memory
+        views = [followed.bank.view(moment.index, moment.seconds)] if past else []
+        return Interaction(step.look(self._model, moment.features, views))
 
-    def _decode(self, interaction: Interaction, moment: Moment, previous: Tensor | None) -> Found:
-        """Decode the gathered clicks, on top of the ``previous`` logits (1, 1, a, a) if there are any.
-
-        One click is ambiguous: three masks compete by their predicted IoU.  A box or a second
-        click settles which one is meant.
-        """
+    def _decode(self, interaction: Interaction, moment: Moment, previous: Tensor | None) -> Candidates:
+        """Decode the gathered clicks, on top of the ``previous`` logits (1, 1, a, a) if there are any."""
         points = pixels.to_model(interaction.points, moment.size, self._model.size.image_size)
-        inputs = PromptInputs(
-            points=torch.from_numpy(points[None]).to(self._device),
-            labels=torch.from_numpy(interaction.labels[None]).to(self._device),
-            mask_logits=None if previous is None else previous.clamp(-PROMPT_LOGIT_BOUND, PROMPT_LOGIT_BOUND),
+        prompt = step.prompt_inputs(
+            torch.from_numpy(points[None]).to(self._device),
+            torch.from_numpy(interaction.labels[None]).to(self._device),
+            previous,
         )
-        return self._model.decode(
-            interaction.view,
-            moment.features,
-            inputs,
-            multimask=len(interaction.points) <= 1,
-            stability_fallback=self.settings.stability_fallback,
-        ).best()
-
-    def _forget_stale(self, followed: Followed, moment: Moment, corrected: bool) -> None:
-        """Drop what was remembered since the prompted frame and, after a correction, shortly before it."""
-        around = FORGOTTEN_BEFORE_CORRECTION if corrected and self.settings.forget_around_corrections else 0
-        followed.bank.forget_unprompted(moment.index - around)
+        fallback = self.settings.stability_fallback
+        return step.answer(self._model, interaction.view, moment.features, prompt, stability_fallback=fallback)
 
     def _bring_up_to_date(self, followed: Followed, moment: Moment, later: bool) -> None:
         """Follow the object from ``moment`` over the newer remembered frames, from their kept features."""
@@ -382,6 +410,12 @@ class Tracker:
         shown = [Shown.of(followed, moment.answers[followed.id]) for followed in present]
         return Tracks(shown, moment.size, self.settings.non_overlapping)
 
+    def _known(self, name: str) -> Followed:
+        if name not in self._objects:
+            known = ", ".join(self._objects) or "none"
+            raise UnknownObject(f"no object is called {name!r}; followed objects: {known}")
+        return self._objects[name]
+
     def _at(self, stamp: int) -> Moment:
         if not isinstance(stamp, Integral) or isinstance(stamp, bool):
             raise UnknownStamp(f"a stamp is a whole number of nanoseconds, 0 = the newest image; got {stamp!r}")
@@ -389,14 +423,18 @@ class Tracker:
 
     def _refuse_changed_model(self) -> None:
         """A model that was converted or moved would fail in the middle of a frame."""
-        weights = next(self._model.parameters())
-        if weights.dtype != torch.float32:
+        if self._model.precision != torch.float32:
             raise InvalidInput(
-                f"the weights of the model are {weights.dtype}; keep them in torch.float32, "
+                f"the weights of the model are {self._model.precision}; keep them in torch.float32, "
                 "as model.float() does, and choose the arithmetic with the setting precision"
             )
-        if weights.device != self._device:
-            raise InvalidInput(f"the model was moved from {self._device} to {weights.device}; make a new Tracker")
+        if self._model.device != self._device:
+            raise InvalidInput(f"the model was moved from {self._device} to {self._model.device}; make a new Tracker")
+
+    @cached_property
+    def _weights(self) -> str:
+        """The checksum of the model's weights; it takes up to a second with the largest ones."""
+        return self._model.checksum()
 
     @contextmanager
     def _inference(self) -> Iterator[None]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sam2_ros.model.sam2 import ABSENT_LOGIT, Candidates, PromptInputs
+from sam2_ros.model.interface import ABSENT_LOGIT, Candidates, PromptInputs
 
 FOCAL_WEIGHT, DICE_WEIGHT, IOU_WEIGHT, VISIBILITY_WEIGHT = 20.0, 1.0, 1.0, 1.0
 FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0

@@ -1,4 +1,4 @@
-"""The tracker's verbs and memory rules, unrolled over a batch of clips with gradients.
+"""The tracker's step and memory rule, unrolled over a batch of clips with gradients.
 
 All clips of a batch are prompted alike, so that all objects have equally long memories and
 go through the model together.
@@ -13,18 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sam2_ros.model.interface import ABSENT_LOGIT, Candidates, Found, ImageFeatures, PromptInputs
 from sam2_ros.model.pixels import DEVIATION, MEAN
-from sam2_ros.model.sam2 import (
-    ABSENT_LOGIT,
-    PROMPT_LOGIT_BOUND,
-    SAM2,
-    Candidates,
-    Found,
-    ImageFeatures,
-    Memories,
-    PromptInputs,
-)
-from sam2_ros.tracking.memory import FORGOTTEN_BEFORE_CORRECTION, MemoryBank
+from sam2_ros.model.sam2 import SAM2
+from sam2_ros.tracking import step
+from sam2_ros.tracking.memory import MemoryBank, Sighting
 from sam2_ros.training.clips import Clip
 from sam2_ros.training.prompts import box_prompt, click_in
 
@@ -152,11 +145,11 @@ class Unroller:
             found.append(self._first(features) if number == 0 else self._next(features, number))
             if number + 1 < frames:
                 kept = self._spoilt(found[-1]) if number in self.prompting.spoiled and not prompted else found[-1]
-                memory = self.model.encode_memory(features, kept.logits, kept.object_score, binarize=prompted)
-                index = self._index(number)
-                self.bank.keep(index, memory, kept.pointer, prompted=prompted)
-                if prompted:  # as the tracker does after a correction
-                    self.bank.forget_unprompted(index - FORGOTTEN_BEFORE_CORRECTION)
+                memory = step.remember(self.model, features, kept, prompted=prompted)
+                sighting = Sighting(self._index(number), prompted)  # scores differ between the objects of one bank
+                self.bank.keep(sighting, memory, kept.pointer)
+                if prompted:
+                    self.bank.forget_stale(sighting.index, corrected=True)
                 loudness.append(_excess(memory))
         return found, loudness
 
@@ -202,23 +195,22 @@ class Unroller:
         truth = self.batch.masks[0]
         if self.prompting.first == "mask":
             return self.model.decode_mask(features, truth[:, None].float())
-        view = self.model.attend(features, None)
+        view = step.look(self.model, features, [])
         if self.prompting.first == "box":
             points, labels = box_prompt(truth, self.generator, noisy=not self.prompting.exact)
         else:
             points, labels = click_in(truth, None, self.generator, centre=self.prompting.exact)
-        prompt = PromptInputs(points, labels)
+        prompt = step.prompt_inputs(points, labels, None)
         found = self._decode(0, view, features, prompt)
         return self._corrected(0, view, features, found, prompt)
 
     def _next(self, features: ImageFeatures, number: int) -> Found:
-        view = self.model.attend(features, self._memories(number))
+        view = step.look(self.model, features, [self.bank.view(self._index(number))])
         found = self._decode(number, view, features, None)
         return self._corrected(number, view, features, found, None)
 
     def _decode(self, number: int, view: Tensor, features: ImageFeatures, prompt: PromptInputs | None) -> Found:
-        count = 0 if prompt is None or prompt.points is None else prompt.points.shape[1]
-        candidates = self.model.decode(view, features, prompt, multimask=count <= 1)
+        candidates = step.answer(self.model, view, features, prompt)
         self.answers.append(Answer(number, candidates, prompt))
         return candidates.best()
 
@@ -236,21 +228,9 @@ class Unroller:
             points, labels = click_in(truth, seen, self.generator, centre=self.prompting.exact and seen is not None)
             if prompt is not None and prompt.points is not None and prompt.labels is not None:
                 points, labels = torch.cat((prompt.points, points), 1), torch.cat((prompt.labels, labels), 1)
-            prompt = PromptInputs(points, labels, logits.clamp(-PROMPT_LOGIT_BOUND, PROMPT_LOGIT_BOUND))
+            prompt = step.prompt_inputs(points, labels, logits)
             found = self._decode(number, view, features, prompt)
         return found
-
-    def _memories(self, number: int) -> Memories:
-        seen = self.bank.view(self._index(number))
-        rows, device = len(self.batch.video), self.batch.video.device
-        codes = torch.tensor([code for _, code in seen.spatial], device=device)
-        distances = torch.tensor([float(distance) for _, distance in seen.pointers], device=device)
-        return Memories(
-            torch.stack([memory for memory, _ in seen.spatial], dim=1),
-            codes.expand(rows, -1),
-            torch.stack([pointer for pointer, _ in seen.pointers], dim=1),
-            distances.expand(rows, -1),
-        )
 
 
 def _excess(maps: Tensor) -> Tensor:

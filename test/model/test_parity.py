@@ -9,7 +9,7 @@ pytest.importorskip("sam2", reason="the official package is not installed")
 
 from oracle import pair, seeded_image, shared_pair
 
-from sam2_ros.model.sam2 import Memories, PromptInputs
+from sam2_ros.model.interface import Memories, PromptInputs
 from sam2_ros.model.sizes import BASE_PLUS, TINY
 
 SIZES = [TINY.at(256), TINY.at(256).as_version_2_0(), BASE_PLUS.at(256)]
@@ -38,6 +38,11 @@ def prompt_inputs(size, name, with_mask):
     places, labels = PROMPTS[name]
     places = places * size.image_size
     return PromptInputs(places, labels, mask), {"point_coords": places, "point_labels": labels}, mask
+
+
+def tokens(maps):
+    """(N, m, h, w) in raster order: (N, h w, m)."""
+    return maps.flatten(2).transpose(1, 2)
 
 
 def largest(difference):
@@ -130,7 +135,7 @@ def test_memories_are_encoded_as_by_the_official_model(size, binarize):
         large = torch.where(large > 0, 100.0, -100.0)  # the official switch is another test's: its sigmoid saturates
     expected, _ = theirs._encode_new_memory(vision, sides, large, score[:, None], is_mask_from_pts=False)
     memory = ours.encode_memory(features, logits, score, binarize=binarize)
-    assert largest(memory - expected) < 1e-4
+    assert largest(memory - tokens(expected)) < 1e-4
 
 
 @torch.no_grad()
@@ -143,7 +148,7 @@ def test_a_full_memory_is_attended_to_as_by_the_official_model(size):
     recent = list(range(now - 1, now - 7, -1))
     pointed = [100, *range(now - 1, now - 16, -1)]
     memories = Memories(
-        torch.stack([frames[index][0] for index in [100, *recent]], dim=1),
+        torch.stack([tokens(frames[index][0]) for index in [100, *recent]], dim=1),
         torch.tensor([[6, *range(6)]] * 2),
         torch.stack([frames[index][1] for index in pointed], dim=1),
         torch.tensor([[float(now - index) for index in pointed]] * 2),

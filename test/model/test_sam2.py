@@ -1,4 +1,4 @@
-"""What the four verbs promise by themselves; test_parity.py compares them with other implementations."""
+"""What the five verbs promise by themselves; test_parity.py compares them with other implementations."""
 
 import dataclasses
 
@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from sam2_ros.errors import InvalidInput
-from sam2_ros.model.sam2 import ABSENT_LOGIT, SAM2, Memories, PromptInputs
+from sam2_ros.model.interface import ABSENT_LOGIT, Memories, PromptInputs
+from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import EMBEDDED, TEST
 
 
@@ -21,7 +22,7 @@ def model():
 
 def remembered(count, size=TEST, memories=3, pointers=5):
     return Memories(
-        torch.randn(count, memories, size.memory_dim, size.grid, size.grid),
+        torch.randn(count, memories, size.grid**2, size.memory_dim),
         torch.tensor([6, 1, 0])[:memories].expand(count, -1),
         torch.randn(count, pointers, size.hidden_dim),
         torch.arange(1.0, pointers + 1).expand(count, -1),
@@ -47,7 +48,7 @@ def test_the_verbs_have_the_documented_shapes(model):
         assert candidates.object_score.shape == (2,) and candidates.pointer.shape == (2, answers, 32)
     found = candidates.best()
     assert found.logits.shape == (2, 1, 32, 32) and found.iou.shape == (2,) and found.pointer.shape == (2, 32)
-    assert model.encode_memory(features, found.logits, found.object_score, binarize=True).shape == (2, 16, 8, 8)
+    assert model.encode_memory(features, found.logits, found.object_score, binarize=True).shape == (2, 64, 16)
 
 
 def test_an_image_of_another_side_is_refused_with_the_remedy(model):
@@ -122,7 +123,7 @@ def test_the_memory_of_an_absent_object_is_marked_in_version_2_1_only(model):
     marked, plain = (
         model.encode_memory(features, logits, torch.full((2,), score), binarize=False) for score in (-1.0, 1.0)
     )
-    mark = model.no_obj_embed_spatial[..., None, None]
+    mark = model.no_obj_embed_spatial
     assert torch.allclose(marked - plain, mark.expand_as(plain), atol=1e-5)
     older = SAM2(TEST.as_version_2_0()).eval()
     memories = [older.encode_memory(features, logits, torch.full((2,), score), binarize=False) for score in (-1.0, 1.0)]
@@ -170,7 +171,7 @@ def test_pointers_at_other_distances_are_seen_differently_in_version_2_1_only(mo
 
 def test_time_codes_tell_memories_apart_but_their_order_does_not(model):
     features, memories = model.encode_image(torch.randn(1, 3, 128, 128)), remembered(1)
-    turned = dataclasses.replace(memories, spatial=memories.spatial.flip(1), time_code=memories.time_code.flip(1))
+    turned = dataclasses.replace(memories, tokens=memories.tokens.flip(1), time_code=memories.time_code.flip(1))
     exchanged = dataclasses.replace(memories, time_code=memories.time_code.flip(1))
     view = model.attend(features, memories)
     assert torch.allclose(view, model.attend(features, turned), atol=1e-5)
@@ -183,7 +184,7 @@ def test_without_pointers_only_the_spatial_memories_are_seen(model):
 
 
 def clip_loss(model, batch=2):
-    """A loss over all four verbs on two frames, as training unrolls them."""
+    """A loss over all verbs on two frames, as training unrolls them."""
     size = model.size
     first, second = (model.encode_image(torch.randn(batch, 3, size.image_size, size.image_size)) for _ in range(2))
     prompt = PromptInputs(
@@ -261,17 +262,17 @@ def test_no_complex_numbers_are_involved():
             super().__init__()
             self.model = model
 
-        def forward(self, images, spatial, time_code, pointers, distance):
+        def forward(self, images, tokens, time_code, pointers, distance):
             features = self.model.encode_image(images)
             found = self.model.decode(
-                self.model.attend(features, Memories(spatial, time_code, pointers, distance)), features, multimask=True
+                self.model.attend(features, Memories(tokens, time_code, pointers, distance)), features, multimask=True
             )
             return found.logits
 
     memories = remembered(2)
     inputs = (
         torch.randn(1, 3, 128, 128),
-        memories.spatial,
+        memories.tokens,
         memories.time_code,
         memories.pointers,
         memories.pointer_distance,
@@ -287,7 +288,7 @@ def test_the_embedded_size_runs_with_a_full_memory():
     with torch.no_grad():
         features = model.encode_image(torch.randn(1, 3, 256, 256))
         memories = Memories(
-            torch.randn(2, 7, 64, 16, 16),
+            torch.randn(2, 7, 256, 64),
             torch.tensor([[6, 5, 4, 3, 2, 1, 0]] * 2),
             torch.randn(2, 16, 128),
             torch.arange(16.0).expand(2, -1),

@@ -4,13 +4,13 @@ import random
 
 import pytest
 
-from sam2_ros.tracking.memory import PROMPTED_TIME_CODE, RECENT_MEMORIES, MemoryBank
+from sam2_ros.tracking.memory import PROMPTED_TIME_CODE, RECENT_MEMORIES, MemoryBank, Sighting
 
 
 def filled(frames, prompted=(), **limits):
     bank = MemoryBank(**limits)
     for index in range(frames):
-        bank.keep(index, f"memory {index}", f"pointer {index}", prompted=index in prompted)
+        bank.keep(Sighting(index, index in prompted), f"memory {index}", f"pointer {index}")
     return bank
 
 
@@ -50,8 +50,8 @@ def test_the_first_prompt_always_takes_part_with_the_nearest_others():
 
 def test_the_first_prompt_is_the_one_given_first_even_if_a_later_one_is_on_an_older_frame():
     bank = MemoryBank(max_prompted=1)
-    bank.keep(5, "five", "five", prompted=True)
-    bank.keep(3, "three", "three", prompted=True)
+    bank.keep(Sighting(5, True), "five", "five")
+    bank.keep(Sighting(3, True), "three", "three")
     assert bank.view(40).spatial == [("five", PROMPTED_TIME_CODE)]
 
 
@@ -71,7 +71,7 @@ def test_a_frame_never_sees_itself_and_sees_pointers_of_the_past_only():
 
 def test_a_prompt_takes_the_place_of_the_unprompted_memory_of_its_frame():
     bank = filled(10, prompted=[0])
-    bank.keep(7, "corrected", "corrected", prompted=True)
+    bank.keep(Sighting(7, True), "corrected", "corrected")
     assert ("memory 7", 2) not in bank.view(10).spatial
     assert ("corrected", PROMPTED_TIME_CODE) in bank.view(10).spatial
 
@@ -88,7 +88,7 @@ def test_a_pruned_bank_sees_what_an_unpruned_one_would_from_every_remembered_fra
     bank, prompted, recent, first = MemoryBank(max_prompted=limit), set(), set(), None
     for now in range(120):
         wanted = now == 0 or chance.random() < 0.2
-        bank.keep(now, now, now, prompted=wanted)
+        bank.keep(Sighting(now, wanted), now, now)
         first = now if first is None else first
         (prompted if wanted else recent).add(now)
         bank.prune(now - ring)
@@ -104,7 +104,7 @@ def test_a_rewound_bank_sees_what_was_prompted_from_before_it_and_keeps_it_whate
     assert bank.view(5).spatial == [(f"memory {index}", PROMPTED_TIME_CODE) for index in (0, 8, 16, 24)]
     assert bank.view(5).pointers == [("pointer 0", 5)]
     for index in range(40):
-        bank.keep(index, "new", "new", prompted=False)
+        bank.keep(Sighting(index), "new", "new")
         bank.prune(index)
     assert bank.prompted == [0, 8, 16, 24, 32]
     assert bank.view(40).spatial == [
@@ -117,7 +117,7 @@ def test_a_rewound_bank_sees_what_was_prompted_from_before_it_and_keeps_it_whate
 def test_what_a_pruned_bank_holds_does_not_grow_with_the_stream():
     bank, sizes = MemoryBank(max_prompted=4), []
     for now in range(500):
-        bank.keep(now, now, now, prompted=now % 7 == 0)
+        bank.keep(Sighting(now, now % 7 == 0), now, now)
         bank.prune(now - 10)
         sizes.append(len(bank))
     assert max(sizes[100:]) == max(sizes[400:]) < 30

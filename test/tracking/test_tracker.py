@@ -222,7 +222,7 @@ def _newest_only(memories):
     """The pointer with the smallest distance, so that the last correction decides the colour."""
     newest = memories.pointer_distance[0].argmin()
     return type(memories)(
-        memories.spatial,
+        memories.tokens,
         memories.time_code,
         memories.pointers[:, newest : newest + 1],
         memories.pointer_distance[:, newest : newest + 1],

@@ -1,6 +1,6 @@
 import torch
 
-from sam2_ros.model.sam2 import ABSENT_LOGIT, Candidates, PromptInputs
+from sam2_ros.model.interface import ABSENT_LOGIT, Candidates, PromptInputs
 from sam2_ros.training.losses import answer_loss, click_loss, dice_loss, edges, focal_loss, overlap
 
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from sam2_ros.evaluation.protocols import click, give_first
-from sam2_ros.model.sam2 import SAM2, Found
+from sam2_ros.model.interface import Found
+from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import TEST
 from sam2_ros.tracking.tracker import Tracker, TrackerSettings
 from sam2_ros.training.clips import Clip
@@ -124,9 +125,10 @@ def test_an_older_prompt_is_seen_from_farther_away_and_nothing_else_changes(mode
     )
     with torch.no_grad():
         young.run(), old.run()
-    assert young._memories(3).pointer_distance.tolist() == [[3, 1, 2]]
-    assert old._memories(3).pointer_distance.tolist() == [[33, 1, 2]]
-    assert torch.equal(young._memories(3).time_code, old._memories(3).time_code)
+    views = [one.bank.view(one._index(3)) for one in (young, old)]
+    assert [[distance for _, distance in view.pointers] for view in views] == [[3, 1, 2], [33, 1, 2]]
+    codes = [[code for _, code in view.spatial] for view in views]
+    assert codes[0] == codes[1]
 
 
 def test_frames_of_a_lead_teach_nothing_and_are_tracked_as_others(model):

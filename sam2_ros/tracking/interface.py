@@ -1,0 +1,113 @@
+"""What others ask of a tracker: a recording that is replayed, and a session that is live.
+
+``tracker.Tracker`` does all of it; the baselines of an evaluation do what a replay asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from sam2_ros.stamps import Place
+from sam2_ros.tracking.settings import TrackerSettings
+from sam2_ros.types import Frame, Prompt, Track
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prompted:
+    """The answer to a prompt.
+
+    track: the object on the prompted frame; stamp: that frame's, in nanoseconds.
+    newest: every object on the newest frame, after the correction reached it; made when it is looked at.
+    """
+
+    track: Track
+    stamp: int
+    newest: Sequence[Track]
+
+
+class FollowsObjects(Protocol):
+    """Frames and prompts in, the objects of each frame out: what a replay and an evaluation ask for."""
+
+    #: Where the last frame that was given belongs in the stream.
+    placed: Place
+
+    @property
+    def stamps(self) -> list[int]:
+        """The stamps of the remembered frames in nanoseconds, oldest first: those that a prompt may carry."""
+        ...
+
+    @property
+    def newest_stamp(self) -> int | None:
+        """The newest stamp of a frame in nanoseconds, 0 when no frame had one; None before the first frame."""
+        ...
+
+    def track(self, frame: Frame) -> list[Track]:
+        """Follow every object onto ``frame`` and say where it is, in id order."""
+        ...
+
+    def prompt(self, prompt: Prompt, stamp: int = 0) -> Prompted:
+        """Start or correct an object on the frame of ``stamp``; 0 = the newest.  Raises InvalidPrompt, UnknownStamp."""
+        ...
+
+    def current(self) -> list[Track]:
+        """Every object on the newest frame, in id order."""
+        ...
+
+    def forget(self, name: str) -> None:
+        """Stop following ``name``."""
+        ...
+
+    def reset(self) -> None:
+        """Forget every object and every frame."""
+        ...
+
+    def rewind(self) -> None:
+        """Go through the same frames once more, from the first: objects and what was prompted stay."""
+        ...
+
+
+class FollowsLive(FollowsObjects, Protocol):
+    """What a session on a live stream asks for besides: late prompts in parts, and looks at remembered frames."""
+
+    @property
+    def settings(self) -> TrackerSettings:
+        """How the tracker behaves."""
+        ...
+
+    @settings.setter
+    def settings(self, settings: TrackerSettings) -> None: ...
+
+    @property
+    def objects(self) -> dict[str, int]:
+        """The id of every followed object by its name, in the order of their first prompts."""
+        ...
+
+    def prompt(self, prompt: Prompt, stamp: int = 0, *, later: bool = False) -> Prompted:
+        """As above; ``later`` leaves the frames since then to ``catch_up``."""
+        ...
+
+    def is_behind(self, stamp: int = 0) -> bool:
+        """Whether an object was prompted on an older frame and has not been followed from there to ``stamp``'s."""
+        ...
+
+    def catch_up(self) -> None:
+        """Follow the objects that are behind onto one more remembered frame."""
+        ...
+
+    def size(self, stamp: int) -> tuple[int, int]:
+        """(height, width) of the remembered frame of ``stamp``.  Raises UnknownStamp."""
+        ...
+
+    def at(self, stamp: int) -> list[Track]:
+        """Every object on the remembered frame of ``stamp``, in id order.  Raises UnknownStamp."""
+        ...
+
+    def name_at(self, x: float, y: float, stamp: int = 0) -> str:
+        """The name of the object whose mask covers a pixel of that frame; "" for none.  Raises UnknownStamp."""
+        ...
+
+    def newest(self) -> Sequence[Track]:
+        """``current``, but masks are made when they are first looked at; stays as it is now."""
+        ...

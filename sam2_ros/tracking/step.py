@@ -1,0 +1,83 @@
+"""One step of the model, for any number of objects: look with their memories, answer, encode what to remember.
+
+The tracker takes it on a live stream and the training on clips, with gradients, so what is learned is what is done.
+Nothing here knows of names, of a stream or of settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from sam2_ros.model.interface import (
+    PROMPT_LOGIT_BOUND,
+    Candidates,
+    Found,
+    ImageFeatures,
+    Memories,
+    Model,
+    PromptInputs,
+)
+from sam2_ros.tracking.memory import View
+
+#: A prompt of at most this many points is ambiguous: three masks compete by their predicted IoU.
+#: A box, which is two points, or a second click settles which one is meant.
+AMBIGUOUS_POINTS = 1
+
+
+def look(model: Model, features: ImageFeatures, views: Sequence[View[Tensor, Tensor]]) -> Tensor:
+    """The image as objects see it that have these ``views`` of their past, equally long: (N, C, h, w).
+
+    No views: the first frame of an object, which is seen without memory; (B, C, h, w).
+    """
+    return model.attend(features, _stacked(views, features.stride16.device) if views else None)
+
+
+def prompt_inputs(points: Tensor, labels: Tensor, previous: Tensor | None) -> PromptInputs:
+    """Points (N, K, 2) and labels (N, K), on top of the ``previous`` logits (N, 1, a, a) if there are any."""
+    if previous is not None:
+        previous = previous.clamp(-PROMPT_LOGIT_BOUND, PROMPT_LOGIT_BOUND)
+    return PromptInputs(points, labels, previous)
+
+
+def answer(
+    model: Model, view: Tensor, features: ImageFeatures, prompt: PromptInputs | None, *, stability_fallback: bool = True
+) -> Candidates:
+    """Where the objects are: three candidates without a prompt or after an ambiguous one, else one."""
+    count = 0 if prompt is None or prompt.points is None else prompt.points.shape[1]
+    return model.decode(
+        view, features, prompt, multimask=count <= AMBIGUOUS_POINTS, stability_fallback=stability_fallback
+    )
+
+
+def remember(
+    model: Model, features: ImageFeatures, found: Found, *, prompted: bool, binarize_prompted: bool = True
+) -> Tensor:
+    """What is remembered of the frame: (N, T, m).
+
+    On a prompted frame the mask is what a person saw and accepted, so by default its edge is hard.
+    """
+    return model.encode_memory(features, found.logits, found.object_score, binarize=prompted and binarize_prompted)
+
+
+def _stacked(views: Sequence[View[Tensor, Tensor]], device: torch.device) -> Memories:
+    """Equally long views as one batch.  A view holds tensors of one or more objects, as their first dimension."""
+    codes = [[code for _, code in view.spatial] for view in views]
+    distances = [[float(distance) for _, distance in view.pointers] for view in views]
+    tokens = _rows([[memory for memory, _ in view.spatial] for view in views])
+    pointers = _rows([[pointer for pointer, _ in view.pointers] for view in views])
+    rows = tokens.shape[0] // len(views)
+    return Memories(
+        tokens,
+        torch.tensor(codes, dtype=torch.int64, device=device).repeat_interleave(rows, dim=0),
+        pointers,
+        torch.tensor(distances, dtype=torch.float32, device=device).repeat_interleave(rows, dim=0),
+    )
+
+
+def _rows(parts: list[list[Tensor]]) -> Tensor:
+    """One list of tensors (R, ...) for each view to one tensor (R for each view, tensors, ...)."""
+    stacks = [torch.stack(tensors, dim=1) for tensors in parts]
+    return stacks[0] if len(stacks) == 1 else torch.cat(stacks)
