@@ -14,10 +14,9 @@ A Tracker belongs to one thread.  A call that raises a Sam2RosError has changed 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import replace
 from functools import cached_property
 from numbers import Integral
 from typing import Any
@@ -27,15 +26,14 @@ import torch
 from torch import Tensor
 
 from sam2_ros.errors import InvalidInput, InvalidPrompt, UnknownObject, UnknownStamp
-from sam2_ros.model import pixels
-from sam2_ros.model.interface import Candidates, Model, refuse_no_model
+from sam2_ros.model.interface import Model, refuse_no_model
 from sam2_ros.model.precision import autocast
 from sam2_ros.stamps import Place, Timeline
-from sam2_ros.tracking import step
 from sam2_ros.tracking.exported import ObjectMemory, with_tensors
+from sam2_ros.tracking.finder import Finder
 from sam2_ros.tracking.interface import Prompted as Prompted
-from sam2_ros.tracking.memory import MemoryBank, MemoryRule, Sighting, View
-from sam2_ros.tracking.remembered import Answer, Followed, Interaction, Moment
+from sam2_ros.tracking.memory import MemoryBank, MemoryRule
+from sam2_ros.tracking.remembered import Followed, Moment
 from sam2_ros.tracking.ring import Ring
 from sam2_ros.tracking.settings import TrackerSettings as TrackerSettings
 from sam2_ros.tracking.tracks import Shown, Tracks
@@ -52,12 +50,12 @@ class Tracker:
     def __init__(self, model: Model, settings: TrackerSettings = TrackerSettings()) -> None:
         _refuse_other_kind("settings", settings, TrackerSettings)
         refuse_no_model(model)
-        self._settings = settings
         self._model = model
         self._device = model.device
         self._refuse_changed_model()
         self._objects: dict[str, Followed] = {}
         self._ring: Ring[Moment] = Ring(settings.remembered_frames)
+        self._finder = Finder(model, self._ring, settings)
         self._timeline = Timeline()
         self.placed = Place.NEWER  # where the last frame that was given belongs in the stream
         self._next_index = 0
@@ -66,15 +64,15 @@ class Tracker:
     @property
     def settings(self) -> TrackerSettings:
         """How the tracker behaves.  What a running tracker cannot change (``BUILT_IN``) is refused: InvalidInput."""
-        return self._settings
+        return self._finder.settings
 
     @settings.setter
     def settings(self, settings: TrackerSettings) -> None:
         _refuse_other_kind("settings", settings, TrackerSettings)
-        fixed = [name for name in BUILT_IN if getattr(settings, name) != getattr(self._settings, name)]
+        fixed = [name for name in BUILT_IN if getattr(settings, name) != getattr(self.settings, name)]
         if fixed:
             raise InvalidInput(f"{' and '.join(fixed)} cannot change while a tracker runs; make a new Tracker")
-        self._settings = settings
+        self._finder.settings = settings
 
     @property
     def objects(self) -> dict[str, int]:
@@ -105,10 +103,12 @@ class Tracker:
         self.placed = timeline.place(frame.stamp)
         if self.placed not in (Place.SAME, Place.LATE):
             with self._inference():
-                moment = self._remember(frame)
+                moment = self._finder.see(frame, self._next_index)
+                self._next_index += 1
+                self._ring.push(moment)
                 for followed in self._objects.values():
                     followed.prune(self._ring.oldest.index)  # first: the bound holds also where the model fails
-                self._find([*self._objects.values()], moment)
+                self._finder.find([*self._objects.values()], moment)
         self._timeline = timeline  # last: an image on which the model failed may be sent again
         return self.current()
 
@@ -136,7 +136,7 @@ class Tracker:
         prompt = prompt.checked_on(moment.size, known=found)
         followed = known or self._new_object(prompt.name)
         with self._inference():
-            self._answer(followed, moment, prompt)
+            self._finder.answer(followed, moment, prompt)
             if known is None:
                 self._admit(followed)
             corrected = known is not None and self.settings.forget_around_corrections
@@ -145,7 +145,7 @@ class Tracker:
         return Prompted(self._shown(moment).only(followed.id), moment.stamp, self.newest())
 
     def catch_up(self) -> None:
-        """Follow the objects that are behind onto one more remembered frame, those that are at the same one together."""
+        """Follow the objects that are behind onto one more remembered frame; those at the same one go together."""
         behind = {one.id: one.behind for one in self._objects.values() if one.behind is not None}
         if not behind:
             return
@@ -154,7 +154,7 @@ class Tracker:
         for followed in concerned:  # first: what fails is not tried for ever
             followed.behind = newer[0].index if newer else None
         with self._inference():
-            self._find(concerned, moment)
+            self._finder.find(concerned, moment)
 
     def forget(self, name: str) -> None:
         """Stop following ``name``; the other objects are not touched.  Raises UnknownObject."""
@@ -233,7 +233,10 @@ class Tracker:
         return self._at(stamp).size
 
     def at(self, stamp: int) -> list[Track]:
-        """Every object on the remembered frame of ``stamp`` (nanoseconds; 0 = newest), in id order.  Raises UnknownStamp."""
+        """Every object on the remembered frame of ``stamp`` (nanoseconds; 0 = newest), in id order.
+
+        Raises UnknownStamp.
+        """
         return list(self._shown(self._at(stamp)))
 
     def name_at(self, x: float, y: float, stamp: int = 0) -> str:
@@ -250,79 +253,6 @@ class Tracker:
     def newest(self) -> Sequence[Track]:
         """The same, but masks are brought to the camera's size when they are first looked at; stays as it is now."""
         return self._shown(self._ring.newest) if self._ring.newest else ()
-
-    # -- one step ------------------------------------------------------------------------------
-
-    def _remember(self, frame: Frame) -> Moment:
-        """Encode the image of ``frame`` and put it into the ring."""
-        image = pixels.normalise(frame.image, self._model.size.image_size, self._device)
-        moment = Moment(self._next_index, frame.stamp, frame.size, self._model.encode_image(image))
-        self._next_index += 1
-        self._ring.push(moment)
-        return moment
-
-    def _find(self, objects: Sequence[Followed], moment: Moment) -> None:
-        """Find ``objects`` on ``moment``; where they were prompted on it the answer to that stays.
-
-        So it is before a prompt for an older frame, and when the frames come again after ``rewind``.
-        """
-        for followed in objects:
-            if moment.index in followed.given:  # only the state may have changed
-                self._note(followed, moment, followed.given[moment.index], prompted=True)
-        self._follow([followed for followed in objects if moment.index not in followed.given], moment)
-
-    def _follow(self, objects: Iterable[Followed], moment: Moment) -> None:
-        """Find ``objects`` on ``moment`` by their memories alone.
-
-        Objects with equally long memories look together, and all are answered together.
-        """
-        groups: dict[tuple[int, int], list[tuple[Followed, View[Tensor, Tensor]]]] = {}
-        for followed in (one for one in objects if one.bank.has_past(moment.index)):
-            view = followed.bank.view(moment.index, moment.seconds)
-            groups.setdefault(view.lengths, []).append((followed, view))
-        if not groups:
-            return
-        seen = [step.look(self._model, moment.features, [view for _, view in group]) for group in groups.values()]
-        found = step.answer(self._model, torch.cat(seen) if len(seen) > 1 else seen[0], moment.features, None)
-        self._keep([followed for group in groups.values() for followed, _ in group], moment, found, prompted=False)
-
-    def _keep(self, objects: list[Followed], moment: Moment, candidates: Candidates, *, prompted: bool) -> None:
-        """Write what was found of ``objects`` on ``moment`` into their memories and the ring.
-
-        Memories are made from the logits as they are, but on a prompted frame from the mask
-        that the operator was shown: with its holes filled.
-        """
-        found = candidates.best()
-        filled = replace(found, logits=pixels.fill_holes(found.logits.float(), self.settings.hole_area))
-        tokens = step.remember(
-            self._model,
-            moment.features,
-            filled if prompted else found,
-            prompted=prompted,
-            binarize_prompted=self.settings.binarize_prompted_masks,
-        )
-        scores, ious = found.object_score.tolist(), found.iou.tolist()
-        all_ious, chosen = candidates.iou.tolist(), candidates.chosen().tolist()
-        for row, followed in enumerate(objects):
-            sighting = Sighting(
-                moment.index,
-                prompted,
-                moment.seconds,
-                scores[row],
-                tuple(all_ious[row]),
-                chosen[row],
-                candidates.logits[row],
-            )
-            followed.bank.keep(sighting, tokens[row : row + 1], found.pointer[row : row + 1])
-            answer = Answer(filled.logits[row : row + 1], ious[row], scores[row], found.pointer[row])
-            self._note(followed, moment, answer, prompted=prompted)
-
-    def _note(self, followed: Followed, moment: Moment, answer: Answer, *, prompted: bool) -> None:
-        """Keep an answer in the ring, with the state that follows from it and from the frame before."""
-        before = self._visibility_before(followed, moment)
-        then = before.prompted if prompted else before.after
-        followed.visibility = then(answer.score, self.settings.visible_margin, self.settings.lost_after_frames)
-        moment.answers[followed.id] = replace(answer, before=before, visibility=followed.visibility)
 
     # -- prompts -------------------------------------------------------------------------------
 
@@ -347,40 +277,6 @@ class Tracker:
         self._objects[followed.name] = followed
         self._next_id = followed.id + 1
 
-    def _answer(self, followed: Followed, moment: Moment, prompt: Prompt) -> None:
-        """Decode ``moment`` with all that was said about the object there, and keep it as a prompted frame."""
-        interaction = self._interaction(followed, moment).gather(prompt)
-        previous = moment.answers.get(followed.id)
-        logits = previous.logits if previous and prompt.box is None else None
-        if prompt.mask is not None:
-            mask = pixels.masks_to_model(prompt.mask, self._model.size.image_size).to(self._device)
-            found = self._model.decode_mask(moment.features, mask)
-            candidates, logits = found.as_candidates(), found.logits
-        if len(interaction.points):
-            candidates = self._decode(interaction, moment, logits)
-        self._keep([followed], moment, candidates, prompted=True)
-        followed.given[moment.index] = moment.answers[followed.id]
-        moment.interactions[followed.id] = interaction
-
-    def _interaction(self, followed: Followed, moment: Moment) -> Interaction:
-        """The clicks so far on this frame; the first one fixes how the memory sees the frame."""
-        if followed.id in moment.interactions:
-            return moment.interactions[followed.id]
-        past = followed.bank.has_past(moment.index)  # the first frame of an object is seen without memory
-        views = [followed.bank.view(moment.index, moment.seconds)] if past else []
-        return Interaction(step.look(self._model, moment.features, views))
-
-    def _decode(self, interaction: Interaction, moment: Moment, previous: Tensor | None) -> Candidates:
-        """Decode the gathered clicks, on top of the ``previous`` logits (1, 1, a, a) if there are any."""
-        points = pixels.to_model(interaction.points, moment.size, self._model.size.image_size)
-        prompt = step.prompt_inputs(
-            torch.from_numpy(points[None]).to(self._device),
-            torch.from_numpy(interaction.labels[None]).to(self._device),
-            previous,
-        )
-        fallback = self.settings.stability_fallback
-        return step.answer(self._model, interaction.view, moment.features, prompt, stability_fallback=fallback)
-
     def _bring_up_to_date(self, followed: Followed, moment: Moment, later: bool) -> None:
         """Follow the object from ``moment`` over the newer remembered frames, from their kept features."""
         newer = self._ring.after(moment)
@@ -389,20 +285,9 @@ class Tracker:
             followed.behind = first if followed.behind is None else min(first, followed.behind)
             newer = newer[-1:]
         for one in newer:
-            self._find([followed], one)
+            self._finder.find([followed], one)
 
     # -- answers -------------------------------------------------------------------------------
-
-    def _visibility_before(self, followed: Followed, moment: Moment) -> Visibility:
-        """The published state on the frame before ``moment``."""
-        earlier = self._ring.before(moment)
-        if earlier is not None and followed.id in earlier.answers:
-            return earlier.answers[followed.id].visibility
-        if followed.id in moment.answers:  # prompted again on the oldest frame
-            return moment.answers[followed.id].before
-        if any(followed.id in one.answers for one in self._ring.after(moment)):
-            return Visibility()  # on a frame before its first one: what came later says nothing about it
-        return followed.visibility
 
     def _shown(self, moment: Moment) -> Tracks:
         """Every object on ``moment``, masks at the size of its image when they are looked at."""

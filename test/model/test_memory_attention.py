@@ -41,9 +41,10 @@ def test_the_view_of_several_objects_of_one_image_is_the_official_one():
 
 def test_dropout_acts_in_training_only_and_only_when_asked_for():
     image, memory = torch.randn(1, 32, 8, 8), torch.randn(2, 64, 16)
+    seen = (image, memory, memory, turns(TEST, 1, 0))
     plain = MemoryAttention(TEST).train()
-    assert torch.equal(plain(image, memory, memory, turns(TEST, 1, 0)), plain(image, memory, memory, turns(TEST, 1, 0)))
+    assert torch.equal(plain(*seen), plain(*seen))
     dropping = MemoryAttention(dataclasses.replace(TEST, dropout=0.3)).train()
-    assert not torch.equal(dropping(image, memory, memory, turns(TEST, 1, 0)), dropping(image, memory, memory, turns(TEST, 1, 0)))
+    assert not torch.equal(dropping(*seen), dropping(*seen))
     dropping.eval()
-    assert torch.equal(dropping(image, memory, memory, turns(TEST, 1, 0)), dropping(image, memory, memory, turns(TEST, 1, 0)))
+    assert torch.equal(dropping(*seen), dropping(*seen))

@@ -13,7 +13,7 @@ from sam2_ros.model import checkpoint, pixels
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import TEST
 from sam2_ros.stamps import Place
-from sam2_ros.tracking.memory import PROMPTED_TIME_CODE
+from sam2_ros.tracking.memory import PROMPTED_TIME_CODE, MemoryBank
 from sam2_ros.tracking.remembered import MAX_CLICKS
 from sam2_ros.tracking.tracker import Tracker, TrackerSettings
 from sam2_ros.types import Frame, Prompt, State
@@ -743,3 +743,65 @@ def test_clicks_on_one_image_have_a_bound_and_a_box_starts_over(tracker):
         tracker.prompt(Prompt("cup", points=[(8, 8)], labels=[1]))
     tracker.prompt(Prompt("cup", box=(0, 0, 16, 16)))
     tracker.prompt(Prompt("cup", points=[(8, 8)], labels=[1]))
+
+
+# -- another memory rule ----------------------------------------------------------------------
+
+
+class WhereItWasLargest(MemoryBank):
+    """Remembers, besides what was prompted, the frame alone on which the object was largest."""
+
+    name = "largest"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sightings, self.asked = [], []
+
+    def keep(self, sighting, spatial, pointer):
+        self.sightings.append((sighting, sighting.areas))
+        largest = max(areas[seen.chosen] for seen, areas in self.sightings)
+        if sighting.prompted or sighting.areas[sighting.chosen] == largest:
+            self.forget_unprompted(0)
+            super().keep(sighting, spatial, pointer)
+
+    def view(self, index, seconds=None):
+        self.asked.append((index, seconds))
+        return super().view(index, seconds)
+
+
+def test_a_memory_rule_is_told_of_every_candidate_and_decides_what_is_seen(tracker, monkeypatch):
+    monkeypatch.setattr(Tracker, "_new_bank", lambda _: WhereItWasLargest())
+    wide = np.zeros((64, 64, 3), np.uint8)
+    wide[8:32, :40] = RED
+    tracker.track(frame(10 * SECOND, {RED: (0, 8)}))
+    tracker.prompt(click("cup", 8, 16))
+    for stamp in (11 * SECOND, 12 * SECOND):
+        tracker.track(frame(stamp, {RED: (0, 8)}))
+    tracker.track(Frame(wide, 13 * SECOND))
+    for stamp in (14 * SECOND, 0):
+        tracker.track(frame(stamp, {RED: (0, 8)}))
+    rule = tracker._objects["cup"].bank
+    assert [(seen.index, seen.prompted, seen.seconds) for seen, _ in rule.sightings] == [
+        (0, True, 10.0),
+        (1, False, 11.0),
+        (2, False, 12.0),
+        (3, False, 13.0),
+        (4, False, 14.0),
+        (5, False, None),
+    ]
+    assert rule.asked == [(1, 11.0), (2, 12.0), (3, 13.0), (4, 14.0), (5, None)]
+    assert all(areas == ((60,) * 3 if seen.index == 3 else (16,) * 3) for seen, areas in rule.sightings)
+    assert all(seen.ious == pytest.approx((0.9,) * 3) and seen.object_score == 8 for seen, _ in rule.sightings)
+    assert all(seen.logits.shape == (3, GRID, GRID) for seen, _ in rule.sightings)
+    assert tracker._model.memories[-1].time_code.tolist() == [[PROMPTED_TIME_CODE, 1]], "the largest, two frames ago"
+
+
+def test_objects_with_memories_of_different_length_are_answered_together(tracker):
+    squares = {RED: (0, 8), GREEN: (32, 8)}
+    tracker.track(frame(1, squares))
+    tracker.prompt(click("old", 8, 16))
+    tracker.track(frame(2, squares))
+    tracker.prompt(click("young", 40, 16))
+    before = len(tracker._model.calls)
+    tracker.track(frame(3, squares))
+    assert tracker._model.calls[before + 3 :] == [("decode", 2), ("encode_memory", 2)]
