@@ -1,7 +1,7 @@
 """The node on one camera.
 
-ros2 launch sam2_ros track.launch.py image:=/camera/color/image_raw model:=embedded
-ros2 launch sam2_ros track.launch.py image:=/camera/color/image_raw record:=kitchen
+ros2 launch sam2_ros track.launch.py image:=/camera/camera/color/image_raw model:=embedded
+ros2 launch sam2_ros track.launch.py image:=/camera/camera/color/image_raw record:=kitchen
 """
 
 from pathlib import Path
