@@ -41,13 +41,17 @@ _TRIAL = "from sam2_ros.ros import bridge; print(*bridge.alike())"
 
 
 class Bridge:
-    """Converts the images of some encodings with cv_bridge, in both directions."""
+    """Converts images: those of 8 bits in the given encodings with cv_bridge, all others with ``messages``.
 
-    def __init__(self, encodings: Iterable[str]) -> None:
-        from cv_bridge import CvBridge
+    Without encodings cv_bridge is not imported.
+    """
 
-        self._bridge = CvBridge()
+    def __init__(self, encodings: Iterable[str] = ()) -> None:
         self._encodings = frozenset(encodings)
+        if self._encodings:
+            from cv_bridge import CvBridge
+
+            self._bridge = CvBridge()
 
     def to_rgb(self, message: Any) -> np.ndarray | None:
         """An Image whose size is right as (H, W, 3) RGB; None where ``messages`` shall convert it.
@@ -70,21 +74,22 @@ class Bridge:
     def fill(self, message: Image, image: np.ndarray) -> Image:
         """As ``messages.fill_image``: an image as a message with the header of ``message``."""
         encoding = encoding_of(image)
-        if encoding not in PUBLISHED:
-            return fill_image(message, image)
+        if not self._encodings or encoding not in PUBLISHED:
+            filled: Image = fill_image(message, image)
+            return filled
         made: Image = self._bridge.cv2_to_imgmsg(image, encoding)
         made.header = message.header
         return made
 
 
-def find(say: Callable[[str], Any]) -> Bridge | None:
-    """The installed cv_bridge; None where there is none, or none that works.  ``say`` is told what is used and why."""
+def find(say: Callable[[str], Any]) -> Bridge:
+    """A bridge with the installed cv_bridge, or without it where it does not work; ``say`` is told which and why."""
     if importlib.util.find_spec("cv_bridge") is None:
-        return None
+        return Bridge()
     encodings, fault = _trial()
     if fault:
         say(f"cv_bridge is installed, but cannot be used ({fault}); images are converted without it")
-        return None
+        return Bridge()
     say(f"cv_bridge converts images ({', '.join(encodings)})")
     return Bridge(encodings)
 

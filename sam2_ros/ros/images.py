@@ -7,6 +7,7 @@ from typing import Any
 
 from sam2_ros.messages import frame_from, frame_from_compressed, nanoseconds
 from sam2_ros.ranges import Range
+from sam2_ros.ros.bridge import Bridge
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.stream.mailbox import Arrived
 from sam2_ros.types import Frame
@@ -15,8 +16,9 @@ from sam2_ros.types import Frame
 class Images:
     """Reads the images of one camera, with the parameter image_range as it is when each is read."""
 
-    def __init__(self, parameters: Parameters) -> None:
+    def __init__(self, parameters: Parameters, bridge: Bridge = Bridge()) -> None:
         self._parameters = parameters
+        self._bridge = bridge
         self._grey = Range(parameters.session.image_range)
 
     def arrived(self, message: Any) -> Arrived:
@@ -28,5 +30,6 @@ class Images:
         rule = self._parameters.session.image_range
         if self._grey.rule != rule:
             self._grey = Range(rule)
-        read = frame_from_compressed if hasattr(message, "format") else frame_from
-        return read(message, self._grey)
+        if hasattr(message, "format"):
+            return frame_from_compressed(message, self._grey)
+        return frame_from(message, self._grey, self._bridge.to_rgb)

@@ -25,6 +25,7 @@ from sam2_ros.errors import CannotStart, Sam2RosError, needs_room
 from sam2_ros.interrupts import Interrupts
 from sam2_ros.model import checkpoint
 from sam2_ros.ros import clicks, detections, pacing, transforms, unused
+from sam2_ros.ros.bridge import find as find_bridge
 from sam2_ros.ros.camera import IMAGE_TYPES, Camera
 from sam2_ros.ros.fastdds_profile import make_room
 from sam2_ros.ros.images import Images
@@ -73,12 +74,13 @@ class Node(RosNode):
         super().__init__("sam2_ros")
         self.parameters = Parameters(self)
         tracker, description = make(self.parameters)
-        self.replies = Replies(self, self.parameters)
+        bridge = find_bridge(self.get_logger().info)
+        self.replies = Replies(self, self.parameters, bridge)
         session = Session(tracker, self.parameters.session, self._repeat)
         self.worker = Worker(session, self._publish, self.get_logger())
         self.parameters.watch(self.worker.configure)
         self.prompts = Prompts(self, self.parameters, self.worker)
-        self._images = Images(self.parameters)
+        self._images = Images(self.parameters, bridge)
         self.camera = Camera(self, self.parameters, self._receive)
         self.clicks = clicks.Clicks(self, self.parameters, self.camera, self.prompts.click)
         tally = detections.Tally()

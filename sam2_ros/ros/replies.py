@@ -23,6 +23,7 @@ from sam2_ros.drawing import overlay
 from sam2_ros.messages import fill_compressed, fill_image, seconds_and_rest
 from sam2_ros.msg import Box, TrackedObject, TrackedObjectArray
 from sam2_ros.msg import Prompt as PromptMessage
+from sam2_ros.ros.bridge import Bridge
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.stream.session import Applied
 from sam2_ros.stream.worker import Result
@@ -85,8 +86,9 @@ def prompt_message(prompt: Prompt, name: str, header: Header) -> PromptMessage:
 class Replies:
     """The publishers of one node."""
 
-    def __init__(self, node: RosNode, parameters: Parameters) -> None:
+    def __init__(self, node: RosNode, parameters: Parameters, bridge: Bridge = Bridge()) -> None:
         self._parameters = parameters
+        self._bridge = bridge
         # Reliable reaches every kind of subscriber, RViz and recorders included.
         self._qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
         self._objects = self._publisher(node, TrackedObjectArray, "~/objects")
@@ -133,7 +135,7 @@ class Replies:
             return
         labels = label_image(tracks, frame.size)
         if plain:
-            self._masks.publish(fill_image(Image(header=header), labels))
+            self._masks.publish(self._bridge.fill(Image(header=header), labels))
         if packed:  # never JPEG: it invents ids along the edges
             self._packed_masks.publish(fill_compressed(CompressedImage(header=header), labels))
 
@@ -143,7 +145,7 @@ class Replies:
             return
         picture = overlay(frame.image, tracks)
         if plain:
-            self._overlay.publish(fill_image(Image(header=header), picture))
+            self._overlay.publish(self._bridge.fill(Image(header=header), picture))
         if packed:
             quality = self._parameters.node.overlay_jpeg_quality
             self._packed_overlay.publish(fill_compressed(CompressedImage(header=header), picture, quality))

@@ -38,8 +38,9 @@ def message_of(encoding, pad=0, height=6, width=8):
 
 def test_nothing_is_said_where_no_cv_bridge_is_installed():
     said = []
-    assert bridge.find(said.append) is None
+    found = bridge.find(said.append)
     assert said == []
+    assert found.to_rgb(message_of("rgb8")) is None
 
 
 def test_a_cv_bridge_that_works_converts_the_encodings_that_both_know(installed):
@@ -59,7 +60,7 @@ def test_a_cv_bridge_that_works_converts_the_encodings_that_both_know(installed)
 def test_a_cv_bridge_that_does_not_work_is_not_used_and_the_reason_is_said(installed, monkeypatch, fault, sentence):
     monkeypatch.setenv("CV_BRIDGE", fault)
     said = []
-    assert bridge.find(said.append) is None
+    assert bridge.find(said.append).to_rgb(message_of("rgb8")) is None
     assert said == [f"cv_bridge is installed, but cannot be used ({sentence}); images are converted without it"]
 
 
@@ -109,3 +110,19 @@ def test_images_of_eight_bits_are_written_by_it_with_the_header_that_was_given(i
     made = bridge.Bridge(KNOWN).fill(Image(header=header), image)
     assert made == fill_image(Image(header=header), image)
     assert installed == calls
+
+
+def test_a_node_says_that_it_uses_it_and_does_so_in_both_directions(installed):
+    pytest.importorskip("rclpy")
+    from ros_bench import Bench, labels_in
+
+    node = Bench()
+    try:
+        node.connect()
+        node.says("cv_bridge converts images", "bgr8")
+        node.start()
+        node.show_next()
+        assert labels_in(node.mask(node.clock)).max() == 1
+    finally:
+        node.close()
+    assert {"imgmsg_to_cv2 rgb8", "cv2_to_imgmsg mono8"} <= set(installed)
