@@ -138,6 +138,7 @@ def test_the_distribution_is_that_of_the_rclpy_in_use(monkeypatch, named, shown)
 
 def test_published_images_are_listed_with_their_rate_and_nodes_with_their_names() -> None:
     rclpy = pytest.importorskip("rclpy")
+    import ros_bench  # noqa: F401  a domain of its own
     from sensor_msgs.msg import Image
 
     rclpy.init()

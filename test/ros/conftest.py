@@ -22,3 +22,15 @@ def bench(shared):
     shared.node.prompts._told.clear()
     shared.clock += 10_000 * MILLISECOND
     return shared
+
+
+@pytest.fixture
+def node():
+    """A node that publishes and subscribes beside what is tested."""
+    import rclpy
+
+    rclpy.init()
+    one = rclpy.create_node("camera_of_the_test")
+    yield one
+    one.destroy_node()
+    rclpy.try_shutdown()
