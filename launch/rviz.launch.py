@@ -1,6 +1,6 @@
-"""RViz on a running node: its overlay, its masks and, with a depth camera, the Publish Point tool.
+r"""RViz on a running node: its overlay, its masks and, with a depth camera, the Publish Point tool.
 
-    ros2 launch sam2_ros rviz.launch.py image:=/camera/camera/color/image_raw \\
+    ros2 launch sam2_ros rviz.launch.py image:=/camera/camera/color/image_raw \
         depth:=/camera/camera/aligned_depth_to_color/image_raw
 
 A point is published where RViz shows something in 3-D: without depth, click in rqt_image_view.
