@@ -22,7 +22,7 @@ import numpy as np
 from sam2_ros import decoding
 from sam2_ros.errors import InvalidImage, InvalidPrompt
 from sam2_ros.ranges import FULL, Range
-from sam2_ros.types import Frame, Mask, Prompt
+from sam2_ros.types import Frame, Mask, Prompt, Track
 
 NANOSECONDS = 1_000_000_000
 #: Another way from a sensor_msgs/Image to (H, W, 3) uint8 RGB; None for a message that it does not know.
@@ -287,7 +287,7 @@ def mask_from(message: Any) -> Mask | None:
     return mask
 
 
-# -- images out ----------------------------------------------------------------------------------
+# -- images and tracks out -----------------------------------------------------------------------
 
 
 def fill_image(message: Any, image: np.ndarray) -> Any:
@@ -316,6 +316,25 @@ def fill_compressed(message: Any, image: np.ndarray, quality: int | None = None)
         _, data = cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, quality])
         message.format = f"{encoding}; jpeg compressed {colours}"
     message.data = _bytes(data)
+    return message
+
+
+def fill_object(message: Any, track: Track) -> Any:
+    """Write a track into a sam2_ros/TrackedObject, and return it.
+
+    Its box and centroid stay as they are while the object is not seen.
+    """
+    message.id, message.name, message.state = track.id, track.name, int(track.state)
+    message.occluded = bool(track.occluded)
+    message.object_score, message.object_probability = float(track.object_score), track.probability
+    message.predicted_iou = float(track.predicted_iou)
+    message.object_pointer = array.array("f", np.asarray(track.object_pointer, np.float32).tobytes())
+    message.area = track.area
+    message.frames_since_seen, message.prompted_frames = track.frames_since_seen, track.prompted_frames
+    box, centroid = track.box, track.centroid
+    if box is not None and centroid is not None:
+        message.box.x0, message.box.y0, message.box.x1, message.box.y1 = map(float, box)
+        message.centroid.x, message.centroid.y = centroid
     return message
 
 

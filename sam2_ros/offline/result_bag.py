@@ -21,7 +21,7 @@ from typing import Any
 from tqdm import tqdm
 
 from sam2_ros.errors import RecordingError
-from sam2_ros.messages import fill_image, seconds_and_rest
+from sam2_ros.messages import fill_image, fill_object, seconds_and_rest
 from sam2_ros.recordings import LabelWriter, Recording
 from sam2_ros.recordings.bags import IMAGE, OBJECTS, Bag, Source
 from sam2_ros.recordings.bags.writer import BagWriter
@@ -136,7 +136,7 @@ def _write_step(step: Step, writer: BagWriter, prefix: str, frame_id: str, dropp
     masks = _image(label_image(step.tracks, step.moment.frame.size), step, frame_id)
     objects = SimpleNamespace(
         header=header,
-        objects=[object_message(track, header) for track in step.tracks],
+        objects=[_object(track, header) for track in step.tracks],
         dropped_frames=dropped,
         processing_time=(step.track_ms + step.prompt_ms) / 1e3 if step.timed else 0.0,
     )
@@ -144,29 +144,9 @@ def _write_step(step: Step, writer: BagWriter, prefix: str, frame_id: str, dropp
     writer.write(f"{prefix}/objects", OBJECTS, ready, objects)
 
 
-def object_message(track: Track, header: Any) -> SimpleNamespace:
+def _object(track: Track, header: Any) -> Any:
     """A track with the fields of a sam2_ros/TrackedObject."""
-    fields = {
-        name: getattr(track, name)
-        for name in (
-            "id",
-            "name",
-            "state",
-            "occluded",
-            "object_score",
-            "predicted_iou",
-            "object_pointer",
-            "area",
-            "frames_since_seen",
-            "prompted_frames",
-        )
-    }
-    message = SimpleNamespace(header=header, object_probability=track.probability, **fields)
-    box, centroid = track.box, track.centroid
-    if box is not None and centroid is not None:
-        message.box = SimpleNamespace(**dict(zip(("x0", "y0", "x1", "y1"), box)))
-        message.centroid = SimpleNamespace(**dict(zip("xy", centroid)))
-    return message
+    return fill_object(SimpleNamespace(header=header, box=SimpleNamespace(), centroid=SimpleNamespace()), track)
 
 
 def _image(image: Any, step: Step, frame_id: str) -> Any:

@@ -6,7 +6,6 @@ have a subscriber.
 
 from __future__ import annotations
 
-import array
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,7 +19,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from sam2_ros.drawing import overlay
-from sam2_ros.messages import fill_compressed, fill_image, seconds_and_rest
+from sam2_ros.messages import fill_compressed, fill_image, fill_object, seconds_and_rest
 from sam2_ros.msg import Box, TrackedObject, TrackedObjectArray
 from sam2_ros.msg import Prompt as PromptMessage
 from sam2_ros.ros.bridge import Bridge
@@ -41,25 +40,8 @@ def header_of(stamp: int, frame_id: str) -> Header:
 
 def tracked_object(track: Track, header: Header) -> TrackedObject:
     """A track as a message; box and centroid are zeros while the object is not seen."""
-    message = TrackedObject(
-        header=header,
-        id=track.id,
-        name=track.name,
-        state=int(track.state),
-        occluded=bool(track.occluded),
-        object_score=float(track.object_score),
-        object_probability=track.probability,
-        predicted_iou=float(track.predicted_iou),
-        area=track.area,
-        frames_since_seen=track.frames_since_seen,
-        prompted_frames=track.prompted_frames,
-    )
-    message.object_pointer = array.array("f", np.asarray(track.object_pointer, np.float32).tobytes())
-    box, centroid = track.box, track.centroid
-    if box is not None and centroid is not None:
-        message.box = Box(x0=float(box[0]), y0=float(box[1]), x1=float(box[2]), y1=float(box[3]))
-        message.centroid = Point(x=centroid[0], y=centroid[1])
-    return message
+    filled: TrackedObject = fill_object(TrackedObject(header=header), track)
+    return filled
 
 
 def mask_image(track: Track, header: Header) -> Image:
