@@ -1,4 +1,4 @@
-"""``sam2_ros segment`` and ``sam2_ros track``, with a model that follows colours."""
+"""``sam2_ros track``, with a model that follows colours."""
 
 import itertools
 import json
@@ -10,33 +10,16 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from fakes import BLUE, RED, ColourModel, picture
+from fakes import RED, picture
 
 from sam2_ros import cli
-from sam2_ros.commands.prompt_options import prompts_from
-from sam2_ros.errors import InvalidPrompt
 from sam2_ros.messages import fill_image
-from sam2_ros.model import checkpoint
 from sam2_ros.offline import follow
 from sam2_ros.recordings.bags.writer import BagWriter
 from sam2_ros.recordings.labels import read_labels
 from sam2_ros.recordings.video_writer import VideoWriter
 
-
-@pytest.fixture(autouse=True)
-def colour_model(monkeypatch):
-    monkeypatch.setattr(checkpoint, "load", lambda *_: ColourModel())
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """Six pictures: a red square moves right; a blue one stands still from the third on."""
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    for n in range(6):
-        image = picture({RED: (4 * n, 8), **({BLUE: (40, 40)} if n >= 2 else {})})
-        cv2.imwrite(str(pictures / f"{n:05d}.png"), image[..., ::-1])
-    return pictures
+pytestmark = pytest.mark.usefixtures("colour_model")
 
 
 def run(*arguments):
@@ -189,38 +172,6 @@ def test_of_several_cameras_in_a_bag_one_is_named_and_depth_is_none(tmp_path, ca
     assert run(*arguments, "--image-topic", "/wrist/image_raw") == 0
 
 
-def test_one_picture_is_segmented(folder, tmp_path, capsys):
-    out = tmp_path / "out"
-    assert (
-        run(
-            "segment",
-            folder / "00003.png",
-            "--name",
-            "a",
-            "--point",
-            "18,16",
-            "--point",
-            "60,2,0",
-            "--name",
-            "b",
-            "--box",
-            "40,40,55,55",
-            "--out",
-            out,
-        )
-        == 0
-    )
-    assert np.unique(read_labels(out / "masks.png")).tolist() == [0, 1, 2]
-    assert [found["name"] for found in json.loads((out / "result.json").read_text())] == ["a", "b"]
-    assert "a: " in capsys.readouterr().out
-
-
-def test_a_picture_that_is_not_there_is_said_before_a_model_is_loaded(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(checkpoint, "load", None)
-    assert run("segment", tmp_path / "cup.jpg", "--point", "1,1", "--out", tmp_path / "out") == 1
-    assert "there is no picture" in capsys.readouterr().err
-
-
 def test_a_mask_from_a_file_is_a_prompt(folder, tmp_path):
     mask = tmp_path / "mask.png"
     cv2.imwrite(str(mask), picture({RED: (0, 8)})[..., 0])
@@ -252,47 +203,9 @@ def test_prompts_that_mean_nothing_are_one_sentence_and_exit_code_one(folder, tm
     assert sentence in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--point", "6"],
-        ["--point", "6,16,0.5"],
-        ["--point", "6,16,-1"],
-        ["--box", "1,2,3"],
-        ["--point", "a,b"],
-        ["--mask", "nowhere.png"],
-        ["--frame", "-1", "--point", "1,1"],
-    ],
-)
-def test_options_of_the_wrong_form_are_explained(folder, tmp_path, capsys, arguments):
-    with pytest.raises(SystemExit):
-        run("track", folder, *arguments, "--out", tmp_path / "out")
-    assert "error: argument" in capsys.readouterr().err
-
-
 def test_a_source_that_is_no_recording_is_one_sentence(tmp_path, capsys):
     assert run("track", tmp_path / "nowhere.mp4", "--point", "1,1", "--out", tmp_path / "out") == 1
     assert "nowhere.mp4" in capsys.readouterr().err
-
-
-def test_options_gather_by_name_and_image_in_the_order_they_were_said():
-    prompts = prompts_from(
-        [
-            ("point", (1, 2, 1)),
-            ("name", "b"),
-            ("box", (0, 0, 5, 5)),
-            ("frame", 4),
-            ("point", (3, 4, 0)),
-            ("point", (5, 6, 1)),
-        ]
-    )
-    assert [(index, prompt.name, prompt.labels.tolist(), prompt.box) for index, prompt in prompts] == [
-        (0, "object", [1], None),
-        (0, "b", [], (0, 0, 5, 5)),
-        (4, "b", [0, 1], None),
-    ]
-    with pytest.raises(InvalidPrompt):
-        prompts_from([])
 
 
 def test_each_image_has_its_own_masks_whatever_its_stamp(tmp_path):
@@ -303,13 +216,6 @@ def test_each_image_has_its_own_masks_whatever_its_stamp(tmp_path):
     assert run("track", tmp_path / "bag", "--point", "6,16", "--out", tmp_path / "out") == 0
     centres = [line["objects"][0]["centroid"][0] for line in states(tmp_path / "out")]
     assert [after - before for before, after in itertools.pairwise(centres)] == pytest.approx([4] * 5, abs=1)
-
-
-@pytest.mark.parametrize(("content", "reason"), [(b"", "0 bytes are not"), (b"\xff\xd8\xff\xe0", "ends too early")])
-def test_why_a_picture_cannot_be_read_is_said(tmp_path, capsys, content, reason):
-    (tmp_path / "a.jpg").write_bytes(content)
-    assert run("segment", tmp_path / "a.jpg", "--point", "6,16", "--out", tmp_path / "out") == 1
-    assert reason in capsys.readouterr().err
 
 
 def test_links_to_themselves_are_one_sentence(folder, tmp_path, capsys):

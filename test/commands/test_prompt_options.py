@@ -1,0 +1,49 @@
+"""Options that say what to look for, in the order in which they were said."""
+
+import pytest
+
+from sam2_ros import cli
+from sam2_ros.commands.prompt_options import prompts_from
+from sam2_ros.errors import InvalidPrompt
+
+
+def run(*arguments):
+    return cli.main([str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--point", "6"],
+        ["--point", "6,16,0.5"],
+        ["--point", "6,16,-1"],
+        ["--box", "1,2,3"],
+        ["--point", "a,b"],
+        ["--mask", "nowhere.png"],
+        ["--frame", "-1", "--point", "1,1"],
+    ],
+)
+def test_options_of_the_wrong_form_are_explained(tmp_path, capsys, arguments):
+    with pytest.raises(SystemExit):
+        run("track", tmp_path, *arguments, "--out", tmp_path / "out")
+    assert "error: argument" in capsys.readouterr().err
+
+
+def test_options_gather_by_name_and_image_in_the_order_they_were_said():
+    prompts = prompts_from(
+        [
+            ("point", (1, 2, 1)),
+            ("name", "b"),
+            ("box", (0, 0, 5, 5)),
+            ("frame", 4),
+            ("point", (3, 4, 0)),
+            ("point", (5, 6, 1)),
+        ]
+    )
+    assert [(index, prompt.name, prompt.labels.tolist(), prompt.box) for index, prompt in prompts] == [
+        (0, "object", [1], None),
+        (0, "b", [], (0, 0, 5, 5)),
+        (4, "b", [0, 1], None),
+    ]
+    with pytest.raises(InvalidPrompt):
+        prompts_from([])
