@@ -32,8 +32,8 @@ OUTWARDS, INWARDS = 0.25, 1 / 30
 #: in front of the lens.
 NARROW, ENOUGH = 0.25, 5
 
-#: Help text of ``--image-range``.
-HELP = "how 16-bit images become 8: auto (the values that occur), full, or LOW,HIGH in raw values (%(default)s)"
+#: Help text of ``--image-range``, before the default.
+HELP = "how 16-bit images become 8: auto (the values that occur), full, or LOW,HIGH in raw values"
 
 Limits = tuple[float, float]
 

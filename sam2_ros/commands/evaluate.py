@@ -6,6 +6,7 @@
     sam2_ros evaluate kitchen.mcap --on-clock               frames that come too late are dropped
     sam2_ros evaluate DAVIS --model opencv                  what one would do without SAM 2
 
+Of a recording by sam2_ros record the model and the parameters that it noted are used, unless others are chosen.
 The work list is done in this process, in several, or on a Ray cluster; the answers are the same.
 The exit code is 1 when some recording could not be evaluated.
 """
@@ -23,7 +24,6 @@ from sam2_ros.commands import options
 from sam2_ros.errors import InvalidInput
 from sam2_ros.evaluation.choices import CLICKS, ENGINES, MOST_FRAMES, PROTOCOLS
 from sam2_ros.evaluation.metrics import RULES
-from sam2_ros.ranges import AUTO, limits_of
 
 if TYPE_CHECKING:
     from sam2_ros.evaluation.evaluate import Job
@@ -47,7 +47,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--on-clock", action="store_true", help="drop the images that this machine is too slow for")
     add("--rules", choices=RULES, default="davis", help="which frames count; in sa-v masks may overlap (%(default)s)")
-    options.add_model(parser, ", opencv or first-mask")
+    options.add_model(parser, ", opencv or first-mask", recorded=True)
     options.add_settings(parser)
     add("--paper", action="store_true", help="settings of published numbers: no post-processing, no forgetting")
     add("--sequences", type=lambda text: text.split(","), default=[], metavar="A,B", help="only these of a data set")
@@ -57,7 +57,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--every", type=options.positive, metavar="N", help="--prompt images: take every N-th image (default 1)")
     options.add_image_topic(parser)
     add("--truth-topic", default="", metavar="TOPIC", help="the topic of the label images in a bag")
-    options.add_image_range(parser)
+    options.add_image_range(parser, recorded=True)
     options.add_prompted_node(parser)
     add("--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs are kept (%(default)s)")
     add("--name", default="", help="of the run's folder; default: the time, the model and the prompt")
@@ -75,7 +75,7 @@ def run(parsed: argparse.Namespace) -> int:
     template = job_from(parsed)
     for known in (template.choice.identity, template.choice.all_settings, template.choice.arithmetic):
         known()  # an unknown model, setting or device is refused before anything is written
-    name = parsed.name or f"{time.strftime('%Y%m%d-%H%M%S')}-{name_of(Path(parsed.model))}-{parsed.prompt}"
+    name = parsed.name or f"{time.strftime('%Y%m%d-%H%M%S')}-{name_of(Path(template.choice.model))}-{parsed.prompt}"
     with run_folder(parsed.out, name) as folder:
         results = evaluate(
             parsed.recordings,
@@ -101,19 +101,14 @@ def job_from(parsed: argparse.Namespace) -> Job:
     from sam2_ros.evaluation.trackers import BASELINES, OF_RULES, PAPER, Choice, settings_from
 
     _refuse_unused(parsed, BASELINES)
-    settings = (PAPER if parsed.paper else {}) | OF_RULES.get(parsed.rules, {}) | settings_from(parsed.set)
+    given = settings_from(parsed.set, parsed.image_range)
+    settings = (PAPER if parsed.paper else {}) | OF_RULES.get(parsed.rules, {}) | given
     threads = parsed.threads or (os.cpu_count() or 1 if parsed.on_clock else 1)
     if parsed.on_clock and parsed.jobs > 1:
         raise InvalidInput("--on-clock measures how fast this machine is; use it with one job at a time")
     if parsed.on_clock and parsed.prompt in ("offline", "images"):
         raise InvalidInput(f"--prompt {parsed.prompt} looks at every image; leave out --on-clock")
-    limits_of(parsed.image_range)
-    topics = {
-        "image_topic": parsed.image_topic,
-        "truth_topic": parsed.truth_topic,
-        "node": parsed.node,
-        "image_range": "" if parsed.image_range == AUTO else parsed.image_range,
-    }
+    topics = {"image_topic": parsed.image_topic, "truth_topic": parsed.truth_topic, "node": parsed.node}
     return Job(
         Path(),
         Path(),

@@ -9,19 +9,26 @@ from pathlib import Path
 
 from sam2_ros.ranges import AUTO, HELP
 
+#: What holds where nothing is chosen, in front of what holds where nothing was recorded either.
+RECORDED = "as recorded, else "
 
-def add_model(parser: argparse.ArgumentParser, more: str = "", device: bool = True) -> None:
-    """``--model``, and ``--device`` with ``device``; more: what else can be named in place of a model."""
-    words = f"a known name or the path of a checkpoint{more} (%(default)s)"
-    suggest(parser.add_argument("--model", default="embedded", metavar="MODEL", help=words), _models)
+
+def add_model(parser: argparse.ArgumentParser, more: str = "", device: bool = True, recorded: bool = False) -> None:
+    """``--model``, and ``--device`` with ``device``; more: what else can be named in place of a model.
+
+    recorded: "" stands for the one that was recorded, else the default.
+    """
+    default = "" if recorded else "embedded"
+    words = f"a known name or the path of a checkpoint{more} ({RECORDED if recorded else ''}embedded)"
+    suggest(parser.add_argument("--model", default=default, metavar="MODEL", help=words), _models)
     if device:
         words = "cpu, cuda, ...; auto = a GPU if there is one"
         suggest(parser.add_argument("--device", default="auto", metavar="DEVICE", help=words), _devices)
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
-    """``--set``, of the tracker."""
-    words = "a setting of the tracker; repeatable"
+    """``--set``, of the tracker and its session."""
+    words = f"a setting of the tracker; repeatable ({RECORDED}the defaults)"
     suggest(parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=words), _settings)
 
 
@@ -32,9 +39,10 @@ def add_threads(parser: argparse.ArgumentParser, default: str) -> None:
     )
 
 
-def add_image_range(parser: argparse.ArgumentParser) -> None:
-    """``--image-range``."""
-    parser.add_argument("--image-range", default=AUTO, metavar="RANGE", help=HELP)
+def add_image_range(parser: argparse.ArgumentParser, recorded: bool = False) -> None:
+    """``--image-range``; recorded: "" stands for the one that was recorded, else the default."""
+    default = f"{RECORDED}{AUTO}" if recorded else AUTO
+    parser.add_argument("--image-range", default="" if recorded else AUTO, metavar="RANGE", help=f"{HELP} ({default})")
 
 
 def add_image_topic(parser: argparse.ArgumentParser) -> None:
@@ -80,6 +88,7 @@ def _devices(**_: object) -> tuple[str, ...]:
 
 
 def _settings(**_: object) -> list[str]:
+    from sam2_ros.stream.settings import SessionSettings
     from sam2_ros.tracking.settings import TrackerSettings
 
-    return [f"{field.name}=" for field in dataclasses.fields(TrackerSettings)]
+    return [f"{field.name}=" for kind in (SessionSettings, TrackerSettings) for field in dataclasses.fields(kind)]

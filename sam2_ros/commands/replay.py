@@ -3,7 +3,8 @@
     sam2_ros replay kitchen.mcap --out replayed             every image, as fast as it goes, the same each time
     sam2_ros replay kitchen.mcap --out replayed --on-clock  as a robot would have had time for
 
-Recorded prompts are given again and removed objects forgotten, each at its place.  All messages
+Recorded prompts are given again and removed objects forgotten, each at its place, with the model and
+the parameters that sam2_ros record noted, unless others are chosen.  All messages
 of the recording are copied as they are, also those that cannot be read.  Masks and objects are those
 that the node publishes, with the header of their image; images of a folder or a video become messages.
 """
@@ -27,29 +28,39 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="BAG", help="folder of the new bag")
     parser.add_argument("--labels", type=Path, metavar="DIR", help="also write label images")
     parser.add_argument("--on-clock", action="store_true", help="drop the images that this machine is too slow for")
-    options.add_model(parser)
+    options.add_model(parser, recorded=True)
     options.add_settings(parser)
     options.add_threads(parser, "one for each core")
     options.add_image_topic(parser)
     options.add_prompted_node(parser)
-    options.add_image_range(parser)
+    options.add_image_range(parser, recorded=True)
 
 
 def run(parsed: argparse.Namespace) -> int:
     from sam2_ros import recordings
+    from sam2_ros.evaluation.recorded import as_recorded
     from sam2_ros.evaluation.trackers import Choice, settings_from
     from sam2_ros.model import checkpoint
     from sam2_ros.offline.result_bag import replay_into_bag
     from sam2_ros.recordings.bags import refuse_unclear_nodes, refuse_without_bag
 
-    recording = recordings.open(
-        parsed.recording, image_topic=parsed.image_topic, node=parsed.node, image_range=parsed.image_range
-    )
+    recording = recordings.open(parsed.recording, image_topic=parsed.image_topic, node=parsed.node)
     refuse_without_bag(recording, image_topic=parsed.image_topic, node=parsed.node)
     refuse_unclear_nodes(recording)
     checkpoint.use_threads(parsed.threads or os.cpu_count() or 1)
-    choice = Choice(parsed.model, parsed.device, tuple(settings_from(parsed.set).items()))
-    written = replay_into_bag(recording, choice.tracker(), parsed.out, on_clock=parsed.on_clock, labels=parsed.labels)
+    asked = Choice(parsed.model, parsed.device, tuple(settings_from(parsed.set, parsed.image_range).items()))
+    choice, sentences = as_recorded(asked, recording)
+    for sentence in sentences:
+        print(sentence)
+    recording.image_range = choice.session().image_range
+    written = replay_into_bag(
+        recording,
+        choice.tracker(),
+        parsed.out,
+        settings=choice.session(),
+        on_clock=parsed.on_clock,
+        labels=parsed.labels,
+    )
     for sentence in dict.fromkeys((*recording.lost, *written.lost, *written.refused)):
         print(sentence)
     if recording.reduced:

@@ -13,12 +13,16 @@ from sam2_ros.errors import RecordingError, Sam2RosError
 from sam2_ros.evaluation.engines import do
 from sam2_ros.evaluation.evaluate import Job, failed
 from sam2_ros.evaluation.metrics import RULES, Summary, summary
+from sam2_ros.evaluation.recorded import as_recorded
 from sam2_ros.evaluation.report import write_report
 from sam2_ros.evaluation.results import SequenceResult, latencies, write_result
 from sam2_ros.files import clear_parts
+from sam2_ros.ranges import AUTO
 from sam2_ros.recordings.bags import Bag, refuse_without_bag
 from sam2_ros.recordings.folders import splits
 
+#: In the place of a setting that differs between the recordings of a run; their results say which each had.
+AS_RECORDED = "as recorded"
 #: Options that say nothing of other recordings.
 OF_BAGS = ("image_topic", "truth_topic", "node")
 
@@ -51,8 +55,8 @@ def evaluate(
         if results:
             results += [failed(job, "the run ended before it was done") for job in work[len(results) :]]
             facts = _facts(results, work) | {
-                "model": template.choice.identity(),
-                "configuration": configuration(template, jobs, engine),
+                "model": _common([choice.identity() for choice in {job.choice: None for job in work}]),
+                "configuration": configuration(template, work, jobs, engine),
                 "seconds": round(time.monotonic() - started, 1),
             }
             write_result(run, results, total(results), facts)
@@ -111,14 +115,28 @@ def work_list(
     if missing:
         raise RecordingError(f"no sequence is called {', '.join(sorted(missing))}; there are: {', '.join(names)}")
     work, taken = [], set()
+    noted = {one.path: one for one in known if isinstance(one, Bag)}
     for name, place in wanted:
         folder, number = name, 1
         while folder in taken:
             number += 1
             folder = f"{name}-{number}"
         taken.add(folder)
-        work.append(dataclasses.replace(template, path=place, folder=run.resolve() / "sequences" / folder))
+        job = dataclasses.replace(template, path=place, folder=run.resolve() / "sequences" / folder)
+        if place in noted:
+            choice, sentences = as_recorded(template.choice, noted[place])
+            job = dataclasses.replace(job, choice=choice, recorded=tuple(sentences))
+        work.append(job)
     return work
+
+
+def _common(facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What is the same for all recordings, and ``AS_RECORDED`` where it differs."""
+    names = dict.fromkeys(name for one in facts for name in one)
+    return {
+        name: facts[0].get(name) if all(one.get(name) == facts[0].get(name) for one in facts) else AS_RECORDED
+        for name in names
+    }
 
 
 def _split(path: Path, name: str) -> list[str]:
@@ -134,11 +152,14 @@ def total(results: Sequence[SequenceResult]) -> Summary | None:
     return summary(objects) if objects else None
 
 
-def configuration(template: Job, jobs: int, engine: str) -> dict[str, Any]:
-    """Everything that was chosen, defaults included."""
+def configuration(template: Job, work: Sequence[Job], jobs: int, engine: str) -> dict[str, Any]:
+    """Everything that was chosen or recorded, defaults included."""
+    choices = list(dict.fromkeys(job.choice for job in work))
+    session = _common([dataclasses.asdict(choice.session()) for choice in choices])
+    # Who opens the recordings again, for an export, needs all of it.
+    opened = {} if session["image_range"] in (AUTO, AS_RECORDED) else {"image_range": session["image_range"]}
     return {
-        "model": template.choice.model,
-        **template.choice.arithmetic(),
+        **_common([{"model": choice.model, **choice.arithmetic()} for choice in choices]),
         "prompt": template.protocol,
         "rules": {"name": template.rules, **dataclasses.asdict(RULES[template.rules])},
         "on_clock": template.on_clock,
@@ -146,8 +167,9 @@ def configuration(template: Job, jobs: int, engine: str) -> dict[str, Any]:
         "budgets": template.budgets,
         "every": template.every,
         "threads": template.threads,
-        "topics": dict(template.topics),
-        "tracker": template.choice.all_settings(),
+        "topics": {**dict(template.topics), **opened},
+        "tracker": _common([choice.all_settings() for choice in choices]),
+        "session": session,
         "jobs": jobs,
         "engine": engine,
     }

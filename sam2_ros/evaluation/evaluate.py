@@ -36,9 +36,10 @@ class Job:
     """One recording and how it is evaluated; small, and made of plain values, so that it can travel.
 
     folder: where its files go.  budgets: numbers of frames to click on in the interactive protocols;
-    clicks: on each of them.  every: in "images", take every N-th image.  topics: image_range, image_topic,
-    truth_topic and node of bags.  threads: of the model on a CPU; the last bits of a result depend on
-    them, so they do not depend on how many jobs are done at a time.
+    clicks: on each of them.  every: in "images", take every N-th image.  topics: image_topic,
+    truth_topic and node of bags.  recorded: sentences on what of the choice was recorded.
+    threads: of the model on a CPU; the last bits of a result depend on them, so they do not depend
+    on how many jobs are done at a time.
     """
 
     path: Path
@@ -52,10 +53,11 @@ class Job:
     every: int = 1
     topics: tuple[tuple[str, str], ...] = ()
     threads: int = 1
+    recorded: tuple[str, ...] = ()
 
     def open(self) -> Recording:
         """The recording.  Raises RecordingError."""
-        return recordings.open(self.path, **dict(self.topics))
+        return recordings.open(self.path, image_range=self.choice.session().image_range, **dict(self.topics))
 
     @property
     def passes(self) -> int:
@@ -126,7 +128,8 @@ def evaluate_one(job: Job, tick: Callable[[], object] = lambda: None) -> Sequenc
         protocol = _settled(job.protocol, recording)
         job.folder.mkdir(parents=True, exist_ok=True)
         run = _evaluate_images if protocol == "images" else _evaluate
-        result = run(dataclasses.replace(job, protocol=protocol), recording, tick)
+        found = run(dataclasses.replace(job, protocol=protocol), recording, tick)
+        result = dataclasses.replace(found, recorded=job.recorded)
         if protocol != "recorded" and not result.annotated and result.lost:
             raise RecordingError(f"no ground truth could be used: {'; '.join(result.lost[:3])}")
         return result
@@ -146,7 +149,14 @@ def _evaluate(job: Job, recording: Recording, tick: Callable[[], object]) -> Seq
     curve = []
     for budget, tracker, user, last in _passes(job, recording):
         outcome = Outcome(Scorer(every_object=job.protocol != "recorded"))
-        steps = replay(recording, tracker, user, on_clock=job.on_clock, recorded_prompts=job.protocol == "recorded")
+        steps = replay(
+            recording,
+            tracker,
+            user,
+            settings=job.choice.session(),
+            on_clock=job.on_clock,
+            recorded_prompts=job.protocol == "recorded",
+        )
         # Scoring goes on beside the model, but not where the model's time is what counts.
         steps = _ticking(tick, steps if job.on_clock else prefetched(steps))
         gallery = _keep(steps, outcome, recording, job) if last else _only_score(steps, outcome)

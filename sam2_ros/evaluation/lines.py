@@ -13,10 +13,10 @@ from sam2_ros.recordings.folders import splits
 
 
 def lines_of(results: Sequence[SequenceResult]) -> Iterator[str]:
-    """Each recording with its scores, or why it has none, and what was lost of it; all objects together at the end."""
+    """Each recording with its scores, or why it has none, and sentences on it; all objects together at the end."""
     for result in results:
         yield f"{result.name:24} {_outcome(result)}"
-        for sentence in (*result.lost, *result.refused):
+        for sentence in (*result.recorded, *result.lost, *result.refused):
             yield f"{'':24} {sentence}"
     everything = total(results)
     if everything is not None and (scores := _scores(everything)):

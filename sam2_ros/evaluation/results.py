@@ -52,7 +52,8 @@ class SequenceResult:
     protocol: how its objects were prompted.
     frames: images in it; tracked: those that were not dropped; annotated: those with truth.
     names: value in the label images of each prompted object.
-    unprompted: true ids that nobody prompted.  lost, refused: sentences.  image_iou: mean IoU of
+    unprompted: true ids that nobody prompted.  lost, refused: sentences; recorded: on the model and the settings that
+    were taken from the recording.  image_iou: mean IoU of
     single images by number of clicks, over image_objects objects on them.  error: why there is nothing else, or "".
     """
 
@@ -76,6 +77,7 @@ class SequenceResult:
     unprompted: tuple[int, ...] = ()
     refused: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
+    recorded: tuple[str, ...] = ()
 
 
 def plain(value: Any) -> Any:

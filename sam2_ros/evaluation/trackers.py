@@ -6,14 +6,17 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from sam2_ros.errors import InvalidInput, needs_room
 from sam2_ros.evaluation import opencv_baseline
 from sam2_ros.model import checkpoint
 from sam2_ros.model.precision import precision
 from sam2_ros.settings import convert
-from sam2_ros.tracking.tracker import Tracker, TrackerSettings
+from sam2_ros.stream.replay import SETTINGS
+from sam2_ros.stream.settings import SessionSettings
+from sam2_ros.tracking.settings import TrackerSettings
+from sam2_ros.tracking.tracker import Tracker
 
 #: Names that are no checkpoint but something to compare with.
 BASELINES = {"opencv": opencv_baseline.OpenCVTracker, "first-mask": opencv_baseline.FirstMask}
@@ -29,19 +32,50 @@ PAPER = {
 OF_RULES = {"sa-v": {"non_overlapping": False}}
 
 
+#: The settings that can be chosen: by name, their class and their field in it.
+FIELDS: dict[str, tuple[type[SessionSettings] | type[TrackerSettings], dataclasses.Field[Any]]] = {
+    field.name: (kind, field) for kind in (SessionSettings, TrackerSettings) for field in dataclasses.fields(kind)
+}
+#: The model where none is chosen and none was recorded.
+DEFAULT_MODEL = "embedded"
+
+T = TypeVar("T", SessionSettings, TrackerSettings)
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A model (a known name, a path or a baseline), its device, and the settings that are not the defaults."""
+    """A model (a known name, a path or a baseline), its device, and the settings that are not the defaults.
 
-    model: str = "embedded"
+    chosen_model: "" leaves it to the recording (see ``recorded``), else ``DEFAULT_MODEL``.
+    settings: of the tracker and of the session by name.
+    """
+
+    chosen_model: str = ""
     device: str = "auto"
     settings: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def model(self) -> str:
+        """The model that is used."""
+        return self.chosen_model or DEFAULT_MODEL
+
+    def session(self) -> SessionSettings:
+        """The settings of the session.  Raises InvalidInput."""
+        return self._with(SETTINGS)
+
+    def tracker_settings(self) -> TrackerSettings:
+        """The settings of the tracker.  Raises InvalidInput."""
+        return self._with(TrackerSettings())
+
+    def _with(self, defaults: T) -> T:
+        names = {field.name for field in dataclasses.fields(defaults)}
+        return dataclasses.replace(defaults, **{name: value for name, value in self.settings if name in names})
 
     def tracker(self) -> Tracker:
         """A new tracker; the model is loaded once in each process.  Raises CheckpointError and InvalidInput."""
         if self.model in BASELINES:
             return BASELINES[self.model]()
-        tracker = Tracker(_load(self.model, self.device), TrackerSettings(**dict(self.settings)))
+        tracker = Tracker(_load(self.model, self.device), self.tracker_settings())
         if self.arithmetic()["device"] != "cpu":
             with needs_room(self.model, self.arithmetic()["device"]):
                 tracker.warm_up()  # else the first images of a recording on the clock are dropped for it
@@ -52,7 +86,7 @@ class Choice:
         if self.model in BASELINES:
             return {"device": "cpu", "precision": "float32"}
         device = checkpoint.available(self.device)
-        wanted = TrackerSettings(**dict(self.settings)).precision
+        wanted = self.tracker_settings().precision
         return {"device": str(device), "precision": str(precision(wanted, device)).removeprefix("torch.")}
 
     def identity(self) -> dict[str, Any]:
@@ -65,7 +99,7 @@ class Choice:
 
     def all_settings(self) -> dict[str, Any]:
         """Every setting of the tracker, defaults included."""
-        return {} if self.model in BASELINES else dataclasses.asdict(TrackerSettings(**dict(self.settings)))
+        return {} if self.model in BASELINES else dataclasses.asdict(self.tracker_settings())
 
 
 @functools.lru_cache(maxsize=2)
@@ -73,9 +107,12 @@ def _load(model: str, device: str) -> Any:
     return checkpoint.load(model, device)
 
 
-def settings_from(texts: Sequence[str]) -> dict[str, Any]:
-    """Tracker settings from several ``name=value``, each named once.  Raises InvalidInput."""
-    given: dict[str, Any] = {}
+def settings_from(texts: Sequence[str], image_range: str = "") -> dict[str, Any]:
+    """Settings of tracker and session from several ``name=value``, each named once.  Raises InvalidInput.
+
+    image_range: that setting, which has an option of its own; "" = none.
+    """
+    given: dict[str, Any] = {"image_range": checked("image_range", image_range)} if image_range else {}
     for name, value in map(setting, texts):
         if name in given:
             raise InvalidInput(f"--set {name} is given twice, with {given[name]} and {value}; give it once")
@@ -84,11 +121,17 @@ def settings_from(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def setting(text: str) -> tuple[str, Any]:
-    """A tracker setting from ``name=value``, of the type that its default has.  Raises InvalidInput."""
+    """A setting from ``name=value``, of the type that its default has and in its range.  Raises InvalidInput."""
     name, equals, value = text.partition("=")
-    defaults = {field.name: field.default for field in dataclasses.fields(TrackerSettings)}
-    if not equals or name not in defaults:
-        raise InvalidInput(f"{text!r} is no setting of the tracker; write name=value with one of {', '.join(defaults)}")
-    kind = type(defaults[name])
-    given = {"true": True, "false": False}.get(value.lower(), value) if kind is bool else value
-    return name, convert(name, given, kind)
+    if not equals or name not in FIELDS:
+        raise InvalidInput(f"{text!r} is no setting of the tracker; write name=value with one of {', '.join(FIELDS)}")
+    is_bool = isinstance(FIELDS[name][1].default, bool)
+    return name, checked(name, {"true": True, "false": False}.get(value.lower(), value) if is_bool else value)
+
+
+def checked(name: str, value: Any) -> Any:
+    """The value of a known setting, of the type that its default has.  Raises InvalidInput."""
+    kind, field = FIELDS[name]
+    value = convert(name, value, type(field.default))
+    kind(**{name: value})  # looks at its range
+    return value

@@ -25,7 +25,8 @@ from sam2_ros.messages import fill_image, fill_object, seconds_and_rest
 from sam2_ros.recordings import LabelWriter, Recording
 from sam2_ros.recordings.bags import IMAGE, OBJECTS, Bag, Source
 from sam2_ros.recordings.bags.writer import BagWriter
-from sam2_ros.stream.replay import Step, prefetched, replay
+from sam2_ros.stream.replay import SETTINGS, Step, prefetched, replay
+from sam2_ros.stream.settings import SessionSettings
 from sam2_ros.tracking.tracker import Tracker
 from sam2_ros.types import Track, label_image
 
@@ -48,13 +49,20 @@ class Written:
 
 
 def replay_into_bag(
-    recording: Recording, tracker: Tracker, out: Path, *, on_clock: bool = False, labels: Path | None = None
+    recording: Recording,
+    tracker: Tracker,
+    out: Path,
+    *,
+    settings: SessionSettings = SETTINGS,
+    on_clock: bool = False,
+    labels: Path | None = None,
 ) -> Written:
     """Run the tracker over a recording again and write the bag ``out``, and label images into the folder ``labels``.
 
+    settings: of the session.
     Raises RecordingError; then no bag is left.
     """
-    steps = replay(recording, tracker, on_clock=on_clock)
+    steps = replay(recording, tracker, settings=settings, on_clock=on_clock)
     if not on_clock:
         steps = prefetched(steps)  # writing goes on beside the model
     with contextlib.closing(steps):  # the thread that reads ahead must end before the process does

@@ -126,6 +126,11 @@ class Bag(Recording):
     def has_prompts(self) -> bool:
         return bool(self._prompts_in_bag())
 
+    @property
+    def prompted_node(self) -> str:
+        """The node whose prompts are read; "" when there is none, or several and none was named."""
+        return next(iter({_node_of(name) for name in self._prompt_topics()}), "")
+
     def events(self) -> Iterator[Event]:
         self.lost.clear()
         self._skipped.clear()

@@ -1,0 +1,88 @@
+"""The model and the parameters that were recorded with a bag, in place of what nobody has chosen."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from sam2_ros.errors import CheckpointError, InvalidInput
+from sam2_ros.evaluation.trackers import BASELINES, DEFAULT_MODEL, FIELDS, Choice, checked
+from sam2_ros.model import checkpoint
+from sam2_ros.model.downloads import PUBLISHED
+from sam2_ros.recordings.bags.notes import About, about
+from sam2_ros.recordings.recording import Recording
+from sam2_ros.stream.settings import SessionSettings
+
+#: Parameters of the node around tracker and session, which change no mask.
+OF_NODE = frozenset(
+    {
+        "model",
+        "device",
+        "threads",
+        "image_transport",
+        "image_reliability",
+        "image_is_rectified",
+        "answer_timeout",
+        "detection_score",
+        "overlay_jpeg_quality",
+        "silence_after",
+        "report_period",
+    }
+)
+#: Parameters that rclpy gives to every node, besides those with a dot in their names.
+OF_RCLPY = frozenset({"use_sim_time", "start_type_description_service"})
+
+
+def as_recorded(choice: Choice, recording: Recording) -> tuple[Choice, list[str]]:
+    """``choice`` with what was recorded where it chooses nothing, and sentences that say so; unchanged without notes.
+
+    Which parameters count is decided by the settings of tracker and session.  What this version does not know, or
+    cannot be, is named and left out.
+    """
+    noted = about(recording)
+    if noted is None:
+        return choice, []
+    settings, left_out = _settings(choice, noted)
+    model, doubt = (choice.chosen_model, "") if choice.chosen_model else _model(noted)
+    if doubt:
+        left_out.insert(0, doubt)
+    found = dataclasses.replace(
+        choice, chosen_model=model, settings=tuple(sorted({**settings, **dict(choice.settings)}.items()))
+    )
+    taken = [] if choice.chosen_model else [f"model {found.model}"]
+    taken += [f"{name} {value}" for name, value in settings.items() if value != FIELDS[name][1].default]
+    rest = "other settings are the defaults" if taken else "all settings are the defaults"
+    sentences = [f"as recorded of {noted.node}: {', '.join([*taken, rest])}"]
+    return found, sentences + [f"recorded, but left out: {'; '.join(left_out)}"] * bool(left_out)
+
+
+def _settings(choice: Choice, noted: About) -> tuple[dict[str, Any], list[str]]:
+    """The recorded settings that count and are not chosen, and sentences on those that are left out."""
+    settings: dict[str, Any] = {}
+    left_out = []
+    for name, value in noted.parameters.items():
+        if name in OF_NODE | OF_RCLPY or "." in name or name in dict(choice.settings):
+            continue
+        if name not in FIELDS:
+            left_out.append(f"{name} is no parameter of this version")
+        elif choice.model not in BASELINES or FIELDS[name][0] is SessionSettings:
+            try:
+                settings[name] = checked(name, value)
+            except InvalidInput as error:
+                left_out.append(str(error))
+    return settings, left_out
+
+
+def _model(noted: About) -> tuple[str, str]:
+    """The recorded model, or the default where it is not here, and what is wrong with it."""
+    name = str(noted.parameters.get("model") or DEFAULT_MODEL)
+    recorded = noted.model.get("sha256")
+    try:
+        here = checkpoint.identify(name, download=False).sha256
+    except CheckpointError as error:
+        if name in PUBLISHED:
+            return name, ""  # it will be downloaded
+        return DEFAULT_MODEL, f"model {name} ({error})"
+    if recorded and recorded != here:
+        return name, f"the weights of model {name} with sha256 {recorded[:12]}, those here have {here[:12]}"
+    return name, ""

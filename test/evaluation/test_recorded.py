@@ -1,0 +1,196 @@
+"""The model and the parameters of a recording: what of them counts, what is left out, and what is said of it."""
+
+import dataclasses
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from recordings.bags import IMAGE, PROMPT, image_message, prompt_message, stamp, write_bag
+from run_command import run_command
+
+from sam2_ros import recordings
+from sam2_ros.errors import InvalidInput
+from sam2_ros.evaluation.recorded import OF_NODE, as_recorded
+from sam2_ros.evaluation.trackers import Choice, setting, settings_from
+from sam2_ros.model import checkpoint
+from sam2_ros.recordings.bags.notes import ABOUT, STRING, about, note
+from sam2_ros.recordings.bags.writer import BagWriter
+
+PARAMETERS = {
+    "use_sim_time": False,
+    "qos_overrides./image.subscription.depth": 5,
+    "device": "cuda",
+    "threads": 2,
+    "hole_area": 4,
+    "visible_margin": 2,
+    "prompt_tolerance": 0.3,
+    "max_objects": 64,
+}
+
+
+def noted_bag(path, parameters, model=None, node="/sam2_ros", **bag):
+    """The usual small bag with the notes of a recorder."""
+    write_bag(path.with_name(f"{path.name}_before"), count=4, **bag)
+    with BagWriter(path, kept_free=0) as writer:
+        note(writer, ABOUT, {"node": node, "model": model or {}, "parameters": parameters})
+        for event in recordings.open(path.with_name(f"{path.name}_before"), more_topics="*").events():
+            writer.copy(event.stored)
+    return path
+
+
+@pytest.fixture
+def bag(tmp_path, weights):
+    """A recording of a node that had other weights and some other parameters."""
+    identity = {"name": "test", "sha256": checkpoint.identify(weights).sha256}
+    return noted_bag(tmp_path / "bag", PARAMETERS | {"model": str(weights)}, identity)
+
+
+def test_what_was_recorded_stands_where_nothing_was_chosen(bag, weights):
+    choice, (sentence,) = as_recorded(Choice(), recordings.open(bag))
+    assert choice.model == str(weights)
+    assert (choice.tracker_settings().hole_area, choice.tracker_settings().visible_margin) == (4, 2.0)
+    assert (choice.session().prompt_tolerance, choice.session().max_objects) == (0.3, 64)
+    assert sentence == (
+        f"as recorded of /sam2_ros: model {weights}, hole_area 4, visible_margin 2, prompt_tolerance 0.3, "
+        "other settings are the defaults"
+    )
+
+
+def test_what_is_chosen_goes_before_what_was_recorded(bag):
+    chosen = settings_from(["hole_area=16", "prompt_tolerance=1"])
+    choice, (sentence,) = as_recorded(Choice("embedded", settings=tuple(chosen.items())), recordings.open(bag))
+    assert (choice.model, choice.tracker_settings().hole_area, choice.session().prompt_tolerance) == ("embedded", 16, 1)
+    assert sentence == "as recorded of /sam2_ros: visible_margin 2, other settings are the defaults"
+
+
+def test_a_recording_without_notes_leaves_everything_as_it_was(tmp_path, data_set):
+    for recording in (recordings.open(write_bag(tmp_path / "bag", count=2)), recordings.find(data_set)[0]):
+        assert as_recorded(Choice(), recording) == (Choice(), [])
+    assert Choice().model == "embedded" and Choice().session().max_objects == 65535
+
+
+def test_what_is_not_known_and_what_cannot_be_is_named_and_left_out(tmp_path):
+    odd = {"hole_area": 10**9, "precision": "fp8", "non_overlapping": "no", "tea": 1, "lost_after_frames": 9}
+    recording = recordings.open(noted_bag(tmp_path / "bag", odd | {"model": "/robot/best.pt"}))
+    choice, (used, left_out) = as_recorded(Choice(), recording)
+    assert dict(choice.settings) == {"lost_after_frames": 9} and choice.model == "embedded"
+    assert used.startswith("as recorded of /sam2_ros: model embedded, lost_after_frames 9, ")
+    assert left_out == (
+        "recorded, but left out: model /robot/best.pt (there is no file /robot/best.pt, and it is not a known name "
+        f"({', '.join(checkpoint.known_names())})); hole_area must be at most 4096, got 1000000000; "
+        "precision must be one of auto, float32, bfloat16, float16; got 'fp8'; "
+        "non_overlapping must be true or false, without quotes; got 'no'; tea is no parameter of this version"
+    )
+
+
+def test_weights_that_are_others_than_those_that_were_recorded_are_named(tmp_path, weights):
+    recording = recordings.open(noted_bag(tmp_path / "bag", {"model": str(weights)}, {"sha256": "f" * 64}))
+    choice, (_, left_out) = as_recorded(Choice(), recording)
+    assert choice.model == str(weights)
+    assert f"the weights of model {weights} with sha256 ffffffffffff, those here have" in left_out
+
+
+def test_a_published_model_that_is_not_here_is_fetched_when_it_is_loaded(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
+    recording = recordings.open(noted_bag(tmp_path / "bag", {"model": "tiny"}))
+    choice, sentences = as_recorded(Choice(), recording)
+    assert choice.model == "tiny" and len(sentences) == 1
+
+
+def test_a_baseline_has_no_settings_of_the_tracker(bag):
+    choice, (sentence,) = as_recorded(Choice("first-mask"), recordings.open(bag))
+    assert dict(choice.settings) == {"prompt_tolerance": 0.3, "max_objects": 64} and choice.model == "first-mask"
+    assert "hole_area" not in sentence
+
+
+def test_notes_of_another_node_than_the_prompted_one_and_damaged_ones_do_not_count(tmp_path):
+    assert about(recordings.open(noted_bag(tmp_path / "other", {"hole_area": 4}, node="/arm/sam2_ros"))) is None
+    unprompted = recordings.open(noted_bag(tmp_path / "unprompted", {}, node="/arm/sam2_ros", prompts=False))
+    assert about(unprompted).node == "/arm/sam2_ros"
+    with BagWriter(tmp_path / "damaged", kept_free=0) as writer:
+        writer.write("/image", IMAGE, 1, image_message(np.zeros((8, 8, 3), np.uint8), 1))
+        for text in ("", "[]", '{"node": "/sam2_ros"}', json.dumps({"node": "", "parameters": 3, "model": {}})):
+            writer.write(ABOUT, STRING, 2, SimpleNamespace(data=text))
+    assert about(recordings.open(tmp_path / "damaged")) is None
+
+
+def test_parameters_of_the_node_around_the_tracker_are_those_of_its_settings():
+    parameters = pytest.importorskip("sam2_ros.ros.parameters")
+    assert {field.name for field in dataclasses.fields(parameters.NodeSettings)} == OF_NODE
+
+
+def test_settings_of_the_session_can_be_set_as_those_of_the_tracker():
+    assert setting("prompt_tolerance=0.5") == ("prompt_tolerance", 0.5)
+    assert setting("click_negative=true") == ("click_negative", True)
+    with pytest.raises(InvalidInput, match="max_objects must be at least 1"):
+        setting("max_objects=0")
+    with pytest.raises(InvalidInput, match="image_range is given twice, with full and auto"):
+        settings_from(["image_range=auto"], image_range="full")
+
+
+# -- the commands ----------------------------------------------------------------------------------
+
+
+def test_a_replay_uses_what_was_recorded_and_says_so(bag, tmp_path, weights, capsys):
+    assert run_command("replay", bag, "--out", tmp_path / "out", "--threads", "1") == 0
+    assert f"as recorded of /sam2_ros: model {weights}, hole_area 4" in capsys.readouterr().out
+    run_command(
+        "replay", bag, "--out", tmp_path / "set", "--threads", "1", "--model", weights, "--set", "hole_area=4096"
+    )
+    assert "as recorded of /sam2_ros: visible_margin 2" in capsys.readouterr().out
+
+
+def far_prompt(path):
+    """A prompt 0.25 s from the only image, and the tolerance that the robot had for it."""
+    with BagWriter(path, kept_free=0) as writer:
+        note(writer, ABOUT, {"node": "/sam2_ros", "model": {}, "parameters": {"prompt_tolerance": 0.3}})
+        writer.write("/image", IMAGE, stamp(9), image_message(np.zeros((48, 64, 3), np.uint8), stamp(9)))
+        asked = prompt_message("cup", (10, 20), stamp(9) - 250_000_000)
+        writer.write("/sam2_ros/prompt", PROMPT, stamp(9) + 1, asked)
+    return path
+
+
+def test_the_rules_of_a_replay_are_those_that_the_node_had(tmp_path, weights, capsys):
+    bag = far_prompt(tmp_path / "bag")
+    options = ("--threads", "1", "--model", weights)
+    run_command("replay", bag, "--out", tmp_path / "out", *options)
+    assert "1 images, 0 dropped, 1 prompts" in capsys.readouterr().out
+    run_command("replay", bag, "--out", tmp_path / "set", *options, "--set", "prompt_tolerance=0.1")
+    assert "cup: stamp" in capsys.readouterr().out
+
+
+def test_16_bit_images_are_read_with_the_recorded_range_unless_another_is_chosen(tmp_path, weights):
+    values = np.linspace(0, 4095, 48 * 64).astype(np.uint16).reshape(48, 64)
+    with BagWriter(tmp_path / "bag", kept_free=0) as writer:
+        note(writer, ABOUT, {"node": "/sam2_ros", "model": {}, "parameters": {"image_range": "full"}})
+        writer.write("/image", IMAGE, stamp(0), image_message(values, stamp(0)))
+        writer.write("/sam2_ros/prompt", PROMPT, stamp(0) + 1, prompt_message("cup", (10, 20), stamp(0)))
+    result = evaluated(tmp_path, tmp_path / "bag", "--model", "first-mask")
+    assert result["configuration"]["topics"] == {"image_range": "full"}
+    result = evaluated(tmp_path, tmp_path / "bag", "--model", "first-mask", "--image-range", "auto")
+    assert result["configuration"]["topics"] == {}
+
+
+def evaluated(tmp_path, *arguments):
+    run_command("evaluate", *arguments, "--out", tmp_path / "runs", "--name", "run")
+    return json.loads((tmp_path / "runs" / "latest" / "result.json").read_text())
+
+
+def test_an_evaluation_uses_what_was_recorded_of_each_recording_and_says_so(bag, tmp_path, weights, capsys):
+    result = evaluated(tmp_path, bag, "--prompt", "mask")
+    assert result["model"]["name"] == "test" and result["configuration"]["model"] == str(weights)
+    assert result["configuration"]["tracker"]["hole_area"] == 4
+    assert result["configuration"]["session"]["prompt_tolerance"] == 0.3
+    assert f"as recorded of /sam2_ros: model {weights}, hole_area 4" in capsys.readouterr().out
+    assert "hole_area 4" in result["sequences"][0]["recorded"][0]
+    set_aside = evaluated(tmp_path, bag, "--prompt", "mask", "--set", "hole_area=2")
+    assert set_aside["configuration"]["tracker"]["hole_area"] == 2
+
+
+def test_recordings_of_different_nodes_are_evaluated_each_as_it_was_recorded(bag, tmp_path, weights):
+    other = noted_bag(tmp_path / "other", {"model": str(weights), "hole_area": 9, "visible_margin": 2.0})
+    result = evaluated(tmp_path, bag, other, "--prompt", "mask")
+    tracker = result["configuration"]["tracker"]
+    assert (tracker["hole_area"], tracker["visible_margin"]) == ("as recorded", 2.0)
+    assert ["hole_area 9" in one["recorded"][0] for one in result["sequences"]] == [False, True]
