@@ -329,9 +329,9 @@ def test_time_spent_on_prompts_counts_too():
     slow = clock.slow(tracker())
     decode = slow._model.decode
 
-    def slowly(*arguments, **options):
-        clock.now += 2.5 * PERIOD / 1e9 * (len(arguments) > 2)
-        return decode(*arguments, **options)
+    def slowly(view, features, prompt=None, **options):
+        clock.now += 2.5 * PERIOD / 1e9 * (prompt is not None)
+        return decode(view, features, prompt, **options)
 
     slow._model.decode = slowly
     script = [image(0), click(0), *(image(index) for index in range(1, 6))]
