@@ -1,4 +1,4 @@
-"""Files at the border: names that OpenCV and FFmpeg misread, and files that are written whole or not at all."""
+"""File names that OpenCV and FFmpeg misread, and files that are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sam2_ros.errors import RecordingError
 
-#: Names in which no library sees a pattern (%), a protocol (:), a query (?), or bytes that it cannot decode.
+#: Names without a pattern (%), a protocol (:), a query (?), or bytes that a library cannot decode.
 _PLAIN = re.compile(r"[A-Za-z0-9_./+ -]*")
 
 
@@ -50,9 +50,9 @@ def make_folder(path: Path) -> None:
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
-    """Write a file, text as UTF-8; a former one is replaced only when all of the new one is on the disk.
+    """Write a file, text as UTF-8; an existing one is replaced only once the new one is complete.
 
-    Raises RecordingError, and leaves nothing half written.
+    Raises RecordingError, and leaves no incomplete file.
     """
     data = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
     part = path.with_name(f".{uuid.uuid4().hex}.part")
@@ -65,7 +65,7 @@ def write_whole(path: Path, content: bytes | str) -> None:
 
 
 def clear_parts(folder: Path) -> None:
-    """Remove what ``write_whole`` left in ``folder`` and below it where its process was killed."""
+    """Remove incomplete files in ``folder`` and below it, which ``write_whole`` leaves if its process is killed."""
     for part in folder.rglob(f".{'?' * 32}.part"):
         part.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""ROS messages, read by shape, into the words of ``types``, and masks back into messages.
+"""Converts ROS messages into the types of ``types``, and images and tracks into messages.
 
 Nothing here imports ROS: an object with the fields of a sensor_msgs/Image is one, whether
 rclpy, rosbags or a test made it.  Images become RGB with the OpenCV conversions, in the order,
@@ -64,7 +64,7 @@ _LAYOUTS = {
         for bits, dtype in ((8, "u1"), (16, "u2"))
     },
 }
-_LAYOUTS |= {  # other names of the same; an OpenCV type says nothing of colours, then BGR is meant
+_LAYOUTS |= {  # other names; an OpenCV type does not name the colours, and then BGR is meant
     "8UC1": _LAYOUTS["mono8"],
     "8UC3": _LAYOUTS["bgr8"],
     "8UC4": _LAYOUTS["bgra8"],
@@ -74,15 +74,15 @@ _LAYOUTS |= {  # other names of the same; an OpenCV type says nothing of colours
     "uyvy": _LAYOUTS["yuv422"],
     "yuyv": _LAYOUTS["yuv422_yuy2"],
 }
-#: Two pixels share two colours, each of which lies beside one of them: at this place.
+#: Two pixels share two colour values, one stored with each of them, at this index.
 _PAIRED = {cv2.COLOR_YUV2RGB_UYVY: 0, cv2.COLOR_YUV2RGB_YUY2: 1}
-#: Keeps nothing from one image to the next.
+#: Independent of earlier images.
 _FULL = Range(FULL)
 #: Planar: a full-size plane of brightness above a half-size one of colour pairs.
 _PLANAR = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21}
 #: Every encoding of sensor_msgs/Image that can be read.
 ENCODINGS = (*_LAYOUTS, *_PLANAR)
-#: Types of the values of images that are numbers, not colours.
+#: Types of the values in images of one channel.
 _ONE_CHANNEL = {
     "mono8": "u1",
     "8UC1": "u1",
@@ -116,7 +116,7 @@ def frame_from(message: Any, grey: Range = _FULL, to_rgb: ToRgb | None = None) -
 
     grey: how the values of the camera's 16-bit and float images become 8 bits; without it 16
     bits by 255/65535, rounded, and 32FC1 from the smallest to the largest finite value of this image.
-    to_rgb: asked first, about a message whose size, step and length are right.
+    to_rgb: tried first, after the checks of size, step and length.
     Raises InvalidImage for a size, step, length or encoding that cannot be read.
     """
     encoding = message.encoding
@@ -135,7 +135,7 @@ def frame_from(message: Any, grey: Range = _FULL, to_rgb: ToRgb | None = None) -
 
 
 def frame_from_compressed(message: Any, grey: Range = _FULL) -> Frame:
-    """A sensor_msgs/CompressedImage (JPEG, PNG and what else OpenCV reads) as a Frame; grey: as for ``frame_from``.
+    """A sensor_msgs/CompressedImage (JPEG, PNG or another format of OpenCV) as a Frame; grey: as for ``frame_from``.
 
     The format is read as image_transport writes it: "rgb8; jpeg compressed bgr8" names the
     camera's encoding and how the colours lie in the file; a bare "jpeg" or "png" is an ordinary
@@ -146,7 +146,7 @@ def frame_from_compressed(message: Any, grey: Range = _FULL) -> Frame:
     if "compressedDepth" in message.format:
         raise InvalidImage(f"format {message.format!r} is a depth image; subscribe to its colour image instead")
     try:
-        # As stored: the camera's pixel grid counts, not a rotation noted in the file's EXIF data.
+        # As stored: prompts and masks are in the pixels of the camera, so a rotation in EXIF data is ignored.
         image = decoding.decode(message.data, cv2.IMREAD_UNCHANGED)
     except InvalidImage as error:
         raise InvalidImage(
@@ -168,7 +168,7 @@ def frame_from_compressed(message: Any, grey: Range = _FULL) -> Frame:
 
 
 def values_from(message: Any) -> np.ndarray:
-    """The (H, W) values of an Image of one channel: of the encodings mono8 and mono16, or of whole numbers by OpenCV.
+    """The (H, W) values of an Image of one channel: mono8, mono16, or an OpenCV type of whole numbers.
 
     Raises InvalidImage.
     """
@@ -202,7 +202,7 @@ def _planar_pixels(message: Any) -> np.ndarray:
 
 
 def _check_size(message: Any, rows: int, row_bytes: int) -> None:
-    """Raise InvalidImage unless width, height, step and data agree; the last row may lack its padding."""
+    """Raise InvalidImage unless width, height, step and data agree; the last row may be without padding."""
     size = f"{message.width}x{message.height} {message.encoding}"
     if not message.width or not message.height:
         raise InvalidImage(f"a {size} image has no pixels")
@@ -235,7 +235,7 @@ def _converted(image: np.ndarray, code: int | None, encoding: str, grey: Range) 
 
 
 def _odd_pairs(image: np.ndarray, code: int) -> np.ndarray:
-    """RGB of colour pairs in rows of odd width: the last pixel has one of two colours, the other is its neighbour's.
+    """RGB of colour pairs in rows of odd width: the last pixel takes its second colour value from its neighbour.
 
     Older versions of OpenCV, and cv_bridge with them, took such rows; newer ones refuse them.
     """
@@ -251,7 +251,7 @@ def _odd_pairs(image: np.ndarray, code: int) -> np.ndarray:
 def prompt_from(message: Any) -> tuple[Prompt, int]:
     """A sam2_ros/Prompt as a Prompt and the stamp of its image in nanoseconds; 0 = the newest image.
 
-    Raises InvalidPrompt for what cannot be a prompt on any image.
+    Raises InvalidPrompt for a message that is no valid prompt on any image.
     """
     points = np.array([(point.x, point.y) for point in message.points], np.float64).reshape(-1, 2)
     if (np.abs(points) > np.finfo(np.float32).max).any():
@@ -274,7 +274,7 @@ def prompt_from(message: Any) -> tuple[Prompt, int]:
 def mask_from(message: Any) -> Mask | None:
     """A one-channel sensor_msgs/Image as an (H, W) bool mask, True where it is not 0; None without data.
 
-    Raises InvalidPrompt when the image cannot be read as a mask.
+    Raises InvalidPrompt if the image cannot be read as a mask.
     """
     if not len(message.data):
         return None
@@ -301,7 +301,7 @@ def fill_image(message: Any, image: np.ndarray) -> Any:
 
 
 def fill_compressed(message: Any, image: np.ndarray, quality: int | None = None) -> Any:
-    """Write an RGB array as a JPEG of ``quality`` 1..100, any of the same arrays without one as a PNG.
+    """Write an image as ``fill_image`` takes it: with a ``quality`` of 1..100 as a JPEG, otherwise as a PNG.
 
     message: a sensor_msgs/CompressedImage, which is returned.
     """

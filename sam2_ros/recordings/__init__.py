@@ -3,8 +3,8 @@
     for frame in recordings.open("kitchen.mp4"):     the images of any recording
     for event in recordings.open("kitchen").events():     everything that was recorded, in time order
 
-``opening`` finds out what lies at a path.  ``recording`` says what every recording is, and ``bags``, ``videos`` and
-``folders`` are the three kinds.  ``annotations``, ``labels`` and ``coco_rle`` are about masks in files.
+``opening`` finds out what kind of recording a path is.  ``recording`` defines what they have in common; ``bags``,
+``videos`` and ``folders`` are the three kinds.  ``annotations``, ``labels`` and ``coco_rle`` read masks from files.
 """
 
 from sam2_ros.recordings.labels import LabelWriter, read_labels

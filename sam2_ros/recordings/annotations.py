@@ -1,4 +1,4 @@
-"""Masks that lie beside pictures and videos, in each of the ways in which data sets keep them.
+"""Masks that belong to pictures and videos, in the file formats of the known data sets.
 
 Whatever is wrong with one mask costs that mask only, and a sentence in ``lost``.
 """
@@ -21,14 +21,14 @@ from sam2_ros.recordings.pictures import masks_of, natural, pictures_in
 from sam2_ros.recordings.recording import Truth
 from sam2_ros.types import MAX_OBJECT_ID
 
-#: SA-V's training videos have 24 images per second, of which every fourth is annotated.
+#: The training videos of SA-V have 24 images per second, and every fourth is annotated.
 _SA_V_STEP = 4
-#: More sentences about masks than this are counted.
+#: At most this many sentences about masks; the rest is counted.
 _MOST_SENTENCES = 8
 
 
 class Annotations:
-    """The masks of one sequence; this one has none.
+    """The masks of one sequence; this base class has none.
 
     lost: sentences on masks that could not be used.
     """
@@ -37,10 +37,10 @@ class Annotations:
         self.lost: list[str] = []
 
     def truth(self, index: int, stamp: int, size: tuple[int, int]) -> Truth | None:
-        """What is known of image number ``index``, which has the size (height, width); None where that is nothing."""
+        """The truth of image number ``index``; size: its (height, width).  None if it is not annotated."""
 
     def all_lost(self) -> list[str]:
-        """``lost`` after the last image, what is too much of it as a number."""
+        """``lost`` after the last image, a long list shortened."""
         rest = len(self.lost) - _MOST_SENTENCES
         return self.lost if rest <= 0 else [*self.lost[:_MOST_SENTENCES], f"and {rest} more sentences about masks"]
 
@@ -48,7 +48,7 @@ class Annotations:
 def annotations_of(place: Path | None, sequence: str, pictures: Sequence[Path]) -> Annotations:
     """The masks of a folder of pictures.
 
-    place: folder of label PNGs, folder of one folder of PNGs for each object, COCO file for videos, or None.
+    place: a folder of label PNGs, a folder with a folder of PNGs for each object, a COCO file for videos, or None.
     """
     if place is None:
         return Annotations()
@@ -69,7 +69,7 @@ def annotations_of(place: Path | None, sequence: str, pictures: Sequence[Path]) 
 class LabelImages(Annotations):
     """One label image for each picture, or for some of them.
 
-    files: the label images by the places of their pictures.
+    files: the label image of each picture, by its number.
     """
 
     def __init__(self, folder: Path, pictures: Sequence[Path]) -> None:
@@ -78,7 +78,7 @@ class LabelImages(Annotations):
         self._among_ids = functools.cache(lambda: any(map(_holds_ids, self.files.values())))
 
     def labels(self, index: int) -> np.ndarray:
-        """The (H, W) ids on image number ``index``, which must have a file.  Raises RecordingError."""
+        """The (H, W) ids on image number ``index``, which must be in ``files``.  Raises RecordingError."""
         return read_labels(self.files[index], self._among_ids)
 
     def truth(self, index: int, stamp: int, size: tuple[int, int]) -> Truth | None:
@@ -126,7 +126,7 @@ class ObjectImages(Annotations):
             void = np.zeros(size, bool) if values.dtype != np.uint8 else values == IGNORE_LABEL
             if void.any() and (holds_ids(values) or self._among_ids(number)):
                 ignores[number] = void
-            if number not in ignores or not void.all():  # nothing is said of an image that is all void
+            if number not in ignores or not void.all():  # an image that is all void is not annotated
                 masks[number] = (values > 0) & ~ignores.get(number, np.False_)
         return Truth(stamp, masks, complete=False, ignores=ignores) if masks else None
 
@@ -175,7 +175,7 @@ class CocoTracks(Annotations):
         return found[0]
 
     def _annotated_places(self, listed: Any, every: range, sequence: str) -> set[int]:
-        """Which images are annotated, by their places: those that are listed, else all."""
+        """The numbers of the annotated images: the listed ones, or all if there is no list."""
         if listed is None:
             return set(every)
         if isinstance(listed, list) and all(type(place) is int and place in every for place in listed):
@@ -221,13 +221,13 @@ class CocoTracks(Annotations):
                 self.lost.append(f"{self._file}: object {number} on {self._stems[index]}: {error}")
         if not damaged:
             return Truth(stamp, masks)
-        # Nothing is known of the damaged ones, so those that are absent must be said to be.
+        # The damaged ones are unknown, not absent; so the absent ones get an empty mask.
         masks |= {number: np.zeros(size, bool) for number in absent}
         return Truth(stamp, masks, complete=False) if masks else None
 
 
 class Masklets(Annotations):
-    """The masklet file of one of SA-V's training videos.
+    """The masklet file of a training video of SA-V.
 
     Its images are those that are annotated, also where it says on which an object appears first.
     """
@@ -236,7 +236,7 @@ class Masklets(Annotations):
         super().__init__()
         self._file = file
         content = _content(file, "a masklet file of SA-V", "masklet")
-        self._masklets = content["masklet"]  # for each annotated image a code for each object
+        self._masklets = content["masklet"]  # for each annotated image, a code for each object
         first = content.get("masklet_first_appeared_frame")
         self._first = first if isinstance(first, list) else []
         self._seen = 0  # images of the video so far
@@ -258,7 +258,7 @@ class Masklets(Annotations):
         return Truth(stamp, masks, complete=False) if masks else None
 
     def _first_of(self, number: int) -> float:
-        """The place, among the annotated images, on which an object appears first; 0 where that is not said."""
+        """The number of the annotated image on which an object first appears; 0 if the file does not tell."""
         first = self._first[number - 1] if number <= len(self._first) else 0
         return first if type(first) is int or (type(first) is float and math.isfinite(first)) else 0
 
@@ -273,7 +273,7 @@ class Masklets(Annotations):
 
 
 def _pairs(folder: Path, pictures: Sequence[Path], lost: list[str]) -> dict[int, Path]:
-    """The label images of a folder by the place of their picture; a sentence on those that belong to none."""
+    """The label images of a folder by the number of their picture; a sentence on those that belong to none."""
     files = pictures_in(folder)
     masks = [path for path in files if path.suffix.lower() == ".png"]
     if len(masks) < len(files):
@@ -306,12 +306,12 @@ def _fitting(values: np.ndarray, size: tuple[int, int], path: Path) -> np.ndarra
 def _holds_ids(path: Path) -> bool:
     try:
         return holds_ids(read_labels(path, lambda: True))
-    except RecordingError:  # whoever wants this very image will say so
+    except RecordingError:  # reported when this image is read
         return False
 
 
 def _content(file: Path, what: str, *lists: str) -> dict[str, Any]:
-    """The object in a JSON file with lists of these names.  Raises RecordingError."""
+    """The content of a JSON file, an object with lists of these names.  Raises RecordingError."""
     try:
         content: dict[str, Any] = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError, MemoryError) as error:
@@ -323,7 +323,7 @@ def _content(file: Path, what: str, *lists: str) -> dict[str, Any]:
 
 
 def _sequence_of(video: Any) -> str | None:
-    """The name of the folder of a video's pictures; None for what is no video or has no pictures."""
+    """The name of the folder with the pictures of a video; None if ``video`` has none."""
     names = video.get("file_names") if isinstance(video, dict) else None
     first = names[0] if isinstance(names, list) and names else None
     return Path(first).parent.name if isinstance(first, str) else None

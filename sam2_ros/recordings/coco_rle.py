@@ -1,4 +1,4 @@
-"""Masks as COCO keeps them, and SA-V and YouTube-VOS too: run-length codes and polygons.
+"""Masks in the formats of COCO, also used by SA-V and YouTube-VOS: run-length codes and polygons.
 
 Runs go down the columns and start with the background.  The compressed form is a text: each
 run, from the fourth on its difference to the one before the last, in groups of five bits.
@@ -16,7 +16,7 @@ from sam2_ros.errors import RecordingError
 
 _BITS, _MORE, _SIGN, _FIRST_LETTER = 5, 0x20, 0x10, 48
 _LAST_LETTER = _FIRST_LETTER + 2 * _MORE - 1
-#: A run of more bits is of no picture.
+#: No picture has a run of more bits.
 _MOST_BITS = 40
 
 
@@ -31,7 +31,7 @@ def encode(mask: np.ndarray) -> dict[str, Any]:
 def mask_of(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
     """The (H, W) bool mask of one object on a picture of ``size``: a run-length code or a list of polygons.
 
-    Raises RecordingError when it is neither, or damaged.
+    Raises RecordingError if it is neither, or damaged.
     """
     if isinstance(segmentation, list):
         return filled(segmentation, size)
@@ -91,7 +91,7 @@ def compress(runs: Sequence[int]) -> str:
 
 
 def decompress(text: str | bytes) -> list[int]:
-    """Runs from text.  Raises RecordingError when it ends in the middle of a run, or holds other signs."""
+    """Runs from text.  Raises RecordingError if it ends in the middle of a run, or holds other characters."""
     letters = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     runs: list[int] = []
     value, shift = 0, 0
@@ -113,9 +113,9 @@ def decompress(text: str | bytes) -> list[int]:
 
 
 def filled(polygons: list[Any], size: tuple[int, int]) -> np.ndarray:
-    """The (H, W) bool mask of the pixels whose centres lie in one of the polygons, [x, y, x, y, ...] each.
+    """The (H, W) bool mask of the pixels whose centres are inside one of the polygons, [x, y, x, y, ...] each.
 
-    COCO counts from the corner of the first pixel.  Raises RecordingError.
+    The corner of the first pixel is (0, 0).  Raises RecordingError.
     """
     polygons = [polygons] if polygons and not isinstance(polygons[0], list) else polygons
     mask = np.zeros(size, bool)

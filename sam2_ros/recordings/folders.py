@@ -1,4 +1,4 @@
-"""Folders of pictures as recordings, with the masks that lie beside them.
+"""Folders of pictures as recordings, with their masks.
 
 Known layouts, recognised by the names of their folders:
 
@@ -30,7 +30,7 @@ from sam2_ros.types import Frame
 
 _LAYOUTS = (("JPEGImages", "Annotations"), ("JPEGImages_24fps", "Annotations_6fps"))
 _COCO_FILE = "annotations.json"
-#: More pictures that cannot be read are counted instead.
+#: At most this many unreadable pictures are named; the rest is counted.
 MOST_NAMED = 8
 _IMAGE_TOPIC, _TRUTH_TOPIC = "image", "truth"
 
@@ -95,7 +95,7 @@ class PictureFolder(Recording):
 
 
 def sequences_in(folder: Path, rate: float = DEFAULT_RATE) -> list[PictureFolder]:
-    """Every sequence of a folder: of a data set in a known layout, or the folder's own pictures.
+    """The sequences of a folder: those of a data set in a known layout, or one of the pictures in it.
 
     Raises RecordingError when there is none.
     """
@@ -113,7 +113,7 @@ def sequences_in(folder: Path, rate: float = DEFAULT_RATE) -> list[PictureFolder
 
 
 def splits(folder: Path) -> dict[str, list[str]]:
-    """The lists of sequences that a data set in DAVIS layout brings, by their names: train, val, ..."""
+    """The lists of sequences of a data set in DAVIS layout, by their names: train, val, ..."""
     for part in ("2017", "2016", ""):
         files = sorted((folder / "ImageSets" / part).glob("*.txt"))
         lists = {path.stem: _names_in(path) for path in files if not path.name.startswith(".")}
@@ -123,7 +123,7 @@ def splits(folder: Path) -> dict[str, list[str]]:
 
 
 def _names_in(file: Path) -> list[str]:
-    """Names of folders, one in each line, which need not be text.
+    """The names of folders in a file, one in each line; names need not be UTF-8.
 
     DAVIS 2016 has a line for each picture instead: /JPEGImages/480p/bear/00000.jpg and the path of its mask.
     """
@@ -147,13 +147,13 @@ def _sequences(images: Path, annotations: Path, rate: float) -> list[PictureFold
 
 
 def _annotations_of(name: str, annotations: Path) -> Path | None:
-    """The masks of a sequence: in its folder of ``annotations``, or in the JSON file beside that."""
+    """The masks of a sequence: its folder in ``annotations``, or the JSON file beside ``annotations``."""
     folder, file = annotations / name, annotations.parent / _COCO_FILE
     return folder if folder.is_dir() else file if file.is_file() else None
 
 
 def _resolution(folder: Path) -> Path:
-    """DAVIS puts a folder of the resolution between; the smaller one is the evaluators' standard."""
+    """The folder of a resolution, if there is one, as in DAVIS; evaluations use the smaller one."""
     for name in ("480p", "Full-Resolution"):
         if (folder / name).is_dir():
             return folder / name
@@ -161,7 +161,7 @@ def _resolution(folder: Path) -> Path:
 
 
 def _annotations_beside(pictures: Path) -> Path | None:
-    """Masks of one sequence of a data set, when its picture folder was named directly."""
+    """The masks for a folder of pictures that is one sequence of a data set."""
     for images_name, annotations_name in _LAYOUTS:
         for depth, parent in enumerate(list(pictures.parents)[:2]):
             if parent.name == images_name:

@@ -1,4 +1,4 @@
-"""Label images as PNG files, the way DAVIS, YouTube-VOS and SA-V keep them.
+"""Label images as PNG files, as in DAVIS, YouTube-VOS and SA-V.
 
 A label image holds the id of an object in every pixel.  Up to 8 bits it is written as a
 palette PNG, which viewers show in colour and evaluators read as numbers; wider ids are
@@ -17,7 +17,7 @@ import numpy as np
 from sam2_ros.errors import RecordingError
 from sam2_ros.recordings.png import GREY, KIND_AT, PALETTE, SIGNATURE, chunk, palette, stored_values
 
-#: In 8 bits, beside ids: "not labelled, do not count this pixel".
+#: In 8-bit label images with ids: "not labelled, do not count this pixel".
 IGNORE_LABEL = 255
 #: White of 16 bits.
 WHITE_16 = 65535
@@ -46,7 +46,7 @@ def encode_labels(labels: np.ndarray) -> bytes:
 def decode_labels(
     data: bytes, source: str = "label image", among_ids: Callable[[], bool] = lambda: False
 ) -> np.ndarray:
-    """The (H, W) ids in a PNG file: the indices of a palette picture, the values of a grey one, numbers of colours.
+    """The (H, W) ids in a PNG file: indices of a palette picture, values of a grey one, or numbers of colours.
 
     among_ids: see ``labels_of_grey``.  Raises RecordingError when ``data`` is no such picture;
     ``source`` names it there.
@@ -58,7 +58,7 @@ def decode_labels(
 def labels_of_grey(values: np.ndarray, among_ids: Callable[[], bool] = lambda: False) -> np.ndarray:
     """Ids from (H, W) grey values; nothing but black and white is the mask of one object, its id 1.
 
-    among_ids: asked then whether other images of the sequence hold ids; 255 means the same in all of them.
+    among_ids: whether other images of the sequence hold ids; then 255 is ``IGNORE_LABEL`` here, too.
     """
     if values.dtype == np.uint16 and values.any() and np.isin(values, (0, WHITE_16)).all():
         return np.where(values == WHITE_16, np.uint8(1), np.uint8(0))

@@ -1,4 +1,4 @@
-"""Opens a recording of any kind: looks at what lies at a path."""
+"""Opens a recording of any kind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sam2_ros.recordings.videos import VIDEO_SUFFIXES, Video
 
 
 def open(path: str | Path, **options: Any) -> Recording:
-    """The one recording at ``path``, with the options of ``find``; RecordingError when there is none, or several."""
+    """The one recording at ``path``, with the options of ``find``.  RecordingError if there are none or several."""
     found = find(path, **options)
     if len(found) > 1:
         names = ", ".join(recording.name for recording in found[:12])
@@ -31,9 +31,9 @@ def open(path: str | Path, **options: Any) -> Recording:
 def find(path: str | Path, *, rate: float | None = None, image_range: str = AUTO, **topics: Any) -> list[Recording]:
     """Every recording at ``path``: a bag, a video, a folder of pictures, or the sequences of a data set.
 
-    rate: images per second of pictures that carry no times.  image_range: how 16 bits become 8, see
+    rate: images per second of pictures without times.  image_range: how 16 bits become 8, see
     ``ranges.Range``.  topics: image_topic, truth_topic, node and more_topics of ``bags.Bag``.
-    Raises RecordingError when there is none, and InvalidInput for what is no range.
+    Raises RecordingError if there is none, and InvalidInput for an unknown image_range.
     """
     limits_of(image_range)
     found = _found(Path(path), rate, topics)
@@ -47,7 +47,7 @@ def _found(path: Path, rate: float | None, topics: dict[str, Any]) -> list[Recor
         kind = path.stat().st_mode
     except FileNotFoundError as error:
         raise RecordingError(f"{shown(path)} does not exist") from error
-    except OSError as error:  # a name that is too long, a link to itself, a folder that is closed to us
+    except OSError as error:  # a name that is too long, a link to itself, a folder without permission
         raise RecordingError(f"cannot open {shown(path)}: {error.strerror}") from error
     if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
         raise RecordingError(f"{shown(path)} is neither a file nor a folder; a pipe or a device is no recording")
@@ -70,14 +70,14 @@ def _found(path: Path, rate: float | None, topics: dict[str, Any]) -> list[Recor
 def _bag(path: Path, topics: dict[str, Any]) -> Bag:
     try:
         from sam2_ros.recordings.bags.reader import BagReader
-    except ImportError as error:  # pictures and videos do without
+    except ImportError as error:  # only bags need it
         raise MissingDependency("reading bags needs the library rosbags: pip install rosbags") from error
     name = path.name if path.is_dir() else Path(path.name.removesuffix(COMPRESSED)).stem
     return Bag(name, path, source=BagReader(path), **topics)
 
 
 def name_of(path: Path) -> str:
-    """What a recording is called that cannot be opened: a file without its suffix; of a folder a dot says nothing."""
+    """The name of a recording that cannot be opened: of a file without its suffix."""
     return path.stem if path.is_file() else path.name
 
 

@@ -1,4 +1,4 @@
-"""Picture files: which they are, in which order, which masks belong to them, and their pixels."""
+"""Picture files: finding them, their order, the masks that belong to them, and their pixels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sam2_ros.ranges import AUTO, Range
 T = TypeVar("T")
 
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"}
-#: Words that tell a mask or a picture apart from others of the same moment, and say nothing of which moment.
+#: Words in a name that tell pictures from masks, but not one moment from another.
 _MASK_WORDS = "masks?|labels?|seg|segmentation|gt|annotations?"
 _WORD = r"(?<![^\W\d_])({})(?![^\W\d_])"
 _MASK = re.compile(_WORD.format(_MASK_WORDS), re.IGNORECASE)
@@ -27,12 +27,12 @@ _KIND = re.compile(_WORD.format(f"{_MASK_WORDS}|images?|img|frames?|rgb|colou?r"
 
 
 def is_picture(path: Path) -> bool:
-    """Whether the name of a file is that of a picture."""
+    """Whether a file is a picture, by its name."""
     return path.suffix.lower() in PICTURE_SUFFIXES
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """The pictures of a folder, numbers in their names counted as numbers; hidden files are none."""
+    """The pictures of a folder in natural order, without hidden files."""
     return sorted(
         (path for path in folder.iterdir() if is_picture(path) and not path.name.startswith(".") and not path.is_dir()),
         key=natural,
@@ -51,7 +51,7 @@ def doubles_among(pictures: Sequence[Path]) -> list[str]:
 
 
 def masks_of(pictures: Sequence[Path], masks: Iterable[Path]) -> tuple[dict[int, Path], list[Path]]:
-    """The mask of each picture by the picture's place, and the masks that belong to none.
+    """The mask of each picture by the number of the picture, and the masks that belong to none.
 
     A mask has the name of its picture; or that name but for words such as "mask" and "img"; or, where this
     gives every mask that is left a picture of its own, the last number in the name.
@@ -70,7 +70,7 @@ def masks_of(pictures: Sequence[Path], masks: Iterable[Path]) -> tuple[dict[int,
 
 
 def _unique(keys: Mapping[T, Hashable]) -> dict[Any, T]:
-    """From key to what has it, for keys that only one has."""
+    """The items by their keys, without keys that several have."""
     counts = Counter(keys.values())
     return {key: one for one, key in keys.items() if key is not None and counts[key] == 1}
 
@@ -85,14 +85,14 @@ def _last_number(stem: str) -> int | None:
 
 
 def natural(path: Path) -> list[tuple[int, int | str]]:
-    """A key to sort by in which frame 9 comes before frame 10."""
+    """A key to sort by: frame 9 comes before frame 10."""
     return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", path.name) if part]
 
 
 def picture_of(path: Path, grey: Range | None = None) -> np.ndarray:
     """(H, W, 3) uint8 RGB, turned as its EXIF data say.  Raises RecordingError, with the reason.
 
-    grey: how 16 bits become 8, for a sequence of pictures; without it by the values of this one.
+    grey: how 16 bits become 8, for a sequence of pictures; None = by the values of this one.
     """
     try:
         image = decoding.decode(path.read_bytes(), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
@@ -105,7 +105,7 @@ def picture_of(path: Path, grey: Range | None = None) -> np.ndarray:
 
 
 def read_picture(path: Path, grey: Range | None = None) -> np.ndarray | None:
-    """The same, or None when the file is no readable picture."""
+    """As ``picture_of``, but None for an unreadable file."""
     try:
         return picture_of(path, grey)
     except RecordingError:
@@ -124,19 +124,19 @@ def is_turned(path: Path) -> bool:
 
 
 def as_rgb(image: np.ndarray, grey: Range) -> np.ndarray:
-    """What OpenCV has decoded, (H, W) or (H, W, 3) BGR of 8 or 16 bits, as (H, W, 3) uint8 RGB."""
+    """An image decoded by OpenCV, (H, W) or (H, W, 3) BGR of 8 or 16 bits, as (H, W, 3) uint8 RGB."""
     return cv2.cvtColor(grey.eight_bits(image), cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB)
 
 
 def write_picture(path: Path, image: np.ndarray, *options: int) -> None:
     """Write an (H, W) or (H, W, 3) RGB image in the format of the file's suffix; options: those of ``cv2.imencode``.
 
-    Unlike ``cv2.imwrite`` it takes every name of a file.  Raises RecordingError.
+    Unlike ``cv2.imwrite`` it works with every file name.  Raises RecordingError.
     """
     pixels = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     try:
         done, data = cv2.imencode(path.suffix, pixels, options)
-    except cv2.error:  # a suffix that no format has, or an empty image
+    except cv2.error:  # an unknown suffix, or an empty image
         done = False
     if not done:
         raise RecordingError(

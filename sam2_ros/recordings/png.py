@@ -1,7 +1,7 @@
-"""Label images in PNG files: the numbers that are stored, whatever colours a palette gives them.
+"""Label images in PNG files: the stored numbers, not the colours of a palette.
 
-Not with Pillow: it writes 1.4 to 4 times as slowly, stretches grey values of 2 and 4 bits, drops the lower half of 16
-bits beside an alpha channel, and checks no checksum of pixels unless the file is read twice.
+Pillow is no substitute: it writes 1.4 to 4 times as slowly, scales grey values of 2 and 4 bits, drops the lower half
+of 16 bits beside an alpha channel, and checks the checksum of the pixels only if the file is read twice.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sam2_ros import decoding
 from sam2_ros.errors import InvalidImage, RecordingError
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-#: Kinds of picture: the value in the header, and where it is in the file.
+#: Kinds of picture: the value in the header, and its position in the file.
 GREY, PALETTE, KIND_AT = 0, 3, 25
 _NEEDED = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 _COLOUR_CHUNKS = (b"PLTE", b"tRNS", b"gAMA", b"cHRM", b"iCCP", b"sRGB", b"bKGD", b"sBIT")
@@ -44,7 +44,7 @@ def stored_values(data: bytes, source: str = "label image") -> np.ndarray:
     chunks = _chunks(data, source)
     depth, kind = struct.unpack_from(">BB", chunks[0][1], 8)
     if kind in (GREY, PALETTE):
-        # Indices are stored exactly as grey values are, so a decoder that is told so returns them.
+        # Indices are stored as grey values are; with a header that says "grey" the decoder returns them.
         header = chunks[0][1][:9] + bytes([GREY]) + chunks[0][1][10:]
         rest = [part for part in chunks[1:] if part[0] not in _COLOUR_CHUNKS]
         data = SIGNATURE + chunk(b"IHDR", header) + b"".join(chunk(*part) for part in rest)
@@ -56,11 +56,11 @@ def stored_values(data: bytes, source: str = "label image") -> np.ndarray:
         values = _one_channel(values[..., :3], values[..., 3] if values.shape[2] == 4 else None, source)
     if values.ndim == 3:
         return _numbers_of(values, source)
-    return values // (255 // (2**depth - 1)) if depth < 8 else values  # decoders stretch few bits to eight
+    return values // (255 // (2**depth - 1)) if depth < 8 else values  # decoders scale few bits to eight
 
 
 def _one_channel(colours: np.ndarray, alpha: np.ndarray | None, source: str) -> np.ndarray:
-    """The mask in (H, W, 3) BGR and perhaps (H, W) alpha values, whichever holds it; the colours where these differ."""
+    """The mask in (H, W, 3) BGR or (H, W) alpha values, whichever holds it; the colours if these are not grey."""
     is_grey = bool((colours[..., :1] == colours).all())
     if alpha is None or (alpha == alpha[0, 0]).all():
         return colours[..., 0] if is_grey else colours

@@ -1,4 +1,4 @@
-"""What a recording is made of, whichever kind of file it came from.
+"""What all recordings have in common, and the events in them.
 
 A recording is an iterable of ``Frame`` (all that tracking needs) and, through ``events``,
 a lazy stream of stamped events in time order (all that was recorded).
@@ -19,7 +19,7 @@ from sam2_ros.ranges import AUTO
 from sam2_ros.recordings.labels import IGNORE_LABEL, ids_in
 from sam2_ros.types import Frame, Prompt
 
-#: Frames per second of pictures that carry no times (the rate of DAVIS and SA-V).
+#: Images per second of pictures without times (the rate of DAVIS and SA-V).
 DEFAULT_RATE = 24.0
 
 
@@ -29,7 +29,7 @@ class Truth:
 
     stamp: nanoseconds, that of the image.
     masks: (H, W) bool for each object id; masks may overlap.
-    ignore: (H, W) bool of the pixels that must not count for any object, or None; ignores: for single ones.
+    ignore: (H, W) bool of the pixels that count for no object, or None; ignores: the same for single objects.
     complete: an id that is not listed is absent from this image (a label image); otherwise
         it was simply not annotated here (one picture for each object, as in SA-V).
     """
@@ -42,24 +42,24 @@ class Truth:
 
     @classmethod
     def from_labels(cls, labels: np.ndarray, stamp: int) -> Truth:
-        """Truth of one (H, W) label image: 0 is the background; in 8 bits 255 is not counted, in 16 it is an id."""
+        """Truth of one (H, W) label image: 0 is the background; 255 is ignored in 8 bits and an id in 16."""
         ignored = labels == IGNORE_LABEL if labels.dtype == np.uint8 else None
         return cls(stamp, {one: labels == one for one in ids_in(labels)}, ignored if np.any(ignored) else None)
 
     def mask(self, object_id: int, size: tuple[int, int]) -> np.ndarray | None:
-        """The object's (H, W) bool mask, empty where it is absent, None where nobody annotated it."""
+        """The (H, W) bool mask of an object: empty if it is absent, None if it was not annotated."""
         if object_id in self.masks:
             return self.masks[object_id]
         return np.zeros(size, bool) if self.complete else None
 
     def ignored(self, object_id: int) -> np.ndarray | None:
-        """(H, W) bool of the pixels that must not count for an object, or None."""
+        """(H, W) bool of the pixels that do not count for an object, or None."""
         return self.ignores.get(object_id, self.ignore)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PromptEvent:
-    """A prompt as it was given: on the image of ``stamp`` (nanoseconds; 0 = the newest image)."""
+    """A prompt for the image of ``stamp`` (nanoseconds; 0 = the newest image)."""
 
     prompt: Prompt
     stamp: int
@@ -67,7 +67,7 @@ class PromptEvent:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RemovalEvent:
-    """Names of objects that a node had followed and, on the image of ``stamp`` (nanoseconds), followed no more."""
+    """Names of objects that a node does not follow any more from the image of ``stamp`` (nanoseconds) on."""
 
     names: tuple[str, ...]
     stamp: int
@@ -86,7 +86,7 @@ class CameraEvent:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DepthEvent:
-    """A depth image: (H, W) uint16 as the camera counts (mostly millimetres) or float32 metres."""
+    """A depth image: (H, W) uint16 in units of the camera (mostly millimetres) or float32 metres."""
 
     stamp: int
     depth: np.ndarray
@@ -96,7 +96,7 @@ class DepthEvent:
 class StoredMessage:
     """One serialised message of a bag; ``types`` gives the type store of the rosbags library to read it with.
 
-    latched: whether who subscribes later got it too (transient local), as static transforms are published.
+    latched: whether later subscribers got it, too (transient local), as with static transforms.
     """
 
     time: int
@@ -107,19 +107,19 @@ class StoredMessage:
     latched: bool = False
 
     def decode(self) -> Any:
-        """An object with the fields that the bag's own definition of the type has.  Raises RecordingError."""
+        """The message as an object, by the definition of its type in the bag.  Raises RecordingError."""
         try:
             return self.types().deserialize_cdr(self.raw, self.type)
-        except Exception as error:  # rosbags answers damaged messages with errors of many kinds
+        except Exception as error:  # rosbags raises errors of many types for damaged messages
             raise RecordingError(f"a {self.type} message of {len(self.raw)} bytes cannot be read: {error}") from error
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Event:
-    """One thing that happened: when it was recorded (nanoseconds), on which topic, and what.
+    """One recorded message: its time of recording (nanoseconds), topic and content.
 
-    content: Frame, Truth, PromptEvent, RemovalEvent, CameraEvent, DepthEvent, or None for every other type.
-    stored: the message as it lies in the bag, for events that come from one.
+    content: Frame, Truth, PromptEvent, RemovalEvent, CameraEvent, DepthEvent, or None for other types.
+    stored: the message in the bag; None for pictures and videos.
     """
 
     time: int
@@ -130,13 +130,13 @@ class Event:
 
 @dataclass
 class Recording(abc.ABC):
-    """One lazily read source of frames; iterating again starts again from the beginning.
+    """A source of frames that is read while it is iterated; iterating again starts from the beginning.
 
-    name: what reports call it.  path: where it lies.  frames: how many images, None when
-    that is unknown before the end.
-    lost: sentences on what could not be read, complete after one whole iteration.
+    name: for reports.  path: file or folder.  frames: number of images, None if it is unknown
+    before the end.
+    lost: sentences on what could not be read, complete after one iteration.
     image_range: how 16 bits become 8, see ``ranges.Range``; each iteration follows the values from the first image on.
-    reduced: whether pictures or a video had more than eight bits, known after one whole iteration.
+    reduced: whether pictures or a video had more than eight bits, known after one iteration.
     """
 
     name: str
@@ -148,7 +148,7 @@ class Recording(abc.ABC):
 
     @abc.abstractmethod
     def events(self) -> Iterator[Event]:
-        """Everything recorded, in time order; raises RecordingError when nothing can be read."""
+        """Everything recorded, in time order.  Raises RecordingError if nothing can be read."""
 
     def __iter__(self) -> Iterator[Frame]:
         for event in self.events():

@@ -1,4 +1,4 @@
-"""What a video file says about itself: whether it is whole, and how long it is.
+"""The headers of video files: whether a file is complete, and its duration.
 
 OpenCV tells neither where a file ends too early nor which images an edit list leaves out.
 """
@@ -17,9 +17,10 @@ _BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """missing: bytes that the file lacks at its end.  broken: whether its parts do not follow one another.
+    """The state of a file.
 
-    seconds: what is shown of it, 0 where that is unknown.
+    missing: number of bytes missing at the end.  broken: whether the sequence of its parts is damaged.
+    seconds: its duration, 0 if unknown.
     """
 
     missing: int = 0
@@ -28,7 +29,7 @@ class Container:
 
 
 def container_of(path: Path) -> Container:
-    """What an MP4, QuickTime, AVI, Matroska or WebM file says; nothing for others."""
+    """The state of an MP4, QuickTime, AVI, Matroska or WebM file; other files count as complete."""
     size = path.stat().st_size
     try:
         with open(path, "rb") as file:
@@ -39,7 +40,7 @@ def container_of(path: Path) -> Container:
                 return _mp4(file, size)
             if start[:4] == _HEADER.to_bytes(4, "big"):
                 return _matroska(file, size)
-    except (OSError, struct.error, IndexError):  # it ends within a length
+    except (OSError, struct.error, IndexError):  # the file ends inside a number
         return Container(broken=True)
     return Container()
 
@@ -74,7 +75,7 @@ def _matroska(file: BinaryIO, size: int) -> Container:
     for wanted in (_HEADER, _SEGMENT):
         file.seek(end)
         name, known_end = _element(file)
-        if name != wanted or known_end is None:  # a length that was not known when it was written
+        if name != wanted or known_end is None:  # the length was unknown when it was written
             return Container(broken=name != wanted)
         end = known_end
     if end > size:
@@ -83,7 +84,7 @@ def _matroska(file: BinaryIO, size: int) -> Container:
 
 
 def _is_sound(file: BinaryIO, end: int) -> bool:
-    """Whether the elements from here on fill up their parent, which ends at ``end``; clusters are looked into."""
+    """Whether the elements from here on fill their parent, which ends at ``end``; clusters are checked inside."""
     while file.tell() < end:
         name, last = _element(file)
         if last is None:  # of unknown length

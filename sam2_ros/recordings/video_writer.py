@@ -1,4 +1,4 @@
-"""Write a video file that people can look at."""
+"""Writes video files."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ import numpy as np
 from sam2_ros.errors import RecordingError
 from sam2_ros.files import plain_name, shown
 
-#: H.264, which everything plays, and MPEG-4 Part 2, which every OpenCV writes but no browser plays.
-#: VP9 takes as much time as the tracker itself, and OpenCV cannot be told to hurry.
+#: H.264, which every player shows, and MPEG-4 Part 2, which every OpenCV writes but no browser shows.
+#: Not VP9: OpenCV offers no fast setting, and its encoder takes as much time as the tracker.
 H264, MPEG4 = "avc1", "mp4v"
-#: Side and number of the images by which a codec is tried.
+#: Side and number of the images for the test of a codec.
 TRIED_SIDE, TRIED_IMAGES = 128, 5
 
 
@@ -28,7 +28,7 @@ class VideoWriter:
 
     The first image decides the size; later ones of another size are scaled to it.  In H.264 where
     this machine's OpenCV can, else in MPEG-4 Part 2.
-    Raises RecordingError when the file cannot be written, at the latest when it is closed.
+    Raises RecordingError if the file cannot be written, at the latest on closing.
     """
 
     def __init__(self, path: str | Path, rate: float) -> None:
@@ -63,7 +63,7 @@ class VideoWriter:
         raise self._failure()
 
     def close(self) -> None:
-        """End the file and look whether it is whole: OpenCV says nothing when the disk is full."""
+        """End the file and check that it is complete: OpenCV does not report a full disk."""
         writer, self._writer = self._writer, None
         if writer is None:
             return
@@ -87,13 +87,13 @@ class VideoWriter:
         try:
             self.close()
         except RecordingError:
-            if error is None:  # else what went wrong first is what counts
+            if error is None:  # otherwise the first error is the one to report
                 raise
 
 
 @functools.cache
 def writes_h264() -> bool:
-    """Whether OpenCV writes H.264 here: a small video is written and read back."""
+    """Whether OpenCV can write H.264 here, tested with a small video."""
     try:
         with tempfile.TemporaryDirectory(prefix="sam2_ros-") as folder, _no_errors_printed():
             name = os.path.join(folder, "try.mp4")
@@ -107,7 +107,7 @@ def writes_h264() -> bool:
 
 
 def _length(name: str) -> int:
-    """How many images a video says that it holds; 0 when it cannot be opened."""
+    """The number of images by the header of a video; 0 if it cannot be opened."""
     capture = cv2.VideoCapture(name)
     count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
     capture.release()
@@ -116,7 +116,7 @@ def _length(name: str) -> int:
 
 @contextmanager
 def _no_errors_printed() -> Iterator[None]:
-    """Keep FFmpeg, which writes to the standard error by itself, from doing so."""
+    """Suppress what FFmpeg writes to the standard error."""
     try:
         kept = os.dup(2)
     except OSError:  # a service without a standard error

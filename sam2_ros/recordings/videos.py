@@ -1,4 +1,4 @@
-"""Video files as recordings, decoded by OpenCV one image at a time, over places that are damaged.
+"""Video files as recordings, decoded by OpenCV one image at a time; damaged parts are skipped.
 
 SA-V train   VIDEO.mp4 with VIDEO_manual.json or VIDEO_auto.json beside it
 """
@@ -23,15 +23,15 @@ from sam2_ros.recordings.video_headers import Container, container_of
 from sam2_ros.types import Frame
 
 VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"}
-#: Files whose own count of images is exact.
+#: Files whose header has the exact number of images.
 _COUNTED = {".mp4", ".m4v", ".mov"}
-#: After so many images in a row that cannot be decoded reading goes on elsewhere, or ends.
+#: After this many failures in a row, decoding continues behind the damage, or ends.
 _MOST_FAILURES = 1000
-#: OpenCV goes back so many images before the one that is sought, and decodes from there.
+#: To seek an image, OpenCV starts to decode this many images before it.
 _SEEK_BACK = 16
-#: Where reading is tried again, in images from the first that may be reached so: closely at first.
+#: Where to try behind a damage, in images from the first one that can be sought: in small steps first.
 _SEEK_AHEAD = (0, 1, 2, 4, *range(8, 512, 8))
-#: How FFmpeg names grey images of 16 bits, the lower byte first.
+#: The pixel format of FFmpeg for grey images of 16 bits, little-endian.
 _GREY_16 = int.from_bytes(b"Y1\x00\x10", "little")
 _IMAGE_TOPIC, _TRUTH_TOPIC = "image", "truth"
 
@@ -40,7 +40,7 @@ _IMAGE_TOPIC, _TRUTH_TOPIC = "image", "truth"
 class Video(Recording):
     """A video file.
 
-    rate: that of the file where it is 0.  annotations: the JSON file of SA-V beside it, or None.
+    rate: 0 = that of the file.  annotations: the JSON file of SA-V beside it, or None.
     """
 
     rate: float = 0.0
@@ -63,14 +63,14 @@ class Video(Recording):
         self.lost.clear()
         masks = Masklets(self.annotations) if self.annotations else Annotations()
         times = image_times(self.path) if self.annotations else []
-        listed = len(times) == self.frames  # else damage ends the list
+        listed = len(times) == self.frames  # otherwise damage ended the list
         decoder, grey = _Decoder(self.path, self.frames, self.rate), Range(self.image_range)
         previous, period, number = 0, stamp_of(0, self.rate), -1
         for elapsed, image in decoder.images():
-            # The container's own time, for videos of changing rate; not every backend knows it.
+            # The time in the file, for videos of changing rate; not every backend knows it.
             stamp = max(previous + 1, period + round(elapsed * 1e6)) if elapsed > 0 else previous + period
             yield Event(stamp, _IMAGE_TOPIC, Frame(as_rgb(image, grey), stamp))
-            # Which image of the file this is, those that could not be decoded counted.
+            # The number of this image in the file, including images that could not be decoded.
             place = bisect_left(times, elapsed - 0.5) if listed else round(elapsed * self.rate / 1e3)
             number = max(number + 1, place)
             truth = masks.truth(number, stamp, image.shape[:2])
@@ -84,19 +84,19 @@ class Video(Recording):
 
 
 class _Decoder:
-    """The images of a file, and account of those that cannot be decoded.
+    """Decodes the images of a file, and counts failures.
 
-    count: images until now.
+    count: images so far.
     """
 
     def __init__(self, path: Path, announced: int | None, rate: float) -> None:
         self.count = 0
         self._path, self._announced, self._rate = path, announced, rate
         self._newest = 0.0  # milliseconds
-        self._failures, self._sought = 0, False  # images that could not be decoded; whether reading went on elsewhere
+        self._failures, self._sought = 0, False  # failed images; whether a damage was skipped
 
     def images(self) -> Iterator[tuple[float, np.ndarray]]:
-        """Milliseconds from the start, 0 where the file does not say, and (H, W, 3) BGR or (H, W) of 16 bits."""
+        """Milliseconds from the start, 0 if unknown, and the image: (H, W, 3) BGR or (H, W) of 16 bits."""
         capture = _opened(self._path)
         try:
             yield from self._following(capture)
@@ -116,14 +116,14 @@ class _Decoder:
             self._failures += failures
             failures = 0
             elapsed = capture.get(cv2.CAP_PROP_POS_MSEC)
-            if 0 < elapsed <= self._newest:  # seen before the damage already
+            if 0 < elapsed <= self._newest:  # already decoded before the damage
                 continue
             self._newest = max(self._newest, elapsed)
             self.count += 1
             yield elapsed, image
 
     def _goes_on(self, capture: cv2.VideoCapture) -> bool:
-        """Look for the next images that can be decoded; whether there are any before the end."""
+        """Seek the next images that can be decoded; False if there are none before the end."""
         first = round(self._newest * self._rate / 1e3) + _SEEK_BACK + 2
         for place in (first + ahead for ahead in _SEEK_AHEAD):
             if place >= (self._announced or 0):
@@ -136,7 +136,7 @@ class _Decoder:
         return False
 
     def lost(self) -> list[str]:
-        """Sentences on what could not be decoded, after the last image."""
+        """Sentences on images that could not be decoded; call it after the last image."""
         announced = self._announced or 0
         if not self._failures and self.count >= announced:
             return []
@@ -150,7 +150,7 @@ class _Decoder:
         return [f"{expected - self.count} of about {expected} images could not be decoded; the file is damaged"]
 
     def _expected(self, container: Container) -> int:
-        """How many images the file should have given.  Its own count may be a guess from its length."""
+        """How many images the file should have.  The number in its header may be an estimate."""
         announced, suffix = self._announced or 0, self._path.suffix.lower()
         if suffix in _COUNTED and container.seconds:  # less what an edit list leaves out
             return min(announced, int(container.seconds * self._rate + 0.05))
@@ -160,7 +160,7 @@ class _Decoder:
 
 
 def image_times(path: Path) -> list[float]:
-    """When each image of a video file is shown, in milliseconds, in order and without decoding; empty where unknown."""
+    """The time of each image of a video file in milliseconds, in order, without decoding; empty if unknown."""
     capture = _opened(path)
     try:
         if not capture.set(cv2.CAP_PROP_FORMAT, -1):  # packets as they are stored
@@ -179,5 +179,5 @@ def _opened(path: Path) -> cv2.VideoCapture:
     if not capture.isOpened():
         raise RecordingError(f"{path} cannot be opened as a video; is it damaged or of an unknown codec?")
     if int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)) == _GREY_16:
-        capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)  # else OpenCV keeps the upper eight bits
+        capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)  # otherwise OpenCV keeps the upper eight bits only
     return capture

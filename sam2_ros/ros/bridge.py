@@ -1,8 +1,8 @@
-"""cv_bridge, where it is installed, converts the images of 8 bits; ``messages`` converts all others.
+"""Converts images of 8 bits with cv_bridge where it is installed and works; ``messages`` converts all others.
 
-An installed cv_bridge need not work: one that was built for another NumPy ends the process, one for another OpenCV
-knows no encoding.  So a process of its own tries it on a small image of each encoding, and only what comes out as
-``messages`` makes it is left to cv_bridge.
+An installed cv_bridge may not work: one that was built for another NumPy crashes the process, and one for another
+OpenCV knows no encoding.  So another process tries it on a small image of each encoding, and cv_bridge is used for
+those encodings whose pixels are equal to those of ``messages``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sensor_msgs.msg import Image
 from sam2_ros.errors import first_sentence
 from sam2_ros.messages import encoding_of, fill_image, frame_from
 
-#: Bytes of a pixel in the encodings that are tried; encodings that name no colour are converted by nobody but us.
+#: Bytes of a pixel in the encodings to try; cv_bridge cannot convert those that name no colours, such as 8UC3.
 PIXEL = {
     "rgb8": 3,
     "bgr8": 3,
@@ -32,11 +32,11 @@ PIXEL = {
     "yuv422_yuy2": 2,
     **{f"bayer_{pattern}8": 1 for pattern in ("rggb", "bggr", "gbrg", "grbg")},
 }
-#: Encodings of 8 bits in which images are published.
+#: The encodings of 8 bits in which images are published.
 PUBLISHED = ("mono8", "rgb8")
-#: Seconds after which a trial has failed: it imports NumPy, OpenCV and cv_bridge.
+#: Timeout of the trial in seconds; it imports NumPy, OpenCV and cv_bridge.
 PATIENCE = 60.0
-#: What the trial runs; its last line names the encodings.
+#: The program of the trial; its last line of output lists the encodings.
 _TRIAL = "from sam2_ros.ros import bridge; print(*bridge.alike())"
 
 
@@ -54,20 +54,20 @@ class Bridge:
             self._bridge = CvBridge()
 
     def to_rgb(self, message: Any) -> np.ndarray | None:
-        """An Image whose size is right as (H, W, 3) RGB; None where ``messages`` shall convert it.
+        """An Image of checked size as (H, W, 3) RGB; None if ``messages`` has to convert it.
 
-        Those are other encodings, and rows with padding and big-endian pixels, which not every cv_bridge can read.
+        That is so for other encodings, and for padded rows and big-endian pixels, which not every cv_bridge can read.
         """
         encoding = message.encoding
         if encoding not in self._encodings or message.is_bigendian or message.step != message.width * PIXEL[encoding]:
             return None
         try:
             return self._read(message)
-        except Exception:  # an odd width, for example; whatever is wrong, ``messages`` says it or can do it
+        except Exception:  # for example an odd width: ``messages`` converts it, or reports the fault
             return None
 
     def _read(self, message: Any) -> np.ndarray:
-        # To be asked for the encoding that an image has costs a copy.
+        # A conversion of rgb8 to rgb8 would cost a copy.
         read: np.ndarray = self._bridge.imgmsg_to_cv2(message, "passthrough" if message.encoding == "rgb8" else "rgb8")
         return read
 
@@ -83,7 +83,7 @@ class Bridge:
 
 
 def find(say: Callable[[str], Any]) -> Bridge:
-    """A bridge with the installed cv_bridge, or without it where it does not work; ``say`` is told which and why."""
+    """A bridge with the installed cv_bridge, or without it if it does not work; ``say`` is called with the reason."""
     if importlib.util.find_spec("cv_bridge") is None:
         return Bridge()
     encodings, fault = _trial()
@@ -95,7 +95,7 @@ def find(say: Callable[[str], Any]) -> Bridge:
 
 
 def _trial() -> tuple[list[str], str]:
-    """What ``alike`` says in a process of its own, and what is wrong with cv_bridge if that cannot say anything."""
+    """The result of ``alike`` in another process, and the fault of cv_bridge, empty if it works."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
         done = subprocess.run(
@@ -110,9 +110,9 @@ def _trial() -> tuple[list[str], str]:
 
 
 def alike() -> list[str]:
-    """The encodings that cv_bridge reads as ``messages`` does.
+    """The encodings for which cv_bridge gives the same pixels as ``messages``.
 
-    Raises what cv_bridge raises where it reads none, and ValueError where its pixels or messages are others.
+    Raises an error of cv_bridge if there is none, and ValueError if its pixels or messages differ.
     """
     bridge, random = Bridge(PIXEL), np.random.default_rng(0)
     for shape in ((6, 8), (6, 8, 3)):

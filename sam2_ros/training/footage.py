@@ -69,7 +69,7 @@ class Footage:
         for _ in range(STARTS):
             sequence = self.sequences[random.integers(len(self.sequences))]
             count = len(sequence.pictures)
-            speed = int(min(random.integers(1, 5), max((count - 1) // max(frames - 1, 1), 1)))
+            speed = min(int(random.integers(1, 5)), max((count - 1) // max(frames - 1, 1), 1))
             start = int(random.integers(max(count - speed * (frames - 1), 1)))
             numbers = [min(start + speed * step, count - 1) for step in range(frames)]
             numbers = numbers[::-1] if random.random() < 0.5 else numbers

@@ -1,7 +1,6 @@
-"""A rosbag2 bag as a recording: which topic means what, and its messages as events.
+"""A rosbag2 bag as a recording: its messages as images, ground truth, prompts and removals.
 
-The bytes come from a ``Source`` (``recordings`` makes one with the rosbags library); messages
-are read by shape.
+The bytes come from a ``Source``, usually a ``reader.BagReader``; messages are read by their fields.
 """
 
 from __future__ import annotations
@@ -19,6 +18,19 @@ from sam2_ros import decoding, messages
 from sam2_ros.errors import InvalidImage, InvalidInput, RecordingError, Sam2RosError
 from sam2_ros.ranges import Range
 from sam2_ros.recordings.bags.compressed_depth import depth_from
+from sam2_ros.recordings.bags.topics import (
+    CAMERA_INFO,
+    IMAGE,
+    OBJECTS,
+    PROMPT,
+    Topic,
+    cameras_in,
+    listed,
+    node_of,
+    one_transport_of,
+    prompts_in,
+    truths_of,
+)
 from sam2_ros.recordings.labels import holds_ids, labels_of_grey
 from sam2_ros.recordings.recording import (
     CameraEvent,
@@ -32,55 +44,31 @@ from sam2_ros.recordings.recording import (
 )
 from sam2_ros.types import Frame
 
-IMAGE = "sensor_msgs/msg/Image"
-COMPRESSED = "sensor_msgs/msg/CompressedImage"
-CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
-PROMPT = "sam2_ros/msg/Prompt"
-OBJECTS = "sam2_ros/msg/TrackedObjectArray"
-#: End of the topic on which a node repeats the prompts that it applied, whatever road they came by.
-APPLIED = "/applied"
-#: Images by whose times a bag's rate is estimated.
+#: The rate of a bag is estimated from this many images.
 RATE_IMAGES = 30
-#: Topics that an error lists at most.
-MOST_LISTED = 20
-#: Parts of topic names that are not a camera's: results, truth and a transport; nor are names with "depth" in them.
-_NO_CAMERA = {"masks", "overlay", "truth", "ground_truth", "labels", "theora"}
-_TRUTH = {"truth", "ground_truth"}
-
-
-@dataclass(frozen=True, slots=True)
-class Topic:
-    """One topic of a bag and how many messages it holds."""
-
-    name: str
-    type: str
-    count: int
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.type.rsplit('/', 1)[-1]}, {self.count} messages)"
 
 
 class Source(Protocol):
-    """Where a bag's messages come from."""
+    """Gives the messages of a bag."""
 
     topics: list[Topic]
 
     def messages(self, wanted: set[str], lost: list[str]) -> Iterator[StoredMessage]:
-        """The messages on the ``wanted`` topics in the order of their recording; losses go into ``lost``."""
+        """The messages on the ``wanted`` topics in the order of recording; sentences on losses go into ``lost``."""
 
 
 @dataclass
 class Bag(Recording):
     """One bag.
 
-    image_topic: the camera's, sensor_msgs/Image or CompressedImage; chosen when empty and only one
-        topic can be meant.  truth_topic: label images (mono8, mono16 or PNG); one whose name ends
-        in "truth" or "ground_truth" when empty, that of the camera's own namespace before others.
-    node: whose prompts and removals are the recording's, such as "/sam2_ros"; needed when several nodes were prompted.
-    more_topics: others that are wanted as well, camera_info and depth among them; "*" means all.
-    unclear_nodes: those of several prompted nodes when none was named; then no prompt is read.
-    unclear_truths: those of several truth topics that may equally well be the camera's; then none is read.
-    Raises RecordingError when there is no such topic, and lists those that there are.
+    image_topic: of the camera, sensor_msgs/Image or CompressedImage; when empty, the only one that can be meant.
+    truth_topic: of label images (mono8, mono16 or PNG); when empty, one whose name ends in "truth" or
+        "ground_truth", first in the namespace of the camera.
+    node: whose prompts and removals are read, such as "/sam2_ros"; needed when several nodes were prompted.
+    more_topics: other topics to read, for example camera_info and depth; "*" means all.
+    unclear_nodes: the prompted nodes, when there are several and none was named; then no prompts are read.
+    unclear_truths: the topics of ground truth, when several may belong to the camera; then none is read.
+    Raises RecordingError for a topic that is not in the bag, and lists those that are.
     """
 
     source: Source = field(kw_only=True)
@@ -98,9 +86,9 @@ class Bag(Recording):
     def __post_init__(self) -> None:
         topics = self.source.topics
         self.image_topic = self._checked(self.image_topic) or self._only_camera(topics)
-        truths = [self._checked(self.truth_topic)] if self.truth_topic else self._truths_of_camera(topics)
+        truths = [self._checked(self.truth_topic)] if self.truth_topic else truths_of(self.image_topic, topics)
         self.truth_topic, self.unclear_truths = (truths[0], ()) if len(truths) == 1 else ("", tuple(truths))
-        nodes = sorted(map(_node_of, self._prompts_in_bag()))
+        nodes = sorted(map(node_of, prompts_in(topics)))
         self.node = f"/{self.node.strip('/')}" if self.node else ""
         if self.node and self.node not in nodes:
             raise RecordingError(
@@ -124,7 +112,7 @@ class Bag(Recording):
 
     @property
     def has_prompts(self) -> bool:
-        return bool(self._prompts_in_bag())
+        return bool(prompts_in(self.source.topics))
 
     @property
     def prompted_node(self) -> str:
@@ -145,7 +133,7 @@ class Bag(Recording):
         for message in self.source.messages(wanted, self.lost):
             try:
                 content = self._content(message) if message.type != PROMPT or message.topic in prompts else None
-            except (Sam2RosError, AttributeError, ValueError) as error:  # the bag's own idea of a type may differ
+            except (Sam2RosError, AttributeError, ValueError) as error:  # the bag may define a type differently
                 self._skip(message.topic, str(error))
                 continue
             count += isinstance(content, Frame)
@@ -161,20 +149,18 @@ class Bag(Recording):
             )
 
     def _content(self, stored: StoredMessage) -> Any:
-        """A message as what it means in this recording; None when only whoever wants it knows how to read it."""
-        known = stored.topic in (self.image_topic, self.truth_topic, *self._listed) or stored.type in (
-            PROMPT,
-            CAMERA_INFO,
-        )
-        if not known and not stored.topic.endswith("compressedDepth"):
+        """The content of a message for an ``Event``; None for a type that is not read here."""
+        known = {self.image_topic, self.truth_topic, *self._listed}
+        is_depth = stored.topic.endswith("compressedDepth")
+        if stored.topic not in known and stored.type not in (PROMPT, CAMERA_INFO) and not is_depth:
             return None
         message = stored.decode()
         if stored.topic == self.image_topic:
             read = messages.frame_from if stored.type == IMAGE else messages.frame_from_compressed
             frame = read(message, self._grey)
-            # PyTorch complains of memory that it could not write to, such as that of a bag.
+            # PyTorch warns of memory that it cannot write to, such as the bytes of a bag.
             image = frame.image if frame.image.flags.writeable else frame.image.copy()
-            # A camera that gives no time is known by the time of its recording.
+            # The time of recording stands for a stamp that the camera did not set.
             return Frame(image, frame.stamp or stored.time, frame.frame_id)
         if stored.topic == self.truth_topic:
             stamp = messages.nanoseconds(message.header.stamp) or stored.time
@@ -188,24 +174,20 @@ class Bag(Recording):
         return DepthEvent(messages.nanoseconds(message.header.stamp), depth_from(message))
 
     def _among_ids(self) -> bool:
-        """Whether some label image of the bag holds more than 0 and 255; looked up once."""
+        """Whether some label image of the bag holds other values than 0 and 255; looked up once."""
         if self._holds_ids is None:
             self._holds_ids = any(map(_holds_ids, self.source.messages({self.truth_topic}, [])))
         return self._holds_ids
 
     def _prompt_topics(self) -> set[str]:
-        """Where prompts are read: on the topic of the one node that is meant."""
-        found = self._prompts_in_bag()
-        return set() if self.unclear_nodes else {name for name in found if self.node in ("", _node_of(name))}
-
-    def _prompts_in_bag(self) -> set[str]:
-        """Topics of prompts: of those that nodes applied where that was recorded, else of those they were asked for."""
-        prompts = {topic.name for topic in self.source.topics if topic.type == PROMPT and topic.count}
-        return {name for name in prompts if name.endswith(APPLIED)} or prompts
+        """The topics of prompts that are read: those of one node."""
+        if self.unclear_nodes:
+            return set()
+        return {name for name in prompts_in(self.source.topics) if self.node in ("", node_of(name))}
 
     def _listings(self) -> set[str]:
-        """Where the nodes that were prompted list all their objects."""
-        nodes = {_node_of(name) for name in self._prompt_topics()}
+        """The topics on which the prompted nodes list their objects."""
+        nodes = {node_of(name) for name in self._prompt_topics()}
         return {
             topic.name
             for topic in self.source.topics
@@ -213,9 +195,9 @@ class Bag(Recording):
         }
 
     def _removal(self, topic: str, message: Any) -> RemovalEvent | None:
-        """Removing and resetting are service calls, which no bag holds; but what is listed no more was removed.
+        """The objects that the node does not list any more: they were removed, by a service call that no bag holds.
 
-        A prompt with ``replace`` leaves the name in the list, under another id.
+        A prompt with ``replace`` keeps the name in the list, with another id.
         """
         names = {found.name for found in message.objects}
         gone, self._listed[topic] = self._listed[topic] - names, names
@@ -226,86 +208,38 @@ class Bag(Recording):
         self._skipped[topic] = count + 1, first
 
     def _checked(self, name: str) -> str:
-        known = [topic for topic in self.source.topics if topic.type in (IMAGE, COMPRESSED)]
+        known = [topic for topic in self.source.topics if topic.has_images]
         if name and name not in [topic.name for topic in known]:
-            raise RecordingError(f"{self.path} has no image topic {name}; its image topics: {_listed(known)}")
+            raise RecordingError(f"{self.path} has no image topic {name}; its image topics: {listed(known)}")
         return name
 
-    def _truths_of_camera(self, topics: list[Topic]) -> list[str]:
-        """The truth topics in the camera's nearest namespace, else those that are in no other camera's."""
-        spaces = {
-            topic.name: _truth_namespace(topic.name)
-            for topic in topics
-            if topic.type in (IMAGE, COMPRESSED) and topic.count
-        }
-        near = [space for space in spaces.values() if space and self.image_topic.startswith(space)]
-        if near:
-            found = [name for name, space in spaces.items() if space == max(near, key=len)]
-        else:
-            found = [
-                name
-                for name, space in spaces.items()
-                if space and not any(camera.startswith(space) for camera in _cameras(topics))
-            ]
-        return [name for name in found if name.rpartition("/")[0] not in found]  # not "compressed" beside raw ones
-
     def _only_camera(self, topics: list[Topic]) -> str:
-        """The one camera topic; of the raw and the compressed one of a camera the raw one."""
-        known = [topic for topic in topics if topic.type in (IMAGE, COMPRESSED)]
-        names = _cameras(topics)
-        cameras = [
-            name
-            for name in names
-            if name.removesuffix("/compressed") == name or name.removesuffix("/compressed") not in names
-        ]
+        known = [topic for topic in topics if topic.has_images]
         if not known:
-            raise RecordingError(f"{self.path} holds no images; its topics: {_listed(topics)}")
+            raise RecordingError(f"{self.path} holds no images; its topics: {listed(topics)}")
+        cameras = one_transport_of(cameras_in(topics))
         if len(cameras) != 1:
             what = "several image topics" if cameras else "no topic that is clearly a camera's"
-            raise RecordingError(f"{self.path} has {what}; name the image topic (--image-topic): {_listed(known)}")
+            raise RecordingError(f"{self.path} has {what}; name the image topic (--image-topic): {listed(known)}")
         return cameras[0]
-
-
-def _node_of(prompts: str) -> str:
-    """The node whose topic of prompts, asked for or applied, this is."""
-    return prompts.removesuffix(APPLIED).removesuffix("/prompt")
-
-
-def _cameras(topics: list[Topic]) -> set[str]:
-    """Topics whose images are a camera's, by their names."""
-    return {
-        topic.name
-        for topic in topics
-        if topic.type in (IMAGE, COMPRESSED)
-        and topic.count
-        and not _NO_CAMERA & set(topic.name.split("/"))
-        and "depth" not in topic.name.lower()
-    }
-
-
-def _truth_namespace(topic: str) -> str:
-    """What comes before "truth" or "ground_truth" in a name that ends so, or so and one more part; "" for others."""
-    parts = topic.split("/")
-    place = next((place for place in range(max(len(parts) - 2, 0), len(parts)) if parts[place] in _TRUTH), None)
-    return "" if place is None else "/".join(parts[:place]) + "/"
 
 
 def _holds_ids(stored: StoredMessage) -> bool:
     try:
         return holds_ids(labels_from(stored.decode(), lambda: True))
-    except (Sam2RosError, AttributeError, ValueError):  # whoever wants this very image will say so
+    except (Sam2RosError, AttributeError, ValueError):  # reported when this image is read
         return False
 
 
 def refuse_unclear_nodes(recording: Recording) -> None:
-    """InvalidInput where several nodes were prompted and none was named: two nodes count their objects from one."""
+    """InvalidInput if several nodes were prompted and none was named: each node counts its objects from 1."""
     nodes = recording.unclear_nodes if isinstance(recording, Bag) else ()
     if nodes:
         raise InvalidInput(f"{recording.path} holds prompts of several nodes: {', '.join(nodes)}; choose with --node")
 
 
 def refuse_without_bag(recording: Recording, **options: str) -> None:
-    """InvalidInput for options of bags, by their names, that were given for another kind of recording."""
+    """InvalidInput for options of bags that were given for another kind of recording."""
     given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value]
     if given and not isinstance(recording, Bag):
         raise InvalidInput(f"{' and '.join(given)} would be ignored: {recording.path} is no bag; leave it out")
@@ -327,7 +261,7 @@ def labels_from(message: Any, among_ids: Callable[[], bool] = lambda: False) -> 
 
 
 class _Older:
-    """A message of an older definition: fields that it does not have yet are empty."""
+    """A Prompt message of an older definition; newer fields are empty."""
 
     _EMPTY = {"name": "", "points": (), "labels": (), "box": (), "replace": False}
 
@@ -350,8 +284,3 @@ def _camera_event(message: Any) -> CameraEvent:
         np.array(message.d, np.float64),
         message.header.frame_id,
     )
-
-
-def _listed(topics: list[Topic]) -> str:
-    rest = f" and {len(topics) - MOST_LISTED} more" if len(topics) > MOST_LISTED else ""
-    return (", ".join(map(str, topics[:MOST_LISTED])) or "none") + rest

@@ -1,6 +1,6 @@
-"""Messages of a bag in the definitions of this machine, where the bag was recorded with others.
+"""Converts messages that were recorded with another definition of their type than the one installed here.
 
-Nobody would receive them as they are: subscribers take messages of their own definition only.
+Unchanged they would reach no subscriber: it receives messages of its own definition only.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from sam2_ros.recordings.recording import StoredMessage
 
 
 class Converter:
-    """Builds messages again from their fields, as far as these are the same.
+    """Builds messages from those fields that both definitions have.
 
-    say: is told, once for each topic, of fields that are not known here, and of messages that are left out because
+    say: is called once for each topic, about fields that are unknown here, and about messages left out because
     a field of theirs is of another type here.
     """
 
@@ -28,7 +28,7 @@ class Converter:
         self._ways: dict[tuple[str, int], str] = {}  # by topic and the bag's types: "same", "built" or "none"
 
     def convert(self, messages: Iterable[StoredMessage]) -> Iterator[StoredMessage]:
-        """The messages that can be, with the bytes that they have here."""
+        """The messages in the definitions of this machine, without those that cannot be converted."""
         for message in messages:
             way = self._way(message)
             if way == "built":
@@ -55,7 +55,7 @@ class Converter:
                 same = types.hash_rihs01(kind) == self._here.hash_rihs01(kind)
                 self._ways[key] = "same" if same else self._judged(message, types)
             return self._ways[key]
-        except Exception:  # rosbags answers bad definitions with errors of many kinds
+        except Exception:  # rosbags raises errors of many types for bad definitions
             return "same"
 
     def _judged(self, message: StoredMessage, types: Any) -> str:
@@ -73,7 +73,7 @@ class Converter:
 
 
 def _differences(there: Any, here: Any, kind: str) -> tuple[list[str], list[str]]:
-    """The fields of a type that are of another type here, and those that are not here, inner ones with a dot."""
+    """The fields whose type is another one here, and those that do not exist here; inner fields with a dot."""
     theirs, ours = dict(there.fielddefs[kind][1]), dict(here.fielddefs[kind][1])
     changed = [name for name in theirs if name in ours and theirs[name] != ours[name]]
     unknown = [name for name in theirs if name not in ours]

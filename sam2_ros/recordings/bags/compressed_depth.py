@@ -14,11 +14,11 @@ import numpy as np
 from sam2_ros import decoding
 from sam2_ros.errors import InvalidImage
 
-#: Before the picture: a number that says nothing, and the two parameters of the inverse depth.
+#: Before the picture: a number without meaning, and the two parameters of the inverse depth.
 _HEADER = struct.Struct("<iff")
 #: Before RVL data: columns and rows.
 _SIZE = struct.Struct("<II")
-#: Most pixels that a picture may claim: a run of any length takes a few nibbles, so the data say nothing about it.
+#: Most pixels in a header that is believed: a long run takes few bytes, so the length of the data is no check.
 _MOST_PIXELS = 2**26
 
 
@@ -82,5 +82,5 @@ def _numbers(data: np.ndarray) -> np.ndarray:
     nibbles = nibbles[: last[-1] + 1] if len(last) else nibbles[:0]
     first = np.concatenate(([0], last[:-1] + 1))[: len(last)]
     place = np.arange(len(nibbles)) - np.repeat(first, last - first + 1)
-    parts = (nibbles & 7) << np.minimum(3 * place, 60)  # no honest number has so many nibbles
+    parts = (nibbles & 7) << np.minimum(3 * place, 60)  # no valid number has more nibbles
     return np.add.reduceat(parts, first) if len(first) else parts

@@ -1,8 +1,8 @@
-"""MCAP files: whole ones, those without an index, and what is left of damaged ones.
+"""MCAP files: complete ones, those without an index, and the readable part of damaged ones.
 
-The file is walked through once, record by record, so that nothing depends on an index, a summary
-or a metadata.yaml; they only save the counting of messages.  The stream reader of the mcap library ends at the first
-damage, loses what is whole in a chunk that is cut off, and gives messages in the order of the file.
+The file is read once, record by record, and needs no index, summary or metadata.yaml; a summary only
+saves counting the messages.  The stream reader of the mcap library is no substitute: it stops at the first
+damage, drops a chunk that is cut off, and returns messages in the order of the file, not of time.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ Report = Callable[[str], None]
 
 @dataclass
 class _Tables:
-    """What records say about others: schemas and channels by their numbers."""
+    """Schemas and channels by their numbers, which other records refer to."""
 
     schemas: dict[int, tuple[str, str, str]] = field(default_factory=dict)  # name, definition, language
     channels: dict[int, Channel] = field(default_factory=dict)
 
     def learn(self, kind: int, content: bytes) -> None:
-        """Take in a schema or a channel.  Raises struct.error when it is too short."""
+        """Add a schema or a channel; other records are ignored.  Raises struct.error when it is too short."""
         if kind == _SCHEMA:
             name, language, definition = _strings(content[2:], 3)
             self.schemas[struct.unpack_from("<H", content)[0]] = name, definition, language
@@ -117,7 +117,7 @@ class McapFile:
             self.damage.append(f"{shown(self.path.name)} is damaged ({torn[0]}); reading what is whole")
 
     def _read_summary(self, file: BinaryIO, units: list[Record]) -> bool:
-        """Take counts from the end of the file, and chunks that the walk did not come to; whether they are known."""
+        """Read counts from the summary, and chunks behind a damage; True if the counts can be used."""
         tables, counts, walked = _Tables(), {}, set(units)
         for kind, content in _summary(file):
             try:
@@ -139,7 +139,7 @@ class McapFile:
         return True
 
     def _unit(self, file: BinaryIO, unit: Record, report: Report) -> Iterator[Stored]:
-        """The messages of a chunk, or the message that stands alone."""
+        """The messages of a chunk, or a message outside of chunks."""
         kind, start, length = unit
         file.seek(start)
         content = file.read(length)
@@ -161,14 +161,14 @@ class McapFile:
                 report(f"a message of a channel {number} that the file does not describe is left out")
                 return
             data = content[22:] if channel.encoding != CDR else message_bytes(content[22:])
-        except Exception as error:  # too short, or whatever a decompressor makes of damaged data
+        except Exception as error:  # too short, or an error of a decompressor, which has many types
             report(f"a record of {len(content)} bytes is damaged ({error}) and left out")
             return
         yield channel, time, data
 
 
 def mend_mcap(path: Path) -> int:
-    """Make a broken-off MCAP file whole in place: cut it after its last whole record and end it properly.
+    """Repair an MCAP file that is cut off: remove what follows its last complete record, and end it properly.
 
     Returns the number of bytes cut off.  What follows is 50 bytes long, less than what a torn
     record leaves behind on a full disk.  The file then has no index, so that readers scan it.
@@ -188,7 +188,7 @@ def mend_mcap(path: Path) -> int:
 
 
 def _records(file: BinaryIO, torn: list[str]) -> Iterator[Record]:
-    """Every record from here to the end of the data; a broken-off chunk ends with the file."""
+    """Every record from here to the end of the data; a chunk that is cut off ends with the file."""
     size, position = os.fstat(file.fileno()).st_size, file.tell()
     while True:
         file.seek(position)
@@ -198,7 +198,7 @@ def _records(file: BinaryIO, torn: list[str]) -> Iterator[Record]:
         whole = start + length <= size
         if not whole:
             torn.append(f"it ends in the middle of a record, {size - position} bytes after its start at {position}")
-        elif kind == 0:  # no record is of this kind, but memory that was never written is
+        elif kind == 0:  # no record has this kind; it is space that was never written
             torn.append(f"there is no record at {position}, {size - position} bytes before its end")
             return
         if whole or kind == _CHUNK:
@@ -209,7 +209,7 @@ def _records(file: BinaryIO, torn: list[str]) -> Iterator[Record]:
 
 
 def _starts(file: BinaryIO, units: list[Record]) -> Iterator[tuple[int, Record]]:
-    """Each unit that holds messages with its first time; what describes them comes before all."""
+    """Each unit with the time of its first message; schemas and channels come first."""
     for kind, start, length in units:
         file.seek(start)
         if kind == _MESSAGE:
@@ -223,7 +223,7 @@ def _starts(file: BinaryIO, units: list[Record]) -> Iterator[tuple[int, Record]]
 
 
 def _summary(file: BinaryIO) -> list[tuple[int, bytes]]:
-    """The records of the summary; none when the file has none, or does not end as it should."""
+    """The records of the summary; empty if the file has none or is cut off."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(size - _TAIL, 0))
     tail = file.read()
@@ -237,7 +237,7 @@ def _summary(file: BinaryIO) -> list[tuple[int, bytes]]:
 
 
 def _split(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """(kind, content) of every whole record."""
+    """(kind, content) of every complete record."""
     position = 0
     while position + _HEAD <= len(data):
         kind, length = struct.unpack_from("<BQ", data, position)
@@ -247,14 +247,14 @@ def _split(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _chunk_records(content: bytes, report: Report, start: int) -> Iterator[tuple[int, bytes]]:
-    """(kind, content) of every whole record of one chunk; what is not as it should be is reported."""
+    """(kind, content) of every complete record of one chunk; faults are reported."""
     try:
         _, _, size, checksum, name_length = struct.unpack_from("<QQQII", content)
         compression = content[32 : 32 + name_length].decode()
         data = _decompressed(content[40 + name_length :], compression)
         if checksum and len(data) == size and zlib.crc32(data) != checksum:
             raise ValueError("its checksum does not agree")
-    except Exception as error:  # whatever a decompressor makes of damaged data
+    except Exception as error:  # decompressors raise errors of many types
         report(f"the chunk of {len(content)} bytes at {start} is damaged ({error}) and left out")
         return
     if len(data) < size:
@@ -263,7 +263,7 @@ def _chunk_records(content: bytes, report: Report, start: int) -> Iterator[tuple
 
 
 def _decompressed(data: bytes, compression: str) -> bytes:
-    """As much as ``data``, which may be broken off, gives."""
+    """The decompressed data, or its first part where ``data`` is cut off."""
     if not compression:
         return data
     if compression == "zstd":

@@ -1,4 +1,4 @@
-"""Definitions of message types: those that a bag brings, those of a ROS distribution, and our own.
+"""Definitions of message types: those in a bag, those of a ROS distribution, and our own.
 
 This and ``writer`` are the only modules that import the rosbags library.
 """
@@ -22,7 +22,7 @@ class BagTypes:
         self._stores: dict[tuple[str, str], Typestore] = {}
 
     def of(self, kind: str, definition: str, idl: bool) -> Typestore:
-        """The types to read a message of one kind with; raises whatever rosbags makes of a bad definition."""
+        """The types to read messages of one kind with; rosbags raises errors of many types for a bad definition."""
         key = (kind, definition)
         if key not in self._stores:
             if not definition:
@@ -34,7 +34,7 @@ class BagTypes:
 
 
 def known_types(distribution: Stores = Stores.LATEST) -> Typestore:
-    """The types of a ROS distribution and our own, for bags that do not bring their definitions, and for writing."""
+    """The types of a ROS distribution and our own: for writing, and for bags without definitions."""
     store = get_typestore(distribution)
     types: dict[str, Any] = {}
     for file in share("sam2_ros", "msg").glob("*.msg"):

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from sam2_ros.errors import RecordingError
-from sam2_ros.recordings.bags.bag import APPLIED, PROMPT
 from sam2_ros.recordings.bags.changed_types import Converter
 from sam2_ros.recordings.bags.notes import ABOUT, SUMMARY
 from sam2_ros.recordings.bags.reader import BagReader
+from sam2_ros.recordings.bags.topics import APPLIED, PROMPT
 from sam2_ros.recordings.recording import StoredMessage
 
 CLOCK = "/clock"

@@ -1,7 +1,7 @@
-"""A bag of rosbag2, of one file or several, as messages in the order of their recording.
+"""Reads a bag of rosbag2, one file or several, as messages in the order of recording.
 
-Every file is read by its content; metadata.yaml only says which files there should be, and what
-it says otherwise is compared with them.
+The content of the files counts; metadata.yaml only lists which files belong to the bag, and differences
+are reported.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import yaml
 
 from sam2_ros.errors import RecordingError, first_sentence
 from sam2_ros.files import shown
-from sam2_ros.recordings.bags.bag import Topic
 from sam2_ros.recordings.bags.mcap_file import McapFile
 from sam2_ros.recordings.bags.message_types import BagTypes
 from sam2_ros.recordings.bags.sqlite3_file import Sqlite3File
@@ -30,19 +29,20 @@ from sam2_ros.recordings.bags.storage_file import (
     temporary_folder,
     unpack,
 )
+from sam2_ros.recordings.bags.topics import Topic
 from sam2_ros.recordings.recording import StoredMessage
 
 
 class BagReader:
-    """The messages of a bag: all of them, or what is whole and a sentence on every loss.
+    """The messages of a bag: all of them, or the readable ones with a sentence on every loss.
 
-    latched: the topics whose messages also go to who subscribes later.  Nothing is written beside
-    the bag.  Raises RecordingError when nothing of it can be read.
+    latched: the topics whose last message is also sent to later subscribers (transient local).  The bag
+    and its folder are never written to.  Raises RecordingError if nothing can be read.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._kept: list[Any] = []  # temporary folders, as long as this is in use
+        self._kept: list[Any] = []  # temporary folders, removed with this object
         self._said: list[str] = []
         promised = _Metadata.of(path, self._said) if path.is_dir() else _Metadata([path])
         self._types = BagTypes(promised.distribution)
@@ -66,7 +66,7 @@ class BagReader:
                 for channel, time, raw in file.messages(wanted, lost):
                     types = partial(self._types.of, channel.type, channel.definition, channel.language.endswith("idl"))
                     yield StoredMessage(time, channel.topic, channel.type, raw, types, channel.latched)
-            except OSError as error:  # errors of whoever takes the messages do not come here
+            except OSError as error:  # of reading only: errors of the caller do not arrive here
                 lost.append(f"{shown(self.path)} can be read no further: {error.strerror}")
 
     def _opened(self, path: Path) -> StorageFile:
@@ -82,7 +82,7 @@ class BagReader:
         return file
 
     def _compare(self, counts: Counter[Channel], promised: int | None) -> None:
-        """Say what is not as metadata.yaml has it, and what is left out because ROS 2 cannot have sent it."""
+        """Report what differs from metadata.yaml, and what is left out because ROS 2 did not record it."""
         found = sum(counts.values())
         if promised is not None and promised != found:
             self._said.append(
@@ -124,7 +124,7 @@ def _topics(counts: Counter[Channel]) -> list[Topic]:
 
 @dataclass(frozen=True, slots=True)
 class _Metadata:
-    """What metadata.yaml says: storage files, their messages together, and the name of the ROS distribution."""
+    """The content of metadata.yaml: storage files, number of messages, ROS distribution."""
 
     files: list[Path] = field(default_factory=list)
     count: int | None = None
@@ -132,7 +132,7 @@ class _Metadata:
 
     @classmethod
     def of(cls, folder: Path, said: list[str]) -> _Metadata:
-        """Of a bag's folder; files that are missing or that it does not know become sentences in ``said``."""
+        """Read it from the folder of a bag; missing files and those it does not list become sentences in ``said``."""
         there = storage_files(folder)
         if not (folder / "metadata.yaml").is_file():
             return cls(there)
@@ -140,13 +140,15 @@ class _Metadata:
             content = yaml.safe_load((folder / "metadata.yaml").read_bytes())["rosbag2_bagfile_information"]
             names = [PurePath(str(name)).name for name in content["relative_file_paths"]]
             count, distribution = int(content["message_count"]), str(content.get("ros_distro") or "")
-        except Exception as error:  # damaged YAML has errors of many kinds
+        except Exception as error:  # damaged YAML raises errors of many types
             said.append(
                 f"metadata.yaml of {shown(folder.name)} cannot be read ({first_sentence(error)}); "
                 "reading the files without it"
             )
             return cls(there)
-        known = {path.name.removesuffix(COMPRESSED): path for path in there}  # some list one and bring the other
+        known = {
+            path.name.removesuffix(COMPRESSED): path for path in there
+        }  # some list the file without its compression
         wanted = [name.removesuffix(COMPRESSED) for name in names]
         files = [known[name] for name in wanted if name in known]
         missing = [name for name in wanted if name not in known]
@@ -156,7 +158,7 @@ class _Metadata:
         if unknown:
             what = "read in their place" if missing else "left out"
             said.append(f"{shown(folder.name)} has {_listed(unknown)}, which its metadata.yaml does not list; {what}")
-        return cls(there if missing else files, count, distribution)  # files of a bag may have been given other names
+        return cls(there if missing else files, count, distribution)  # the files may have been renamed
 
 
 def _listed(names: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""sqlite3 files of rosbag2: whole ones, those of a recorder that was killed, and what is left of damaged ones."""
+"""sqlite3 files of rosbag2: complete ones, those of a killed recorder, and the readable part of damaged ones."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from sam2_ros.errors import RecordingError
 from sam2_ros.files import shown
 from sam2_ros.recordings.bags.storage_file import CDR, Channel, Stored, is_latched, message_bytes, temporary_folder
 
-#: Where SQLite keeps what is not in the file yet, and how large that is when there is nothing in it.
+#: Files with changes that are not in the database yet, and their size when they hold none.
 _BESIDE = {"-wal": 32, "-journal": 0}
-#: How a journal starts that is still in force.
+#: The start of a journal that is still valid.
 _JOURNAL = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
 
 
@@ -41,7 +41,7 @@ class Sqlite3File:
             self.damage.append(f"{shown(path.name)}: {sum(numbers.values())} messages lie on pages that are gone")
 
     def _settled(self) -> Path:
-        """The file, or a copy of it with what still lies beside it: SQLite would write into the bag to read that."""
+        """The file, or a copy of it and of its journal: to apply a journal, SQLite writes into the folder."""
         beside = [
             Path(f"{self.path}{end}") for end, nothing in _BESIDE.items() if _size(Path(f"{self.path}{end}")) > nothing
         ]
@@ -60,10 +60,10 @@ class Sqlite3File:
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        """Neither a file that is opened so nor its folder is ever written to."""
+        """Open the file such that SQLite never writes to it or its folder."""
         kind = "immutable=1" if self._copy is None else "mode=rw"
         try:
-            # Whoever takes messages may end elsewhere than where it began: replays read ahead in a thread.
+            # The caller may close this in another thread: replays read ahead.
             connection = sqlite3.connect(
                 f"file:{quote(os.fsencode(self._place.absolute()))}?{kind}", uri=True, check_same_thread=False
             )
@@ -72,7 +72,7 @@ class Sqlite3File:
         connection.text_factory = lambda data: data.decode("utf-8", "replace")
         try:
             if self._copy is None:
-                # SQLite refuses a file that is shorter than its header says, except to those who repair it.
+                # SQLite refuses a file that is shorter than its header says, except with this setting for repairs.
                 list(self._rows(connection, "PRAGMA writable_schema=ON", []))
             yield connection
         finally:
@@ -84,7 +84,7 @@ class Sqlite3File:
             self.damage += [] if self.damage else [f"{shown(self.path.name)} is no bag: it lacks the tables of rosbag2"]
             return {}
         definitions = {}
-        if "message_definitions" in tables:  # bags before Iron do not keep them
+        if "message_definitions" in tables:  # not in bags before Iron
             columns = "topic_type, encoded_message_definition, encoding"
             rows = self._rows(connection, f"SELECT {columns} FROM message_definitions", self.damage)
             definitions = {kind: (str(text), str(language)) for kind, text, language in rows}
@@ -93,7 +93,7 @@ class Sqlite3File:
             if len(row) < 4 or not isinstance(row[0], int):
                 self.damage.append(f"{shown(self.path.name)}: a row of the table topics is damaged and left out")
                 continue
-            number, topic, kind, encoding, *qualities = row  # the first bags know no qualities
+            number, topic, kind, encoding, *qualities = row  # the oldest bags have no QoS
             found[number] = Channel(
                 str(topic), str(kind), *definitions.get(kind, ("", "")), str(encoding), is_latched(str(qualities))
             )
@@ -121,7 +121,7 @@ class Sqlite3File:
                 yield channel, time, data
             if not torn:
                 return
-            # The index by time is damaged, or what it points to: the rest comes in the order of the file.
+            # The index by time is damaged: read the rest in the order of the file.
             for number, channel, time, data in self._read(connection, f"{query}id", lost, lost):
                 if time > newest or (time == newest and number not in at_newest):
                     yield channel, time, data
@@ -133,7 +133,7 @@ class Sqlite3File:
         for number, topic, time, data in self._rows(connection, query, torn):
             try:
                 found = number, self._channels[topic], int(time), message_bytes(bytes(memoryview(data)))
-            except Exception:  # another type in the column, or whatever a decompressor makes of damaged data
+            except Exception:  # another type in the column, or an error of a decompressor, which has many types
                 bad += 1
                 continue
             yield found

@@ -1,4 +1,4 @@
-"""What the two kinds of storage files of rosbag2 have in common, and files that are compressed as a whole."""
+"""What MCAP and sqlite3 files have in common, and files that are compressed as a whole."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ from sam2_ros.files import shown
 
 #: How ROS 2 serialises its messages.
 CDR = "cdr"
-#: Ends of the names of storage files, and what compression of a whole file appends to them.
+#: Suffixes of storage files, and the one that compression of a whole file appends.
 SUFFIXES, COMPRESSED = (".mcap", ".db3"), ".zstd"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-#: "Transient local" in the qualities of service of a topic, as a number before Jazzy.
+#: "Transient local" in the QoS of a topic; a number before Jazzy.
 _LATCHED = re.compile(r"durability: (1|transient_local)\b")
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """What a storage file says of one topic; definition and language are empty where it does not keep them.
+    """One topic of a storage file; definition and language are empty in files without definitions.
 
-    language: of the definition of the type.  encoding: of the messages.
-    latched: whether who subscribes later got its messages too.
+    language: of the definition.  encoding: of the messages.  latched: whether it was transient local.
     """
 
     topic: str
@@ -43,9 +42,9 @@ Stored = tuple[Channel, int, bytes]  # channel, time of recording in nanoseconds
 
 
 class StorageFile(Protocol):
-    """One file of a bag.  It is only read: no file beside it is made, replaced or removed.
+    """One file of a bag.  It is only read; its folder stays unchanged.
 
-    counts: messages of each channel.  damage: sentences on why there may be less than was recorded.
+    counts: messages of each channel.  damage: sentences on why messages may be missing.
     """
 
     counts: Counter[Channel]
@@ -61,7 +60,7 @@ def is_storage(path: Path) -> bool:
 
 
 def storage_files(folder: Path) -> list[Path]:
-    """The storage files of a folder in the order of their numbers; of a compressed and an unpacked one the latter."""
+    """The storage files of a folder in the order of their numbers; not a compressed one beside the same unpacked."""
 
     def numbers(path: Path) -> list[int]:
         return [int(part) for part in re.findall(r"[0-9]+", path.name)]
@@ -78,17 +77,17 @@ def storage_files(folder: Path) -> list[Path]:
 
 
 def is_latched(qualities: str) -> bool:
-    """Whether a description of the qualities of service says so."""
+    """Whether a topic is transient local, by the description of its QoS."""
     return _LATCHED.search(qualities) is not None
 
 
 def message_bytes(data: bytes) -> bytes:
-    """A message that may be compressed on its own, which only metadata.yaml says; CDR never starts so."""
+    """The bytes of a message, decompressed if it is compressed on its own; CDR never starts like zstd."""
     return zstd().decompress(data) if data[:4] == _ZSTD_MAGIC else data
 
 
 def zstd() -> Any:
-    """The module that unpacks zstd: Python 3.14 has it, before it comes with rosbags."""
+    """The module for zstd: in Python from 3.14 on, otherwise a dependency of rosbags."""
     try:
         from compression import zstd as module
     except ImportError:
@@ -97,7 +96,7 @@ def zstd() -> Any:
 
 
 def temporary_folder(path: Path, reason: str) -> tempfile.TemporaryDirectory[str]:
-    """A folder with room for a copy of ``path``; removed when nobody holds it any more.  Raises RecordingError."""
+    """A folder with room for a copy of ``path``, removed with the returned object.  Raises RecordingError."""
     try:
         folder = tempfile.TemporaryDirectory(prefix="sam2_ros-")
         free, needed = shutil.disk_usage(folder.name).free, path.stat().st_size
@@ -112,11 +111,11 @@ def temporary_folder(path: Path, reason: str) -> tempfile.TemporaryDirectory[str
 
 
 def unpack(path: Path, target: Path, damage: list[str]) -> None:
-    """Unpack a storage file that is compressed as a whole, as far as it is whole.  Raises RecordingError."""
+    """Decompress a storage file, up to its first damage.  Raises RecordingError."""
     try:
         with target.open("wb") as out, zstd().open(path, "rb") as packed:
             shutil.copyfileobj(packed, out)
     except OSError as error:
         raise RecordingError(f"cannot unpack {shown(path)} into {target.parent}: {error.strerror}") from error
-    except Exception as error:  # zstd has names of its own for what is wrong with a file
+    except Exception as error:  # errors of zstd have types of their own
         damage.append(f"{shown(path.name)} can only be unpacked in part ({error})")

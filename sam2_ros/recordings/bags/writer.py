@@ -1,4 +1,4 @@
-"""Writing bags, with the rosbags library."""
+"""Writes bags, with the rosbags library."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sam2_ros.recordings.bags.mcap_file import mend_mcap
 from sam2_ros.recordings.bags.message_types import idl_types, known_distribution, known_types
 from sam2_ros.recordings.recording import StoredMessage
 
-#: A recorder stops before it leaves less than this many bytes free on its disk.
+#: Recording stops when fewer bytes than this would be left on the disk.
 KEPT_FREE = 64 * 2**20
 
 
@@ -33,9 +33,9 @@ class BagWriter:
     """Writes one MCAP bag that rosbag2 reads, from Humble on: a folder of the name of ``path`` with metadata.yaml.
 
     Leaving the ``with`` block closes the bag properly, whatever the reason.  Before the disk is
-    full ``write`` raises RecordingError, while there is still room to close the bag; should the
-    disk fail all the same, the file is cut after its last whole part and ended there.  Several
-    threads may write.  kept_free: bytes that others may still use then.
+    full, ``write`` raises RecordingError while there is still room to close the bag; if the disk
+    fails nevertheless, the file is cut after its last complete record and ended there.  Several
+    threads may write.  kept_free: bytes that stay free on the disk.
     """
 
     def __init__(self, path: str | Path, kept_free: int = KEPT_FREE) -> None:
@@ -58,7 +58,7 @@ class BagWriter:
             self._writer.open()
             self._check_room(0)
         except (WriterError, OSError, RecordingError) as error:
-            shutil.rmtree(self.path, ignore_errors=True)  # an empty bag would stand in the way of the next try
+            shutil.rmtree(self.path, ignore_errors=True)  # else the next attempt would find a bag there
             if isinstance(error, RecordingError):
                 raise
             reason = error.strerror if isinstance(error, OSError) else error
@@ -80,9 +80,9 @@ class BagWriter:
         return built(self._types, kind, SimpleNamespace(**values))
 
     def write(self, topic: str, kind: str, time: int, message: Any, latched: bool = False) -> None:
-        """Write one message: an object with fields of the type (those that lack are empty), or its serialised bytes.
+        """Write one message: an object with fields of the type (missing ones are empty), or its serialised bytes.
 
-        time: of the recording, in nanoseconds.  latched: who subscribes later gets the last one.
+        time: of the recording, in nanoseconds.  latched: later subscribers get the last one, too.
         Raises RecordingError for a type that is not known here, and when the disk is full.
         """
         with self._lock:
@@ -92,7 +92,7 @@ class BagWriter:
             self._write(topic, kind, time, message, partial(_described, self._types, kind), latched)
 
     def copy(self, stored: StoredMessage) -> None:
-        """Write a message of another bag as it lies there, with the definition of its type where there is one."""
+        """Write a message of another bag unchanged, with the definition of its type if there is one."""
         with self._lock:
             self._write(
                 stored.topic, stored.type, stored.time, stored.raw, partial(self._definition, stored), stored.latched
@@ -106,7 +106,7 @@ class BagWriter:
         for types in (stored.types, partial(self._types_for, stored.type)):
             try:
                 return _described(types(), stored.type)
-            except Exception:  # rosbags answers bad definitions with errors of many kinds
+            except Exception:  # rosbags raises errors of many types for bad definitions
                 continue
         return "", f"RIHS01_{'0' * 64}"
 
@@ -140,7 +140,7 @@ class BagWriter:
         self.written[topic] += 1
 
     def _check_room(self, size: int) -> None:
-        """Look at the free space for every few megabytes that are written."""
+        """Check the free space, once for every few megabytes."""
         self._unchecked += size
         if 0 < self._unchecked < 2**22:
             return
@@ -161,7 +161,7 @@ class BagWriter:
         try:
             writer.abort()
             cut = mend_mcap(self.file)
-        except OSError as worse:  # the medium itself is gone
+        except OSError as worse:  # the disk itself is gone
             raise RecordingError(
                 f"cannot write {self.file} ({error.strerror}), nor end it ({worse.strerror}); what is "
                 "whole in it can still be read by sam2_ros"
@@ -176,7 +176,7 @@ class BagWriter:
         return self._types
 
     def _know(self, kind: str) -> None:
-        """Learn a type that rosbags does not bring along from the installed ROS packages."""
+        """Read the definition of a type that rosbags does not know from the installed ROS packages."""
         if kind in self._types.types:
             return
         package, _, name = kind.partition("/msg/")
@@ -203,7 +203,7 @@ def _parts(definition: Any) -> Iterator[str]:
 
 
 def built(types: Typestore, kind: str, source: Any) -> Any:
-    """A rosbags message of a type with the fields of ``source``, and empty ones where it has none."""
+    """A rosbags message of a type with the fields of ``source``; missing ones are empty."""
     values = {
         name: _value(types, description, getattr(source, name, None)) for name, description in types.fielddefs[kind][1]
     }
@@ -230,7 +230,7 @@ def _value(types: Typestore, description: Any, value: Any) -> Any:
 
 
 def _quality(latched: bool) -> Qos:
-    """Reliable, so that players offer what every subscriber accepts."""
+    """Reliable: a player then offers what every subscriber accepts."""
     forever = QosTime(9223372036, 854775807)
     durability = QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE
     return Qos(
