@@ -117,7 +117,7 @@ class Bag(Recording):
     @property
     def prompted_node(self) -> str:
         """The node whose prompts are read; "" when there is none, or several and none was named."""
-        return next(iter({_node_of(name) for name in self._prompt_topics()}), "")
+        return next(iter({node_of(name) for name in self._prompt_topics()}), "")
 
     def events(self) -> Iterator[Event]:
         self.lost.clear()
