@@ -51,7 +51,7 @@ def synchronise(device: torch.device) -> None:
 def ours(model: SAM2, count: int) -> Callable[[int], None]:
     """A function that tracks frame number n."""
     tracker = Tracker(model, TrackerSettings())
-    device = next(model.parameters()).device
+    device = model.device
 
     def step(number: int) -> None:
         tracker.track(Frame(PICTURES[number % 8], number + 1))
@@ -75,7 +75,7 @@ def official(model: SAM2, count: int, frames: int) -> Callable[[int], None]:
     import sam2.sam2_video_predictor as module
     from oracle import official_model
 
-    device = next(model.parameters()).device
+    device = model.device
     predictor: Any = official_model(model.size, video=True).to(device)
     predictor.load_state_dict(model.state_dict())
     images = torch.cat([pixels.normalise(image, model.size.image_size, device) for image in PICTURES])

@@ -88,7 +88,7 @@ def weights(model: str, device: str) -> Finding:
         known = checkpoint.identify(model, download=False)
     except Sam2RosError as error:
         return Finding("model", f"{model}, which cannot be used", str(error))
-    place = next(loaded.parameters()).device
+    place = loaded.device
     return Finding("model", f"{model}: SAM {known.version} {known.name} on {place}, SHA256 {known.sha256[:12]}...")
 
 

@@ -25,7 +25,7 @@ from sam2_ros.model import checkpoint
 from sam2_ros.recordings.bags import Bag, refuse_unclear_nodes
 from sam2_ros.recordings.recording import Recording
 from sam2_ros.stream.replay import Step, User, moments_of, prefetched, replay
-from sam2_ros.tracking.tracker import Tracker
+from sam2_ros.tracking.interface import AnyTracker
 from sam2_ros.types import MAX_MONO8_ID, MAX_OBJECT_ID, label_image
 
 T = TypeVar("T")
@@ -170,7 +170,7 @@ def _evaluate(job: Job, recording: Recording, tick: Callable[[], object]) -> Seq
     return _result(job, recording, outcome, tuple(curve))
 
 
-def _passes(job: Job, recording: Recording) -> Iterator[tuple[int, Tracker, User | None, bool]]:
+def _passes(job: Job, recording: Recording) -> Iterator[tuple[int, AnyTracker, User | None, bool]]:
     """For each pass over the recording: how many frames may be clicked, the tracker, the user, is it the last."""
     if job.protocol in FIRST_PROMPTS:
         yield 0, job.choice.tracker(), FirstFrame(job.protocol), True

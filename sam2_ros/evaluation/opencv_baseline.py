@@ -1,6 +1,6 @@
 """What one would do without SAM 2: OpenCV's GrabCut and one of its box trackers, or nothing at all.
 
-Both have the verbs of ``tracker.Tracker`` that an evaluation uses: track, prompt, current.
+Both are trackers as ``tracking.interface`` declares them, which remember no frame but the newest.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import numpy as np
 
 from sam2_ros.errors import MissingDependency, UnknownStamp
 from sam2_ros.stamps import Place, Timeline
-from sam2_ros.tracking.tracker import Prompted
+from sam2_ros.tracking.interface import Prompted
+from sam2_ros.tracking.settings import TrackerSettings
 from sam2_ros.types import Frame, Prompt, State, Track, box_of
 
 #: A GrabCut sees the box with this share of its size around it.
@@ -45,6 +46,7 @@ class FirstMask:
     _next_id: int = 1
     _timeline: Timeline = field(default_factory=Timeline)
     placed: Place = Place.NEWER
+    settings: TrackerSettings = TrackerSettings()  # which change nothing here
 
     @property
     def objects(self) -> dict[str, int]:
@@ -70,15 +72,21 @@ class FirstMask:
 
     def prompt(self, prompt: Prompt, stamp: int = 0, *, later: bool = False) -> Prompted:
         """Start or correct an object on the newest frame; an older one is refused (UnknownStamp)."""
-        if self._frame is None or stamp not in (0, self._frame.stamp):
-            raise UnknownStamp("a baseline can be prompted on the newest image only")
+        frame = self._at(stamp)
         known = None if prompt.replace else self._objects.get(prompt.name)
-        prompt = prompt.checked_on(self._frame.size, known=known is not None)
+        prompt = prompt.checked_on(frame.size, known=known is not None)
         followed = known or self._new(prompt.name)
         followed.mask = self._mask_of(prompt, followed.mask)
         self._objects[followed.name] = followed
-        self._start(followed, self._frame.image)
-        return Prompted(_track(followed), self._frame.stamp, self.current())
+        self._start(followed, frame.image)
+        return Prompted(_track(followed), frame.stamp, self.current())
+
+    def is_behind(self, stamp: int = 0) -> bool:
+        """Never: only the newest frame can be prompted."""
+        return False
+
+    def catch_up(self) -> None:
+        """There is nothing to do."""
 
     def forget(self, name: str) -> None:
         self._objects.pop(name, None)
@@ -98,6 +106,27 @@ class FirstMask:
     def newest(self) -> list[Track]:
         """The same."""
         return self.current()
+
+    def at(self, stamp: int) -> list[Track]:
+        """The same, for the newest frame alone (UnknownStamp)."""
+        self._at(stamp)
+        return self.current()
+
+    def size(self, stamp: int) -> tuple[int, int]:
+        """(height, width) of the newest frame; of another one it is not known (UnknownStamp)."""
+        return self._at(stamp).size
+
+    def name_at(self, x: float, y: float, stamp: int = 0) -> str:
+        """The name of the last object whose mask covers a pixel of the newest frame; "" for none."""
+        height, width = self._at(stamp).size
+        column, row = round(x), round(y)
+        inside = 0 <= row < height and 0 <= column < width
+        return next((track.name for track in reversed(self.current()) if inside and track.mask[row, column]), "")
+
+    def _at(self, stamp: int) -> Frame:
+        if self._frame is None or stamp not in (0, self._frame.stamp):
+            raise UnknownStamp("a baseline knows the newest image only")
+        return self._frame
 
     def _new(self, name: str) -> _Followed:
         self._next_id += 1

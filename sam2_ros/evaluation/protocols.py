@@ -25,7 +25,7 @@ from sam2_ros.evaluation.metrics import region_similarity
 from sam2_ros.recordings.recording import Recording
 from sam2_ros.simulated_user import Click, box_around, first_click, next_click
 from sam2_ros.stream.replay import Moment, replay
-from sam2_ros.tracking.tracker import Prompted, Tracker
+from sam2_ros.tracking.interface import AnyTracker, Prompted
 from sam2_ros.types import Prompt, Track
 
 #: An online user steps in below this IoU.
@@ -110,7 +110,7 @@ class Online:
     clicks: int = CLICKS
     most_frames: int = MOST_FRAMES
     pause_below: float = PAUSE_BELOW
-    segmenter: Tracker | None = None
+    segmenter: AnyTracker | None = None
     frames: dict[int, list[int]] = field(default_factory=dict)  # by object: indices of the images clicked on
 
     def __post_init__(self) -> None:
@@ -156,7 +156,7 @@ class Online:
 
 
 def segment(
-    segmenter: Tracker, moment: Moment, truth: np.ndarray, ignore: np.ndarray | None, clicks: int
+    segmenter: AnyTracker, moment: Moment, truth: np.ndarray, ignore: np.ndarray | None, clicks: int
 ) -> np.ndarray:
     """The (H, W) mask of ``truth``'s object after some clicks on one image, without any memory."""
     segmenter.reset()
@@ -193,7 +193,7 @@ class Offline:
                 mask = prompted.track.mask if prompted else mask
             self.iou.setdefault(number, {})[moment.index] = region_similarity(mask, truth, moment.truth.ignored(number))
 
-    def revise(self, recording: Recording, tracker: Tracker) -> Offline:
+    def revise(self, recording: Recording, tracker: AnyTracker) -> Offline:
         """Click on the worst frame of each object, and rewind: the user of the next pass over ``recording``."""
         plan = self._with_worst()
         last = max((max(indices) for number, indices in plan.items() if indices != self.plan[number]), default=-1)
@@ -247,7 +247,7 @@ class ImageSegmentation:
 
 
 def segment_images(
-    moments: Iterable[Moment], segmenter: Tracker, clicks: tuple[int, ...] = (1, 3, 5), every: int = 1
+    moments: Iterable[Moment], segmenter: AnyTracker, clicks: tuple[int, ...] = (1, 3, 5), every: int = 1
 ) -> ImageSegmentation:
     """Click on every object of each ``every``-th image with truth, each image by itself."""
     rows, images = [], 0
@@ -264,7 +264,7 @@ def segment_images(
 
 
 def _iou_by_clicks(
-    name: str, truth: np.ndarray, ignore: np.ndarray | None, segmenter: Tracker, clicks: tuple[int, ...]
+    name: str, truth: np.ndarray, ignore: np.ndarray | None, segmenter: AnyTracker, clicks: tuple[int, ...]
 ) -> list[float]:
     found, scores = None, {}
     for count in range(1, max(clicks) + 1):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -15,11 +15,15 @@ from sam2_ros.model.precision import precision
 from sam2_ros.settings import convert
 from sam2_ros.stream.replay import SETTINGS
 from sam2_ros.stream.settings import SessionSettings
+from sam2_ros.tracking.interface import AnyTracker
 from sam2_ros.tracking.settings import TrackerSettings
 from sam2_ros.tracking.tracker import Tracker
 
 #: Names that are no checkpoint but something to compare with.
-BASELINES = {"opencv": opencv_baseline.OpenCVTracker, "first-mask": opencv_baseline.FirstMask}
+BASELINES: dict[str, Callable[[], AnyTracker]] = {
+    "opencv": opencv_baseline.OpenCVTracker,
+    "first-mask": opencv_baseline.FirstMask,
+}
 #: The published numbers of SAM 2 are without what a live tracker adds, and with every prompted frame.
 PAPER = {
     "max_prompted_frames": 0,
@@ -71,7 +75,7 @@ class Choice:
         names = {field.name for field in dataclasses.fields(defaults)}
         return dataclasses.replace(defaults, **{name: value for name, value in self.settings if name in names})
 
-    def tracker(self) -> Tracker:
+    def tracker(self) -> AnyTracker:
         """A new tracker; the model is loaded once in each process.  Raises CheckpointError and InvalidInput."""
         if self.model in BASELINES:
             return BASELINES[self.model]()

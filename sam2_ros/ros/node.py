@@ -57,7 +57,7 @@ def make_tracker(parameters: Parameters) -> tuple[Tracker, str]:
     settings = parameters.node
     checkpoint.use_threads(settings.threads)
     model = checkpoint.load(settings.model, settings.device)
-    size, device = model.size, next(model.parameters()).device
+    size, device = model.size, model.device
     version = "2.1" if size.version_2_1 else "2.0"
     tracker = Tracker(model, parameters.tracker)
     if device.type != "cpu":

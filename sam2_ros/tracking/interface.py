@@ -1,6 +1,6 @@
-"""What others ask of a tracker: a recording that is replayed, and a session that is live.
+"""What a session, and with it the node, a replay and an evaluation, asks of a tracker.
 
-``tracker.Tracker`` does all of it; the baselines of an evaluation do what a replay asks.
+``tracker.Tracker`` is one, the baselines of an evaluation are others.
 """
 
 from __future__ import annotations
@@ -27,11 +27,24 @@ class Prompted:
     newest: Sequence[Track]
 
 
-class FollowsObjects(Protocol):
-    """Frames and prompts in, the objects of each frame out: what a replay and an evaluation ask for."""
+class AnyTracker(Protocol):
+    """Frames and prompts in, the objects of each frame out.  It belongs to one thread."""
 
     #: Where the last frame that was given belongs in the stream.
     placed: Place
+
+    @property
+    def settings(self) -> TrackerSettings:
+        """How the tracker behaves."""
+        ...
+
+    @settings.setter
+    def settings(self, settings: TrackerSettings) -> None: ...
+
+    @property
+    def objects(self) -> dict[str, int]:
+        """The id of every followed object by its name, in the order of their first prompts."""
+        ...
 
     @property
     def stamps(self) -> list[int]:
@@ -47,12 +60,39 @@ class FollowsObjects(Protocol):
         """Follow every object onto ``frame`` and say where it is, in id order."""
         ...
 
-    def prompt(self, prompt: Prompt, stamp: int = 0) -> Prompted:
-        """Start or correct an object on the frame of ``stamp``; 0 = the newest.  Raises InvalidPrompt, UnknownStamp."""
+    def prompt(self, prompt: Prompt, stamp: int = 0, *, later: bool = False) -> Prompted:
+        """Start or correct an object on the frame of ``stamp``; 0 = the newest.
+
+        later: newer frames are left to ``catch_up``.  Raises InvalidPrompt and UnknownStamp.
+        """
+        ...
+
+    def is_behind(self, stamp: int = 0) -> bool:
+        """Whether an object was prompted on an older frame and has not been followed from there to ``stamp``'s."""
+        ...
+
+    def catch_up(self) -> None:
+        """Follow the objects that are behind onto one more remembered frame."""
         ...
 
     def current(self) -> list[Track]:
         """Every object on the newest frame, in id order."""
+        ...
+
+    def newest(self) -> Sequence[Track]:
+        """The same, but masks may be made when they are first looked at; stays as it is now."""
+        ...
+
+    def at(self, stamp: int) -> list[Track]:
+        """Every object on the remembered frame of ``stamp``, in id order.  Raises UnknownStamp."""
+        ...
+
+    def size(self, stamp: int) -> tuple[int, int]:
+        """(height, width) of that frame.  Raises UnknownStamp."""
+        ...
+
+    def name_at(self, x: float, y: float, stamp: int = 0) -> str:
+        """The name of the object whose mask covers a pixel of that frame; "" for none.  Raises UnknownStamp."""
         ...
 
     def forget(self, name: str) -> None:
@@ -65,49 +105,4 @@ class FollowsObjects(Protocol):
 
     def rewind(self) -> None:
         """Go through the same frames once more, from the first: objects and what was prompted stay."""
-        ...
-
-
-class FollowsLive(FollowsObjects, Protocol):
-    """What a session on a live stream asks for besides: late prompts in parts, and looks at remembered frames."""
-
-    @property
-    def settings(self) -> TrackerSettings:
-        """How the tracker behaves."""
-        ...
-
-    @settings.setter
-    def settings(self, settings: TrackerSettings) -> None: ...
-
-    @property
-    def objects(self) -> dict[str, int]:
-        """The id of every followed object by its name, in the order of their first prompts."""
-        ...
-
-    def prompt(self, prompt: Prompt, stamp: int = 0, *, later: bool = False) -> Prompted:
-        """As above; ``later`` leaves the frames since then to ``catch_up``."""
-        ...
-
-    def is_behind(self, stamp: int = 0) -> bool:
-        """Whether an object was prompted on an older frame and has not been followed from there to ``stamp``'s."""
-        ...
-
-    def catch_up(self) -> None:
-        """Follow the objects that are behind onto one more remembered frame."""
-        ...
-
-    def size(self, stamp: int) -> tuple[int, int]:
-        """(height, width) of the remembered frame of ``stamp``.  Raises UnknownStamp."""
-        ...
-
-    def at(self, stamp: int) -> list[Track]:
-        """Every object on the remembered frame of ``stamp``, in id order.  Raises UnknownStamp."""
-        ...
-
-    def name_at(self, x: float, y: float, stamp: int = 0) -> str:
-        """The name of the object whose mask covers a pixel of that frame; "" for none.  Raises UnknownStamp."""
-        ...
-
-    def newest(self) -> Sequence[Track]:
-        """``current``, but masks are made when they are first looked at; stays as it is now."""
         ...

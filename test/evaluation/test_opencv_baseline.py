@@ -68,3 +68,21 @@ def test_a_box_outside_the_image_holds_nothing():
 
 def test_the_box_tracker_has_a_name():
     assert box_tracker_name() in ("CSRT", "MIL")
+
+
+def test_a_baseline_answers_all_that_a_session_asks_of_a_tracker():
+    tracker = FirstMask()
+    with pytest.raises(UnknownStamp, match="newest image only"):
+        tracker.size(0)
+    tracker.track(Frame(np.zeros((40, 60, 3), np.uint8), 5))
+    for name, rows in (("under", slice(10, 30)), ("over", slice(20, 35))):
+        mask = np.zeros((40, 60), bool)
+        mask[rows, 10:20] = True
+        tracker.prompt(Prompt(name, mask=mask), 5, later=True)
+    assert tracker.size(5) == (40, 60) and [track.name for track in tracker.at(0)] == ["under", "over"]
+    places = [(15, 12), (15, 25), (15, 33), (40, 25), (99, 25)]
+    assert [tracker.name_at(x, y, 5) for x, y in places] == ["under", "over", "over", "", ""]
+    tracker.catch_up()
+    assert not tracker.is_behind()
+    with pytest.raises(UnknownStamp, match="newest image only"):
+        tracker.at(3)
