@@ -66,11 +66,10 @@ def test_the_site_lists_every_page():
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_file_that_is_named_exists(page):
     named = re.findall(r"`((?:[\w.]+/)*[\w]+\.(?:py|md|yaml|xml|json))`", without_code(TEXT[page]))
-    theirs = {"metadata.yaml", "result.json", "usb_cam", "driver.launch.py", "camera.launch.py", "compositing.py"}
-    rooms = ("", "sam2_ros", "sam2_ros/training", "launch", "test")
-    for name in set(named) - theirs:
-        known = any((ROOT / room / name).exists() for room in rooms)
-        assert known or "NAME" in name or "mine" in name, f"there is no {name}"
+    of_others = {"metadata.yaml", "result.json", "driver.launch.py"}
+    for name in set(named) - of_others:
+        places = (ROOT / folder / name for folder in ("", "sam2_ros", "sam2_ros/training", "launch"))
+        assert "NAME" in name or any(place.exists() for place in places), f"there is no {name}"
 
 
 def test_the_readme_stays_short():
@@ -130,7 +129,7 @@ def tables():
 
 
 def test_the_tables_are_those_of_the_code(tables):
-    """If this fails, run: python scripts/interface_tables.py ."""
+    """Where this fails, ``python scripts/interface_tables.py`` writes them again."""
     page = TEXT[DOCS / "interface.md"]
     assert tables.filled(page) == page
     written = set(re.findall(r"<!-- table: (\S+) -->", page))
@@ -205,20 +204,7 @@ def test_the_drawn_tree_is_the_real_one():
 # -- commands --------------------------------------------------------------------------------------
 
 #: Setting up and what runs on a robot; nothing here can be tried in a test.
-OF_THE_MACHINE = {
-    "cd",
-    "mkdir",
-    "git",
-    "rosdep",
-    "python3",
-    "source",
-    "pip",
-    "colcon",
-    "sudo",
-    "export",
-    "mkdocs",
-    "eval",
-}
+OF_THE_MACHINE = "cd mkdir git rosdep python3 source pip colcon sudo export eval mkdocs".split()
 #: Commands of ours that need a running node, a GPU or hours; their arguments are only parsed.
 ONLY_PARSED = {"node", "record", "play", "train", "demo", "doctor"}
 
@@ -231,10 +217,15 @@ def commands(page):
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch):
-    """A folder with the files that the pages speak of."""
+def image():
+    """A red ball at (320, 240)."""
     image = np.full((480, 640, 3), 90, np.uint8)
-    cv2.circle(image, (320, 240), 60, (200, 40, 40), -1)
+    return cv2.circle(image, (320, 240), 60, (200, 40, 40), -1)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, image):
+    """A folder with the files that the pages speak of."""
     write_picture(tmp_path / "photo.jpg", image)
     with VideoWriter(tmp_path / "video.mp4", 10) as video:
         for _ in range(3):
@@ -318,19 +309,17 @@ def check_ros2(words, capsys):
     elif verb == ["param", "set"]:
         assert rest[1] in settings_fields()
     elif verb in (["topic", "pub"], ["service", "call"]):
-        kind, content = ([*rest, "", "{}"])[
-            rest.index(next(word for word in rest if "/msg/" in word or "/srv/" in word)) :
-        ][:2]
-        check_content(kind, content)
+        kind = next(word for word in rest if "/msg/" in word or "/srv/" in word)
+        check_content(kind, *rest[rest.index(kind) + 1 :])
 
 
-def check_content(kind, content):
-    """That every field that is given exists in the message or service."""
+def check_content(kind, content="{}"):
+    """Every field that is given exists in the message or the request."""
     yaml = pytest.importorskip("yaml")
     package, part, name = kind.split("/")
     if package == "sam2_ros":
         fields = (ROOT / part / f"{name}.{part}").read_text().partition("---")[0]
-        for field in yaml.safe_load(content or "{}"):
+        for field in yaml.safe_load(content):
             assert re.search(rf"^\S+ {field}\b", fields, re.MULTILINE), f"{kind} has no field {field}"
 
 
@@ -338,10 +327,8 @@ CHECKS = {"sam2_ros": run_ours, "make": check_make, "python": check_python, "ros
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if "```python" in TEXT[page]], ids=name_of)
-def test_the_example_of_a_page_runs(page, capsys):
+def test_the_example_of_a_page_runs(page, image, capsys):
     (example,) = re.findall(r"```python\n(.*?)```", TEXT[page], re.DOTALL)
-    image = np.full((480, 640, 3), 90, np.uint8)
-    cv2.circle(image, (320, 240), 60, (200, 40, 40), -1)
     names = {"first_image": image, "next_image": image}
     exec(example, names)
     printed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
