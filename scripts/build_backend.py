@@ -37,7 +37,7 @@ LIBRARY = (
     "safetensors>=0.4",  # reads the weights that ship with the package
     "tqdm>=4.57",  # progress of downloads and of long commands
     "argcomplete>=1.8.1",  # completes commands and options in the shell
-    "rosbags>=0.11.2",  # reads and writes bags; earlier ones drop the quality of service of a topic
+    "rosbags>=0.11.7",  # reads and writes bags; earlier ones bring another library for zstd
     "PyYAML>=6",  # parameter and training files
 )
 

@@ -63,7 +63,8 @@ class Video(Recording):
         self.lost.clear()
         masks = Masklets(self.annotations) if self.annotations else Annotations()
         times = image_times(self.path) if self.annotations else []
-        listed = len(times) == self.frames  # otherwise damage ended the list
+        # Otherwise damage ended the list, or OpenCV is too old: 4.5 gives the time 0 to every image.
+        listed = len(times) == self.frames and any(times)
         decoder, grey = _Decoder(self.path, self.frames, self.rate), Range(self.image_range)
         previous, period, number = 0, stamp_of(0, self.rate), -1
         for elapsed, image in decoder.images():
