@@ -109,6 +109,20 @@ def test_a_middleware_that_is_not_installed_stops_the_node(tmp_path, monkeypatch
     assert ["rmw_none_cpp, which is not installed" in finding.stops for finding in doctor._environment()][1]
 
 
+@pytest.mark.parametrize("missing", ["numpy", "cv2", "torch"])
+def test_the_doctor_itself_needs_no_library(missing) -> None:
+    code = (
+        "import sys; from importlib.machinery import PathFinder; find = PathFinder.find_spec\n"
+        f"PathFinder.find_spec = lambda name, *args: None if name == {missing!r} else find(name, *args)\n"
+        "from sam2_ros import cli, doctor; doctor._seen = lambda: {'stops': 'not looked at'}\n"
+        "sys.exit(cli.main(['doctor']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stdout.count(f"- the node needs the Python module {missing}, which is not installed here") == 1
+    assert "/dev/shm" in done.stdout and "ROS_DOMAIN_ID" in done.stdout
+
+
 def test_a_look_at_ros_that_never_ends_or_dies_stops_the_node(monkeypatch) -> None:
     (finding,) = looking(monkeypatch, "import time; time.sleep(60)", patience=0.5)
     assert "has not started a node within" in finding.stops

@@ -20,10 +20,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> int:
     from sam2_ros.doctor import examine
 
-    reasons = []
+    reasons: list[str] = []
     for finding in examine(parsed.model, parsed.device):
         print(f"{finding.name:18} {finding.value}", flush=True)
-        reasons += [finding.stops] if finding.stops else []
+        if finding.stops and finding.stops not in reasons:  # a library may be missing to several others
+            reasons.append(finding.stops)
     if not reasons:
         print("\nthe node would start")
         return 0

@@ -7,8 +7,6 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from sam2_ros.ranges import AUTO, HELP
-
 #: What holds where nothing is chosen, in front of what holds where nothing was recorded either.
 RECORDED = "as recorded, else "
 
@@ -41,6 +39,8 @@ def add_threads(parser: argparse.ArgumentParser, default: str) -> None:
 
 def add_image_range(parser: argparse.ArgumentParser, recorded: bool = False) -> None:
     """``--image-range``; recorded: "" stands for the one that was recorded, else the default."""
+    from sam2_ros.ranges import AUTO, HELP  # brings NumPy and OpenCV, which sam2_ros doctor may find missing
+
     default = f"{RECORDED}{AUTO}" if recorded else AUTO
     parser.add_argument("--image-range", default="" if recorded else AUTO, metavar="RANGE", help=f"{HELP} ({default})")
 
