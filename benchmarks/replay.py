@@ -27,13 +27,13 @@ cpu_threads.prepare()  # as the command line does, before torch is imported
 from sam2_ros import recordings
 from sam2_ros.evaluation.batch import evaluate
 from sam2_ros.evaluation.evaluate import Job
-from sam2_ros.evaluation.protocols import give_first
 from sam2_ros.evaluation.trackers import Choice
 from sam2_ros.messages import fill_image, seconds_and_rest
 from sam2_ros.model import checkpoint
 from sam2_ros.offline.result_bag import write_results
 from sam2_ros.recordings import LabelWriter
 from sam2_ros.recordings.bags.writer import BagWriter
+from sam2_ros.simulated_user import box_around
 from sam2_ros.stream.replay import moments_of, prefetched, replay
 from sam2_ros.types import Frame, Prompt
 
@@ -59,7 +59,7 @@ def write_bag(path: Path, frames: int) -> list[tuple[Frame, list[Prompt]]]:
             prompts: list[Prompt] = []
             if not kept:
                 for name in NAMES:
-                    give_first(name, masks[int(name)], "box", prompts.append)
+                    prompts.append(Prompt(name, box=box_around(masks[int(name)])))
             for prompt in prompts:
                 box = SimpleNamespace(**dict(zip(("x0", "y0", "x1", "y1"), prompt.box or ())))
                 writer.write(

@@ -84,7 +84,8 @@ class Range:
             return _scaled(above, 255.0 / max(high - low, 1.0))
         scale = 255.0 / (high - low) if high > low else 0.0
         scaled: np.ndarray = (np.where(np.isfinite(image), image, low) - low) * scale
-        return np.clip(np.round(scaled), 0, 255).astype(np.uint8)
+        eight: np.ndarray = np.clip(np.round(scaled), 0, 255).astype(np.uint8)
+        return eight
 
     def _limits_for(self, image: np.ndarray) -> Limits:
         if self._fixed is not None:

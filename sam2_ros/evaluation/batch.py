@@ -89,7 +89,8 @@ def work_list(
     # Not resolved, although a job may be done from another folder: folders know one another by the names on the way.
     for path in map(Path.absolute, paths):
         try:
-            opened = recordings.find(path, **dict(template.topics))
+            options: dict[str, Any] = dict(template.topics)
+            opened = recordings.find(path, **options)
         except (Sam2RosError, OSError) as error:
             unreadable.append(str(error))
             wanted.append((recordings.name_of(path), path))

@@ -135,7 +135,7 @@ def evaluate_one(job: Job, tick: Callable[[], object] = lambda: None) -> Sequenc
         return result
     except (Sam2RosError, OSError) as error:
         return failed(job, str(error))
-    except Exception as error:  # out of memory, a bug: the other recordings have a right to theirs
+    except Exception as error:  # out of memory, a bug: the other recordings must still be evaluated
         traceback.print_exc()
         return failed(job, f"{type(error).__name__}: {error}")
 
@@ -157,7 +157,7 @@ def _evaluate(job: Job, recording: Recording, tick: Callable[[], object]) -> Seq
             on_clock=job.on_clock,
             recorded_prompts=job.protocol == "recorded",
         )
-        # Scoring goes on beside the model, but not where the model's time is what counts.
+        # Scoring runs in parallel with the model, except when the model's time is measured.
         steps = _ticking(tick, steps if job.on_clock else prefetched(steps))
         gallery = _keep(steps, outcome, recording, job) if last else _only_score(steps, outcome)
         if budget:
@@ -177,17 +177,17 @@ def _passes(job: Job, recording: Recording) -> Iterator[tuple[int, AnyTracker, U
     elif job.protocol == "recorded":
         yield 0, job.choice.tracker(), None, True
     elif job.protocol == "offline":
-        tracker, user = job.choice.tracker(), Offline(job.clicks)
-        yield 1, tracker, user, max(job.budgets) == 1
+        tracker, offline = job.choice.tracker(), Offline(job.clicks)
+        yield 1, tracker, offline, max(job.budgets) == 1
         for number in range(2, max(job.budgets) + 1):
-            user = user.revise(recording, tracker)
-            yield number, tracker, user, number == max(job.budgets)
+            offline = offline.revise(recording, tracker)
+            yield number, tracker, offline, number == max(job.budgets)
     else:
         method = job.protocol.partition("-")[2] or "click"
         for budget in sorted(job.budgets):
             segmenter = job.choice.tracker() if method == "sam" else None
-            user = Online(method, f"{job.clicks}-click", job.clicks, budget, segmenter=segmenter)
-            yield budget, job.choice.tracker(), user, budget == max(job.budgets)
+            online = Online(method, f"{job.clicks}-click", job.clicks, budget, segmenter=segmenter)
+            yield budget, job.choice.tracker(), online, budget == max(job.budgets)
 
 
 def _ticking(tick: Callable[[], object], items: Iterable[T]) -> Iterator[T]:

@@ -165,7 +165,9 @@ def _write_sa_v(sequences: Sequence[Masklets], out: Path, every: int) -> None:
 
 
 def _write_coco(sequences: Sequence[Masklets], out: Path, every: int) -> None:
-    videos, annotations, categories = [], [], {}
+    videos: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    categories: dict[str, int] = {}
     for sequence in sequences:
         files = {path.stem: f"{sequence.name}/{path.name}" for path in (out / "JPEGImages" / sequence.name).iterdir()}
         stems = [path.stem for path in sequence.labels]

@@ -121,7 +121,8 @@ def _window(first: np.ndarray, second: np.ndarray) -> tuple[slice, slice] | None
 
 def _disk(radius: int) -> np.ndarray:
     y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
-    return (x * x + y * y <= radius * radius).astype(np.uint8)
+    inside: np.ndarray = (x * x + y * y <= radius * radius).astype(np.uint8)
+    return inside
 
 
 # -- one object ----------------------------------------------------------------------------------
@@ -171,7 +172,7 @@ class ObjectScores:
 
     def counted(self, rules: Rules = DAVIS) -> np.ndarray:
         """(T,) bool: the frames that count under ``rules``."""
-        counts = ~np.isnan(self.j)
+        counts: np.ndarray = ~np.isnan(self.j)
         annotated, there = np.flatnonzero(counts), np.flatnonzero(counts & ~self.absent)
         if rules.skip == "ends":
             counts[annotated[:1]] = counts[annotated[-1:]] = False
@@ -430,7 +431,7 @@ def _agreement(both: int, claimed: int, true: int) -> tuple[float, float, float]
     return precision, recall, float(2 * both / (claimed + true)) if claimed + true else np.nan
 
 
-def _mean(values: Sequence[float]) -> float:
+def _mean(values: Sequence[float] | np.ndarray) -> float:
     """Mean without the nan entries; nan when nothing is left."""
     known = np.asarray(values, np.float64)
     known = known[~np.isnan(known)]

@@ -1,6 +1,6 @@
-"""What one would do without SAM 2: OpenCV's GrabCut and one of its box trackers, or nothing at all.
+"""Baselines without SAM 2: OpenCV's GrabCut with one of its box trackers, or a mask that never moves.
 
-Both are trackers as ``tracking.interface`` declares them, which remember no frame but the newest.
+Both are trackers as ``tracking.interface`` declares them; they remember only the newest frame.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from sam2_ros.tracking.interface import Prompted
 from sam2_ros.tracking.settings import TrackerSettings
 from sam2_ros.types import Frame, Prompt, State, Track, box_of
 
-#: A GrabCut sees the box with this share of its size around it.
+#: GrabCut gets a window around the box, larger by this share of its size.
 MARGIN = 0.4
 #: Rounds of GrabCut for each frame; more change little.
 ROUNDS = 3
-#: A click says nothing about size: its object is looked for in a box of this share of the image.
+#: A click does not tell the size: its object is searched in a box of this share of the image.
 CLICK_SHARE = 0.25
 
 
@@ -75,8 +75,8 @@ class FirstMask:
         frame = self._at(stamp)
         known = None if prompt.replace else self._objects.get(prompt.name)
         prompt = prompt.checked_on(frame.size, known=known is not None)
-        followed = known or self._new(prompt.name)
-        followed.mask = self._mask_of(prompt, followed.mask)
+        followed = known or self._new(prompt.name, frame.size)
+        followed.mask = self._mask_of(prompt, followed.mask, frame.image)
         self._objects[followed.name] = followed
         self._start(followed, frame.image)
         return Prompted(_track(followed), frame.stamp, self.current())
@@ -108,12 +108,12 @@ class FirstMask:
         return self.current()
 
     def at(self, stamp: int) -> list[Track]:
-        """The same, for the newest frame alone (UnknownStamp)."""
+        """The same; UnknownStamp for any other frame."""
         self._at(stamp)
         return self.current()
 
     def size(self, stamp: int) -> tuple[int, int]:
-        """(height, width) of the newest frame; of another one it is not known (UnknownStamp)."""
+        """(height, width) of the newest frame; UnknownStamp for any other."""
         return self._at(stamp).size
 
     def name_at(self, x: float, y: float, stamp: int = 0) -> str:
@@ -128,21 +128,22 @@ class FirstMask:
             raise UnknownStamp("a baseline knows the newest image only")
         return self._frame
 
-    def _new(self, name: str) -> _Followed:
+    def _new(self, name: str, size: tuple[int, int]) -> _Followed:
         self._next_id += 1
-        return _Followed(self._next_id - 1, name or f"object_{self._next_id - 1}", np.zeros(self._frame.size, bool))
+        return _Followed(self._next_id - 1, name or f"object_{self._next_id - 1}", np.zeros(size, bool))
 
-    def _mask_of(self, prompt: Prompt, before: np.ndarray) -> np.ndarray:
-        """The mask that a prompt asks for: its own, or GrabCut in its box with its clicks as certain."""
+    def _mask_of(self, prompt: Prompt, before: np.ndarray, image: np.ndarray) -> np.ndarray:
+        """The mask of a prompt: its own, or by GrabCut in its box, with its clicks as certain pixels."""
         if prompt.mask is not None:
             return prompt.mask
         if prompt.box is not None:
-            box = tuple(round(value) for value in prompt.box)
+            x0, y0, x1, y1 = prompt.box
+            box = (round(x0), round(y0), round(x1), round(y1))
         else:
             x, y = prompt.points[prompt.labels == 1][0] if (prompt.labels == 1).any() else prompt.points[0]
-            height, width = (CLICK_SHARE * side / 2 for side in self._frame.size)
+            height, width = (CLICK_SHARE * side / 2 for side in image.shape[:2])
             box = _box(before) or (int(x - width), int(y - height), int(x + width), int(y + height))
-        return grab(self._frame.image, box, before, prompt.points, prompt.labels)
+        return grab(image, box, before, prompt.points, prompt.labels)
 
     def _start(self, followed: _Followed, image: np.ndarray) -> None:
         """Called when an object got a new mask."""
@@ -186,16 +187,16 @@ class OpenCVTracker(FirstMask):
             followed.state.init(image[..., ::-1].copy(), (box[0], box[1], box[2] - box[0] + 1, box[3] - box[1] + 1))
 
     def _move(self, followed: _Followed, image: np.ndarray) -> None:
-        found, rectangle = followed.state.update(image[..., ::-1].copy()) if followed.state else (False, None)
+        found, rectangle = followed.state.update(image[..., ::-1].copy()) if followed.state else (False, (0, 0, 0, 0))
         followed.seen = 0 if found else followed.seen + 1
         if not found:
             followed.mask = np.zeros(image.shape[:2], bool)
             return
         x, y, width, height = (round(value) for value in rectangle)
         box = (x, y, x + width - 1, y + height - 1)
-        moved = _moved(followed.mask, followed.box, box)
+        moved = _moved(followed.mask, followed.box or box, box)
         cut = grab(image, box, moved)
-        # Where the colours tell nothing apart the old outline in its new place is the better guess.
+        # Where the colours cannot be told apart, the old outline in its new place is the better guess.
         followed.mask = cut if cut.any() else moved
         followed.box = box
 
@@ -225,10 +226,11 @@ def grab(
         cv2.circle(guess, (int(x), int(y)), 2, int(cv2.GC_FGD if label else cv2.GC_BGD), -1)
     guess = np.ascontiguousarray(guess[window])
     if not (guess & 1).any() or (guess & 1).all():
-        return result  # GrabCut needs some of both
+        return result  # GrabCut needs pixels on and off the object
     part = np.ascontiguousarray(image[window][..., ::-1])
     cv2.setRNGSeed(0)  # its colour model starts at random
-    cv2.grabCut(part, guess, None, np.zeros((1, 65)), np.zeros((1, 65)), ROUNDS, cv2.GC_INIT_WITH_MASK)
+    unused = (0, 0, 0, 0)  # a box, for the other modes of GrabCut
+    cv2.grabCut(part, guess, unused, np.zeros((1, 65)), np.zeros((1, 65)), ROUNDS, cv2.GC_INIT_WITH_MASK)
     result[window] = (guess & 1).astype(bool)
     return result
 

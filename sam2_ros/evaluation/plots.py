@@ -17,12 +17,13 @@ from sam2_ros.evaluation.results import read_rows
 try:
     from matplotlib.figure import Figure
     from matplotlib.patheffects import Normal, Stroke
-except ImportError:  # pip install "sam2_ros[evaluate]"
-    Figure = None
 
-#: Whether there are plots.
-AVAILABLE = Figure is not None
-#: Colours of what is no object, readable on white and for the colour-blind.
+    #: Whether there are plots.
+    AVAILABLE = True
+except ImportError:  # pip install "sam2_ros[evaluate]"
+    AVAILABLE = False
+
+#: Colours of lines that belong to no object, readable on white and for the colour-blind.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999", "#000000")
 
 
@@ -40,15 +41,15 @@ def _axes(width: float, height: float, out: list[bytes]) -> Iterator[Any]:
 
 
 def _as_it_is(name: str) -> str:
-    """A name for a legend, in which matplotlib sees no formula ($), nothing to hide (_), and only text."""
+    """A name for a legend: matplotlib would take $ for a formula, and hide a name that starts with _."""
     return files.shown(name).replace("$", r"\$").replace("_", " _", 1 if name.startswith("_") else 0)
 
 
 def over_time(scores: Path, timing: Path) -> bytes | None:
     """J&F of each object over the images, in the object's colour of the pictures, with gaps where there is no truth.
 
-    A band is where the truth says that it is not in the image.  Dots above mark images on which the tracker says
-    so, triangles below prompted ones.  None without scores.
+    A band marks images without the object, by the truth.  Dots at the top mark images on which the tracker says
+    the same, triangles at the bottom prompted images.  None without scores.
     """
     rows = [row for row in read_rows(scores) if row["j"]]
     if not rows or not AVAILABLE:
@@ -86,12 +87,12 @@ def over_time(scores: Path, timing: Path) -> bytes | None:
 
 
 def with_gaps(frames: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Values over frame numbers with a nan wherever truth is missing for longer than it usually is.
+    """Values over frame numbers, with a nan where truth is missing for longer than usual.
 
-    Where every fourth image has truth, a line from one of them to the next is no invention.
+    If every fourth image has truth, lines between these images are right.
     """
     steps = np.diff(frames)
-    holes = np.flatnonzero(steps > np.median(steps)) + 1 if len(steps) else []
+    holes = np.flatnonzero(steps > np.median(steps)) + 1 if len(steps) else np.empty(0, np.intp)
     return np.insert(frames.astype(float), holes, np.nan), np.insert(values.astype(float), holes, np.nan)
 
 

@@ -1,14 +1,14 @@
 """Simulated users: who prompts what, and when, in the protocols of the paper.
 
-Each is a ``replay.User``: it looks at a frame with its truth and prompts objects by their true
-ids in digits.  Prompts are those of ``simulated_user``, so a protocol can be repeated exactly.
+Each is a ``replay.User``: it looks at a frame with its truth, and prompts objects whose names are
+their true ids in digits.  Prompts are those of ``simulated_user``, so a protocol can be repeated exactly.
 
     semi-supervised    a mask, a box or some clicks on the first frame of each object (section 6.2)
     online             one pass; where IoU falls below 0.75 three clicks, at most eight frames (appendix F)
     offline            several passes; each adds clicks on the worst frame of the pass before (appendix F)
 
-In "offline" every pass begins with what was prompted in the passes before, at its place: a
-correction on a late frame helps those before it as well.
+In "offline" every pass gives the prompts of the earlier passes again, on their images: a correction
+on a late frame then helps the frames before it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -25,27 +26,36 @@ from sam2_ros.evaluation.metrics import region_similarity
 from sam2_ros.recordings.recording import Recording
 from sam2_ros.simulated_user import Click, box_around, first_click, next_click
 from sam2_ros.stream.replay import Moment, replay
-from sam2_ros.tracking.interface import AnyTracker, Prompted
-from sam2_ros.types import Prompt, Track
+from sam2_ros.tracking.interface import AnyTracker
+from sam2_ros.types import Frame, Prompt, Track
 
 #: An online user steps in below this IoU.
 PAUSE_BELOW = 0.75
 
-Give = Callable[[Prompt], Prompted]
+
+class Answer(Protocol):
+    """The answer to a prompt: the object on the prompted image."""
+
+    @property
+    def track(self) -> Track: ...
 
 
-def give_first(name: str, mask: np.ndarray, kind: str, give: Give, ignore: np.ndarray | None = None) -> Prompted:
+Give = Callable[[Prompt], Answer]
+
+
+def give_first(name: str, mask: np.ndarray, kind: str, give: Give, ignore: np.ndarray | None = None) -> None:
     """Prompt a new object by its true ``mask`` (H, W), not empty, in one of the ways of ``FIRST_PROMPTS``.
 
     ignore: as for ``click``.
     """
     if kind == "mask":
-        return give(Prompt(name, mask=mask))
-    if kind == "box":
+        give(Prompt(name, mask=mask))
+    elif kind == "box":
         x0, y0, x1, y1 = box_around(mask)
         thin = 0.5 * (x0 == x1 or y0 == y1)  # a box needs an extent
-        return give(Prompt(name, box=(x0 - thin, y0 - thin, x1 + thin, y1 + thin)))
-    return click(name, mask, None, int(kind.partition("-")[0]), give, ignore=ignore)
+        give(Prompt(name, box=(x0 - thin, y0 - thin, x1 + thin, y1 + thin)))
+    else:
+        click(name, mask, None, int(kind.partition("-")[0]), give, ignore=ignore)
 
 
 def click(
@@ -56,14 +66,14 @@ def click(
     give: Give,
     fresh: bool = False,
     ignore: np.ndarray | None = None,
-) -> Prompted | None:
-    """Up to ``count`` clicks, each at the centre of the largest error that the one before left.
+) -> Answer | None:
+    """Up to ``count`` clicks, each at the centre of the largest error that is left; returns the last answer.
 
-    found: the mask so far; None for an object without one, whose first click is its centre.
-    fresh: whether the first click starts the object anew.  ignore: (H, W) pixels of which nothing is known and
-    which are never clicked on.  None when there was nothing to correct.
+    found: the mask so far; None for a new object, whose first click is its centre.  fresh: the first click
+    replaces the object by a new one.  ignore: (H, W) pixels without truth, which are never clicked on.
+    Returns None when there was nothing to correct.
     """
-    result = None
+    result: Answer | None = None
     for number in range(count):
         known = found if found is None or ignore is None else found & ~ignore
         where: Click | None = first_click(truth) if known is None else next_click(truth, known)
@@ -72,6 +82,15 @@ def click(
         result = give(Prompt(name, points=where[0][None], labels=np.array([where[1]]), replace=fresh and number == 0))
         found = result.track.mask
     return result
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """A true object on one image: its name, its (H, W) mask, and the pixels that must not count, or None."""
+
+    name: str
+    mask: np.ndarray
+    ignore: np.ndarray | None
 
 
 @dataclass
@@ -86,7 +105,9 @@ class FirstFrame:
             raise InvalidInput(f"the first prompt is one of {', '.join(FIRST_PROMPTS)}; got {self.kind!r}")
 
     def __call__(self, moment: Moment, tracks: list[Track], give: Give) -> None:
-        for number, mask in sorted(moment.truth.masks.items()) if moment.truth else ():
+        if moment.truth is None:
+            return
+        for number, mask in sorted(moment.truth.masks.items()):
             if number not in self.given and mask.any():
                 self.given.add(number)
                 give_first(str(number), mask, self.kind, give, moment.truth.ignored(number))
@@ -99,10 +120,10 @@ class Online:
     method: how a bad mask is corrected.
         "click"   corrective clicks for the tracker, which remembers the object
         "sam"     clicks for SAM on that image alone, whose mask then prompts the tracker: the
-                  paper's baseline of a SAM and a mask tracker that does not know of clicks
-        "restart" clicks as for a new object, in place of the old one
+                  paper's baseline of SAM and a mask tracker that cannot be clicked
+        "restart" clicks as for a new object, which replaces the old one
     clicks, most_frames, pause_below: see the constants of this module.
-    segmenter: a tracker of its own for "sam".
+    segmenter: a separate tracker for "sam".
     """
 
     method: str = "click"
@@ -117,60 +138,62 @@ class Online:
         if self.method not in ("click", "sam", "restart"):
             raise InvalidInput(f"the method is click, sam or restart; got {self.method!r}")
         if self.method == "sam" and self.segmenter is None:
-            raise InvalidInput("the method sam needs a segmenter: a Tracker of its own")
+            raise InvalidInput("the method sam needs a segmenter: a separate Tracker")
 
     def __call__(self, moment: Moment, tracks: list[Track], give: Give) -> None:
+        if moment.truth is None:
+            return
         found = {track.name: track.mask for track in tracks}
-        for number, mask in sorted(moment.truth.masks.items()) if moment.truth else ():
+        for number, mask in sorted(moment.truth.masks.items()):
             if number not in self.frames and mask.any():
                 self.frames[number] = [moment.index]
-                self._start(str(number), mask, moment, give)
+                self._start(moment.frame, Target(str(number), mask, moment.truth.ignored(number)), give)
         for number, indices in self.frames.items():
-            truth = moment.truth.mask(number, moment.frame.size) if moment.truth else None
+            truth = moment.truth.mask(number, moment.frame.size)
             if truth is None or indices[-1] == moment.index or len(indices) >= self.most_frames:
                 continue
-            mask = found.get(str(number), np.zeros(truth.shape, bool))  # a baseline may fail to start an object
-            if region_similarity(mask, truth, moment.truth.ignored(number)) < self.pause_below:
+            target = Target(str(number), truth, moment.truth.ignored(number))
+            mask = found.get(target.name, np.zeros(truth.shape, bool))  # a baseline may fail to start an object
+            if region_similarity(mask, truth, target.ignore) < self.pause_below:
                 indices.append(moment.index)
-                self._correct(str(number), truth, mask, moment, give)
+                self._correct(moment.frame, target, mask, give)
 
-    def _start(self, name: str, truth: np.ndarray, moment: Moment, give: Give) -> None:
+    def _start(self, frame: Frame, target: Target, give: Give) -> None:
         if self.method == "sam" and self.first.endswith("click"):
-            self._by_sam(name, truth, moment, give, int(self.first.partition("-")[0]))
+            self._by_sam(frame, target, give, int(self.first.partition("-")[0]))
         else:
-            give_first(name, truth, self.first, give, moment.truth.ignored(int(name)))
+            give_first(target.name, target.mask, self.first, give, target.ignore)
 
-    def _correct(self, name: str, truth: np.ndarray, found: np.ndarray, moment: Moment, give: Give) -> None:
-        ignore = moment.truth.ignored(int(name))
-        if self.method == "click" or not truth.any():
-            click(name, truth, found, self.clicks, give, ignore=ignore)
+    def _correct(self, frame: Frame, target: Target, found: np.ndarray, give: Give) -> None:
+        if self.method == "click" or not target.mask.any():
+            click(target.name, target.mask, found, self.clicks, give, ignore=target.ignore)
         elif self.method == "restart":
-            click(name, truth, None, self.clicks, give, fresh=True, ignore=ignore)
+            click(target.name, target.mask, None, self.clicks, give, fresh=True, ignore=target.ignore)
         else:
-            self._by_sam(name, truth, moment, give, self.clicks)
+            self._by_sam(frame, target, give, self.clicks)
 
-    def _by_sam(self, name: str, truth: np.ndarray, moment: Moment, give: Give, clicks: int) -> None:
-        mask = segment(self.segmenter, moment, truth, moment.truth.ignored(int(name)), clicks)
+    def _by_sam(self, frame: Frame, target: Target, give: Give, clicks: int) -> None:
+        assert self.segmenter is not None  # checked at the start
+        mask = segment(self.segmenter, frame, target, clicks)
         if mask.any():
-            give(Prompt(name, mask=mask))
+            give(Prompt(target.name, mask=mask))
 
 
-def segment(
-    segmenter: AnyTracker, moment: Moment, truth: np.ndarray, ignore: np.ndarray | None, clicks: int
-) -> np.ndarray:
-    """The (H, W) mask of ``truth``'s object after some clicks on one image, without any memory."""
+def segment(segmenter: AnyTracker, frame: Frame, target: Target, clicks: int) -> np.ndarray:
+    """The (H, W) mask of an object after some clicks on one image, without any memory."""
     segmenter.reset()
-    segmenter.track(moment.frame)
-    return click("object", truth, None, clicks, segmenter.prompt, ignore=ignore).track.mask
+    segmenter.track(frame)
+    answer = click("object", target.mask, None, clicks, segmenter.prompt, ignore=target.ignore)
+    return answer.track.mask if answer else np.zeros(frame.size, bool)
 
 
 @dataclass
 class Offline:
-    """Interactive offline, one pass: clicks on the frames of ``plan``, and notes on how bad each frame was.
+    """Interactive offline, one pass: clicks on the frames of ``plan``, and notes how bad each frame was.
 
-    plan: for each object the indices of the images to click on; an object without one is
-    clicked on where it first appears.  given: the clicks so far by object and image; they are
-    given again in every pass.  Use ``revise`` between passes.
+    plan: for each object the indices of the images to click on; an object without any is clicked
+    on where it first appears.  given: the clicks so far by object and image, which every pass gives
+    again.  Use ``revise`` between passes.
     """
 
     clicks: int = CLICKS
@@ -179,19 +202,22 @@ class Offline:
     iou: dict[int, dict[int, float]] = field(default_factory=dict)
 
     def __call__(self, moment: Moment, tracks: list[Track], give: Give) -> None:
+        if moment.truth is None:
+            return
         found = {track.name: track.mask for track in tracks}
-        for number, mask in sorted(moment.truth.masks.items()) if moment.truth else ():
+        for number, mask in sorted(moment.truth.masks.items()):
             if number not in self.plan and mask.any():
                 self.plan[number] = [moment.index]
         for number, indices in self.plan.items():
-            truth = moment.truth.mask(number, moment.frame.size) if moment.truth else None
-            mask = found.get(str(number))
-            if truth is None or (mask is None and moment.index not in indices):
+            truth = moment.truth.mask(number, moment.frame.size)
+            if truth is None:
                 continue
+            ignore, before = moment.truth.ignored(number), found.get(str(number))
             if moment.index in indices:
-                prompted = self._click(number, moment, truth, mask, give)
-                mask = prompted.track.mask if prompted else mask
-            self.iou.setdefault(number, {})[moment.index] = region_similarity(mask, truth, moment.truth.ignored(number))
+                answer = self._click(moment.index, Target(str(number), truth, ignore), before, give)
+                before = answer.track.mask if answer else before
+            if before is not None:
+                self.iou.setdefault(number, {})[moment.index] = region_similarity(before, truth, ignore)
 
     def revise(self, recording: Recording, tracker: AnyTracker) -> Offline:
         """Click on the worst frame of each object, and rewind: the user of the next pass over ``recording``."""
@@ -205,31 +231,29 @@ class Offline:
             tracker.rewind()
         return Offline(self.clicks, plan, self.given)
 
-    def _click(
-        self, number: int, moment: Moment, truth: np.ndarray, found: np.ndarray | None, give: Give
-    ) -> Prompted | None:
+    def _click(self, index: int, target: Target, found: np.ndarray | None, give: Give) -> Answer | None:
         """Give the clicks of an earlier pass on this image again, or new ones and note them."""
-        if (number, moment.index) in self.given:
-            prompted = None
-            for prompt in self.given[number, moment.index]:
-                prompted = give(prompt)
-            return prompted
-        noted = self.given[number, moment.index] = []
+        place = int(target.name), index
+        if place in self.given:
+            answer = None
+            for prompt in self.given[place]:
+                answer = give(prompt)
+            return answer
+        noted = self.given[place] = []
 
-        def give_and_note(prompt: Prompt) -> Prompted:
+        def give_and_note(prompt: Prompt) -> Answer:
             noted.append(prompt)
             return give(prompt)
 
-        return click(str(number), truth, found, self.clicks, give_and_note, ignore=moment.truth.ignored(number))
+        return click(target.name, target.mask, found, self.clicks, give_and_note, ignore=target.ignore)
 
     def _with_worst(self) -> dict[int, list[int]]:
         """The plan, with the worst frame of each object among those that were not clicked on."""
         plan = {}
         for number, indices in self.plan.items():
             rest = {index: iou for index, iou in self.iou[number].items() if index not in indices}
-            worst = min(rest, key=rest.get, default=None)
-            bad = worst is not None and rest[worst] < 1
-            plan[number] = sorted([*indices, worst]) if bad else indices
+            worst = min(rest, key=rest.__getitem__, default=None)
+            plan[number] = indices if worst is None or rest[worst] >= 1 else sorted([*indices, worst])
         return plan
 
 
@@ -266,10 +290,11 @@ def segment_images(
 def _iou_by_clicks(
     name: str, truth: np.ndarray, ignore: np.ndarray | None, segmenter: AnyTracker, clicks: tuple[int, ...]
 ) -> list[float]:
-    found, scores = None, {}
+    found: np.ndarray | None = None
+    scores = {}
     for count in range(1, max(clicks) + 1):
-        prompted = click(name, truth, found, 1, segmenter.prompt, ignore=ignore)
-        found = prompted.track.mask if prompted else found
-        scores[count] = region_similarity(found, truth, ignore)
+        answer = click(name, truth, found, 1, segmenter.prompt, ignore=ignore)
+        found = answer.track.mask if answer else found
+        scores[count] = region_similarity(np.zeros(truth.shape, bool) if found is None else found, truth, ignore)
     segmenter.forget(name)
     return [scores[count] for count in clicks]

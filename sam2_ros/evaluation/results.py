@@ -238,7 +238,7 @@ def read_result(run: Path) -> dict[str, Any]:
     """
     path = run / "result.json" if run.is_dir() else run
     try:
-        result = json.loads(path.read_bytes())
+        result: dict[str, Any] = json.loads(path.read_bytes())
     except OSError as error:
         raise RecordingError(
             f"cannot read {shown(path)}: {error.strerror}; give the folder of an evaluation"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -50,18 +50,18 @@ class Row:
 class Scorer:
     """Collects rows; ``objects`` turns them into arrays.
 
-    A track is the true object that its prompt points at, else the one under its first mask that has
-    truth; of those that no other track is now.  In a benchmark its name is the id of the true object.
-    every_object: whether this is a benchmark: true objects count as missed where nobody has prompted
-    them.  Otherwise, in a recording in which only some things were of interest, they are left out there:
-    before their first prompt, after their removal, or altogether.
+    A track belongs to the true object that its prompt points at, otherwise to the one under its first
+    mask with truth, unless another track has it.  In a benchmark its name is the id of the true object.
+    every_object: this is a benchmark, so true objects that nobody has prompted count as missed.
+    Otherwise only some things of a recording were of interest: objects do not count before their
+    first prompt or after their removal.
     """
 
     every_object: bool = True
     rows: list[Row] = field(default_factory=list)
     _names: dict[int, str] = field(default_factory=dict)  # of every track, by its id
-    _true: dict[int, int] = field(default_factory=dict)  # true ids by those of tracks, since a name may be given anew
-    _seen: dict[int, int] = field(default_factory=dict)  # first image on which each true id was in the truth
+    _true: dict[int, int] = field(default_factory=dict)  # true ids by ids of tracks, since a name may be used again
+    _seen: dict[int, int] = field(default_factory=dict)  # first image with each true id
     _truths: list[tuple[int, int, bool]] = field(default_factory=list)  # images with truth: frame, stamp, complete
     _recent: deque[Truth] = field(default_factory=lambda: deque(maxlen=LATE_PROMPTS))
 
@@ -82,7 +82,7 @@ class Scorer:
         return rows
 
     def objects(self) -> list[ObjectScores]:
-        """The scores of every object that truth knows, in the order of their ids."""
+        """The scores of every true object, in the order of their ids."""
         prompted = {row.object for row in self.rows if row.state}
         wanted = [number for number in sorted(self._seen) if self.every_object or number in prompted]
         return [_scores([row for row in self.rows if row.object == number]) for number in wanted]
@@ -93,7 +93,7 @@ class Scorer:
         return [number for number in sorted(self._seen) if number not in prompted]
 
     def values(self) -> dict[int, int]:
-        """The value of every track in label images, by its id: the true id, else its own or the next that is free."""
+        """The value of every track in label images, by its id: the true id, or its own id or the next free one."""
         values = dict(self._true)
         taken = {*self._seen, *values.values()}
         for number in self._names:
@@ -103,12 +103,12 @@ class Scorer:
         return values
 
     def names(self) -> dict[str, int]:
-        """The value in label images by name; of several tracks of one name that of the last."""
+        """The value in label images by name; of several tracks with one name that of the last."""
         values = self.values()
         return {name: values[number] for number, name in self._names.items()}
 
     def _discover(self, truth: Truth, step: Step) -> None:
-        """Note the ids of a truth; one that is new was absent from the images before (if those say all)."""
+        """Note the true ids; a new one was absent from the images before, if their truth is complete."""
         for object_id in truth.masks:
             if object_id not in self._seen:
                 self._seen[object_id] = step.moment.index
@@ -120,12 +120,12 @@ class Scorer:
         self._truths.append((step.moment.index, step.moment.frame.stamp, truth.complete))
 
     def _recognise(self, step: Step) -> None:
-        """Which true objects the prompts of a step point at."""
+        """Find the true objects that the prompts of a step point at."""
         ids = {track.name: track.id for track in step.tracks}
         for given in step.given:
             if given.name not in ids or self._names_truth(given.name):
                 continue
-            if given.prompt.replace:  # what was prompted before on this very image does not count
+            if given.prompt.replace:  # earlier prompts on this image do not count
                 self._true.pop(ids[given.name], None)
             truth = next((truth for truth in self._recent if truth.stamp == given.stamp), None)
             if ids[given.name] not in self._true and truth is not None:
@@ -133,12 +133,12 @@ class Scorer:
                 self._true |= {ids[given.name]: number} if number else {}
 
     def _free(self, truth: Truth, tracks: tuple[Track, ...]) -> dict[int, np.ndarray]:
-        """The true objects that none of ``tracks`` is."""
+        """The true objects that belong to none of ``tracks``."""
         taken = {self._true.get(track.id) for track in tracks}
         return {number: mask for number, mask in truth.masks.items() if number not in taken}
 
     def _identify(self, tracks: tuple[Track, ...], truth: Truth | None) -> dict[int, Track]:
-        """Tracks by true id; those that are not known yet get a negative number of their own."""
+        """Tracks by true id; a track without one gets a negative number."""
         for track in tracks:
             self._names[track.id] = track.name
             if track.id not in self._true and truth is not None:
@@ -153,7 +153,7 @@ class Scorer:
         return match(track.mask, self._free(truth, tracks), SAME_OBJECT)
 
     def _names_truth(self, name: str) -> bool:
-        """Whether a name is the id of a true object: a simulated user says so, an operator's "2" is only a name."""
+        """Whether a name is the id of a true object; an operator's "2" is only a name."""
         return self.every_object and name.isdecimal()
 
     def _row(
@@ -162,29 +162,31 @@ class Scorer:
         found = track.mask if track is not None else np.zeros(step.moment.frame.size, bool)
         j = f = float("nan")
         matched = 0
-        if mask is not None and (track is not None or self.every_object):
+        if truth is not None and mask is not None and (track is not None or self.every_object):
             ignore = truth.ignored(object_id)
             j, f = region_similarity(found, mask, ignore), boundary_accuracy(found, mask, ignore)
             matched = match(found, truth.masks)
-        shared = {
-            "frame": step.moment.index,
-            "stamp": step.moment.frame.stamp,
-            "object": object_id,
-            "j": j,
-            "f": f,
-            "absent": mask is not None and not mask.any(),
-            "predicted": bool(found.any()),
-            "matched": matched,
-        }
+        row = Row(
+            frame=step.moment.index,
+            stamp=step.moment.frame.stamp,
+            object=object_id,
+            name=str(object_id),
+            j=j,
+            f=f,
+            absent=mask is not None and not mask.any(),
+            predicted=bool(found.any()),
+            occluded=False,
+            matched=matched,
+        )
         if track is None:
-            return Row(name=str(object_id), occluded=False, **shared)
-        return Row(
+            return row
+        return replace(
+            row,
             name=track.name,
             occluded=track.occluded,
             state=track.state.name,
             object_score=track.object_score,
             predicted_iou=track.predicted_iou,
-            **shared,
         )
 
 
@@ -201,16 +203,18 @@ def meant(prompt: Prompt, truths: Mapping[int, np.ndarray]) -> int:
             for number, mask in truths.items()
             if mask.any()
         }
-        best = max(boxes, key=boxes.get, default=0)
+        best = max(boxes, key=boxes.__getitem__, default=0)
         return best if best and boxes[best] >= SAME_OBJECT else 0
     points = prompt.points[prompt.labels == 1]
     if not len(points):
         return 0
     x, y = np.round(points[0]).astype(int)
     under = {
-        number: mask.sum() for number, mask in truths.items() if y < mask.shape[0] and x < mask.shape[1] and mask[y, x]
+        number: int(mask.sum())
+        for number, mask in truths.items()
+        if y < mask.shape[0] and x < mask.shape[1] and mask[y, x]
     }
-    return min(under, key=under.get, default=0)
+    return min(under, key=under.__getitem__, default=0)
 
 
 def _scores(rows: list[Row]) -> ObjectScores:

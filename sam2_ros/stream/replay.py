@@ -114,7 +114,7 @@ def replay(
     on_clock: bool = False,
     recorded_prompts: bool = True,
     clock: Callable[[], float] = time.perf_counter,
-) -> Iterator[Step]:
+) -> Generator[Step, None, None]:
     """Every frame of ``recording`` in order, tracked or (on the clock) dropped.
 
     user: looks at each tracked frame and prompts.  recorded_prompts: whether the prompts in the
