@@ -149,7 +149,7 @@ def _evaluate(job: Job, recording: Recording, tick: Callable[[], object]) -> Seq
     curve = []
     for budget, tracker, user, last in _passes(job, recording):
         outcome = Outcome(Scorer(every_object=job.protocol != "recorded"))
-        steps = replay(
+        steps: Iterator[Step] = replay(
             recording,
             tracker,
             user,

@@ -29,7 +29,7 @@ from sam2_ros.files import shown, write_whole
 from sam2_ros.recordings import coco_rle
 from sam2_ros.recordings.folders import PictureFolder
 from sam2_ros.recordings.labels import LabelWriter, read_labels
-from sam2_ros.recordings.pictures import is_turned, pictures_in, read_picture, write_picture
+from sam2_ros.recordings.pictures import is_turned, picture_of, pictures_in, write_picture
 from sam2_ros.simulated_user import box_around
 
 #: SA-V annotates six images of a second.
@@ -121,7 +121,7 @@ def _write_pictures(sequence: Masklets, folder: Path) -> None:
 def _write_as_shown(path: Path, copy: Path) -> None:
     """A copy of a picture; one that its EXIF data turn, which not every reader does, is turned for good."""
     if is_turned(path):
-        write_picture(copy, read_picture(path))
+        write_picture(copy, picture_of(path))
     else:
         shutil.copyfile(path, copy)
 
