@@ -127,16 +127,16 @@ class Remembering(ColourModel):
     def encode_memory(self, features, mask_logits, object_score, *, binarize):
         inside = functional.interpolate((mask_logits > 0).float(), size=features.stride4.shape[-2:])
         colour = (features.stride4 * inside).sum(dim=(2, 3)) / inside.sum(dim=(2, 3)).clamp(min=1)
-        return functional.pad(colour, (0, 1))[:, :, None, None].expand(-1, -1, 4, 4).clone()
+        return functional.pad(colour, (0, 1))[:, None].expand(-1, 16, -1).clone()
 
     def attend(self, features, memories):
-        self.seen = [] if memories is None else memories.spatial[0, memories.time_code[0] == PROMPTED_TIME_CODE]
+        self.seen = [] if memories is None else memories.tokens[0, memories.time_code[0] == PROMPTED_TIME_CODE]
         return super().attend(features, memories)
 
     def decode(self, view, features, prompt=None, **options):
         if prompt is not None:
             return super().decode(view, features, prompt, **options)
-        views = [colour[None].expand_as(view) for colour in self.seen]
+        views = [tokens[0][None, :, None, None].expand_as(view) for tokens in self.seen]
         found = [super(Remembering, self).decode(one, features, prompt, **options) for one in views]
         return replace(found[0], logits=torch.stack([one.logits for one in found]).amax(dim=0))
 
