@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
 
 from sam2_ros.messages import fill_compressed, fill_image, seconds_and_rest
 from sam2_ros.recordings.bags.writer import BagWriter
@@ -65,3 +66,43 @@ def write_bag(
                 info = SimpleNamespace(header=header(now), height=size[0], width=size[1], k=matrix, d=[0.1])
                 writer.write("/camera/camera_info", CAMERA_INFO, now + 3000, info)
     return path
+
+
+def copy_bag(source, target, *, plugin=StoragePlugin.SQLITE3, compression=CompressionMode.NONE, version=9):
+    """The same messages in another storage."""
+    writer = Writer(target, version=version, storage_plugin=plugin)
+    writer.set_compression(compression, CompressionFormat.ZSTD)
+    with writer, Reader(source) as reader:
+        connections = {
+            connection.id: writer.add_connection(
+                connection.topic,
+                connection.msgtype,
+                msgdef=connection.msgdef.data,
+                rihs01=connection.digest or "RIHS01_" + "0" * 64,
+                offered_qos_profiles=connection.ext.offered_qos_profiles,
+            )
+            for connection in reader.connections
+        }
+        for connection, time, raw in reader.messages():
+            writer.write(connections[connection.id], time, raw)
+    return target
+
+
+def cut(bag, share, *, metadata=True):
+    """Keep the first part of the storage file, and perhaps the metadata."""
+    file = next(path for path in bag.iterdir() if path.suffix in (".mcap", ".db3"))
+    data = file.read_bytes()
+    file.write_bytes(data[: int(len(data) * share)])
+    if not metadata:
+        (bag / "metadata.yaml").unlink()
+    return bag
+
+
+STORAGES = {
+    "mcap": {"plugin": StoragePlugin.MCAP},
+    "mcap with compressed chunks": {"plugin": StoragePlugin.MCAP, "compression": CompressionMode.STORAGE},
+    "sqlite3": {},
+    "sqlite3 with compressed messages": {"compression": CompressionMode.MESSAGE},
+    "compressed sqlite3 file": {"compression": CompressionMode.FILE},
+    "an older version of the metadata": {"version": 8},
+}

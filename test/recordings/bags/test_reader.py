@@ -1,19 +1,25 @@
 """Bags whose files, metadata.yaml and channels are not as rosbag2 leaves them."""
 
+import gc
 import os
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from recordings.bags import IMAGE, write_bag
+from recordings.bags import IMAGE, STORAGES, copy_bag, cut, image_message, picture, stamp, write_bag
 from recordings.bags.test_mcap_file import channel, chunk, message, schema, write
+from rosbags.interfaces import QosDurability
+from rosbags.rosbag2 import Reader
 
 from sam2_ros import recordings
 from sam2_ros.errors import RecordingError
 from sam2_ros.recordings.bags.reader import BagReader
 from sam2_ros.recordings.bags.storage_file import zstd
+from sam2_ros.recordings.bags.writer import BagWriter
 
 
 def read(path: Path) -> tuple[int, list[str]]:
@@ -154,3 +160,109 @@ def test_only_a_bag_needs_the_rosbags_library(bag, data_set):
 
     assert opened(data_set / "JPEGImages" / "short").stdout == "5\n"
     assert "ModuleNotFoundError" in opened(bag).stderr and "rosbags" in opened(bag).stderr.splitlines()[-1]
+
+
+# -- damage ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("storage", ["mcap", "mcap with compressed chunks", "sqlite3"])
+@pytest.mark.parametrize("metadata", [True, False])
+def test_a_bag_that_was_cut_off_gives_its_whole_messages_and_says_what_was_lost(tmp_path, storage, metadata):
+    original = write_bag(tmp_path / "original", count=60, noise=True, truth=False, prompts=False, size=(120, 160))
+    bag = cut(copy_bag(original, tmp_path / "bag", **STORAGES[storage]), 0.6, metadata=metadata)
+    recording = recordings.open(bag)
+    frames = list(recording)
+    assert 10 < len(frames) < 45
+    assert [frame.stamp for frame in frames] == [stamp(index) for index in range(len(frames))]
+    assert any("damaged" in sentence for sentence in recording.lost)
+
+
+def test_a_whole_file_without_metadata_is_read_in_full(tmp_path):
+    bag = write_bag(tmp_path / "bag")
+    (bag / "metadata.yaml").unlink()
+    assert len(list(recordings.open(bag))) == 10
+
+
+def test_a_damaged_chunk_is_left_out_and_those_after_it_are_read(tmp_path):
+    original = write_bag(tmp_path / "original", count=80, noise=True, truth=False, prompts=False, size=(120, 160))
+    bag = copy_bag(original, tmp_path / "bag", **STORAGES["mcap with compressed chunks"])
+    data = bytearray((bag / "bag.mcap").read_bytes())
+    chunk = data.index(b"\x28\xb5\x2f\xfd", len(data) // 2)
+    data[chunk : chunk + 64] = bytes(64)
+    (bag / "bag.mcap").write_bytes(data)
+    recording = recordings.open(bag)
+    stamps = [frame.stamp for frame in recording]
+    assert stamps[0] == stamp(0) and stamps[-1] == stamp(79)
+    assert 40 < len(stamps) < 80 and stamps == sorted(set(stamps))
+    assert any("chunk" in sentence for sentence in recording.lost)
+
+
+def test_a_missing_part_of_a_bag_is_said(tmp_path):
+    bag = write_bag(tmp_path / "bag")
+    text = (bag / "metadata.yaml").read_text().replace("- bag.mcap", "- bag.mcap\n  - bag_1.mcap")
+    (bag / "metadata.yaml").write_text(text)
+    recording = recordings.open(bag)
+    assert len(list(recording)) == 10
+    assert any("bag_1.mcap" in sentence for sentence in recording.lost)
+
+
+@pytest.mark.parametrize("name", ["bag.mcap", "bag.db3"])
+@pytest.mark.parametrize("content", [b"", b"nothing of the kind", b"\x89MCAP0\r\n"])
+def test_a_file_of_which_nothing_is_left_is_refused(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(RecordingError, match="nothing of the bag"):
+        recordings.open(tmp_path / name)
+
+
+def test_reading_a_long_bag_needs_little_memory(tmp_path):
+    bag = write_bag(tmp_path / "bag", count=150, noise=True, truth=False, size=(240, 320))  # 35 MB
+    gc.collect()
+    tracemalloc.start()
+    assert sum(1 for _ in recordings.open(bag)) == 150
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * 2**20
+
+
+def test_bags_of_other_writers_are_read(tmp_path):
+    folder = os.environ.get("SAM2_ROS_TEST_BAGS")
+    if not folder:
+        pytest.skip("SAM2_ROS_TEST_BAGS names no folder of bags")
+    for bag in sorted(Path(folder).iterdir()):
+        source = BagReader(bag)
+        lost: list[str] = []
+        messages = list(source.messages({topic.name for topic in source.topics}, lost))
+        assert len(messages) == sum(topic.count for topic in source.topics) > 0
+        assert all(message.decode() is not None for message in messages)
+        assert lost == []
+        for share in (0.1, 0.5, 0.7, 0.9):
+            copy = shutil.copytree(bag, tmp_path / f"{bag.name}{share}", copy_function=shutil.copyfile)
+            copy.chmod(0o755)
+            try:
+                part = BagReader(cut(copy, share))
+            except RecordingError as error:
+                assert "nothing of the bag" in str(error)
+                continue
+            lost = []
+            assert 0 < len(list(part.messages({topic.name for topic in part.topics}, lost))) <= len(messages)
+
+
+@pytest.mark.parametrize(
+    "storage", ["mcap", "mcap with compressed chunks", "sqlite3", "an older version of the metadata"]
+)
+@pytest.mark.parametrize("damaged", [False, True])
+def test_latched_topics_are_known_and_copied_as_such(tmp_path, storage, damaged):
+    with BagWriter(tmp_path / "original", kept_free=0) as writer:
+        writer.write("/image", IMAGE, 1, image_message(picture(0), 1))
+        writer.write("/tf_static", "std_msgs/msg/String", 2, SimpleNamespace(data="where the camera is"), latched=True)
+        for time in range(3, 400):
+            writer.write("/image", IMAGE, time, image_message(picture(0), time))
+    bag = copy_bag(tmp_path / "original", tmp_path / "bag", **STORAGES[storage])
+    source = BagReader(cut(bag, 0.99, metadata=False) if damaged else bag)
+    assert source.latched == {"/tf_static"}
+    with BagWriter(tmp_path / "copy", kept_free=0) as writer:
+        for event in recordings.open(bag, more_topics=("*",)).events():
+            writer.copy(event.stored)
+    with Reader(tmp_path / "copy") as reader:
+        kinds = {found.topic: found.ext.offered_qos_profiles[0].durability for found in reader.connections}
+    assert kinds == {"/image": QosDurability.VOLATILE, "/tf_static": QosDurability.TRANSIENT_LOCAL}
