@@ -17,8 +17,10 @@ from sam2_ros.ros.fastdds_profile import make_room
 from sam2_ros.ros.neighbours import Neighbour, Neighbours
 from sam2_ros.ros.start import running_node
 
-#: Seconds until publishers that are there already are seen, and until the look at them ends.
-DISCOVERY, PATIENCE = 2.0, 10.0
+#: Seconds in which publishers that are there already are seen: on an idle machine, and on a busy one.
+DISCOVERY, NOBODY = 2.0, 6.0
+#: Seconds after which the look ends.
+PATIENCE = 20.0
 #: Packages that the node does without, and what it does not do then.
 OPTIONAL = {"vision_msgs": "no detections", "tf2_ros": "no clicks in other frames than the camera's"}
 
@@ -46,12 +48,14 @@ def _images(node: RosNode) -> tuple[Neighbour, ...]:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     neighbours, started = Neighbours(node), time.monotonic()
-    found: tuple[Neighbour, ...] | None = None
+    found: tuple[Neighbour, ...] | None = None  # None while some are being counted
     try:
-        while rclpy.ok() and found is None and time.monotonic() - started < PATIENCE:
+        while rclpy.ok():
             executor.spin_once(timeout_sec=0.1)
-            if time.monotonic() - started > DISCOVERY:
-                found = neighbours.look()
+            passed = time.monotonic() - started
+            found = neighbours.look() if passed > DISCOVERY else None
+            if found or passed > PATIENCE or (found is not None and passed > NOBODY):
+                break
         return found or ()
     finally:
         neighbours.rest()
