@@ -73,7 +73,7 @@ def _read(path: Path) -> tuple[str, list[list[tuple[str, str, str]]]]:
             meaning = field["comment"] or " ".join(comments)
             parts[-1].append((f"`{field['name']}{field['value'] or ''}`", f"`{field['type']}`", meaning))
         if field is None or field["comment"]:
-            introduction = introduction or " ".join(comments)
+            introduction = introduction or " ".join(comments).replace("  ", " ")
         if line == "---":
             parts.append([])
         comments = []
