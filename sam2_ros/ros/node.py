@@ -79,7 +79,7 @@ class Node(RosNode):
         session = Session(tracker, self.parameters.session, self._repeat)
         self.worker = Worker(session, self._publish, self.get_logger())
         self.parameters.watch(self.worker.configure)
-        self.prompts = Prompts(self, self.parameters, self.worker)
+        self.prompts = Prompts(self, self.parameters, self.worker, bridge)
         self._images = Images(self.parameters, bridge)
         self.camera = Camera(self, self.parameters, self._receive)
         self.clicks = clicks.Clicks(self, self.parameters, self.camera, self.prompts.click)

@@ -21,6 +21,7 @@ from std_srvs.srv import Trigger
 from sam2_ros.errors import Sam2RosError, Unanswered
 from sam2_ros.messages import prompt_from
 from sam2_ros.msg import Prompt as PromptMessage
+from sam2_ros.ros.bridge import Bridge
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.replies import header_of, mask_image, tracked_object
 from sam2_ros.srv import List, Remove
@@ -42,8 +43,9 @@ SENTENCES = 5
 class Prompts:
     """Topic and services of one node; ``click`` and ``detections`` are for their subscribers."""
 
-    def __init__(self, node: RosNode, parameters: Parameters, worker: Worker) -> None:
+    def __init__(self, node: RosNode, parameters: Parameters, worker: Worker, bridge: Bridge) -> None:
         self._parameters = parameters
+        self._bridge = bridge
         self._worker = worker
         self._logger = node.get_logger()
         self._waiting = threading.BoundedSemaphore(WAITING_CALLS)
@@ -118,7 +120,7 @@ class Prompts:
         header = header_of(applied.stamp, applied.frame_id)
         response.success, response.message = True, applied.sentence
         response.id, response.name = applied.track.id, applied.track.name
-        response.mask = mask_image(applied.track, header)
+        response.mask = mask_image(applied.track, header, self._bridge)
         response.object = tracked_object(applied.track, header)
         return response
 

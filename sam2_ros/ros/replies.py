@@ -19,7 +19,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from sam2_ros.drawing import overlay
-from sam2_ros.messages import fill_compressed, fill_image, fill_object, seconds_and_rest
+from sam2_ros.messages import fill_compressed, fill_object, seconds_and_rest
 from sam2_ros.msg import Box, TrackedObject, TrackedObjectArray
 from sam2_ros.msg import Prompt as PromptMessage
 from sam2_ros.ros.bridge import Bridge
@@ -44,12 +44,12 @@ def tracked_object(track: Track, header: Header) -> TrackedObject:
     return filled
 
 
-def mask_image(track: Track, header: Header) -> Image:
+def mask_image(track: Track, header: Header, bridge: Bridge = Bridge()) -> Image:
     """One mask as mono8, 255 on the object."""
-    return fill_image(Image(header=header), track.mask.astype(np.uint8) * 255)
+    return bridge.fill(Image(header=header), track.mask.astype(np.uint8) * 255)
 
 
-def prompt_message(prompt: Prompt, name: str, header: Header) -> PromptMessage:
+def prompt_message(prompt: Prompt, name: str, header: Header, bridge: Bridge = Bridge()) -> PromptMessage:
     """A prompt for the object ``name`` on the image of ``header``."""
     message = PromptMessage(
         header=header,
@@ -61,7 +61,7 @@ def prompt_message(prompt: Prompt, name: str, header: Header) -> PromptMessage:
     if prompt.box is not None:
         message.box = [Box(**dict(zip(("x0", "y0", "x1", "y1"), prompt.box)))]
     if prompt.mask is not None:
-        message.mask = fill_image(Image(header=header), prompt.mask.astype(np.uint8) * 255)
+        message.mask = bridge.fill(Image(header=header), prompt.mask.astype(np.uint8) * 255)
     return message
 
 
@@ -86,7 +86,7 @@ class Replies:
         Clicks, detections and service calls can be replayed only from this.
         """
         header = header_of(applied.stamp, applied.frame_id)
-        self._applied.publish(prompt_message(prompt, applied.track.name, header))
+        self._applied.publish(prompt_message(prompt, applied.track.name, header, self._bridge))
 
     @property
     def masks_topic(self) -> str:
