@@ -27,7 +27,7 @@ from sam2_ros.recordings.bags import IMAGE, OBJECTS, Bag, Source
 from sam2_ros.recordings.bags.writer import BagWriter
 from sam2_ros.stream.replay import SETTINGS, Step, prefetched, replay
 from sam2_ros.stream.settings import SessionSettings
-from sam2_ros.tracking.tracker import Tracker
+from sam2_ros.tracking.interface import AnyTracker
 from sam2_ros.types import Track, label_image
 
 #: Where results go: where the node publishes, or beside its own results and those of former replays.
@@ -50,7 +50,7 @@ class Written:
 
 def replay_into_bag(
     recording: Recording,
-    tracker: Tracker,
+    tracker: AnyTracker,
     out: Path,
     *,
     settings: SessionSettings = SETTINGS,

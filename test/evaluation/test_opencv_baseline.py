@@ -5,6 +5,7 @@ import pytest
 from sam2_ros.errors import InvalidPrompt, UnknownStamp
 from sam2_ros.evaluation.metrics import region_similarity
 from sam2_ros.evaluation.opencv_baseline import FirstMask, OpenCVTracker, box_tracker_name, grab
+from sam2_ros.stream.session import Detection, Session
 from sam2_ros.types import Frame, Prompt
 
 SIZE = (120, 160)
@@ -35,6 +36,18 @@ def test_the_disk_is_followed_from_every_kind_of_prompt(prompt):
         (track,) = tracker.track(scene(index)[0])
         assert region_similarity(track.mask, scene(index)[1]) > 0.7
     assert (track.id, track.name, track.occluded) == (1, "disk", False)
+
+
+def test_a_baseline_drives_a_session_as_the_tracker_does_on_the_newest_frame():
+    session = Session(FirstMask())
+    session.track(scene(0)[0])
+    session.prompt(Prompt("disk", mask=scene(0)[1]), 0)
+    assert session.click(40, 60, 0).track.name == "disk" and session.click(150, 10, 0).track.name == "object_2"
+    assert session.detections([Detection((22, 42, 58, 78))], 1) == [] and not session.is_behind
+    with pytest.raises(UnknownStamp, match="newest image only"):
+        session.detections([Detection((22, 42, 58, 78))], 10**12)
+    session.forget("disk")
+    assert [track.name for track in session.view.tracks] == ["object_2"]
 
 
 def test_the_first_mask_never_moves():
