@@ -74,10 +74,12 @@ def official_edgetam(side: int = 1024, *, video: bool = False, overrides: dict[s
             config.model._target_ = "sam2.sam2_video_predictor.SAM2VideoPredictor"
         create = trunk.create_model
         trunk.create_model = lambda name, pretrained, **options: create(name, pretrained=False, **options)
-        model = instantiate(config.model, _recursive_=True).eval()
-        if video:
-            sys.modules[type(model).__module__].fill_holes_in_mask_scores = lambda masks, area: masks
-        return model
+        return instantiate(config.model, _recursive_=True).eval()
+
+
+def predictor_module() -> types.ModuleType:
+    """The module of the video predictor, once one was built."""
+    return KNOWN["sam2.sam2_video_predictor"]
 
 
 def _at(side: int) -> dict[str, object]:

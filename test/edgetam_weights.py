@@ -13,8 +13,13 @@ from oracle import seeded_weights
 from torch import Tensor
 
 KEYS = json.loads((Path(__file__).parent / "data" / "edgetam_keys.json").read_text())
-#: The batch norms that end a residual branch: damped, or the trunk's output would grow with every block.
-LAST_OF_BRANCH = ("channel_mixer.conv2.bn.weight", "ffn.conv2.bn.weight")
+#: The batch norms that end a branch beside an unchanged one: damped, or values would grow with every block.
+LAST_OF_BRANCH = (
+    "token_mixer.conv.bn.weight",
+    "token_mixer.conv1.bn.weight",
+    "channel_mixer.conv2.bn.weight",
+    "ffn.conv2.bn.weight",
+)
 
 
 def edgetam_shapes() -> dict[str, tuple[int, ...]]:

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import pickle
+import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,9 +25,10 @@ from torch import Tensor
 
 from sam2_ros.errors import CheckpointError, InvalidInput, first_sentence, needs_room
 from sam2_ros.files import plain_name
-from sam2_ros.model.downloads import PUBLISHED, published_file, sha256
+from sam2_ros.model import repvit
+from sam2_ros.model.downloads import PUBLISHED, Published, cache_folder, published_file, sha256
 from sam2_ros.model.sam2 import SAM2
-from sam2_ros.model.sizes import HIERA, SIZES, Size
+from sam2_ros.model.sizes import EDGETAM, HIERA, SIZES, Size
 
 logger = logging.getLogger(__name__)
 
@@ -34,49 +36,51 @@ logger = logging.getLogger(__name__)
 EMBEDDED = Path(__file__).parents[1] / "weights" / "embedded.safetensors"
 #: Entry of a safetensors file's metadata under which ``save`` writes the size.
 SIZE_KEY = "sam2_ros.size"
+#: Known names with a side of the image, for machines without a GPU.  Any known name may be followed by one.
+WITH_SIDE = ("edgetam_512", "tiny_512")
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Which weights these are.
+    """Which weights these are, and for which images.
 
-    name: of the size.  version: "2.0" or "2.1".  sha256: of the file's bytes.  path: of the file.
+    name: of the size.  version: of SAM, "2.0" or "2.1"; empty for another family.  sha256: of the file's bytes.
+    path: of the file.  image_side: of the square to which images are brought [pixels].
     """
 
     name: str
     version: str
     sha256: str
     path: Path
+    image_side: int
 
 
 def known_names() -> list[str]:
-    """Every name that load and identify accept besides paths."""
-    return ["embedded", *PUBLISHED]
+    """Every name that load and identify accept besides paths; more with a side, as in small_768."""
+    return ["embedded", *PUBLISHED, *WITH_SIDE]
 
 
-def load(name_or_path: str | Path = "embedded", device: torch.device | str = "cpu") -> SAM2:
+def load(name_or_path: str | Path = "embedded", device: torch.device | str = "cpu", image_side: int = 0) -> SAM2:
     """The model of a known name or of a file (.pt or .safetensors), in eval mode, on ``device``.
 
     device: any that torch knows, or "auto" = a GPU if there is one.
+    image_side: of the square to which images are brought [pixels]; 0 = what the name or the file says.  A smaller
+    one is faster and loses small objects.
     Raises CheckpointError when the file is missing and cannot be downloaded, cannot be read, is
-    damaged, or holds something else than SAM 2, and InvalidInput for a device that is not here
-    or has no room for the model.
+    damaged, or holds another family of models, and InvalidInput for a device that is not here
+    or has no room for the model, and for a side that the model cannot take.
     """
     device = available(device)
-    with _readable(name_or_path):
-        path = _locate(name_or_path)
+    name, image_side = _without_side(name_or_path, image_side)
+    with _readable(name):
+        path = _locate(name)
         tensors, metadata = _read(path)
     size = _recognise(tensors, metadata, path)
+    if image_side:
+        size = size.at(image_side)
     with torch.device("meta"):  # no time spent on initial values
         model = SAM2(size)
-    expected = model.state_dict()
-    missing, unknown = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
-    misshapen = [name for name in tensors if name in expected and tensors[name].shape != expected[name].shape]
-    if missing or unknown or misshapen:
-        raise CheckpointError(
-            f"{path} looks like SAM 2 {size.name}, but {_count(missing)} missing, {_count(unknown)} not known and "
-            f"{_count(misshapen)} of another shape; give a complete SAM 2 checkpoint"
-        )
+    tensors = _complete(tensors, model, path)
     model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=True, assign=True)
     with needs_room(size.name, device):
         return model.to(device=device, memory_format=torch.channels_last).eval()
@@ -109,15 +113,17 @@ def available(device: torch.device | str) -> torch.device:
         ) from error
 
 
-def identify(name_or_path: str | Path, download: bool = True) -> Identity:
+def identify(name_or_path: str | Path, download: bool = True, image_side: int = 0) -> Identity:
     """Size, version and checksum of the weights that ``load`` would load; raises as load does.
 
     download: whether published weights that are not here may be fetched; CheckpointError if not.
     """
-    with _readable(name_or_path):
-        path = _locate(name_or_path, download)
+    name, image_side = _without_side(name_or_path, image_side)
+    with _readable(name):
+        path = _locate(name, download)
         size = _recognise(*_read(path), path)
-        return Identity(size.name, "2.1" if size.version_2_1 else "2.0", sha256(path), path)
+        version = "" if size.name == EDGETAM.name else "2.1" if size.version_2_1 else "2.0"
+        return Identity(size.name, version, sha256(path), path, image_side or size.image_size)
 
 
 def save(model: SAM2, path: str | Path) -> None:
@@ -143,6 +149,19 @@ def _readable(name_or_path: str | Path) -> Iterator[None]:
         raise CheckpointError(f"the weights {name_or_path} cannot be read: {error}") from error
 
 
+def _without_side(name_or_path: str | Path, image_side: int) -> tuple[str | Path, int]:
+    """A known name without the side that may follow it, and the side; InvalidInput when two are given."""
+    parts = re.fullmatch(r"(.+)_(\d+)", str(name_or_path))
+    if not parts or (parts[1] != "embedded" and parts[1] not in PUBLISHED):
+        return name_or_path, image_side
+    if image_side not in (0, int(parts[2])):
+        raise InvalidInput(
+            f"{name_or_path} is for images of {parts[2]} pixels, but the image side is set to {image_side}; "
+            f"set it to 0, or name {parts[1]}"
+        )
+    return parts[1], int(parts[2])
+
+
 def _locate(name_or_path: str | Path, download: bool = True) -> Path:
     if str(name_or_path) == "embedded":
         if not EMBEDDED.is_file():
@@ -152,13 +171,23 @@ def _locate(name_or_path: str | Path, download: bool = True) -> Path:
             )
         return EMBEDDED
     if str(name_or_path) in PUBLISHED:
-        return published_file(PUBLISHED[str(name_or_path)], download)
+        return _published(PUBLISHED[str(name_or_path)], download)
     path = Path(name_or_path).expanduser()
     if path.is_dir():
         raise CheckpointError(f"{path} is a folder; give the .pt or .safetensors file in it")
     if not path.is_file():
         raise CheckpointError(f"there is no file {path}, and it is not a known name ({', '.join(known_names())})")
     return path
+
+
+def _published(published: Published, download: bool) -> Path:
+    try:
+        return published_file(published, download)
+    except CheckpointError as error:
+        kept = cache_folder() / published.file_name
+        if not kept.is_file():
+            raise
+        raise CheckpointError(f"{error}; {_what_is_in(kept)}") from error
 
 
 # What is in the file -------------------------------------------------------------------------------
@@ -216,14 +245,17 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
 
 def _recognise(tensors: dict[str, Tensor], metadata: dict[str, str], path: Path) -> Size:
     """The size that the tensors belong to."""
-    family = _other_family(tensors)
+    is_edgetam = any(name.startswith(("spatial_perceiver.", "image_encoder.trunk.body.")) for name in tensors)
+    family = "" if is_edgetam else _other_family(tensors)
     if family:
         raise CheckpointError(
-            f"{path} holds {family}; this program runs SAM 2 and SAM 2.1 in Meta's format, "
+            f"{path} holds {family}; this program runs SAM 2, SAM 2.1 and EdgeTAM in Meta's format, "
             "for example sam2.1_hiera_tiny.pt"
         )
     if SIZE_KEY in metadata:
         return _size_from_text(metadata[SIZE_KEY], path)
+    if is_edgetam:
+        return EDGETAM
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     for size in SIZES.values():
         if _facts_of(size) == _facts_in(shapes):
@@ -232,6 +264,33 @@ def _recognise(tensors: dict[str, Tensor], metadata: dict[str, str], path: Path)
         f"{path} holds a SAM 2 of a size that is not known here ({_facts_in(shapes)}); "
         "weights of a size of your own must be written by sam2_ros.model.checkpoint.save"
     )
+
+
+def _complete(tensors: dict[str, Tensor], model: SAM2, path: Path) -> dict[str, Tensor]:
+    """The state of ``model`` from a file's tensors, which must be neither fewer nor more nor of other shapes."""
+    state = model.state_dict()
+    published = repvit.is_published(tensors)
+    expected = repvit.published_shapes(state) if published else {name: tuple(x.shape) for name, x in state.items()}
+    missing, unknown = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+    misshapen = [name for name in tensors if name in expected and tensors[name].shape != expected[name]]
+    if missing or unknown or misshapen:
+        raise CheckpointError(
+            f"{path} looks like {_title(model.size)}, but {_count(missing)} missing, {_count(unknown)} not known and "
+            f"{_count(misshapen)} of another shape; give a complete checkpoint"
+        )
+    return repvit.folded(tensors) if published else tensors
+
+
+def _title(size: Size) -> str:
+    return "EdgeTAM" if size.name == EDGETAM.name else f"SAM 2 {size.name}"
+
+
+def _what_is_in(path: Path) -> str:
+    """Half a sentence on what a file holds."""
+    try:
+        return f"it holds {_title(_recognise(*_read(path), path))}"
+    except CheckpointError as error:
+        return str(error)
 
 
 def _other_family(names: dict[str, Tensor]) -> str:
@@ -244,8 +303,6 @@ def _other_family(names: dict[str, Tensor]) -> str:
         return "SAM 3 weights"
     if some("vision_encoder.", "vision_model."):
         return "weights in the naming of the transformers library"
-    if some("spatial_perceiver.", "image_encoder.trunk.body."):
-        return "EdgeTAM weights (another trunk)"
     if some("mask_decoder.", "prompt_encoder.", "image_encoder.blocks."):
         return "weights of the first SAM (images only)"
     if not some("image_encoder.trunk.", "sam_mask_decoder."):

@@ -26,10 +26,6 @@ TIMEOUT = 30.0
 CHUNK = 1 << 20
 
 
-class NotAsPublished(CheckpointError):
-    """A file that bears a published name and holds something else."""
-
-
 @dataclass(frozen=True)
 class Published:
     """One published checkpoint: where it is, and the SHA256 of its bytes or the id that git gives to them."""
@@ -70,6 +66,11 @@ PUBLISHED = {
     )
 }
 PUBLISHED |= {name: PUBLISHED[f"sam2.1_hiera_{name}"] for name in ("tiny", "small", "base_plus", "large")}
+# EdgeTAM (Apache-2.0, Meta): its owners keep the file in their repository, and no other checksum of it is known.
+PUBLISHED["edgetam"] = Published(
+    "https://raw.githubusercontent.com/facebookresearch/EdgeTAM/main/checkpoints/edgetam.pt",
+    git_blob="abd54d22bbd22ba3e53cf59a307e59e0f3701be6",
+)
 
 
 def cache_folder() -> Path:
@@ -89,7 +90,7 @@ def published_file(published: Published, download: bool = True) -> Path:
             )
         _download(published, path)
     elif not published.is_in(path):
-        raise NotAsPublished(f"{path} is not what was published (its {kind} differs); delete it and try again")
+        raise CheckpointError(f"{path} is not what was published (its {kind} differs); delete it and try again")
     return path
 
 

@@ -10,8 +10,9 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
+from sam2_ros.model.perceiver import SpatialPerceiver
 from sam2_ros.model.position import rotary_table, sine_grid
-from sam2_ros.model.sizes import WHOLE_MAP, Size
+from sam2_ros.model.sizes import PERCEIVER, WHOLE_MAP, Size
 
 
 class MemoryTokens(Protocol):
@@ -52,4 +53,4 @@ class WholeMap(nn.Module):
 
 
 #: Every kind is made from a Size, and a module as MemoryTokens declares it.  A new kind is one more entry.
-MEMORY_TOKENS: dict[str, Callable[[Size], MemoryTokens]] = {WHOLE_MAP: WholeMap}
+MEMORY_TOKENS: dict[str, Callable[[Size], MemoryTokens]] = {WHOLE_MAP: WholeMap, PERCEIVER: SpatialPerceiver}

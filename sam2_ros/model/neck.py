@@ -10,11 +10,14 @@ from torch.nn import functional as F
 
 from sam2_ros.model.efficientnet import EfficientNetLite
 from sam2_ros.model.hiera import Hiera
-from sam2_ros.model.sizes import EFFICIENTNET_STAGES, HIERA, Size
+from sam2_ros.model.repvit import RepViT
+from sam2_ros.model.sizes import EFFICIENTNET_STAGES, HIERA, REPVIT_STAGES, Size
 
 #: Every trunk is made from a Size and turns images (B, 3, S, S), as pixels.normalise makes them, into a list of four
 #: features with the size's ``channels``, at strides 4, 8, 16 and 32.  A new kind of trunk is one more entry.
-TRUNKS: dict[str, Callable[[Size], nn.Module]] = {HIERA: Hiera} | dict.fromkeys(EFFICIENTNET_STAGES, EfficientNetLite)
+TRUNKS: dict[str, Callable[[Size], nn.Module]] = (
+    {HIERA: Hiera} | dict.fromkeys(EFFICIENTNET_STAGES, EfficientNetLite) | dict.fromkeys(REPVIT_STAGES, RepViT)
+)
 
 
 class Neck(nn.Module):

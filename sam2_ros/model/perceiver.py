@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sam2_ros.model.hiera import split_windows
 from sam2_ros.model.position import rotary_table, sine_grid
 from sam2_ros.model.sizes import PERCEIVER_SIDE, Size
 
@@ -119,14 +120,12 @@ class SpatialPerceiver(nn.Module):
     def _windows(self, maps: Tensor) -> Tensor:
         """Every latent of the grid sees the tokens of its window alone, and no other latent."""
         count = maps.shape[0]
-        windows = maps.unflatten(3, (PERCEIVER_SIDE, -1)).unflatten(
-            2, (PERCEIVER_SIDE, -1)
-        )  # (N, m, rows, r, columns, c)
-        tokens = windows.permute(0, 2, 4, 3, 5, 1).flatten(0, 2).flatten(1, 2)  # (N windows, tokens, m)
+        windows, _ = split_windows(maps.permute(0, 2, 3, 1), maps.shape[-1] // PERCEIVER_SIDE)
+        tokens = windows.flatten(1, 2)  # (N windows, tokens, m)
         latents = self.latents_2d[:, None].repeat(count, 1, 1)
         for layer in self.layers:
             latents = layer(latents, tokens, None)
-        return latents.unflatten(0, (count, -1))[:, :, 0]
+        return torch.unflatten(latents, 0, (count, -1))[:, :, 0]
 
 
 def _raster(grid: Tensor) -> Tensor:

@@ -217,4 +217,4 @@ TEST = Size(
 )
 
 #: All of them by name.
-SIZES = {size.name: size for size in (TINY, SMALL, BASE_PLUS, LARGE, EMBEDDED, EMBEDDED_LITE, TEST)}
+SIZES = {size.name: size for size in (TINY, SMALL, BASE_PLUS, LARGE, EDGETAM, EMBEDDED, EMBEDDED_LITE, TEST)}

@@ -139,7 +139,6 @@ def test_sizes_can_be_told_apart_by_their_tensors():
     [
         (["tracker.maskmem_tpos_enc", "detector.backbone.weight"], "SAM 3"),
         (["vision_encoder.backbone.pos_embed", "mask_decoder.iou_token.weight"], "transformers"),
-        (["image_encoder.trunk.body.stem.weight", "spatial_perceiver.latents"], "EdgeTAM"),
         (["image_encoder.trunk.blocks.0.attn.qkv.weight", "sam_mask_decoder.iou_token.weight"], "EfficientTAM"),
         (["image_encoder.blocks.0.attn.qkv.weight", "mask_decoder.iou_token.weight"], "first SAM"),
         (["backbone.layer1.0.conv1.weight"], "unknown model"),

@@ -173,3 +173,4 @@ def test_published_names_point_to_files_of_their_own():
     assert len(full) == 8 and len({published.sha256 for published in full.values()}) == 8
     assert all(published.file_name == f"{name}.pt" and len(published.sha256) == 64 for name, published in full.items())
     assert all(PUBLISHED[name] is full[f"sam2.1_hiera_{name}"] for name in ("tiny", "small", "base_plus", "large"))
+    assert PUBLISHED["edgetam"].file_name == "edgetam.pt" and len(PUBLISHED["edgetam"].git_blob) == 40
