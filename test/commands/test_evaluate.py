@@ -1,52 +1,29 @@
 import csv
 import json
 import re
-import shutil
-import sys
-import time
-import types
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
 import pytest
 from recordings.bags import IMAGE, PROMPT, image_message, labels, picture, prompt_message, stamp, write_bag
-from run_command import run_command
+from run_command import evaluate, files_of, run_command
 
 from sam2_ros import cli, recordings
 from sam2_ros.commands.evaluate import job_from
-from sam2_ros.errors import InvalidInput, MissingDependency, RecordingError
-from sam2_ros.evaluation import batch, engines, opencv_baseline, report, trackers
-from sam2_ros.evaluation.evaluate import Job, evaluate_one, failed
+from sam2_ros.errors import InvalidInput, RecordingError
+from sam2_ros.evaluation import batch, opencv_baseline, report, trackers
+from sam2_ros.evaluation.evaluate import Job
 from sam2_ros.evaluation.metrics import boundary_accuracy, region_similarity
 from sam2_ros.evaluation.results import new_run, percent, plain
 from sam2_ros.evaluation.trackers import setting
-from sam2_ros.files import write_whole
 from sam2_ros.recordings.bags.writer import BagWriter
 from sam2_ros.recordings.labels import read_labels
 from sam2_ros.recordings.recording import stamp_of
 
 
-def evaluate(tmp_path, *arguments):
-    """Run the command; its result.json and its folder."""
-    code = run_command("evaluate", *map(str, arguments), "--out", str(tmp_path / "runs"), "--name", "run")
-    folder = (tmp_path / "runs" / "latest").resolve()
-    return json.loads((folder / "result.json").read_text()), folder, code
-
-
 def read(path):
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-def files_of(folder):
-    """Everything that a run wrote and that does not speak of time."""
-    return {
-        path.relative_to(folder): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in ("timing.csv", "result.json", "report.html")
-    }
 
 
 def test_the_numbers_are_those_of_masks_compared_by_hand(tmp_path, data_set):
@@ -196,67 +173,6 @@ def test_an_error_that_nobody_foresaw_is_the_result_of_its_recording(tmp_path, d
     assert code == 1 and result["failed"] == ["long"]
     assert result["sequences"][0]["error"] == "RuntimeError: CUDA out of memory"
     assert result["sequences"][1]["j_and_f"] is not None
-
-
-def test_a_process_that_dies_takes_no_other_recording_with_it(tmp_path, data_set, monkeypatch):
-    class Mortal:
-        """A process that is killed when it evaluates the long sequence, and can do nothing then."""
-
-        def __init__(self, *_):
-            self.dead = False
-
-        def submit(self, function, job):
-            future = Future()
-            self.dead = self.dead or job.path.name == "long"
-            future.set_exception(BrokenProcessPool()) if self.dead else future.set_result(function(job))
-            return future
-
-        def shutdown(self):
-            pass
-
-    monkeypatch.setattr(engines, "ProcessPoolExecutor", Mortal)
-    copies = [shutil.copytree(data_set, tmp_path / name) for name in ("a", "b")]
-    result, _, _ = evaluate(tmp_path, data_set, *copies, "--model", "first-mask", "--jobs", 2)
-    assert [entry["j_and_f"] is None for entry in result["sequences"]] == [True, False] * 3
-    assert "memory" in result["sequences"][0]["error"]
-
-
-def test_a_process_that_is_killed_leaves_no_half_written_file(tmp_path, data_set, monkeypatch):
-    def killed(job, _):
-        job.folder.mkdir(parents=True)
-        monkeypatch.setattr(Path, "replace", lambda *_: 1 / 0)  # no OSError, as a signal is none
-        with pytest.raises(ZeroDivisionError):
-            write_whole(job.folder / "scores.csv", "J")
-        monkeypatch.undo()
-        (job.folder / "own.part").touch()
-        return failed(job, "killed")
-
-    monkeypatch.setattr(engines, "evaluate_one", killed)
-    _, folder, _ = evaluate(tmp_path, data_set, "--model", "first-mask")
-    assert {path.name for path in folder.rglob("*.part")} == {"own.part"}
-
-
-def test_the_processes_of_a_run_that_is_interrupted_end_in_the_midst_of_their_recordings(monkeypatch):
-    monkeypatch.setattr(engines, "evaluate_one", time.sleep)
-    monkeypatch.setattr(engines, "failed", lambda *_: None)
-    results = engines._do_in_processes([0.0, 120.0], 1)
-    next(results)
-    started = time.monotonic()
-    results.close()
-    assert time.monotonic() - started < 60
-
-
-def test_what_was_done_before_a_run_was_interrupted_is_kept(tmp_path, data_set, monkeypatch):
-    def evaluate_until_stopped(job, tick):
-        if job.path.name == "short":
-            raise KeyboardInterrupt
-        return evaluate_one(job, tick)
-
-    monkeypatch.setattr(engines, "evaluate_one", evaluate_until_stopped)
-    with pytest.raises(KeyboardInterrupt):
-        evaluate(tmp_path, data_set, "--model", "first-mask")
-    result = json.loads((tmp_path / "runs" / "run" / "result.json").read_text())
-    assert result["failed"] == ["short"] and result["sequences"][0]["j_and_f"] is not None
 
 
 def test_pictures_may_lie_elsewhere_behind_a_link(tmp_path, data_set):
@@ -450,36 +366,6 @@ def test_what_is_not_a_number_becomes_null():
         "b": [1.5, "x"],
         "3": 2,
     }
-
-
-class LocalRay(types.ModuleType):
-    """A cluster that does everything here, as late as it may."""
-
-    def is_initialized(self):
-        return True
-
-    def remote(self, function):
-        self.function = function
-        return self
-
-    def options(self, **options):
-        return types.SimpleNamespace(remote=lambda *arguments: lambda: self.function(*arguments))
-
-    def get(self, promises):
-        return [promise() for promise in promises]
-
-
-def test_a_cluster_gives_the_same_as_this_machine(tmp_path, data_set, monkeypatch):
-    monkeypatch.setitem(sys.modules, "ray", LocalRay("ray"))
-    _, here, _ = evaluate(tmp_path, data_set, "--model", "first-mask")
-    _, there, _ = evaluate(tmp_path, data_set, "--model", "first-mask", "--engine", "ray")
-    assert files_of(here) == files_of(there)
-
-
-def test_an_engine_that_is_not_installed_is_said(tmp_path, data_set, monkeypatch):
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(MissingDependency, match="pip install ray"):
-        evaluate(tmp_path, data_set, "--model", "first-mask", "--engine", "ray")
 
 
 def test_masks_that_cannot_be_used_fail_their_sequence(tmp_path, data_set):
