@@ -125,7 +125,7 @@ def project(position: np.ndarray, info: Any, rectified: bool) -> tuple[float, fl
     Raises InvalidPrompt for a point behind the camera or outside the lens model, or without a calibration.
     """
     if not np.isfinite(position).all() or position[2] <= 0:
-        raise InvalidPrompt(f"the point {np.round(position, 3).tolist()} is not in front of the camera")
+        raise InvalidPrompt(f"the point {_shown(position)} is not in front of the camera")
     if not info.k[0] or (rectified and not info.p[0]):
         raise InvalidPrompt("camera_info holds no calibration, so a click in 3-D has no pixel")
     with np.errstate(all="ignore"):  # a calibration may hold any numbers; the result is checked below
@@ -135,7 +135,7 @@ def project(position: np.ndarray, info: Any, rectified: bool) -> tuple[float, fl
             x, y = _distorted(position, np.reshape(info.k, (3, 3)), np.array(info.d, np.float64), info.distortion_model)
     if not np.isfinite((x, y)).all():
         raise InvalidPrompt(
-            f"camera_info puts the point {np.round(position, 3).tolist()} at no finite pixel; check its K, D and P"
+            f"camera_info puts the point {_shown(position)} at no finite pixel; check its K, D and P"
         )
     across, down = max(info.binning_x, 1), max(info.binning_y, 1)
     return float((x - info.roi.x_offset + 0.5) / across - 0.5), float((y - info.roi.y_offset + 0.5) / down - 0.5)
@@ -153,13 +153,18 @@ def _distorted(position: np.ndarray, camera: np.ndarray, lens: np.ndarray, model
             outwards = np.diff(np.linalg.norm((pixels[:, 0] - pixels[0, 0]) / camera[[0, 1], [0, 1]], axis=1))
             if (outwards < -1e-9).any():
                 raise InvalidPrompt(
-                    f"the point {np.round(position, 3).tolist()} is farther to the side than the lens sees"
+                    f"the point {_shown(position)} is farther to the side than the lens sees"
                 )
             x, y = pixels[-1, 0]
             return float(x), float(y)
     except cv2.error as error:
         raise InvalidPrompt(f"{len(lens)} lens coefficients of {model!r} cannot be used: {error.err}") from error
     return _dehomogenised(camera @ position)
+
+
+def _shown(position: np.ndarray) -> list[float]:
+    """To millimetres, for errors; numpy's rounding would warn of huge numbers."""
+    return [round(float(value), 3) for value in position]
 
 
 def _dehomogenised(point: np.ndarray) -> tuple[float, float]:
