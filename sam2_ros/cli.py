@@ -35,10 +35,10 @@ ON_ROS = {"node", "record", "play", "demo"}
 #: Said at the end of ``sam2_ros --help``.
 EPILOG = """\
 exit codes:
-  0        the command did what it was asked for; the node, record and play end so after Ctrl-C, too
-  1        it could not, or not all of it: one sentence on standard error says why and what helps
-  2        wrong usage: an unknown command or option, or a value that cannot be
-  128 + N  it was ended by the signal N and cleared away what was half written: 130 after Ctrl-C, 143 after SIGTERM
+  0        the command did its work; node, record and play also end with 0 after Ctrl-C
+  1        it could not do its work, or not all of it: a sentence on standard error says why and what helps
+  2        wrong usage: an unknown command or option, or a value that is not possible
+  128 + N  signal N ended it, and it removed half-written results: 130 after Ctrl-C, 143 after SIGTERM
 
 completion of commands, options and their values with the tab key, in bash:
   eval "$(register-python-argcomplete sam2_ros)"

@@ -60,7 +60,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     options.add_image_range(parser, recorded=True)
     options.add_prompted_node(parser)
     add("--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs are kept (%(default)s)")
-    add("--name", default="", help="of the run's folder; default: the time, the model and the prompt")
+    add("--name", default="", help="name of the run's folder (default: the time, the model and the prompt)")
     add("--jobs", type=options.positive, default=1, metavar="N", help="recordings at a time (%(default)s)")
     options.add_threads(parser, "1 for each job, with --on-clock all")
     add("--engine", choices=ENGINES, default="processes", help="what --jobs runs on (%(default)s)")
@@ -110,22 +110,22 @@ def job_from(parsed: argparse.Namespace) -> Job:
         raise InvalidInput(f"--prompt {parsed.prompt} looks at every image; leave out --on-clock")
     topics = {"image_topic": parsed.image_topic, "truth_topic": parsed.truth_topic, "node": parsed.node}
     return Job(
-        Path(),
-        Path(),
-        Choice(parsed.model, parsed.device, tuple(sorted(settings.items()))),
-        parsed.prompt,
-        parsed.rules,
-        parsed.on_clock,
-        parsed.clicks or CLICKS,
-        parsed.budgets or (MOST_FRAMES,),
-        parsed.every or 1,
-        tuple((name, topic) for name, topic in topics.items() if topic),
-        threads,
+        path=Path(),
+        folder=Path(),
+        choice=Choice(parsed.model, parsed.device, tuple(sorted(settings.items()))),
+        protocol=parsed.prompt,
+        rules=parsed.rules,
+        on_clock=parsed.on_clock,
+        clicks=parsed.clicks or CLICKS,
+        budgets=parsed.budgets or (MOST_FRAMES,),
+        every=parsed.every or 1,
+        topics=tuple((name, topic) for name, topic in topics.items() if topic),
+        threads=threads,
     )
 
 
 def _refuse_unused(parsed: argparse.Namespace, baselines: Container[str]) -> None:
-    """InvalidInput for an option that would change nothing, though its user expects that it does."""
+    """InvalidInput for an option that would change nothing, although its user expects that it does."""
     interactive = parsed.prompt.startswith(("online", "offline"))
     if parsed.clicks and not interactive:
         raise InvalidInput(

@@ -1,7 +1,7 @@
 """The options of ``segment`` and ``track`` that say what to look for.
 
-They are read from left to right: --name and --frame say whose the points, boxes and masks that
-follow are, and on which image.
+They are read from left to right: --name and --frame choose the object and the image of the points,
+boxes and masks that come after them.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ def add_prompts(parser: argparse.ArgumentParser, frames: bool) -> None:
     add("--point", action=_Said, type=_point, metavar="x,y[,0]", help="a click; ,0 = not on the object")
     add("--box", action=_Said, type=_box, metavar="x0,y0,x1,y1", help="a box around the object")
     add("--mask", action=_Said, type=_mask, metavar="PNG", help="the object's mask; 0 = not on it")
-    add("--name", action=_Said, metavar="NAME", help="whose the prompts that follow are")
+    add("--name", action=_Said, metavar="NAME", help="the object of the prompts that come after it")
     if frames:
         add(
             "--frame",
             action=_Said,
             type=_index,
             metavar="N",
-            help="on which image, from 0, the prompts that follow are",
+            help="the image of the prompts that come after it, counted from 0",
         )
 
 

@@ -15,7 +15,9 @@ from pathlib import Path
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("topics", nargs="*", metavar="TOPIC", help="more topics")
     parser.add_argument("--out", type=Path, required=True, metavar="BAG", help="folder of the new bag")
-    parser.add_argument("--node", default="/sam2_ros", help='whose topics are recorded; "" = none (%(default)s)')
+    parser.add_argument(
+        "--node", default="/sam2_ros", help='the node whose topics are recorded; "" = none (%(default)s)'
+    )
     parser.add_argument("--seconds", type=float, help="end by itself after this time")
 
 

@@ -3,7 +3,7 @@
     sam2_ros segment cup.jpg --point 320,240 --out out
     sam2_ros segment table.jpg --name cup --box 10,20,90,120 --name hand --point 200,80 --out out
 
-Options are read from left to right: --name says whose the points, boxes and masks that follow are.
+Options are read from left to right: --name chooses the object of the points, boxes and masks after it.
 The tracker is the node's own.
 
 Pictures write a name that is not ASCII as "#" and the id of its object; result.json holds it in full.

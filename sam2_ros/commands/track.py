@@ -2,8 +2,8 @@
 
     sam2_ros track demo.mp4 --name cup --point 320,240 --name hand --frame 12 --box 10,20,90,120 --out out
 
-Options are read from left to right: --name and --frame say whose the points, boxes and masks that
-follow are, and on which image.  The tracker is the node's own.
+Options are read from left to right: --name and --frame choose the object and the image of the points,
+boxes and masks that come after them.  The tracker is the node's own.
 
 Pictures write a name that is not ASCII as "#" and the id of its object; states.jsonl holds it in full.
 """
