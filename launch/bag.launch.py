@@ -5,7 +5,10 @@
 A node that was recorded under another name than /sam2_ros gets its prompts under that name: name:=left namespace:=arm
 """
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from launch import LaunchDescription
 from launch.actions import (
@@ -24,7 +27,11 @@ from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
 
 from sam2_ros.ros import launching
 
-#: Arguments of track.launch.py that are handed on, with their defaults there.
+if TYPE_CHECKING:
+    from launch import Action, LaunchContext
+    from launch.events.process import ProcessExited
+
+#: Arguments that are passed on to track.launch.py, with their defaults there.
 PASSED_ON = {
     "image": "image",
     "camera_info": "camera_info",
@@ -41,21 +48,21 @@ PASSED_ON = {
 }
 
 
-def player(context):
-    """The player, a while after the node, once it is known that there is a bag to play."""
+def player(context: LaunchContext) -> list[Action]:
+    """The player, some seconds after the node; RuntimeError if there is no bag to play."""
     bag = Path(LaunchConfiguration("bag").perform(context)).expanduser()  # no shell expands the ~ of bag:=~/run_7
     if not bag.exists():
         raise RuntimeError(f"there is no bag {bag}; give bag:= the folder or the file of one")
     launching.check_number("rate", LaunchConfiguration("rate").perform(context), "speed above 0", above=True)
     launching.check_number("delay", LaunchConfiguration("delay").perform(context), "number of seconds")
-    # Unlike ros2 bag play it leaves recorded results out, and plays recorded prompts.
+    # Unlike ros2 bag play it leaves out recorded results, and plays recorded prompts.
     play = ExecuteProcess(
         cmd=[ExecutableInPackage("sam2_ros", "sam2_ros"), "play", str(bag), "--rate", LaunchConfiguration("rate")],
         output="screen",
     )
 
-    def end(event, _):
-        """Whatever ends takes the rest with it; but the results of a bag that was played may still be looked at."""
+    def end(event: ProcessExited, _: LaunchContext) -> list[Action]:
+        """When a process ends, all end; but after a whole bag the node goes on, so that results can be looked at."""
         played = event.action is play and event.returncode == 0
         return [] if played else [Shutdown(reason=f"{event.process_name} has ended")]
 
@@ -65,7 +72,7 @@ def player(context):
     ]
 
 
-def generate_launch_description():
+def generate_launch_description() -> LaunchDescription:
     track = IncludeLaunchDescription(
         PythonLaunchDescriptionSource([ThisLaunchFileDir(), "/track.launch.py"]),
         launch_arguments={"use_sim_time": "true", **{name: LaunchConfiguration(name) for name in PASSED_ON}}.items(),
@@ -79,7 +86,7 @@ def generate_launch_description():
                 DeclareLaunchArgument(name, default_value=default, description="as in track.launch.py")
                 for name, default in PASSED_ON.items()
             ),
-            OpaqueFunction(function=player),  # first: what it refuses is said before the node is started
+            OpaqueFunction(function=player),  # first: it may refuse before the node is started
             track,
         ]
     )

@@ -3,6 +3,10 @@
 ros2 launch sam2_ros camera_demo.launch.py video_device:=/dev/video0
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from ament_index_python.packages import get_packages_with_prefixes
 from launch import LaunchDescription
 from launch.actions import (
@@ -19,13 +23,17 @@ from launch_ros.actions import Node
 
 from sam2_ros.ros.fastdds_profile import make_room
 
-#: Camera drivers that publish image_raw and camera_info, the first that is installed is used.
+if TYPE_CHECKING:
+    from launch import Action, LaunchContext
+    from launch.events.process import ProcessExited
+
+#: Camera drivers that publish image_raw and camera_info; the first one that is installed is used.
 DRIVERS = {"v4l2_camera": "v4l2_camera_node", "usb_cam": "usb_cam_node_exe"}
 WINDOW = "rqt_image_view"
 
 
-def camera_and_window(context):
-    """The driver and the window; a package that is missing is said before anything is started."""
+def camera_and_window(context: LaunchContext) -> list[Action]:
+    """The driver and the window; RuntimeError for a missing package, before anything is started."""
     installed = get_packages_with_prefixes()
     package = next((name for name in DRIVERS if name in installed), None)
     if package is None:
@@ -47,12 +55,12 @@ def camera_and_window(context):
     return [RegisterEventHandler(OnProcessExit(on_exit=end)), driver, window]
 
 
-def end(event, _):
-    """Whichever of the three ends takes the others with it."""
+def end(event: ProcessExited, _: LaunchContext) -> list[Action]:
+    """When one of the three processes ends, all end."""
     return [Shutdown(reason=f"{event.process_name} has ended")]
 
 
-def generate_launch_description():
+def generate_launch_description() -> LaunchDescription:
     make_room()  # for the driver, whose images are too large for Fast DDS's default transports
     return LaunchDescription(
         [

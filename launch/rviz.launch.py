@@ -6,12 +6,19 @@ r"""RViz on a running node: its overlay, its masks and, with a depth camera, the
 A point is published where RViz shows something in 3-D: without depth, click in rqt_image_view.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from ament_index_python.packages import get_packages_with_prefixes
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
+
+if TYPE_CHECKING:
+    from launch import Action, LaunchContext
 
 CONFIGURATION = PathJoinSubstitution([FindPackageShare("sam2_ros"), "config", "track.rviz"])
 
@@ -26,7 +33,7 @@ ARGUMENTS = [
 ]
 
 
-def rviz(context):
+def rviz(context: LaunchContext) -> list[Action]:
     """RViz, whose depth cloud asks for the camera_info beside "/depth" whatever that is remapped to."""
     if "rviz2" not in get_packages_with_prefixes():
         raise RuntimeError("rviz2 is not installed; install ros-$ROS_DISTRO-rviz2 on the machine with the screen")
@@ -49,5 +56,5 @@ def rviz(context):
     ]
 
 
-def generate_launch_description():
+def generate_launch_description() -> LaunchDescription:
     return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=rviz)])

@@ -4,7 +4,10 @@ ros2 launch sam2_ros track.launch.py image:=/camera/camera/color/image_raw model
 ros2 launch sam2_ros track.launch.py image:=/camera/camera/color/image_raw record:=kitchen
 """
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from launch import LaunchDescription
 from launch.actions import (
@@ -24,6 +27,9 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
 
 from sam2_ros.ros import launching
+
+if TYPE_CHECKING:
+    from launch import Action, LaunchContext
 
 DEFAULT_PARAMETERS = PathJoinSubstitution([FindPackageShare("sam2_ros"), "config", "track.yaml"])
 
@@ -55,8 +61,8 @@ ARGUMENTS = [
 NAMES = [argument.name for argument in ARGUMENTS]
 
 
-def launched(context):
-    """The node and, when a bag was asked for, the recorder; what cannot be is said before either of them is started."""
+def launched(context: LaunchContext) -> list[Action]:
+    """The node and, with record:=, the recorder; bad arguments are refused before either of them is started."""
     check_names(context)
     warnings = [LogInfo(msg=sentence) for sentence in launching.misspelt(context.launch_configurations, NAMES)]
     node, record = tracking_node(context), recorder(context)
@@ -65,15 +71,15 @@ def launched(context):
     return [*warnings, node, record, ends_with(node, record), ends_with(record, node)]
 
 
-def check_names(context):
-    """Names that ROS would refuse only in the node, after the recorder was started."""
+def check_names(context: LaunchContext) -> None:
+    """Refuse names that ROS would refuse only in the node, after the recorder was started."""
     launching.check_node(*(LaunchConfiguration(key).perform(context) for key in ("name", "namespace")))
     for topic in TOPICS:
         launching.check_topic(topic, LaunchConfiguration(topic).perform(context))
 
 
-def tracking_node(context):
-    """The node, with those parameters that were given; known only when the launch file runs."""
+def tracking_node(context: LaunchContext) -> Node:
+    """The node, with the given parameters, which are known only when the launch file runs."""
     value = {name: LaunchConfiguration(name).perform(context) for name in PARAMETERS}
     given = {name: ParameterValue(text, value_type=str) for name, text in value.items() if text}
     given["use_sim_time"] = ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)
@@ -90,8 +96,8 @@ def tracking_node(context):
     )
 
 
-def params_file(context):
-    """The path of the parameters; launch_ros would go on with the defaults where there is no such file."""
+def params_file(context: LaunchContext) -> str:
+    """The path of the parameters; without the file launch_ros would continue with the defaults."""
     path = Path(LaunchConfiguration("params_file").perform(context)).expanduser()
     if not path.is_file():
         raise RuntimeError(f"there is no file {path}; give params_file:= the path of a YAML file of parameters")
@@ -99,12 +105,12 @@ def params_file(context):
     return str(path)
 
 
-def recorder(context):
-    """Our recorder, when a bag was asked for: the topics of the node, its parameters and its model."""
-    bag, namespace, name = (LaunchConfiguration(key).perform(context) for key in ("record", "namespace", "name"))
-    if not bag:
+def recorder(context: LaunchContext) -> ExecuteProcess | None:
+    """Our recorder, with record:=, for the topics of the node, its parameters and its model."""
+    out, namespace, name = (LaunchConfiguration(key).perform(context) for key in ("record", "namespace", "name"))
+    if not out:
         return None
-    bag = Path(bag).expanduser()  # no shell expands the ~ of record:=~/trial
+    bag = Path(out).expanduser()  # no shell expands the ~ of record:=~/trial
     launching.check_new_bag(bag)
     pushed = "" if namespace.startswith("/") else LaunchConfiguration("ros_namespace", default="").perform(context)
     node = "/".join(["", *filter(None, f"{pushed}/{namespace}".split("/")), name])
@@ -113,11 +119,11 @@ def recorder(context):
     )
 
 
-def ends_with(one, other):
-    """Ends ``other`` when ``one`` has ended: alone they have no use.  Whatever else was launched goes on."""
+def ends_with(one: Action, other: Action) -> RegisterEventHandler:
+    """End ``other`` when ``one`` has ended: alone it has no use.  Other launched processes go on."""
     end = EmitEvent(event=ShutdownProcess(process_matcher=matches_action(other)))
     return RegisterEventHandler(OnProcessExit(target_action=one, on_exit=[end]))
 
 
-def generate_launch_description():
+def generate_launch_description() -> LaunchDescription:
     return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=launched)])

@@ -134,9 +134,7 @@ def project(position: np.ndarray, info: Any, rectified: bool) -> tuple[float, fl
         else:
             x, y = _distorted(position, np.reshape(info.k, (3, 3)), np.array(info.d, np.float64), info.distortion_model)
     if not np.isfinite((x, y)).all():
-        raise InvalidPrompt(
-            f"camera_info puts the point {_shown(position)} at no finite pixel; check its K, D and P"
-        )
+        raise InvalidPrompt(f"camera_info puts the point {_shown(position)} at no finite pixel; check its K, D and P")
     across, down = max(info.binning_x, 1), max(info.binning_y, 1)
     return float((x - info.roi.x_offset + 0.5) / across - 0.5), float((y - info.roi.y_offset + 0.5) / down - 0.5)
 
@@ -152,9 +150,7 @@ def _distorted(position: np.ndarray, camera: np.ndarray, lens: np.ndarray, model
             pixels, _ = function(ray[:, None], nothing, nothing, camera, lens)
             outwards = np.diff(np.linalg.norm((pixels[:, 0] - pixels[0, 0]) / camera[[0, 1], [0, 1]], axis=1))
             if (outwards < -1e-9).any():
-                raise InvalidPrompt(
-                    f"the point {_shown(position)} is farther to the side than the lens sees"
-                )
+                raise InvalidPrompt(f"the point {_shown(position)} is farther to the side than the lens sees")
             x, y = pixels[-1, 0]
             return float(x), float(y)
     except cv2.error as error:
