@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -9,8 +10,8 @@ from sam2_ros.model.layers import MLP
 from sam2_ros.model.position import rotate
 
 
-class Attention(nn.Module):
-    """Multi-head attention; keys and values may be narrower, and the inside smaller, than the queries."""
+class Projections(nn.Module):
+    """What every attention has: keys and values may be narrower, and the inside smaller, than the queries."""
 
     def __init__(
         self, width: int, heads: int, inner: int | None = None, key_width: int | None = None, dropout: float = 0.0
@@ -24,21 +25,30 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(key_width, inner)
         self.out_proj = nn.Linear(inner, width)
 
+    def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Projected (N, Q, inner), (N, K, inner) twice, to (N, Q, width).
+
+        A first dimension of 1 is shared by all rows.
+        """
+        rows = max(queries.shape[0], keys.shape[0])
+        queries, keys, values = (
+            torch.unflatten(x, -1, (self.heads, -1)).transpose(1, 2).expand(rows, -1, -1, -1)
+            for x in (queries, keys, values)
+        )  # (N, heads, T, inner / heads)
+        seen = F.scaled_dot_product_attention(queries, keys, values, dropout_p=self.dropout if self.training else 0.0)
+        out: Tensor = self.out_proj(seen.transpose(1, 2).flatten(2))
+        return out
+
+
+class Attention(Projections):
+    """Multi-head attention."""
+
     def forward(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """(N, Q, width), (N, K, key width) twice, to (N, Q, width); a first dimension of 1 is shared by all rows."""
         return self.attend(self.q_proj(queries), self.k_proj(keys), self.v_proj(values))
 
-    def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """The same, after the projections."""
-        rows = max(queries.shape[0], keys.shape[0])
-        split = [
-            x.unflatten(-1, (self.heads, -1)).transpose(1, 2).expand(rows, -1, -1, -1) for x in (queries, keys, values)
-        ]  # (N, heads, T, inner / heads)
-        seen = F.scaled_dot_product_attention(*split, dropout_p=self.dropout if self.training else 0.0)
-        return self.out_proj(seen.transpose(1, 2).flatten(2))
 
-
-class RotaryAttention(Attention):
+class RotaryAttention(Projections):
     """One-head attention whose queries and keys are turned by their place in the image (Su et al., 2021)."""
 
     def forward(
@@ -62,7 +72,7 @@ def _project_by_halves(projection: nn.Linear, x: Tensor) -> Tensor:
     common order of channels, and halves are several times faster to turn than neighbours.
     """
     weight, bias = (
-        parameter.unflatten(0, (-1, 2)).transpose(0, 1).flatten(0, 1)
+        torch.unflatten(parameter, 0, (-1, 2)).transpose(0, 1).flatten(0, 1)
         for parameter in (projection.weight, projection.bias)
     )
     return F.linear(x, weight, bias)

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -28,6 +29,7 @@ from sam2_ros.errors import CheckpointError, InvalidInput, first_sentence, needs
 from sam2_ros.files import plain_name
 from sam2_ros.model import repvit
 from sam2_ros.model.downloads import PUBLISHED, Published, cache_folder, published_file, sha256
+from sam2_ros.model.layers import to_channels_last
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import EDGETAM, HIERA, SIZES, Size
 
@@ -84,7 +86,8 @@ def load(name_or_path: str | Path = "embedded", device: torch.device | str = "cp
     tensors = _complete(tensors, model, path)
     model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=True, assign=True)
     with needs_room(size.name, device):
-        return model.to(device=device, memory_format=torch.channels_last).eval()
+        to_channels_last(model.to(device))
+        return model.eval()
 
 
 def use_threads(count: int) -> None:
@@ -215,7 +218,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with plain_name(path) as name, safetensors.safe_open(name, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+            names = file.keys()  # it is no dict, and cannot be gone through itself
+            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except safetensors.SafetensorError as error:
         raise CheckpointError(f"{path} is truncated or damaged ({error}); download or copy it again") from error
 
@@ -354,8 +358,11 @@ def _facts_of(size: Size) -> dict[str, int]:
 def _size_from_text(text: str, path: Path) -> Size:
     """The size that ``save`` wrote."""
     try:
-        fields = json.loads(text)
-        return Size(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+        fields: dict[str, Any] = json.loads(text)
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
+        }
+        return Size(**values)
     except (ValueError, TypeError, AttributeError, InvalidInput) as error:
         raise CheckpointError(
             f"{path} names a size that this version does not understand ({error}); "

@@ -23,7 +23,7 @@ NORM_EPSILON = 1e-3
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution whose output at stride 2 is half as large; the odd zero of the border goes to the right and bottom."""
+    """A convolution whose output at stride 2 is half as large; the odd zero of the border goes right and below."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, H, W) with even H and W."""
@@ -49,12 +49,15 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, H, W) to (B, the stage's channels, H / stride, W / stride)."""
         wide = x if self.expand is None else F.relu6(self.expand(x))
-        narrow = self.project(F.relu6(self.depthwise(wide)))
+        narrow: Tensor = self.project(F.relu6(self.depthwise(wide)))
         return x + narrow if self.residual else narrow
 
 
 class EfficientNetLite(nn.Module):
     """A stem and seven stages of blocks."""
+
+    ratio: Tensor
+    offset: Tensor
 
     def __init__(self, size: Size) -> None:
         super().__init__()

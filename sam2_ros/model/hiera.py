@@ -56,9 +56,12 @@ class WindowAttention(nn.Module):
         if self.pooled:
             queries = pool(queries)
         height, width = queries.shape[1:3]
-        split = [x.flatten(1, 2).unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (queries, keys, values)]
-        seen = F.scaled_dot_product_attention(*split)  # (B, heads, HW, out width / heads)
-        return self.proj(seen.transpose(1, 2).flatten(2).unflatten(1, (height, width)))
+        queries, keys, values = (
+            torch.unflatten(x.flatten(1, 2), -1, (self.heads, -1)).transpose(1, 2) for x in (queries, keys, values)
+        )
+        seen = F.scaled_dot_product_attention(queries, keys, values).transpose(1, 2).flatten(2)  # (B, HW, out width)
+        projected: Tensor = self.proj(torch.unflatten(seen, 1, (height, width)))
+        return projected
 
 
 class Block(nn.Module):
@@ -82,11 +85,13 @@ class Block(nn.Module):
         normed = self.norm1(tokens)
         shortcut = tokens if self.stride == 1 else pool(self.proj(normed))
         tokens = shortcut + self.drop_path(self._attend(normed))
-        return tokens + self.drop_path(self.mlp(self.norm2(tokens)))
+        mixed: Tensor = tokens + self.drop_path(self.mlp(self.norm2(tokens)))
+        return mixed
 
     def _attend(self, tokens: Tensor) -> Tensor:
         if not self.window:
-            return self.attn(tokens)
+            whole: Tensor = self.attn(tokens)
+            return whole
         height, width = tokens.shape[1:3]
         windows, padded = split_windows(tokens, self.window)
         windows = self.attn(windows)
@@ -104,11 +109,14 @@ class PatchEmbed(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) to (B, S / 4, S / 4, width)."""
         # Tokens keep their channels together from here on; so does the convolution, then nothing is copied.
-        return self.proj(images.contiguous(memory_format=torch.channels_last)).permute(0, 2, 3, 1)
+        maps: Tensor = self.proj(images.contiguous(memory_format=torch.channels_last))
+        return maps.permute(0, 2, 3, 1)
 
 
 class Hiera(nn.Module):
     """Four stages of blocks; a feature comes out at the end of each."""
+
+    enlargement: Tensor
 
     def __init__(self, size: Size) -> None:
         super().__init__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +39,7 @@ class MLP(nn.Module):
 
     def __init__(self, widths: tuple[int, ...], activation: Callable[[Tensor], Tensor] = F.relu) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in zip(widths[:-1], widths[1:]))
+        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths))
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:

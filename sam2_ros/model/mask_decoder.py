@@ -59,10 +59,10 @@ class MaskDecoder(nn.Module):
             image.flatten(2).transpose(1, 2), image_position.flatten(2).transpose(1, 2), tokens
         )
         mask_tokens = tokens[:, 2 : 2 + MASK_TOKENS][:, masks]
-        maps = self._upscale(image.transpose(1, 2).unflatten(2, (height, width)), skips)
+        maps = self._upscale(torch.unflatten(image.transpose(1, 2), 2, (height, width)), skips)
         mlps = list(self.output_hypernetworks_mlps)[masks]
         filters = torch.stack([mlp(token) for mlp, token in zip(mlps, mask_tokens.unbind(1))], dim=1)  # (N, K, C/8)
-        logits = (filters @ maps.flatten(2)).unflatten(2, maps.shape[-2:])
+        logits = torch.unflatten(filters @ maps.flatten(2), 2, maps.shape[-2:])
         iou = self.iou_prediction_head(tokens[:, 1]).sigmoid()[:, masks]
         return logits, iou, mask_tokens, self.pred_obj_score_head(tokens[:, 0])[:, 0]
 
@@ -71,7 +71,8 @@ class MaskDecoder(nn.Module):
         first, norm, activation, second, last_activation = self.output_upscaling
         stride4, stride8 = skips
         image = activation(norm(first(image) + stride8))
-        return last_activation(second(image) + stride4)
+        sharp: Tensor = last_activation(second(image) + stride4)
+        return sharp
 
 
 def most_stable(logits: Tensor, iou: Tensor) -> tuple[Tensor, Tensor]:

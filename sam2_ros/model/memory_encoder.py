@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,7 +21,7 @@ class MaskDownSampler(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.encoder = nn.Sequential()
-        for channels, wider in zip(MASK_CHANNELS[:-1], MASK_CHANNELS[1:]):
+        for channels, wider in pairwise(MASK_CHANNELS):
             self.encoder.extend(
                 (nn.Conv2d(channels, wider, kernel_size=3, stride=2, padding=1), LayerNorm2d(wider), nn.GELU())
             )
@@ -27,7 +29,8 @@ class MaskDownSampler(nn.Module):
 
     def forward(self, masks: Tensor) -> Tensor:
         """(N, 1, S, S) to (N, width, S / 16, S / 16)."""
-        return self.encoder(masks)
+        maps: Tensor = self.encoder(masks)
+        return maps
 
 
 class FuserBlock(nn.Module):
@@ -44,8 +47,8 @@ class FuserBlock(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """(N, width, h, w) to the same."""
         hidden = self.norm(self.dwconv(maps)).permute(0, 2, 3, 1)
-        hidden = self.gamma * self.pwconv2(F.gelu(self.pwconv1(hidden)))
-        return maps + hidden.permute(0, 3, 1, 2)
+        mixed: Tensor = self.gamma * self.pwconv2(F.gelu(self.pwconv1(hidden)))
+        return maps + mixed.permute(0, 3, 1, 2)
 
 
 class Fuser(nn.Module):
@@ -75,4 +78,5 @@ class MemoryEncoder(nn.Module):
     def forward(self, image: Tensor, masks: Tensor) -> Tensor:
         """image (1 or N, C, h, w), not conditioned on memories; masks (N, 1, S, S) in -10..10; to (N, m, h, w)."""
         fused = self.fuser(self.pix_feat_proj(image) + self.mask_downsampler(masks))
-        return self.out_proj(fused)
+        memory: Tensor = self.out_proj(fused)
+        return memory

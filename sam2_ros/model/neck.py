@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Protocol
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -13,9 +14,20 @@ from sam2_ros.model.hiera import Hiera
 from sam2_ros.model.repvit import RepViT
 from sam2_ros.model.sizes import EFFICIENTNET_STAGES, HIERA, REPVIT_STAGES, Size
 
-#: Every trunk is made from a Size and turns images (B, 3, S, S), as pixels.normalise makes them, into a list of four
-#: features with the size's ``channels``, at strides 4, 8, 16 and 32.  A new kind of trunk is one more entry.
-TRUNKS: dict[str, Callable[[Size], nn.Module]] = (
+
+class Trunk(Protocol):
+    """The part that sees the image."""
+
+    def __call__(self, images: Tensor) -> list[Tensor]:
+        """(B, 3, S, S), as pixels.normalise makes them, to four features.
+
+        They have the size's ``channels``, at strides 4, 8, 16 and 32.
+        """
+        ...
+
+
+#: Every trunk is made from a Size, and a module as Trunk declares it.  A new kind is one more entry.
+TRUNKS: dict[str, Callable[[Size], Trunk]] = (
     {HIERA: Hiera} | dict.fromkeys(EFFICIENTNET_STAGES, EfficientNetLite) | dict.fromkeys(REPVIT_STAGES, RepViT)
 )
 
@@ -36,7 +48,7 @@ class Neck(nn.Module):
 
         narrow4, narrow8: the mask decoder's 1 x 1 convolutions, applied to the two sharp ones.
         """
-        stride32, stride16, stride8, stride4 = (conv.conv for conv in self.convs)
+        stride32, stride16, stride8, stride4 = (_convolution_in(part) for part in self.convs)
         # In float32 also under autocast, as the published weights were trained.
         coarse = F.interpolate(stride32(features[3]).float(), scale_factor=2.0, mode="nearest")
         return (
@@ -46,8 +58,16 @@ class Neck(nn.Module):
         )
 
 
+def _convolution_in(part: nn.Module) -> nn.Conv2d:
+    """The convolution of a part of ``Neck.convs``."""
+    convolution = part.get_submodule("conv")
+    assert isinstance(convolution, nn.Conv2d)
+    return convolution
+
+
 def _convolve_twice(x: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> Tensor:
     """Two 1 x 1 convolutions as the one they amount to: the wide map between them is the largest of all."""
+    assert first.bias is not None and second.bias is not None
     weight = second.weight.flatten(1) @ first.weight.flatten(1)
     bias = second.weight.flatten(1) @ first.bias + second.bias
     return F.conv2d(x, weight[..., None, None], bias)
@@ -63,4 +83,5 @@ class ImageEncoder(nn.Module):
 
     def forward(self, images: Tensor, narrow4: nn.Conv2d, narrow8: nn.Conv2d) -> tuple[Tensor, Tensor, Tensor]:
         """(B, 3, S, S) to (B, C/8, 4h, 4w), (B, C/4, 2h, 2w) and (B, C, h, w); see Neck."""
-        return self.neck(self.trunk(images), narrow4, narrow8)
+        features: tuple[Tensor, Tensor, Tensor] = self.neck(self.trunk(images), narrow4, narrow8)
+        return features

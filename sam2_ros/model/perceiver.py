@@ -38,7 +38,8 @@ class LatentAttention(nn.Module):
         keys, values = self.to_kv(self.norm_x(tokens)).chunk(2, dim=-1)
         if place is not None:
             keys, values = keys + place, values + place
-        return self.to_out(_attention(self.to_q(self.norm_latents(latents)), keys, values))
+        seen: Tensor = self.to_out(_attention(self.to_q(self.norm_latents(latents)), keys, values))
+        return seen
 
 
 class SelfAttention(nn.Module):
@@ -55,7 +56,8 @@ class SelfAttention(nn.Module):
         """(N, L, m) to the same."""
         normed = self.norm(latents)
         keys, values = self.to_kv(normed).chunk(2, dim=-1)
-        return self.to_out(_attention(self.to_q(normed), keys, values))
+        seen: Tensor = self.to_out(_attention(self.to_q(normed), keys, values))
+        return seen
 
 
 class Layer(nn.Module):
@@ -73,7 +75,8 @@ class Layer(nn.Module):
         latents = latents + self.attn(latents, tokens, place)
         latents = latents + self.ff(latents)
         latents = latents + self.self_attn(latents)
-        return latents + self.self_ff(latents)
+        mixed: Tensor = latents + self.self_ff(latents)
+        return mixed
 
 
 class SpatialPerceiver(nn.Module):
@@ -108,7 +111,8 @@ class SpatialPerceiver(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """(N, m, h, w), from the memory encoder, to (N, tokens, m)."""
-        return self.norm(torch.cat((self._global(maps), self._windows(maps)), dim=1))
+        tokens: Tensor = self.norm(torch.cat((self._global(maps), self._windows(maps)), dim=1))
+        return tokens
 
     def _global(self, maps: Tensor) -> Tensor:
         tokens = maps.flatten(2).transpose(1, 2)  # (N, hw, m)

@@ -10,8 +10,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
+
+from sam2_ros.types import Image, Mask
 
 #: Mean and standard deviation of RGB values in 0..1 (ImageNet), which the published weights expect.
 MEAN = (0.485, 0.456, 0.406)
@@ -25,7 +28,7 @@ SPECK = 16
 HELD_AT_ONCE = 16 * 1024 * 1024
 
 
-def normalise(image: np.ndarray, side: int, device: torch.device | str = "cpu") -> Tensor:
+def normalise(image: Image, side: int, device: torch.device | str = "cpu") -> Tensor:
     """An (H, W, 3) uint8 RGB image as the (1, 3, side, side) float32 input of encode_image."""
     pixels = torch.from_numpy(np.ascontiguousarray(image)).to(device)
     pixels = pixels.permute(2, 0, 1)[None].float()
@@ -36,13 +39,15 @@ def normalise(image: np.ndarray, side: int, device: torch.device | str = "cpu") 
     return (pixels / 255 - mean) / deviation
 
 
-def to_model(points: np.ndarray, size: tuple[int, int], side: int) -> np.ndarray:
+def to_model(points: NDArray[np.float32], size: tuple[int, int], side: int) -> NDArray[np.float32]:
     """Points (K, 2) in pixels of an image of ``size`` (height, width) as pixels of the model's input, float32."""
     height, width = size
-    return np.asarray(points, np.float32) * np.float32(side) / np.array((width, height), np.float32)
+    scaled: NDArray[np.float32] = np.asarray(points, np.float32) * np.float32(side)
+    scaled /= np.array((width, height), np.float32)
+    return scaled
 
 
-def masks_to_model(mask: np.ndarray, side: int) -> Tensor:
+def masks_to_model(mask: Mask, side: int) -> Tensor:
     """An (H, W) bool mask as the (1, 1, side, side) float32 mask, 0 or 1, of decode_mask.
 
     A mask of thin lines alone, of which nothing would be left, is widened to whole pixels.
@@ -59,7 +64,7 @@ def to_camera(logits: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)[:, 0]
 
 
-def to_masks(logits: Tensor, size: tuple[int, int], exclusive: bool) -> np.ndarray:
+def to_masks(logits: Tensor, size: tuple[int, int], exclusive: bool) -> NDArray[np.bool_]:
     """Mask logits (N, 1, a, a) as (N, H, W) bool masks at the camera's ``size`` (height, width).
 
     exclusive: where masks overlap only the one with the largest logit keeps the pixel.  However many
@@ -76,7 +81,7 @@ def to_masks(logits: Tensor, size: tuple[int, int], exclusive: bool) -> np.ndarr
     return masks.cpu().numpy()
 
 
-def _to_masks_in_parts(logits: Tensor, size: tuple[int, int], exclusive: bool, count: int) -> np.ndarray:
+def _to_masks_in_parts(logits: Tensor, size: tuple[int, int], exclusive: bool, count: int) -> NDArray[np.bool_]:
     """The same from ``count`` objects at a time, with the largest logit and its object so far at every pixel."""
     masks = torch.empty((len(logits), *size), dtype=torch.bool, device=logits.device)
     largest = torch.zeros(size, device=logits.device, dtype=logits.dtype)  # what is not above 0 is on no object
@@ -106,7 +111,7 @@ def touching(logits: Tensor, row: int) -> list[int]:
     return shared.nonzero()[:, 0].tolist()
 
 
-def at_pixel(logits: Tensor, pixel: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+def at_pixel(logits: Tensor, pixel: tuple[int, int], size: tuple[int, int]) -> NDArray[np.float32]:
     """Mask logits (N, 1, a, a) at one ``pixel`` (row, column) of the camera's ``size`` (height, width): (N,)."""
     side, value = logits.shape[-1], logits[:, 0]
     for place, length in zip(pixel, size):  # first the rows, then the columns
@@ -130,7 +135,7 @@ def fill_holes(logits: Tensor, area: int) -> Tensor:
     return torch.where(holes.to(logits.device)[:, None], HOLE_LOGIT, logits)
 
 
-def _small_pieces(mask: np.ndarray, area: int) -> np.ndarray:
+def _small_pieces(mask: NDArray[np.uint8], area: int) -> Mask:
     """Where an (a, a) uint8 mask has pieces of at most ``area`` pixels that are not the outside: (a, a) bool."""
     if mask.all():
         return np.zeros(mask.shape, bool)
@@ -145,4 +150,5 @@ def _small_pieces(mask: np.ndarray, area: int) -> np.ndarray:
     )
     small = (size <= area) & (inside | (size <= SPECK))
     small[0] = False  # label 0 is what is not in the mask
-    return small[labels]
+    pieces: Mask = small[labels]
+    return pieces

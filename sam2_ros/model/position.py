@@ -70,6 +70,8 @@ def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
 class FourierPositions(nn.Module):
     """Positions as sines and cosines of random frequencies (SAM; Tancik et al., 2020)."""
 
+    positional_encoding_gaussian_matrix: Tensor
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         matrix = torch.randn(2, channels // 2, dtype=torch.float32, device="cpu")
@@ -86,4 +88,4 @@ class FourierPositions(nn.Module):
         matrix = self.positional_encoding_gaussian_matrix
         centres = (torch.arange(side, dtype=torch.float32, device=matrix.device) + 0.5) / side
         y, x = torch.meshgrid(centres, centres, indexing="ij")
-        return self(torch.stack((x, y), dim=-1)).permute(2, 0, 1)[None]
+        return self.forward(torch.stack((x, y), dim=-1)).permute(2, 0, 1)[None]

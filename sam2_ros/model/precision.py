@@ -14,7 +14,8 @@ def precision(wanted: str, device: torch.device) -> torch.dtype:
     ``torch.cuda.is_bf16_supported`` would not do: older GPUs emulate it, and are slower than in float32.
     """
     if wanted != "auto":
-        return getattr(torch, wanted)
+        named: torch.dtype = getattr(torch, wanted)
+        return named
     fast = device.type == "cuda" and torch.cuda.get_device_capability(device) >= BFLOAT16_SINCE
     return torch.bfloat16 if fast else torch.float32
 

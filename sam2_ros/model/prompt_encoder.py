@@ -47,12 +47,13 @@ class PromptEncoder(nn.Module):
         """
         points = torch.cat((points + 0.5, points.new_zeros(points.shape[0], 1, 2)), dim=1)  # pixel centres
         labels = torch.cat((labels, labels.new_full((labels.shape[0], 1), -1)), dim=1)
-        kinds = torch.cat([self.not_a_point_embed.weight, *(e.weight for e in self.point_embeddings)])  # (5, C)
-        placed = self.pe_layer(points / self.side) * (labels != -1)[..., None]
+        kinds = torch.cat([self.not_a_point_embed.weight, *self.point_embeddings.parameters()])  # (5, C)
+        placed: Tensor = self.pe_layer(points / self.side) * (labels != -1)[..., None]
         return placed + kinds[labels.long() + 1]
 
     def embed_masks(self, mask_logits: Tensor | None) -> Tensor:
         """Mask logits (N, 1, 4h, 4w) become (N, C, h, w); none at all becomes (1, C, 1, 1)."""
         if mask_logits is None:
             return self.no_mask_embed.weight[..., None, None]
-        return self.mask_downscaling(mask_logits)
+        maps: Tensor = self.mask_downscaling(mask_logits)
+        return maps

@@ -35,7 +35,8 @@ class ChannelMixer(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """(B, channels, H, W) to the same."""
-        return maps + self.conv2(F.gelu(self.conv1(maps)))
+        mixed: Tensor = maps + self.conv2(F.gelu(self.conv1(maps)))
+        return mixed
 
 
 class SqueezeExcite(nn.Module):
@@ -51,7 +52,8 @@ class SqueezeExcite(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """(B, channels, H, W) to the same."""
         means = maps.mean(dim=(2, 3), keepdim=True)
-        return maps * self.fc2(F.relu(self.fc1(means))).sigmoid()
+        scaled: Tensor = maps * self.fc2(F.relu(self.fc1(means))).sigmoid()
+        return scaled
 
 
 class Block(nn.Module):
@@ -65,7 +67,8 @@ class Block(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """(B, channels, H, W) to the same."""
-        return self.channel_mixer(self.se(self.token_mixer(maps)))
+        mixed: Tensor = self.channel_mixer(self.se(self.token_mixer(maps)))
+        return mixed
 
 
 class Downsample(nn.Module):
@@ -80,7 +83,8 @@ class Downsample(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """(B, channels, H, W) to (B, more, H / 2, W / 2)."""
-        return self.ffn(self.channel_downsample(self.spatial_downsample(self.pre_block(maps))))
+        smaller: Tensor = self.ffn(self.channel_downsample(self.spatial_downsample(self.pre_block(maps))))
+        return smaller
 
 
 class Stem(nn.Module):
@@ -93,7 +97,8 @@ class Stem(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) to (B, channels, S / 4, S / 4)."""
-        return self.conv2(F.gelu(self.conv1(images)))
+        maps: Tensor = self.conv2(F.gelu(self.conv1(images)))
+        return maps
 
 
 class Stage(nn.Module):
@@ -107,7 +112,8 @@ class Stage(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """(B, before, H, W) to (B, channels, H / 2, W / 2), or in the first stage to the same size."""
-        return self.blocks(self.downsample(maps))
+        mixed: Tensor = self.blocks(self.downsample(maps))
+        return mixed
 
 
 class RepViT(nn.Module):

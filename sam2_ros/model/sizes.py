@@ -33,7 +33,7 @@ class EfficientNetStage:
 
 #: The stages of an EfficientNet whose outputs are the features of strides 4, 8, 16 and 32.
 FEATURE_STAGES = (1, 2, 4, 6)
-#: The trunks made of convolutions, by name (https://arxiv.org/abs/1905.11946, table 1, scaled; the stem has 32 channels).
+#: The trunks made of convolutions, by name (https://arxiv.org/abs/1905.11946, table 1, scaled; stem of 32 channels).
 EFFICIENTNET_STAGES = {
     "efficientnet-lite0": (
         EfficientNetStage(1, 3, 1, 1, 16),
@@ -146,10 +146,13 @@ class Size:
     def channels(self) -> tuple[int, int, int, int]:
         """Channels of the trunk's four features, at strides 4, 8, 16 and 32."""
         if self.trunk in EFFICIENTNET_STAGES:
-            return tuple(EFFICIENTNET_STAGES[self.trunk][stage].channels for stage in FEATURE_STAGES)
-        if self.trunk in REPVIT_STAGES:
-            return tuple(stage.channels for stage in REPVIT_STAGES[self.trunk])
-        return tuple(self.embed_dim * 2**stage for stage in range(4))
+            stages = EFFICIENTNET_STAGES[self.trunk]
+            stride4, stride8, stride16, stride32 = (stages[stage].channels for stage in FEATURE_STAGES)
+        elif self.trunk in REPVIT_STAGES:
+            stride4, stride8, stride16, stride32 = (stage.channels for stage in REPVIT_STAGES[self.trunk])
+        else:
+            stride4, stride8, stride16, stride32 = (self.embed_dim * 2**stage for stage in range(4))
+        return stride4, stride8, stride16, stride32
 
     @property
     def blocks(self) -> int:

@@ -14,7 +14,7 @@ import math
 import torch
 from torch import nn
 
-from sam2_ros.model.attention import Attention
+from sam2_ros.model.attention import Projections
 from sam2_ros.model.layers import Tokens
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import HIERA
@@ -97,6 +97,6 @@ def _find_what_is_alike(model: SAM2) -> None:
     model.memory_encoder.mask_downsampler.encoder[-1].weight.mul_(MEMORY)
 
 
-def _look_nearby(attention: Attention) -> None:
+def _look_nearby(attention: Projections) -> None:
     attention.q_proj.bias.fill_(NEARNESS)
     attention.k_proj.bias.fill_(NEARNESS)
