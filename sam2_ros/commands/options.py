@@ -78,9 +78,9 @@ def suggest(option: argparse.Action, values: Callable[..., Iterable[str]]) -> No
 
 
 def _models(**_: object) -> list[str]:
-    from sam2_ros.model.downloads import PUBLISHED
+    from sam2_ros.model.downloads import known_names
 
-    return ["embedded", *PUBLISHED]
+    return known_names()
 
 
 def _devices(**_: object) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 from sam2_ros.errors import CheckpointError, InvalidInput
 from sam2_ros.evaluation.trackers import BASELINES, DEFAULT_MODEL, FIELDS, Choice, checked
 from sam2_ros.model import checkpoint
-from sam2_ros.model.downloads import PUBLISHED
+from sam2_ros.model.downloads import PUBLISHED, without_side
 from sam2_ros.recordings.bags.notes import About, about
 from sam2_ros.recordings.recording import Recording
 from sam2_ros.stream.settings import SessionSettings
@@ -80,7 +80,7 @@ def _model(noted: About) -> tuple[str, str]:
     try:
         here = checkpoint.identify(name, download=False).sha256
     except CheckpointError as error:
-        if name in PUBLISHED:
+        if without_side(name)[0] in PUBLISHED:
             return name, ""  # it will be downloaded
         return DEFAULT_MODEL, f"model {name} ({error})"
     if recorded and recorded != here:

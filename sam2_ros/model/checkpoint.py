@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import pickle
-import re
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -28,7 +27,15 @@ from torch import Tensor
 from sam2_ros.errors import CheckpointError, InvalidInput, first_sentence, needs_room
 from sam2_ros.files import plain_name
 from sam2_ros.model import repvit
-from sam2_ros.model.downloads import PUBLISHED, Published, cache_folder, published_file, sha256
+from sam2_ros.model.downloads import (
+    PUBLISHED,
+    Published,
+    cache_folder,
+    known_names,
+    published_file,
+    sha256,
+    without_side,
+)
 from sam2_ros.model.layers import to_channels_last
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import EDGETAM, HIERA, SIZES, Size
@@ -39,8 +46,6 @@ logger = logging.getLogger(__name__)
 EMBEDDED = Path(__file__).parents[1] / "weights" / "embedded.safetensors"
 #: Entry of a safetensors file's metadata under which ``save`` writes the size.
 SIZE_KEY = "sam2_ros.size"
-#: Known names with a side of the image, for machines without a GPU.  Any known name may be followed by one.
-WITH_SIDE = ("edgetam_512", "tiny_512")
 
 
 @dataclass(frozen=True)
@@ -58,11 +63,6 @@ class Identity:
     image_side: int
 
 
-def known_names() -> list[str]:
-    """Every name that load and identify accept besides paths; more with a side, as in small_768."""
-    return ["embedded", *PUBLISHED, *WITH_SIDE]
-
-
 def load(name_or_path: str | Path = "embedded", device: torch.device | str = "cpu", image_side: int = 0) -> SAM2:
     """The model of a known name or of a file (.pt or .safetensors), in eval mode, on ``device``.
 
@@ -74,7 +74,7 @@ def load(name_or_path: str | Path = "embedded", device: torch.device | str = "cp
     or has no room for the model, and for a side that the model cannot take.
     """
     device = available(device)
-    name, image_side = _without_side(name_or_path, image_side)
+    name, image_side = _name_and_side(name_or_path, image_side)
     with _readable(name):
         path = _locate(name)
         tensors, metadata = _read(path)
@@ -122,7 +122,7 @@ def identify(name_or_path: str | Path, download: bool = True, image_side: int = 
 
     download: whether published weights that are not here may be fetched; CheckpointError if not.
     """
-    name, image_side = _without_side(name_or_path, image_side)
+    name, image_side = _name_and_side(name_or_path, image_side)
     with _readable(name):
         path = _locate(name, download)
         size = _recognise(*_read(path), path)
@@ -153,17 +153,17 @@ def _readable(name_or_path: str | Path) -> Iterator[None]:
         raise CheckpointError(f"the weights {name_or_path} cannot be read: {error}") from error
 
 
-def _without_side(name_or_path: str | Path, image_side: int) -> tuple[str | Path, int]:
-    """A known name without the side that may follow it, and the side; InvalidInput when two are given."""
-    parts = re.fullmatch(r"(.+)_(\d+)", str(name_or_path))
-    if not parts or (parts[1] != "embedded" and parts[1] not in PUBLISHED):
+def _name_and_side(name_or_path: str | Path, image_side: int) -> tuple[str | Path, int]:
+    """What to locate, and the side that the name or the caller gives, 0 for none; InvalidInput when they differ."""
+    name, side = without_side(str(name_or_path))
+    if not side:
         return name_or_path, image_side
-    if image_side not in (0, int(parts[2])):
+    if image_side not in (0, side):
         raise InvalidInput(
-            f"{name_or_path} is for images of {parts[2]} pixels, but the image side is set to {image_side}; "
-            f"set it to 0, or name {parts[1]}"
+            f"{name_or_path} is for images of {side} pixels, but the image side is set to {image_side}; "
+            f"set it to 0, or name {name}"
         )
-    return parts[1], int(parts[2])
+    return name, side
 
 
 def _locate(name_or_path: str | Path, download: bool = True) -> Path:
@@ -281,20 +281,16 @@ def _complete(tensors: dict[str, Tensor], model: SAM2, path: Path) -> dict[str, 
     misshapen = [name for name in tensors if name in expected and tensors[name].shape != expected[name]]
     if missing or unknown or misshapen:
         raise CheckpointError(
-            f"{path} looks like {_title(model.size)}, but {_count(missing)} missing, {_count(unknown)} not known and "
+            f"{path} looks like {model.size.title}, but {_count(missing)} missing, {_count(unknown)} not known and "
             f"{_count(misshapen)} of another shape; give a complete checkpoint"
         )
     return repvit.folded(tensors) if published else tensors
 
 
-def _title(size: Size) -> str:
-    return "EdgeTAM" if size.name == EDGETAM.name else f"SAM 2 {size.name}"
-
-
 def _what_is_in(path: Path) -> str:
     """Half a sentence on what a file holds."""
     try:
-        return f"it holds {_title(_recognise(*_read(path), path))}"
+        return f"it holds {_recognise(*_read(path), path).title}"
     except CheckpointError as error:
         return str(error)
 

@@ -71,6 +71,21 @@ PUBLISHED["edgetam"] = Published(
     "https://raw.githubusercontent.com/facebookresearch/EdgeTAM/main/checkpoints/edgetam.pt",
     git_blob="abd54d22bbd22ba3e53cf59a307e59e0f3701be6",
 )
+#: Names with a side of the image, for machines without a GPU.  Every known name may be followed by one.
+WITH_SIDE = ("edgetam_512", "tiny_512")
+
+
+def known_names() -> list[str]:
+    """Every name that ``checkpoint`` accepts besides paths; more with a side, as in small_768."""
+    return ["embedded", *PUBLISHED, *WITH_SIDE]
+
+
+def without_side(name: str) -> tuple[str, int]:
+    """A known name without the side that may follow it, and that side; anything else as it is, and 0."""
+    start, _, end = name.rpartition("_")
+    if end.isdecimal() and (start == "embedded" or start in PUBLISHED):
+        return start, int(end)
+    return name, 0
 
 
 def cache_folder() -> Path:

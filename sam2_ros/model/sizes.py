@@ -143,6 +143,13 @@ class Size:
         return dataclasses.replace(self, version_2_1=False)
 
     @property
+    def title(self) -> str:
+        """The family, its version where it has one, and the name."""
+        if self.memory == PERCEIVER:
+            return "EdgeTAM"
+        return f"SAM {'2.1' if self.version_2_1 else '2.0'} {self.name}"
+
+    @property
     def channels(self) -> tuple[int, int, int, int]:
         """Channels of the trunk's four features, at strides 4, 8, 16 and 32."""
         if self.trunk in EFFICIENTNET_STAGES:

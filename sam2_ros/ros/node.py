@@ -58,12 +58,11 @@ def make_tracker(parameters: Parameters) -> tuple[Tracker, str]:
     checkpoint.use_threads(settings.threads)
     model = checkpoint.load(settings.model, settings.device)
     size, device = model.size, model.device
-    version = "2.1" if size.version_2_1 else "2.0"
     tracker = Tracker(model, parameters.tracker)
     if device.type != "cpu":
         with needs_room(size.name, device):
             tracker.warm_up()
-    return tracker, f"SAM {version} {size.name} at {size.image_size} pixels on {device}"
+    return tracker, f"{size.title} at {size.image_size} pixels on {device}"
 
 
 class Node(RosNode):

@@ -14,6 +14,7 @@ from sam2_ros.errors import InvalidInput
 from sam2_ros.evaluation.recorded import OF_NODE, as_recorded
 from sam2_ros.evaluation.trackers import Choice, setting, settings_from
 from sam2_ros.model import checkpoint
+from sam2_ros.model.downloads import known_names
 from sam2_ros.recordings.bags.notes import ABOUT, STRING, about, note
 from sam2_ros.recordings.bags.writer import BagWriter
 
@@ -78,7 +79,7 @@ def test_what_is_not_known_and_what_cannot_be_is_named_and_left_out(tmp_path):
     assert used.startswith("as recorded of /sam2_ros: model embedded, lost_after_frames 9, ")
     assert left_out == (
         "recorded, but left out: model /robot/best.pt (there is no file /robot/best.pt, and it is not a known name "
-        f"({', '.join(checkpoint.known_names())})); hole_area must be at most 4096, got 1000000000; "
+        f"({', '.join(known_names())})); hole_area must be at most 4096, got 1000000000; "
         "precision must be one of auto, float32, bfloat16, float16; got 'fp8'; "
         "non_overlapping must be true or false, without quotes; got 'no'; tea is no parameter of this version"
     )
@@ -91,11 +92,12 @@ def test_weights_that_are_others_than_those_that_were_recorded_are_named(tmp_pat
     assert f"the weights of model {weights} with sha256 ffffffffffff, those here have" in left_out
 
 
-def test_a_published_model_that_is_not_here_is_fetched_when_it_is_loaded(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["tiny", "edgetam_512"])
+def test_a_published_model_that_is_not_here_is_fetched_when_it_is_loaded(tmp_path, monkeypatch, name):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
-    recording = recordings.open(noted_bag(tmp_path / "bag", {"model": "tiny"}))
+    recording = recordings.open(noted_bag(tmp_path / "bag", {"model": name}))
     choice, sentences = as_recorded(Choice(), recording)
-    assert choice.model == "tiny" and len(sentences) == 1
+    assert choice.model == name and len(sentences) == 1
 
 
 def test_a_baseline_has_no_settings_of_the_tracker(bag):

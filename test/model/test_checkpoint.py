@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sam2_ros.errors import CheckpointError, InvalidInput
-from sam2_ros.model import checkpoint
+from sam2_ros.model import checkpoint, downloads
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import SIZES, TEST, TINY
 
@@ -256,7 +256,7 @@ def test_weights_can_be_identified_without_a_download(tmp_path, monkeypatch):
     monkeypatch.setenv("SAM2_ROS_CACHE", str(tmp_path))
     with pytest.raises(CheckpointError, match=f"sam2.1_hiera_tiny.pt .SHA256 .*is not in {tmp_path}"):
         checkpoint.identify("tiny", download=False)
-    assert TINY.name in checkpoint.known_names()
+    assert TINY.name in downloads.known_names()
 
 
 # Devices ------------------------------------------------------------------------------------------

@@ -111,7 +111,7 @@ def test_the_published_name_loads_the_file_that_was_carried_there(edgetam_file, 
 
 def test_another_model_under_the_published_name_is_named(cache):
     torch.save(SAM2(TEST).state_dict(), cache / "edgetam.pt")
-    found = r"edgetam.pt is not what was published \(its git blob id differs\).*it holds SAM 2 test"
+    found = r"edgetam.pt is not what was published \(its git blob id differs\).*it holds SAM 2.1 test"
     with pytest.raises(CheckpointError, match=found):
         checkpoint.load("edgetam_512")
 
@@ -143,7 +143,7 @@ def test_every_family_takes_a_side(tmp_path):
 
 
 def test_short_names_with_a_side_are_known(cache, monkeypatch):
-    assert {"edgetam", "edgetam_512", "tiny_512"} <= set(checkpoint.known_names())
+    assert {"edgetam", "edgetam_512", "tiny_512"} <= set(downloads.known_names())
     path = cache / "sam2.1_hiera_tiny.pt"
     torch.save({name: value.zero_() for name, value in SAM2(TINY).state_dict().items()}, path)
     known = Published("http://127.0.0.1:9/sam2.1_hiera_tiny.pt", hashlib.sha256(path.read_bytes()).hexdigest())

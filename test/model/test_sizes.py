@@ -1,7 +1,7 @@
 import pytest
 
 from sam2_ros.errors import InvalidInput
-from sam2_ros.model.sizes import BASE_PLUS, EMBEDDED, LARGE, SIZES, SMALL, TINY
+from sam2_ros.model.sizes import BASE_PLUS, EDGETAM, EMBEDDED, LARGE, SIZES, SMALL, TINY
 
 
 def test_published_sizes_take_square_images_of_1024_pixels():
@@ -30,3 +30,8 @@ def test_nothing_is_padded_in_the_embedded_size():
 
 def test_every_size_is_known_by_its_name():
     assert all(size.name == name for name, size in SIZES.items())
+
+
+def test_a_title_names_the_family_and_its_version():
+    titles = [size.title for size in (TINY, TINY.as_version_2_0(), EDGETAM.at(512))]
+    assert titles == ["SAM 2.1 tiny", "SAM 2.0 tiny", "EdgeTAM"]
