@@ -179,6 +179,8 @@ def _checked_box(box: Iterable[float]) -> tuple[float, float, float, float]:
 def _checked_mask(mask: ArrayLike) -> Mask:
     try:
         values = np.asarray(mask)
+        if values.ndim == 1 and values.dtype == object:
+            raise ValueError("NumPy before 1.24 makes an array of the rows")
     except ValueError as error:
         raise InvalidPrompt("a mask is an (H, W) array; got rows of different length") from error
     if values.ndim != 2 or 0 in values.shape:

@@ -32,7 +32,7 @@ from sam2_ros.ros.images import Images
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.prompts import THREADS, Prompts
 from sam2_ros.ros.replies import Replies
-from sam2_ros.ros.start import creating, start, without_ros_arguments
+from sam2_ros.ros.start import creating, start, stop, without_ros_arguments
 from sam2_ros.ros.status import Status
 from sam2_ros.ros.throttle import SELDOM
 from sam2_ros.stream.session import Applied, Session
@@ -161,7 +161,7 @@ def main(args: Sequence[str] | None = None, make: MakeTracker = make_tracker) ->
             rclpy.logging.get_logger("sam2_ros").fatal(str(error))
             return 1
         finally:
-            rclpy.try_shutdown()
+            stop()
     return 0
 
 

@@ -12,6 +12,7 @@ import rclpy
 from rclpy.exceptions import NameValidationException, ParameterException
 from rclpy.expand_topic_name import expand_topic_name
 from rclpy.node import Node as RosNode
+from rclpy.signals import uninstall_signal_handlers
 from rclpy.utilities import remove_ros_args
 from rclpy.validate_full_topic_name import validate_full_topic_name
 from rclpy.validate_namespace import validate_namespace
@@ -37,8 +38,14 @@ def start(arguments: Sequence[str] = ()) -> None:
     try:
         rclpy.init(args=list(arguments))
     except Exception as error:  # each layer of ROS has its own exceptions
-        rclpy.try_shutdown()
+        stop()
         raise _sentence(error) from error
+
+
+def stop() -> None:
+    """``rclpy.try_shutdown``, after which ROS takes no signals any more; up to Jazzy it kept its handlers."""
+    rclpy.try_shutdown()
+    uninstall_signal_handlers()
 
 
 def without_ros_arguments(arguments: Sequence[str]) -> list[str]:
@@ -85,7 +92,7 @@ def running_node(name: str, interrupts: Interrupts | None = None) -> Iterator[Ro
         finally:
             node.destroy_node()
     finally:
-        rclpy.try_shutdown()
+        stop()
 
 
 def full_topic(name: str, node: RosNode) -> str:

@@ -29,8 +29,10 @@ def node():
     """A node that publishes and subscribes beside what is tested."""
     import rclpy
 
+    from sam2_ros.ros.start import stop
+
     rclpy.init()
     one = rclpy.create_node("camera_of_the_test")
     yield one
     one.destroy_node()
-    rclpy.try_shutdown()
+    stop()

@@ -10,7 +10,7 @@ rclpy = pytest.importorskip("rclpy")
 
 from sam2_ros.errors import CannotStart, InvalidInput, Sam2RosError
 from sam2_ros.interrupts import Interrupts
-from sam2_ros.ros.start import _sentence, creating, full_node, full_topic, running_node, start
+from sam2_ros.ros.start import _sentence, creating, full_node, full_topic, running_node, start, stop
 
 NODE = SimpleNamespace(get_name=lambda: "recorder", get_namespace=lambda: "/")
 
@@ -79,7 +79,7 @@ def test_what_fails_because_a_signal_has_shut_ros_down_is_the_interruption():
         while rclpy.ok():
             time.sleep(0.01)
         rclpy.create_node("too_late")
-    rclpy.try_shutdown()
+    stop()
 
 
 def test_only_what_ros_raises_is_its_fault():
