@@ -41,7 +41,7 @@ def run(parsed: argparse.Namespace) -> int:
     from sam2_ros.evaluation.recorded import as_recorded
     from sam2_ros.evaluation.trackers import Choice, settings_from
     from sam2_ros.model import checkpoint
-    from sam2_ros.offline.result_bag import replay_into_bag
+    from sam2_ros.offline.result_bag import replay_into_bag, sentences_on
     from sam2_ros.recordings.bags import refuse_unclear_nodes, refuse_without_bag
 
     recording = recordings.open(parsed.recording, image_topic=parsed.image_topic, node=parsed.node)
@@ -61,11 +61,7 @@ def run(parsed: argparse.Namespace) -> int:
         on_clock=parsed.on_clock,
         labels=parsed.labels,
     )
-    for sentence in dict.fromkeys((*recording.lost, *written.lost, *written.refused)):
+    for sentence in sentences_on(written, recording):
         print(sentence)
-    if recording.reduced:
-        print(f"the images of {parsed.recording} have more than 8 bits; the bag holds the 8 bits that were tracked")
-    if not written.prompts:
-        print("no prompt was given, so nothing was followed")
     print(f"{written.images} images, {written.dropped} dropped, {written.prompts} prompts; results in {parsed.out}")
     return 0

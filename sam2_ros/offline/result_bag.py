@@ -74,6 +74,15 @@ def replay_into_bag(
             return write_results(bar, recording, writer, LabelWriter(labels) if labels else None)
 
 
+def sentences_on(written: Written, recording: Recording) -> Iterator[str]:
+    """What somebody who uses the bag must know: what is not in it, and why."""
+    yield from dict.fromkeys((*recording.lost, *written.lost, *written.refused))
+    if recording.reduced:
+        yield f"the images of {recording.path} have more than 8 bits; the bag holds the 8 bits that were tracked"
+    if not written.prompts:
+        yield "no prompt was given, so nothing was followed"
+
+
 def write_results(
     steps: Iterable[Step], recording: Recording, writer: BagWriter, labels: LabelWriter | None = None
 ) -> Written:
