@@ -181,7 +181,7 @@ def _checked_mask(mask: ArrayLike) -> Mask:
         values = np.asarray(mask)
         if values.ndim == 1 and values.dtype == object:
             raise ValueError("NumPy before 1.24 makes an array of the rows")
-    except ValueError as error:
+    except (ValueError, UserWarning) as error:  # a warning where warnings are errors
         raise InvalidPrompt("a mask is an (H, W) array; got rows of different length") from error
     if values.ndim != 2 or 0 in values.shape:
         raise InvalidPrompt(f"a mask is an (H, W) array, got shape {values.shape}")

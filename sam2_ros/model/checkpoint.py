@@ -217,7 +217,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
-        with plain_name(path) as name, safetensors.safe_open(name, framework="pt") as file:
+        # safetensors 0.4 makes tensors on the default device, which others may have set.
+        with plain_name(path) as name, safetensors.safe_open(name, framework="pt") as file, torch.device("cpu"):
             names = file.keys()  # it is no dict, and cannot be gone through itself
             return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except safetensors.SafetensorError as error:
@@ -229,6 +230,8 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
         with plain_name(path) as name, warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*TorchScript archive", UserWarning)  # refused below, in one sentence
             contents = torch.load(name, map_location="cpu", weights_only=True)
+        if isinstance(contents, torch.jit.ScriptModule):
+            raise ValueError("TorchScript, which early versions of torch load")
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path} holds more than tensors, which could run code when opened; save its state dict alone"

@@ -72,7 +72,7 @@ class Unfolded:
 def assert_equal_features(found, expected):
     for ours, theirs in zip(found, expected, strict=True):
         assert theirs.std() > 0.1, "features that show nothing"
-        assert (ours - theirs).abs().max() < 2e-5 * theirs.abs().max()
+        assert (ours - theirs).abs().max() < 3e-5 * theirs.abs().max()
 
 
 @torch.no_grad()

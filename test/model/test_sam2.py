@@ -255,6 +255,8 @@ def test_nothing_but_parameters_and_the_fourier_matrix_is_saved(model):
 
 
 def test_no_complex_numbers_are_involved():
+    if torch.__version__.startswith("2.4"):
+        pytest.skip("torch 2.4 exports no program that sets autocast")
     model = SAM2(TEST).eval()
 
     class View(torch.nn.Module):
