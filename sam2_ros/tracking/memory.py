@@ -102,7 +102,10 @@ class MemoryRule(Protocol[Spatial, Pointer]):
         ...
 
     def view(self, index: int, seconds: float | None = None) -> View[Spatial, Pointer]:
-        """What the object sees from frame ``index``, taken at ``seconds``: never that frame itself."""
+        """What the object sees from frame ``index``, taken at ``seconds``: never that frame itself.
+
+        Where ``has_past`` says that there is a past, it sees at least one memory and one pointer.
+        """
         ...
 
     def forget_stale(self, index: int, *, corrected: bool) -> None:
