@@ -9,12 +9,15 @@ import pytest
 from recordings.bags import IMAGE, PROMPT, image_message, prompt_message, stamp, write_bag
 from run_command import run_command
 
-from sam2_ros import recordings
+from sam2_ros import cli, recordings
+from sam2_ros.commands.evaluate import job_from
 from sam2_ros.errors import InvalidInput
+from sam2_ros.evaluation import batch
 from sam2_ros.evaluation.recorded import OF_NODE, as_recorded
 from sam2_ros.evaluation.trackers import Choice, setting, settings_from
 from sam2_ros.model import checkpoint
 from sam2_ros.model.downloads import known_names
+from sam2_ros.offline import result_bag
 from sam2_ros.recordings.bags.notes import ABOUT, STRING, about, note
 from sam2_ros.recordings.bags.writer import BagWriter
 
@@ -162,16 +165,32 @@ def test_the_rules_of_a_replay_are_those_that_the_node_had(tmp_path, weights, ca
     assert "cup: stamp" in capsys.readouterr().out
 
 
-def test_16_bit_images_are_read_with_the_recorded_range_unless_another_is_chosen(tmp_path, weights):
+@pytest.fixture
+def twelve_bits(tmp_path):
+    """One image of a 12-bit camera, which the node read over the full range of 16 bits."""
     values = np.linspace(0, 4095, 48 * 64).astype(np.uint16).reshape(48, 64)
-    with BagWriter(tmp_path / "bag", kept_free=0) as writer:
+    with BagWriter(tmp_path / "twelve", kept_free=0) as writer:
         note(writer, ABOUT, {"node": "/sam2_ros", "model": {}, "parameters": {"image_range": "full"}})
         writer.write("/image", IMAGE, stamp(0), image_message(values, stamp(0)))
         writer.write("/sam2_ros/prompt", PROMPT, stamp(0) + 1, prompt_message("cup", (10, 20), stamp(0)))
-    result = evaluated(tmp_path, tmp_path / "bag", "--model", "first-mask")
-    assert result["configuration"]["topics"] == {"image_range": "full"}
-    result = evaluated(tmp_path, tmp_path / "bag", "--model", "first-mask", "--image-range", "auto")
-    assert result["configuration"]["topics"] == {}
+    return tmp_path / "twelve"
+
+
+@pytest.mark.parametrize("chosen, range_, few_greys", [((), "full", True), (("--image-range", "auto"), "auto", False)])
+def test_16_bit_images_are_read_with_the_recorded_range_unless_another_is_chosen(
+    twelve_bits, tmp_path, weights, monkeypatch, chosen, range_, few_greys
+):
+    template = job_from(cli.parser_of("evaluate").parse_args(["bag", "--model", "first-mask", *chosen]))
+    (job,) = batch.work_list([twelve_bits], template, tmp_path)
+    assert (len(np.unique(next(iter(job.open())).image)) < 20) == few_greys
+    topics = batch.configuration(template, [job], 1, "processes")["topics"]
+    assert topics == ({} if range_ == "auto" else {"image_range": range_}), "an export opens the recording again"
+
+    ranges = []
+    monkeypatch.setattr(result_bag, "replay_into_bag", lambda recording, *_, **__: ranges.append(recording.image_range))
+    with pytest.raises(AttributeError):  # nothing was written
+        run_command("replay", twelve_bits, "--out", tmp_path / "out", "--threads", "1", "--model", weights, *chosen)
+    assert ranges == [range_]
 
 
 def evaluated(tmp_path, *arguments):
