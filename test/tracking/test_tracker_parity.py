@@ -5,15 +5,25 @@ CPU, and hide mistakes in the noise), and a correction makes a prompted frame, w
 default and an option there.  Otherwise the official rules run as they are.
 """
 
-import types
-
-import cv2
 import numpy as np
 import pytest
 import torch
 
 predictor_module = pytest.importorskip("sam2.sam2_video_predictor", reason="the official package is not installed")
 
+from official_video import (
+    EVERYTHING,
+    FRAMES,
+    HEIGHT,
+    WIDTH,
+    answers,
+    assert_close,
+    clicks,
+    differences,
+    disk,
+    video,
+    without_bfloat16,
+)
 from oracle import pair
 
 from sam2_ros.model import pixels
@@ -21,22 +31,7 @@ from sam2_ros.model.sizes import BASE_PLUS, TINY
 from sam2_ros.tracking.tracker import Tracker, TrackerSettings
 from sam2_ros.types import Frame, Prompt
 
-FRAMES, HEIGHT, WIDTH, SIDE = 24, 120, 160, 128
-#: Nothing is forgotten that the comparison still wants to see.
-EVERYTHING = dict(remembered_frames=100, max_prompted_frames=0, forget_around_corrections=False)
-
-
-def video(seed=0):
-    """Blobs of many sizes that drift over one another; a wholly different scene from frame 15 to 18."""
-    stream = np.random.RandomState(seed)
-    layers = [stream.randint(0, 256, (cells, cells, 3)).astype(np.uint8) for cells in (4, 9, 24)]
-    canvas = np.mean([cv2.resize(layer, (400, 300), interpolation=cv2.INTER_CUBIC) for layer in layers], axis=0)
-    canvas = np.clip((canvas - 128) * 2 + 128, 0, 255).astype(np.uint8)
-    frames = []
-    for n in range(FRAMES):
-        image = canvas[2 * n : 2 * n + HEIGHT, 3 * n : 3 * n + WIDTH]
-        frames.append(np.ascontiguousarray(255 - image[::-1] if 15 <= n < 19 else image))
-    return frames
+SIDE = 128
 
 
 class Official:
@@ -47,7 +42,7 @@ class Official:
         loaded = lambda **_: (images, HEIGHT, WIDTH)  # noqa: E731
         monkeypatch.setattr(predictor_module, "load_video_frames", loaded)
         monkeypatch.setattr(predictor_module, "fill_holes_in_mask_scores", pixels.fill_holes)  # theirs needs CUDA
-        monkeypatch.setattr(predictor_module, "torch", _without_bfloat16())
+        monkeypatch.setattr(predictor_module, "torch", without_bfloat16())
         monkeypatch.setattr(predictor_module, "tqdm", lambda steps, **_: steps)
         self.predictor, self.state = predictor, predictor.init_state("frames")
 
@@ -66,50 +61,6 @@ class Official:
             for kind in stored.values()
             for frame, out in kind.items()
         }
-
-
-def _without_bfloat16():
-    double = types.ModuleType("torch")
-    double.__dict__.update(torch.__dict__)
-    double.bfloat16 = torch.float32
-    return double
-
-
-def answers(tracker):
-    """The same of our tracker, which numbers objects from 1."""
-    return {
-        (number - 1, moment.index): (answer.logits, answer.pointer, answer.score)
-        for moment in tracker._ring
-        for number, answer in moment.answers.items()
-    }
-
-
-def differences(tracker, official):
-    """Largest difference of logits, pointers and scores over every frame and object."""
-    ours, theirs = answers(tracker), official.answers()
-    assert ours.keys() == theirs.keys()
-    worst = np.max(
-        [
-            [float((a - b).abs().max()) for a, b in zip(ours[key][:2], theirs[key][:2])]
-            + [abs(ours[key][2] - theirs[key][2])]
-            for key in ours
-        ],
-        axis=0,
-    )
-    return dict(zip(("logits", "pointer", "score"), worst))
-
-
-def assert_close(found):
-    assert found["logits"] <= 1e-3 and found["pointer"] <= 1e-4 and found["score"] <= 1e-4, found
-
-
-def clicks(name, *points):
-    return Prompt(name, points=[point[:2] for point in points], labels=[point[2] for point in points])
-
-
-def disk(x, y, radius):
-    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
-    return (columns - x) ** 2 + (rows - y) ** 2 < radius**2
 
 
 def run_scenario(ours, theirs, monkeypatch, **settings):
