@@ -386,7 +386,7 @@ def test_a_prompt_at_the_door_waits_for_its_image_as_long_as_the_settings_say(wo
     worker.put_image(image(5))
     worker.start()
     with pytest.raises(InvalidInput, match="newer than the newest"):
-        worker.prompt(click(), 10**12).result(LONG)
+        worker.prompt(click(), 10**12).result(LONG / 3)
     worker.configure(SessionSettings(prompt_timeout=30.0), TrackerSettings())
     coming = worker.prompt(click(), 6)
     worker.put_image(image(6))
