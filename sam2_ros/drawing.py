@@ -29,7 +29,7 @@ def overlay(image: np.ndarray, tracks: Iterable[Track], unit: float = 0.0) -> np
     Objects that are not visible are listed in the top-left corner.
     unit: scale of lines and letters; 0 = in proportion to the picture.
     """
-    picture = image.copy()
+    picture: np.ndarray = image.copy()
     unit = unit or max(picture.shape[0] / 480, 0.4)
     unseen = 0
     for track in tracks:

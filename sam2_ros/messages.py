@@ -242,7 +242,8 @@ def _odd_pairs(image: np.ndarray, code: int) -> np.ndarray:
     rows = cv2.copyMakeBorder(image, 0, 0, 0, 1, cv2.BORDER_REPLICATE)
     colour = _PAIRED[code]
     rows[:, -1, colour] = image[:, -2, colour] if image.shape[1] > 1 else 128
-    return cv2.cvtColor(rows, code)[:, :-1].copy()
+    converted: np.ndarray = cv2.cvtColor(rows, code)[:, :-1].copy()
+    return converted
 
 
 # -- prompts in ----------------------------------------------------------------------------------

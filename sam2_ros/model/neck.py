@@ -48,7 +48,7 @@ class Neck(nn.Module):
 
         narrow4, narrow8: the mask decoder's 1 x 1 convolutions, applied to the two sharp ones.
         """
-        stride32, stride16, stride8, stride4 = (_convolution_in(part) for part in self.convs)
+        stride32, stride16, stride8, stride4 = (convolution_in(part) for part in self.convs)
         # In float32 also under autocast, as the published weights were trained.
         coarse = F.interpolate(stride32(features[3]).float(), scale_factor=2.0, mode="nearest")
         return (
@@ -58,7 +58,7 @@ class Neck(nn.Module):
         )
 
 
-def _convolution_in(part: nn.Module) -> nn.Conv2d:
+def convolution_in(part: nn.Module) -> nn.Conv2d:
     """The convolution of a part of ``Neck.convs``."""
     convolution = part.get_submodule("conv")
     assert isinstance(convolution, nn.Conv2d)

@@ -61,9 +61,9 @@ def labels_of_grey(values: np.ndarray, among_ids: Callable[[], bool] = lambda: F
     among_ids: whether other images of the sequence hold ids; then 255 is ``IGNORE_LABEL`` here, too.
     """
     if values.dtype == np.uint16 and values.any() and np.isin(values, (0, WHITE_16)).all():
-        return np.where(values == WHITE_16, np.uint8(1), np.uint8(0))
+        return np.asarray(values == WHITE_16, np.uint8)
     if values.dtype == np.uint8 and values.any() and not holds_ids(values) and not among_ids():
-        return np.where(values == 255, np.uint8(1), np.uint8(0))
+        return np.asarray(values == 255, np.uint8)
     return values
 
 

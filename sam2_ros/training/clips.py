@@ -116,7 +116,7 @@ class ClipSource:
         """Pictures (T, S, S, 3) and coverages (T, K, S, S) before the lens."""
         photos = 0.0 if self.photos is None else self.stock.photo_share if frames == 1 else PHOTO_CLIPS
         if self.photos is not None and random.random() < photos:
-            return self._photo(random, frames, side)
+            return self._photo(self.photos, random, frames, side)
         kind = random.random()
         scenes = self.stock.footage_share + self.stock.scene_share
         if self.scenes is not None and self.stock.footage_share <= kind < scenes:
@@ -136,9 +136,11 @@ class ClipSource:
         world = [_moved_with(layer, camera) for layer in layers]
         return _composed(_seen_by(camera, backdrop, side), np.zeros((frames, 0, side, side), np.uint8), world)
 
-    def _photo(self, random: np.random.Generator, frames: int, side: int) -> tuple[np.ndarray, np.ndarray]:
+    def _photo(
+        self, photos: Photographs, random: np.random.Generator, frames: int, side: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """A photograph, seen by another camera in a clip, half of those with drawn things on top."""
-        picture, covers = self.photos.draw(random, side)
+        picture, covers = photos.draw(random, side)
         images = np.repeat(picture[None], frames, axis=0)
         images, masks = _varied(random, images, np.repeat(covers[None], frames, axis=0))
         if frames > 1 and random.random() < 0.5:

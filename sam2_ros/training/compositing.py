@@ -160,7 +160,9 @@ class Lens:
             image = cv2.addWeighted(image, 1.0, noise, self.grain / 32, 0, dtype=cv2.CV_8U)
         if self.quality:
             _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, self.quality])
-            image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+            decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+            assert decoded is not None  # encoded in the line before
+            image = decoded
         return image
 
 

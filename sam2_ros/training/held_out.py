@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,7 +106,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.only == "objects" and not options.objects:
         parser.error("--only objects needs --objects FOLDER")
-    sets = {"composites": composites, "robot": robot_scenes}
+    sets: dict[str, Callable[[], Iterator[HeldOutClip]]] = {"composites": composites, "robot": robot_scenes}
     if options.objects:
         sets["objects"] = lambda: object_scenes(options.objects)
     for name in [options.only] if options.only else sets:

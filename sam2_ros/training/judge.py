@@ -96,10 +96,10 @@ def judge_photos(tracker: Tracker, folder: Path) -> Clicked:
 
 def _click_on(tracker: Tracker, name: str, truth: np.ndarray, result: Clicked) -> None:
     x0, y0, x1, y1 = box_around(truth)
-    found = tracker.prompt(Prompt(name, box=(x0, y0, max(x1, x0 + 0.5), max(y1, y0 + 0.5)))).track.mask
-    result.iou["box"].append(_iou(found, truth))
+    boxed = tracker.prompt(Prompt(name, box=(x0, y0, max(x1, x0 + 0.5), max(y1, y0 + 0.5)))).track.mask
+    result.iou["box"].append(_iou(boxed, truth))
     tracker.forget(name)
-    found = None
+    found: np.ndarray | None = None
     for number in range(CLICKS):
         click = first_click(truth) if found is None else next_click(truth, found)
         if click is not None:
@@ -109,7 +109,7 @@ def _click_on(tracker: Tracker, name: str, truth: np.ndarray, result: Clicked) -
             if former is not None:
                 result.obeyed.append(bool(found[int(point[1]), int(point[0])]) == bool(label))
                 result.worse.append(_iou(found, truth) < _iou(former, truth) - 0.005)
-        if number in (0, CLICKS - 1):
+        if found is not None and number in (0, CLICKS - 1):
             result.iou[f"{number + 1}-click"].append(_iou(found, truth))
     tracker.forget(name)
 

@@ -88,8 +88,10 @@ def click_loss(answer: Candidates, prompt: PromptInputs | None, side: int) -> Te
 
     side: of the image in whose pixels the clicks are.
     """
-    clicked = None if prompt is None or prompt.points is None else (prompt.labels == 0) | (prompt.labels == 1)
-    if clicked is None or not clicked.any():
+    if prompt is None or prompt.points is None or prompt.labels is None:
+        return answer.logits.new_zeros(())
+    clicked = (prompt.labels == 0) | (prompt.labels == 1)
+    if not clicked.any():
         return answer.logits.new_zeros(())
     places = ((prompt.points + 0.5) / side * 2 - 1)[:, :, None]  # (N, P, 1, 2) in -1..1
     logits = F.grid_sample(answer.logits, places, align_corners=False, padding_mode="border")[..., 0]  # (N, K, P)

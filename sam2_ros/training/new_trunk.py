@@ -20,9 +20,10 @@ from torch.nn import functional as F
 
 from sam2_ros.model import checkpoint, pixels
 from sam2_ros.model.efficientnet import folded
+from sam2_ros.model.neck import convolution_in
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import EMBEDDED_LITE, Size
-from sam2_ros.recordings.pictures import pictures_in, read_picture
+from sam2_ros.recordings.pictures import picture_of, pictures_in
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ def _fit_neck(model: SAM2, former: SAM2, images: Iterable[Tensor]) -> None:
         coarse.add(
             torch.cat((stride16, F.interpolate(stride32, scale_factor=2.0, mode="nearest")), dim=1), aims.stride16
         )
-    convolutions = [part.conv for part in model.image_encoder.neck.convs]
+    convolutions = [convolution_in(part) for part in model.image_encoder.neck.convs]
     weight, bias = coarse.solve()
     _set(convolutions[0], weight[:, c16:], torch.zeros_like(bias))
     _set(convolutions[1], weight[:, :c16], bias)
@@ -89,11 +90,13 @@ def _fit_neck(model: SAM2, former: SAM2, images: Iterable[Tensor]) -> None:
         (convolutions[3], model.sam_mask_decoder.conv_s0, fine),
     ):
         weight, bias = fit.solve()
+        assert narrow.bias is not None
         wider = torch.linalg.pinv(narrow.weight.flatten(1))  # the decoder's own convolution follows
         _set(convolution, wider @ weight, wider @ (bias - narrow.bias))
 
 
 def _set(convolution: torch.nn.Conv2d, weight: Tensor, bias: Tensor) -> None:
+    assert convolution.bias is not None
     convolution.weight.copy_(weight[..., None, None])
     convolution.bias.copy_(bias)
 
@@ -115,7 +118,7 @@ def main() -> None:
         for path in pictures_in(folder)
     ]
     chosen = files[:: max(len(files) // PICTURES, 1)]
-    images = (pixels.normalise(read_picture(path), former.size.image_size) for path in chosen)
+    images = (pixels.normalise(picture_of(path), former.size.image_size) for path in chosen)
     checkpoint.save(with_new_trunk(former, published, images), options.out)
     logger.info("%s: the neck is fitted to %d pictures", options.out, len(chosen))
 

@@ -67,11 +67,15 @@ def _thing(
     yaw = float(random.uniform(0, 2 * np.pi))
     kind = random.random()
     if kind < 0.45:
-        size = tuple(float(length) for length in random.uniform(0.035, 0.12, 3))
+        length, width, height = random.uniform(0.035, 0.12, 3).tolist()
         model = ("box", "box", "can", "ball")[random.integers(4)]
-        if model != "box":
-            size = (size[0] * 0.8,) * 2 + (size[2],) if model == "can" else (size[0] * 0.8,) * 3
-        return Thing(name, model, place, yaw, size, picture=bank.texture(random, 128))
+        round_side = 0.8 * length
+        size = {
+            "box": (length, width, height),
+            "can": (round_side, round_side, height),
+            "ball": (round_side, round_side, round_side),
+        }
+        return Thing(name, model, place, yaw, size[model], picture=bank.texture(random, 128))
     colour = (*random.uniform(0.05, 1.0, 3).tolist(), 1.0)
     if held_out and kind < 0.75:
         model, scale = HELD_OUT_MODELS[random.integers(len(HELD_OUT_MODELS))]
@@ -89,7 +93,7 @@ def _thing(
 
 
 def _look(random: np.random.Generator, bank: TextureBank) -> Look:
-    surfaces = tuple(bank.texture(random, side) for side in (512, 512, 256))
+    surfaces = (bank.texture(random, 512), bank.texture(random, 512), bank.texture(random, 256))
     light = (float(random.uniform(-1, 1.2)), float(random.uniform(-1.5, 1.5)), float(random.uniform(1.0, 2.5)))
     ambient, shadow = float(random.uniform(0.4, 0.75)), bool(random.random() < 0.8)
     if random.random() < 0.15:

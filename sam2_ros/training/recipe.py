@@ -288,11 +288,14 @@ def _stage(values: Any) -> Stage:
 
 def _converted(values: Mapping[str, Any], kind: type, what: str) -> dict[str, Any]:
     """Values as the fields of the dataclass ``kind`` declare them; InvalidInput for names that it lacks."""
-    known = {field.name: KINDS.get(field.type) for field in dataclasses.fields(kind)}
+    known = {field.name: KINDS.get(str(field.type)) for field in dataclasses.fields(kind)}
     unknown = sorted(str(name) for name in values if name not in known)
     if unknown:
         raise InvalidInput(f"unknown {what} {', '.join(unknown)}; known are {', '.join(sorted(known))}")
-    return {name: convert(name, value, known[name]) if known[name] else value for name, value in values.items()}
+    return {
+        name: value if (wanted := known[name]) is None else convert(name, value, wanted)
+        for name, value in values.items()
+    }
 
 
 def _parsed(path: Path) -> dict[str, Any]:

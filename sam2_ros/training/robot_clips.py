@@ -51,8 +51,8 @@ class RobotClips:
         y, x = int(random.integers(height - tall + 1)), int(random.integers(width - wide + 1))
         values = [value for value in np.unique(labels[numbers[0], y : y + tall, x : x + wide]) if value]
         step = -1 if random.random() < 0.5 else 1
-        seen = [part[numbers, y : y + tall, x : x + wide][:, :, ::step] for part in (pictures, labels)]
-        return as_clip(*seen, values, side)
+        window = (numbers, slice(y, y + tall), slice(x, x + wide))
+        return as_clip(pictures[window][:, :, ::step], list(labels[window][:, :, ::step]), values, side)
 
     def _scene(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         if self.files[number].suffix == ".npy":

@@ -78,7 +78,8 @@ def draw_part(random: np.random.Generator, coverage: np.ndarray) -> np.ndarray:
             part, (x, y), (int(reach[0]) + 2, int(reach[1]) + 2), random.uniform(0, 180), 0, 360, 255, -1, cv2.LINE_AA
         )
     else:
-        normal = np.float32([np.cos(angle := random.uniform(0, 2 * np.pi)), np.sin(angle)])
+        angle = random.uniform(0, 2 * np.pi)
+        normal = np.array([np.cos(angle), np.sin(angle)], np.float32)
         grid = np.indices((side, side), np.float32)
         part = np.where((grid[1] - x) * normal[0] + (grid[0] - y) * normal[1] > 0, 255, 0).astype(np.uint8)
     return np.minimum(part, coverage)

@@ -10,6 +10,7 @@ a place finds itself in the memories.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -60,9 +61,10 @@ def initialise(model: SAM2) -> SAM2:
     for name, value in model.named_parameters():
         if name.endswith("gamma"):
             value.fill_(BRANCH)
-    for convolution, gain in zip(model.image_encoder.neck.convs, NECK):
+    parts: Any = model  # torch gives the attributes of modules no types
+    for convolution, gain in zip(parts.image_encoder.neck.convs, NECK):
         convolution.conv.weight.mul_(gain)
-    for block in model.image_encoder.trunk.blocks if model.size.trunk == HIERA else ():
+    for block in parts.image_encoder.trunk.blocks if model.size.trunk == HIERA else ():
         block.attn.proj.weight.mul_(TRUNK)
         block.mlp.layers[-1].weight.mul_(TRUNK)
     _expect_little(model)
@@ -72,7 +74,7 @@ def initialise(model: SAM2) -> SAM2:
 
 def _expect_little(model: SAM2) -> None:
     """Let the first answers be the average answer: else learning it comes first, and drowns the prompts."""
-    decoder = model.sam_mask_decoder
+    decoder: Any = model.sam_mask_decoder
     heads = [(decoder.pred_obj_score_head, VISIBLE_LOGIT), (decoder.iou_prediction_head, IOU_LOGIT)]
     maps = decoder.output_upscaling[3]
     maps.bias.fill_(1.0)  # a map is then about 1 everywhere, on average
@@ -83,18 +85,20 @@ def _expect_little(model: SAM2) -> None:
 
 
 def _find_what_is_alike(model: SAM2) -> None:
-    transformer = model.sam_mask_decoder.transformer
+    transformer: Any = model.sam_mask_decoder.transformer
+    memory: Any = model.memory_attention
     between = [transformer.final_attn_token_to_image]
     for layer in transformer.layers:
         between += [layer.cross_attn_token_to_image, layer.cross_attn_image_to_token]
     for attention in between:
         attention.q_proj.weight.mul_(LIKENESS)
         attention.k_proj.weight.copy_(attention.q_proj.weight)
-    for layer in model.memory_attention.layers:
+    for layer in memory.layers:
         _look_nearby(layer.self_attn)
         _look_nearby(layer.cross_attn_image)
         layer.cross_attn_image.out_proj.weight.mul_(MEMORY)
-    model.memory_encoder.mask_downsampler.encoder[-1].weight.mul_(MEMORY)
+    last: Any = model.memory_encoder.mask_downsampler.encoder[-1]
+    last.weight.mul_(MEMORY)
 
 
 def _look_nearby(attention: Projections) -> None:

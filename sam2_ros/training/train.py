@@ -24,8 +24,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from sam2_ros.errors import CheckpointError, TrainingError
+from sam2_ros.errors import CheckpointError, InvalidInput, TrainingError
 from sam2_ros.model import checkpoint
+from sam2_ros.model.efficientnet import EfficientNetLite
 from sam2_ros.model.precision import autocast
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import SIZES
@@ -66,10 +67,14 @@ class Training:
         if settings.encoder_rate == 0:
             self.model.image_encoder.requires_grad_(False)  # nothing of it is kept for a backward pass
         if settings.frozen_stages:
-            self.model.image_encoder.trunk.freeze(settings.frozen_stages)
+            trunk = self.model.image_encoder.trunk
+            if not isinstance(trunk, EfficientNetLite):
+                raise InvalidInput(f"the trunk of {self.model.size.name} cannot be frozen; set frozen_stages to 0")
+            trunk.freeze(settings.frozen_stages)
         groups = _groups(self.model, settings.weight_decay, encoder_apart=settings.encoder_rate != 1.0)
         self.optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.999), fused=True)
         self.step = 0
+        self._small: SAM2 | None = None  # the same weights at another image side
         self.spoiled = 0  # steps in a row whose gradient was not finite
 
     def learn(self, batch: ClipBatch) -> dict[str, float]:
@@ -141,7 +146,7 @@ class Training:
         """The same parameters in a model for another image side; only its fixed tables differ."""
         if side == self.model.size.image_size:
             return self.model
-        if getattr(self, "_small", None) is None or self._small.size.image_size != side:
+        if self._small is None or self._small.size.image_size != side:
             self._small = SAM2(self.model.size.at(side)).to(self.device)
             _share(self.model, self._small)
         return self._small
@@ -286,13 +291,14 @@ def draw_prompting(random: np.random.Generator, settings: TrainSettings, stage: 
         corrected = (*start, *sorted(random.choice(rest, count, replace=False).tolist()))
     clicks = int(random.integers(1, stage.clicks + 1)) if corrected else 0
     from_truth, exact = bool(random.random() < FROM_TRUTH_SHARE), bool(random.random() < settings.exact_share)
-    age, spoiled, wrong = 0, (), "absent"
+    age, wrong = 0, "absent"
+    spoiled: tuple[int, ...] = ()
     if stage.frames > 2:
         if settings.oldest_prompt and random.random() < 0.5:
             age = int(random.integers(settings.oldest_prompt + 1))
         if settings.spoiled_share and random.random() < settings.spoiled_share:
-            start = int(random.integers(1, stage.frames - 1))
-            spoiled = tuple(range(start, min(start + int(random.integers(1, RECENT_MEMORIES + 1)), stage.frames - 1)))
+            begin = int(random.integers(1, stage.frames - 1))
+            spoiled = tuple(range(begin, min(begin + int(random.integers(1, RECENT_MEMORIES + 1)), stage.frames - 1)))
             wrong = str(random.choice(SPOILED))
     return Prompting(first, corrected, clicks, from_truth, exact, age, spoiled, wrong)
 
