@@ -156,6 +156,8 @@ def test_the_flattest_pictures_are_read(suffix, options):
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".tif", ".gif"])
 def test_the_size_is_read_from_the_header(suffix):
+    if not cv2.haveImageWriter(f"picture{suffix}"):
+        pytest.skip("OpenCV before 4.11 writes no GIF")
     assert size_of(encoded(suffix)) == (64, 48)
     assert size_of(with_thumbnail(encoded())) == (64, 48)
 
