@@ -96,6 +96,7 @@ dist: $(VENV)/.installed
 
 clean:
 	rm -rf .venv .venv-* build install log dist *.egg-info demo_out soak_out
+	rm -rf sam2_ros/msg sam2_ros/srv sam2_ros/*.so  # where earlier versions put the compiled messages
 
 ready:
 	@command -v $(PYTHON) >/dev/null || \
