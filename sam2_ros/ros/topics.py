@@ -28,8 +28,12 @@ def message_class(kind: str) -> type | None:
 
 def subscribe(node: RosNode, *arguments: Any, on_lost: Callable[[int], None], **options: Any) -> Any:
     """``node.create_subscription``; on_lost gets the number of messages that the middleware has newly lost."""
+
+    def count(event: Any) -> None:
+        on_lost(event.total_count_change)
+
     try:
-        events = SubscriptionEventCallbacks(message_lost=lambda event: on_lost(event.total_count_change))
+        events = SubscriptionEventCallbacks(message_lost=count)
         return node.create_subscription(*arguments, event_callbacks=events, **options)
     except UnsupportedEventTypeError:  # this middleware does not count lost messages
         return node.create_subscription(*arguments, **options)
