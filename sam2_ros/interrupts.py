@@ -24,10 +24,10 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class Interrupts:
     """Takes the signals that end a process inside a ``with`` block of the main thread.
 
-    ROS must be started and shut down in there: it sees SIGINT and SIGTERM first and passes them on.  All three
-    are left to it but inside ``raised``.  None ends the process before the block is left, however often it
-    comes: it would skip what has to be closed, such as a bag.  What ROS raises since it was shut down leaves the
-    block as a KeyboardInterrupt.  came: the number of the first signal, 0 before.
+    Start ROS and shut it down inside the block: it sees SIGINT and SIGTERM first and passes them on.  Only inside
+    ``raised`` does a signal do anything else.  No signal ends the process before the block is left, however often
+    it comes: a bag, for example, must still be closed.  An exception of ROS after its shutdown leaves the block as a
+    KeyboardInterrupt.  came: the number of the first signal, 0 before.
     """
 
     #: The block that is entered; None outside.

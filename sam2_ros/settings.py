@@ -31,7 +31,7 @@ def setting(
 def convert(name: str, value: Any, kind: type) -> Any:
     """``value``, as a file gave it for the setting ``name``, as the ``kind`` bool, int, float or str.
 
-    Raises InvalidInput if it is none: text is no bool, and a bool is neither text nor a number.
+    Raises InvalidInput for any other value: text is not a bool, and a bool is neither text nor a number.
     """
     if kind is str:
         if isinstance(value, (bool, list, tuple, dict)):

@@ -1,7 +1,7 @@
-"""What the stamp of an image says about its place in the stream; stamps are nanoseconds, 0 = unknown.
+"""The place of an image in the stream, from its stamp; stamps are nanoseconds, 0 = unknown.
 
-Networks and drivers now and then deliver neighbouring images in the wrong order, and some deliver
-one twice.  That is a small disorder: an image that is a little older than the newest one is left
+Networks and drivers sometimes deliver neighbouring images in the wrong order, and some deliver an
+image twice.  That is a small disorder: an image that is a little older than the newest one is left
 out, and nothing else changes.  Time starts again (a bag that loops, a camera that restarts)
 when a stamp goes back by more than ``JUMP``, or when ``OLDER_IN_A_ROW`` images have come since the
 last newer one and all were older.

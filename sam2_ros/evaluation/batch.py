@@ -21,9 +21,9 @@ from sam2_ros.ranges import AUTO
 from sam2_ros.recordings.bags import Bag, refuse_without_bag
 from sam2_ros.recordings.folders import splits
 
-#: In the place of a setting that differs between the recordings of a run; their results say which each had.
+#: Stands for a setting that differs between the recordings of a run; each result has its own value.
 AS_RECORDED = "as recorded"
-#: Options that say nothing of other recordings.
+#: Options for bags only.
 OF_BAGS = ("image_topic", "truth_topic", "node")
 
 

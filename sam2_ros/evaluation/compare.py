@@ -24,7 +24,7 @@ from sam2_ros.evaluation.results import read_result
 Scores = dict[tuple[str, int], float]  # J&F in percent by sequence (name or path) and object id
 
 
-#: How many names of sequences are said; of more only the number.
+#: At most this many names of sequences are listed; of more only the number.
 NAMED = 12
 
 

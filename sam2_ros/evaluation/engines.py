@@ -76,7 +76,7 @@ def _do_in_processes(work: Sequence[Job], count: int) -> Iterator[SequenceResult
             try:
                 yield from threads.map(do_one, work)
             finally:
-                ours.close()  # nobody waits for a recording that was begun when the run is interrupted
+                ours.close()  # after an interrupt nobody waits for recordings that have begun
     finally:
         while not free.empty():
             free.get().shutdown()
@@ -105,6 +105,6 @@ def _do_on_ray(work: Sequence[Job]) -> Iterator[SequenceResult]:
     for job, promise in zip(work, promises):
         try:
             found = ray.get([promise])[0]
-        except Exception as error:  # ray has many names for a machine that is gone
+        except Exception as error:  # ray has many exceptions for a machine that is gone
             found = failed(job, f"{type(error).__name__}: {error}")
         yield found

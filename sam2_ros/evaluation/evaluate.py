@@ -211,7 +211,7 @@ def _keep(steps: Iterator[Step], outcome: Outcome, recording: Recording, job: Jo
         gallery.offer(step, float(np.mean(known)) if known else float("nan"), outcome.scorer.values())
         picture = label_image(step.tracks, step.moment.frame.size)
         written.append(labels.write(picture, recording.stem(step.moment.index)))
-    # Which true object a track is may turn out long after its first image.
+    # The true object of a track may become known long after its first image.
     _renumber(written, outcome.scorer.values(), labels)
     return gallery
 

@@ -17,11 +17,11 @@ WIDTH = 320
 LETTERS = 1.0
 #: Pictures of each kind.
 EACH = 4
-#: Evenly spread pictures among which the median ones are found.
+#: Number of evenly spread pictures from which the median ones are chosen.
 SPREAD = 32
-#: Of images nearer than this one is enough: neighbours show the same.
+#: Shown images are at least this many images apart: neighbours look the same.
 APART = 10
-#: One candidate of each ``APART`` images, of this many such stretches: two at most are too near to one that is shown.
+#: Number of candidates, one of each ``APART`` images: at most two of them are too near to a shown one.
 CANDIDATES = 3 * EACH
 
 

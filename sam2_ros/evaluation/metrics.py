@@ -29,11 +29,11 @@ class Rules:
     """Which annotated frames of an object count.
 
     skip: "ends" leaves out its first and last annotated frame (the first is prompted), "appearance"
-        the frames up to and including the first on which it is in the image, "nothing" none.
-    before_appearance: whether frames count that lie before the first on which the object is
-        either in the image or predicted; both masks are empty there, which scores 1.  Without
-        them an object that is in none of the counted frames does not count at all.
-    absent: whether frames on which the object is not in the image count at all.
+        the frames up to and including the first one with the object, "nothing" none.
+    before_appearance: whether frames count before the first one on which the object is in the image
+        or predicted; both masks are empty there, which scores 1.  If they do not count, an object
+        that is in none of the counted frames does not count at all.
+    absent: whether frames without the object count.
     """
 
     skip: str = "ends"
@@ -151,7 +151,7 @@ class Statistics:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ObjectScores:
-    """What was measured of one object on every image; arrays are (T,) in time order.
+    """The measurements of one object on every image; arrays are (T,) in time order.
 
     j, f: nan where the object was not annotated.  absent: truth says it is not in the image.
     predicted: the mask found is not empty.  followed: somebody had prompted it by then.

@@ -13,7 +13,7 @@ from sam2_ros.recordings.bags.notes import About, about
 from sam2_ros.recordings.recording import Recording
 from sam2_ros.stream.settings import SessionSettings
 
-#: Parameters of the node around tracker and session, which change no mask.
+#: Parameters of the node that change no mask.
 OF_NODE = frozenset(
     {
         "model",
@@ -34,10 +34,10 @@ OF_RCLPY = frozenset({"use_sim_time", "start_type_description_service"})
 
 
 def as_recorded(choice: Choice, recording: Recording) -> tuple[Choice, list[str]]:
-    """``choice`` with what was recorded where it chooses nothing, and sentences that say so; unchanged without notes.
+    """``choice``, completed by the recorded model and parameters, and sentences about it; unchanged without a record.
 
-    Which parameters count is decided by the settings of tracker and session.  What this version does not know, or
-    cannot be, is named and left out.
+    Only settings of tracker and session are used.  Parameters that this version does not know, and invalid values,
+    are named and left out.
     """
     noted = about(recording)
     if noted is None:

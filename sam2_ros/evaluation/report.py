@@ -31,8 +31,8 @@ pre { background: #f5f5f5; padding: .8rem; overflow-x: auto; font-size: 12px }
 .figures { display: flex; gap: 2rem } .figures div { min-width: 7rem } .figures img { max-width: 48% }
 """
 
-#: What a click on a table does: it sorts by the column whose head was clicked, once more the other way round; cells
-#: without a number come last.  Where scripts are off the table is read as it is.
+#: A click on the head of a column sorts the table by it; a second click reverses the order.  Cells without a number
+#: come last.  Without JavaScript the table stays as it is.
 _SORT = """
 const head = event.target.closest("thead th");
 if (head) {
@@ -124,13 +124,12 @@ def _overview(result: Mapping[str, Any]) -> str:
     total = _row("all objects", result, result["summary"]) if len(rows) > 1 and result["summary"] else None
     text = '<h2 id="all">Sequences</h2>' + _table(header, rows, total, sorts=True)
     note = (
-        "Scores are means over the objects that have one, each weighing the same, in the last row too. J in view: "
-        "only over images on which the object is in the image, and over objects that are on any; elsewhere an "
-        "empty mask scores 100. Occlusion: “not in view”, over images; late by: images until the flag follows "
-        "a disappearance or a return, mean over those that it follows; missed: those that it does not, because it "
-        "was on before the object disappeared or did not change in time. Found again: returns after an absence "
-        "with an IoU of at least 0.5. Prompts: clicks, boxes and masks. p50, p95: from an image to its masks, "
-        "waiting included."
+        "Scores are means over the objects that have one, all with the same weight, also in the last row. J in "
+        "view: only over images that show the object; on the other images an empty mask scores 100. Occlusion: "
+        "the flag “not in view”, over images; late by: images until the flag follows a disappearance or a return, "
+        "mean over those that it follows; missed: those that it does not follow, because it was on before the "
+        "object disappeared or did not change in time. Found again: returns after an absence with an IoU of at "
+        "least 0.5. Prompts: clicks, boxes and masks. p50, p95: from an image to its masks, waiting included."
     )
     failed = [entry["name"] for entry in result["sequences"] if entry["error"]]
     lost = f'<p class="bad">In no mean, because they failed: {_text(", ".join(failed))}</p>' if failed else ""

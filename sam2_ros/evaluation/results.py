@@ -1,4 +1,4 @@
-"""What an evaluation found, and the folder that keeps it.
+"""The results of an evaluation, and the folder that stores them.
 
 RUN/result.json              every number, configuration, versions, hardware
 RUN/report.html              the same to look at, in one file
@@ -36,7 +36,7 @@ _LIBRARIES = ("sam2_ros", "numpy", "opencv-python-headless", "opencv-contrib-pyt
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """J&F (0 to 1) when a user may click on at most so many frames of each object, and what that cost."""
+    """J&F (0 to 1) when a user may click on at most ``frames`` frames of each object, and how many prompts it took."""
 
     frames: int
     j_and_f: float
@@ -252,7 +252,7 @@ def read_result(run: Path) -> dict[str, Any]:
     return result
 
 
-#: The types of what commands read of a result again, by the place where it stands.
+#: The types of the fields that commands read from a result again, by their place in it.
 _RUN = {"sequences": list, "configuration": dict}
 _CONFIGURATION = {"topics": dict, "rules": dict, "tracker": dict}
 _SEQUENCE = {"name": str, "folder": str, "path": str, "objects": list, "names": dict}

@@ -19,12 +19,12 @@ from sam2_ros.tracking.interface import AnyTracker
 from sam2_ros.tracking.settings import TrackerSettings
 from sam2_ros.tracking.tracker import Tracker
 
-#: Names that are no checkpoint but something to compare with.
+#: Names of trackers to compare with, which are not checkpoints.
 BASELINES: dict[str, Callable[[], AnyTracker]] = {
     "opencv": opencv_baseline.OpenCVTracker,
     "first-mask": opencv_baseline.FirstMask,
 }
-#: The published numbers of SAM 2 are without what a live tracker adds, and with every prompted frame.
+#: The published numbers of SAM 2 are without the additions of a live tracker, and with every prompted frame.
 PAPER = {
     "max_prompted_frames": 0,
     "stability_fallback": False,
@@ -40,7 +40,7 @@ OF_RULES = {"sa-v": {"non_overlapping": False}}
 FIELDS: dict[str, tuple[type[SessionSettings] | type[TrackerSettings], dataclasses.Field[Any]]] = {
     field.name: (kind, field) for kind in (SessionSettings, TrackerSettings) for field in dataclasses.fields(kind)
 }
-#: The model where none is chosen and none was recorded.
+#: The model if none is chosen and none was recorded.
 DEFAULT_MODEL = "embedded"
 
 T = TypeVar("T", SessionSettings, TrackerSettings)
@@ -82,7 +82,7 @@ class Choice:
         tracker = Tracker(_load(self.model, self.device), self.tracker_settings())
         if self.arithmetic()["device"] != "cpu":
             with needs_room(self.model, self.arithmetic()["device"]):
-                tracker.warm_up()  # else the first images of a recording on the clock are dropped for it
+                tracker.warm_up()  # otherwise the first images of a recording on the clock would be dropped
         return tracker
 
     def arithmetic(self) -> dict[str, str]:
