@@ -18,7 +18,8 @@ COPY package.xml src/sam2_ros/
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends python3-venv \
  && rosdep update --rosdistro "$ROS_DISTRO" \
- && rosdep install --from-paths src --ignore-src --yes --rosdistro "$ROS_DISTRO" --dependency-types buildtool build exec \
+ && rosdep install --from-paths src --ignore-src --yes --rosdistro "$ROS_DISTRO" \
+      --dependency-types=buildtool --dependency-types=build --dependency-types=exec \
  && rm -rf /var/lib/apt/lists/*
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 ENV VIRTUAL_ENV=/ws/venv PATH=/ws/venv/bin:$PATH

@@ -37,7 +37,7 @@ NEEDED_BY_TESTS = sam2.sam2_video_predictor transformers $(if $(filter-out none,
 
 help:
 	@echo "make demo      a camera, the node and an operator who clicks; results in demo_out/"
-	@echo "make test      the whole test suite, parity with other implementations included; ROS=kilted for that ROS 2"
+	@echo "make test      the fast tests, parity with other implementations included; ROS=kilted for that ROS 2"
 	@echo "make test-all  with ROS 2 Jazzy, with Kilted, without ROS, with the lowest versions, and installed from wheels"
 	@echo "make lint      style and types"
 	@echo "make dist      the source archive and the wheel, in dist/"

@@ -80,7 +80,7 @@ def weights(model: str, device: str) -> Finding:
     """Whether the model can be loaded; nothing is downloaded."""
     from sam2_ros.model import checkpoint, downloads
 
-    published = downloads.PUBLISHED.get(model)
+    published = downloads.PUBLISHED.get(downloads.without_side(model)[0])
     if published and not (downloads.cache_folder() / published.file_name).is_file():
         return Finding("model", f"{model}, which is downloaded when it is first used: {published.url}")
     try:
@@ -89,7 +89,7 @@ def weights(model: str, device: str) -> Finding:
     except Sam2RosError as error:
         return Finding("model", f"{model}, which cannot be used", str(error))
     place = loaded.device
-    return Finding("model", f"{model}: SAM {known.version} {known.name} on {place}, SHA256 {known.sha256[:12]}...")
+    return Finding("model", f"{model}: {loaded.size.title} on {place}, SHA256 {known.sha256[:12]}...")
 
 
 def _downloaded() -> Finding:

@@ -121,7 +121,7 @@ class Mailbox:
         """Append a request.  Raises Unanswered when too many wait or the box is closed."""
         with self._changed:
             if self.closed:
-                raise Unanswered("the node is shutting down")
+                raise Unanswered("the tracker is shutting down")
             if len(self._requests) >= MAX_REQUESTS:
                 raise Unanswered(f"{MAX_REQUESTS} requests wait already; send it again later")
             self._requests.append(request)

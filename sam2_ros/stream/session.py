@@ -274,7 +274,7 @@ class Session:
         return stamp not in (0, self.newest) and self._tracker.is_behind(stamp)
 
     def _refuse_one_too_many(self, prompt: Prompt) -> None:
-        """Each object makes every image slower, so a program that starts one with every prompt would stop the node."""
+        """Each object makes every image slower, so a program must not start one with every prompt."""
         most, objects = self.settings.max_objects, self._tracker.objects
         if prompt.name not in objects and len(objects) >= most:
             raise InvalidPrompt(

@@ -166,7 +166,7 @@ class Worker:
         left = self._mailbox.close()
         if self._thread.ident is not None:
             self._thread.join()
-        error = Unanswered("the node is shutting down")
+        error = Unanswered("the tracker is shutting down")
         for request in (*self._waiting.clear(), *left):
             request.refuse(error)
         if self._begun is not None:

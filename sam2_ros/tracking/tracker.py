@@ -259,7 +259,7 @@ class Tracker:
     def _new_object(self, name: str) -> Followed:
         """An object with an empty memory, not followed yet; named after its id when it has no name."""
         if self._next_id > MAX_OBJECT_ID:
-            raise InvalidPrompt(f"all {MAX_OBJECT_ID} object ids are used up; restart the tracker, or the node")
+            raise InvalidPrompt(f"all {MAX_OBJECT_ID} object ids are used up; restart the tracker")
         number = self._next_id
         while not name:
             name = f"object_{number}" if f"object_{number}" not in self._objects else ""

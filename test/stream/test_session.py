@@ -167,7 +167,7 @@ def test_detections_that_share_an_id_are_objects_of_their_own(session):
 def test_that_no_object_can_be_started_any_more_is_said(session):
     show(session, 1, {RED: (8, 8)})
     session._tracker._next_id = 65536
-    with pytest.raises(InvalidPrompt, match="ids are used up; restart the tracker, or the node"):
+    with pytest.raises(InvalidPrompt, match="ids are used up; restart the tracker"):
         session.detections([Detection((8, 8, 23, 23))], 1)
 
 

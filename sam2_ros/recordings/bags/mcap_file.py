@@ -59,7 +59,7 @@ class _Tables:
 
 
 class McapFile:
-    """See ``storage.StorageFile``."""
+    """See ``storage_file.StorageFile``."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -78,7 +78,7 @@ class McapFile:
                 self.counts.update(dict.fromkeys(self._tables.channels.values(), 0))
 
     def messages(self, wanted: set[str], lost: list[str]) -> Iterator[Stored]:
-        """See ``storage.StorageFile``."""
+        """See ``storage_file.StorageFile``."""
         said: list[str] = []
         number = 0
         for stored in self._in_time(wanted, said.append):

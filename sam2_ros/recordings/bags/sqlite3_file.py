@@ -24,7 +24,7 @@ _JOURNAL = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
 
 
 class Sqlite3File:
-    """See ``storage.StorageFile``."""
+    """See ``storage_file.StorageFile``."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -100,7 +100,7 @@ class Sqlite3File:
         return found
 
     def messages(self, wanted: set[str], lost: list[str]) -> Iterator[Stored]:
-        """See ``storage.StorageFile``."""
+        """See ``storage_file.StorageFile``."""
         lost += self.damage
         numbers = {
             number for number, channel in self._channels.items() if channel.topic in wanted and channel.encoding == CDR
