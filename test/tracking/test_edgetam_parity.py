@@ -37,12 +37,12 @@ OPTIONS = {
     "sam_mask_decoder_extra_args.dynamic_multimask_via_stability": True,
 }
 #: The bias of the occlusion head at which objects are seen on some frames and not on others.
-OBJECT_SCORE = -5.4
+OBJECT_SCORE = {256: -5.4, 512: -5.6}
 
 
 def seeded_pair(side):
     """Both models; a seed whose answers rounding does not move far from one frame to the next."""
-    weights = edgetam_weights(seed=2, object_score=OBJECT_SCORE)
+    weights = edgetam_weights(seed=2, object_score=OBJECT_SCORE[side])
     weights["sam_mask_decoder.pred_obj_score_head.layers.2.weight"] *= 10
     theirs = official_edgetam(side, video=True, overrides=OPTIONS)
     theirs.load_state_dict(weights, strict=True)
@@ -133,4 +133,4 @@ def test_three_objects_over_24_frames_agree_with_the_official_predictor(side, mo
     scores = np.array([score for _, _, score in answers(tracker).values()])
     assert len(scores) == 3 * FRAMES - 5
     assert np.abs(scores).min() > 1e-3  # no sign hangs on rounding
-    assert min((scores > 0).sum(), (scores < 0).sum()) >= 4  # both roads were taken
+    assert 0.1 < (scores > 0).mean() < 0.9  # both roads were taken
