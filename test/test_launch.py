@@ -14,6 +14,8 @@ import pytest
 
 from sam2_ros.errors import InvalidInput
 
+pytest.importorskip("rclpy", reason="the launch files ask ROS which names are valid")
+
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "launch").glob("*.launch.py"))
 
