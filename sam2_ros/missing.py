@@ -23,6 +23,7 @@ def what_is_missing(error: ImportError) -> str:
         )
     if isinstance(error, ModuleNotFoundError):
         return (
-            f"needs the Python module {name}, which is not installed here; docs/operating.md says how to install what it needs"
+            f"needs the Python module {name}, which is not installed here; "
+            "docs/operating.md says how to install what it needs"
         )
     return f"cannot load {name}: {str(error).splitlines()[0]}; is ROS sourced, and is it of this Python?"
