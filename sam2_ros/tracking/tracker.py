@@ -14,7 +14,7 @@ A Tracker belongs to one thread.  A call that raises a Sam2RosError has changed 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from functools import cached_property
@@ -44,13 +44,26 @@ from sam2_ros.types import MAX_OBJECT_ID, Frame, Prompt, Track
 BUILT_IN = ("max_prompted_frames", "remembered_frames", "precision")
 
 
+def rule_of_sam2(settings: TrackerSettings) -> MemoryRule[Tensor, Tensor]:
+    """The empty memory of a new object under the rule of SAM 2."""
+    return MemoryBank(settings.max_prompted_frames or None)
+
+
 class Tracker:
     """Follows any number of objects through one stream of frames."""
 
-    def __init__(self, model: Model, settings: TrackerSettings = TrackerSettings()) -> None:
+    def __init__(
+        self,
+        model: Model,
+        settings: TrackerSettings = TrackerSettings(),
+        *,
+        memory_rule: Callable[[TrackerSettings], MemoryRule[Tensor, Tensor]] = rule_of_sam2,
+    ) -> None:
+        """memory_rule: makes the empty memory of each new object from the settings."""
         _refuse_other_kind("settings", settings, TrackerSettings)
         refuse_no_model(model)
         self._model = model
+        self._memory_rule = memory_rule
         self._device = model.device
         self._refuse_changed_model()
         self._objects: dict[str, Followed] = {}
@@ -223,7 +236,7 @@ class Tracker:
 
     def warm_up(self) -> None:
         """Go through every part of the model once: a GPU's first pass takes seconds, better before the first image."""
-        other = Tracker(self._model, self.settings)
+        other = Tracker(self._model, self.settings, memory_rule=self._memory_rule)
         for stamp in (1, 2):
             other.track(Frame(np.zeros((64, 64, 3), np.uint8), stamp))
             other.prompt(Prompt("anything", points=[(32, 32)], labels=[1]))
@@ -264,11 +277,7 @@ class Tracker:
         while not name:
             name = f"object_{number}" if f"object_{number}" not in self._objects else ""
             number += 1
-        return Followed(self._next_id, name, self._new_bank())
-
-    def _new_bank(self) -> MemoryRule[Tensor, Tensor]:
-        """An empty memory of one object.  Another memory rule is chosen here."""
-        return MemoryBank(self.settings.max_prompted_frames or None)
+        return Followed(self._next_id, name, self._memory_rule(self.settings))
 
     def _admit(self, followed: Followed) -> None:
         """Follow a new object from now on, in the place of a former one of that name."""

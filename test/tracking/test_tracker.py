@@ -769,8 +769,8 @@ class WhereItWasLargest(MemoryBank):
         return super().view(index, seconds)
 
 
-def test_a_memory_rule_is_told_of_every_candidate_and_decides_what_is_seen(tracker, monkeypatch):
-    monkeypatch.setattr(Tracker, "_new_bank", lambda _: WhereItWasLargest())
+def test_a_memory_rule_is_told_of_every_candidate_and_decides_what_is_seen():
+    tracker = Tracker(ColourModel(), memory_rule=lambda _: WhereItWasLargest())
     wide = np.zeros((64, 64, 3), np.uint8)
     wide[8:32, :40] = RED
     tracker.track(frame(10 * SECOND, {RED: (0, 8)}))
@@ -794,6 +794,30 @@ def test_a_memory_rule_is_told_of_every_candidate_and_decides_what_is_seen(track
     assert all(seen.ious == pytest.approx((0.9,) * 3) and seen.object_score == 8 for seen, _ in rule.sightings)
     assert all(seen.logits.shape == (3, GRID, GRID) for seen, _ in rule.sightings)
     assert tracker._model.memories[-1].time_code.tolist() == [[PROMPTED_TIME_CODE, 1]], "the largest, two frames ago"
+
+
+class OnlyPrompted(MemoryBank):
+    """Remembers prompted frames alone."""
+
+    name = "prompted"
+
+    def keep(self, sighting, spatial, pointer):
+        if sighting.prompted:
+            super().keep(sighting, spatial, pointer)
+
+
+def test_each_new_object_gets_a_memory_of_the_rule_that_was_given():
+    given = []
+    settings = TrackerSettings(max_prompted_frames=3)
+    tracker = Tracker(ColourModel(), settings, memory_rule=lambda settings: given.append(settings) or OnlyPrompted())
+    tracker.track(frame(1, {RED: (0, 8), GREEN: (32, 8)}))
+    tracker.prompt(click("cup", 8, 16))
+    tracker.prompt(click("mug", 40, 16))
+    walk(tracker, [2, 3, 4])
+    assert given == [settings, settings]
+    assert [len(followed.bank) for followed in tracker._objects.values()] == [1, 1]
+    assert tracker._model.memories[-1].time_code.tolist() == [[PROMPTED_TIME_CODE]] * 2
+    assert tracker.export("cup").rule == "prompted"
 
 
 def test_objects_with_memories_of_different_length_are_answered_together(tracker):
