@@ -13,7 +13,7 @@ import threading
 
 import numpy as np
 
-# A domain of its own on this machine alone, so that tests neither hear nor disturb a robot;
+# A domain of its own on this machine alone, so that tests neither receive from nor disturb a robot;
 # the processes that a test starts inherit it.
 os.environ["ROS_DOMAIN_ID"] = os.environ.setdefault("SAM2_ROS_TEST_DOMAIN", str(1 + os.getpid() % 100))
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
@@ -122,7 +122,7 @@ class Operator:
         self.ros.destroy_node()
 
     def connect(self):
-        """Wait until every road is open in both directions."""
+        """Wait until every topic is connected in both directions."""
         wait_until(
             lambda: self.images.get_subscription_count() and self.prompts.get_subscription_count(),
             "the node to subscribe",

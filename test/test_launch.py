@@ -88,7 +88,7 @@ def installed_drivers(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         for class_name in classes:
             setattr(module, class_name, type(class_name, (Recorded,), {}))
         monkeypatch.setitem(sys.modules, name, module)
-    # A __pycache__ in launch/ would look like a changed file to whoever watches that folder.
+    # A __pycache__ in launch/ would look like a changed file to a program that watches that folder.
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     # It changes os.environ, which outlives the test.
     monkeypatch.setattr("sam2_ros.ros.fastdds_profile.make_room", lambda: None)

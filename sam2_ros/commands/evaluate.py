@@ -147,5 +147,5 @@ def _numbers(text: str) -> tuple[int, ...]:
     except ValueError:
         numbers = ()
     if not numbers or numbers[0] < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of counts such as 1,2,4,8")
+        raise argparse.ArgumentTypeError(f"{text!r} must be whole numbers, 1 or more, with commas: 1,2,4,8")
     return numbers

@@ -99,7 +99,7 @@ def _numbers(text: str, counts: tuple[int, ...], form: str) -> list[float]:
 
 def _index(text: str) -> int:
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of an image; they are counted from 0")
+        raise argparse.ArgumentTypeError(f"{text!r} must be the number of an image, counted from 0")
     return int(text)
 
 

@@ -64,7 +64,7 @@ def _settings(choice: Choice, noted: About) -> tuple[dict[str, Any], list[str]]:
         if name in OF_NODE | OF_RCLPY or "." in name or name in dict(choice.settings):
             continue
         if name not in FIELDS:
-            left_out.append(f"{name} is no parameter of this version")
+            left_out.append(f"{name} is not a parameter of this version")
         elif choice.model not in BASELINES or FIELDS[name][0] is SessionSettings:
             try:
                 settings[name] = checked(name, value)

@@ -36,7 +36,10 @@ _LIBRARIES = ("sam2_ros", "numpy", "opencv-python-headless", "opencv-contrib-pyt
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """J&F (0 to 1) when a user may click on at most ``frames`` frames of each object, and how many prompts it took."""
+    """J&F (0 to 1) when a user may click on at most ``frames`` frames of each object.
+
+    prompted_frames, clicks: how many there were, all objects together.
+    """
 
     frames: int
     j_and_f: float
@@ -266,7 +269,7 @@ def _refuse_other_types(result: Any) -> None:
         _refuse_fields(f"sequence {number}", entry, _SEQUENCE, needed=("name", "objects"))
         folder = entry.get("folder", entry["name"])
         if folder in ("", ".", "..") or set(folder) & set("/\0"):
-            raise InvalidInput(f"folder of sequence {number} is no name of a folder: {folder!r}")
+            raise InvalidInput(f"folder of sequence {number} is not a name of a folder: {folder!r}")
         for name, value in entry.get("names", {}).items():
             if type(value) is not int:
                 raise InvalidInput(f"the value of {name!r} in sequence {number} is {value!r}")
@@ -277,7 +280,7 @@ def _refuse_other_types(result: Any) -> None:
 def _refuse_fields(what: str, value: Any, types: Mapping[str, Any], needed: Collection[str] = ()) -> None:
     """InvalidInput unless ``value`` is an object whose fields, as far as it has them, are of these types."""
     if not isinstance(value, dict):
-        raise InvalidInput(f"{what} is no JSON object")
+        raise InvalidInput(f"{what} is not a JSON object")
     for name, kind in types.items():
         if name not in value and name in needed:
             raise InvalidInput(f"{what} has no {name}")

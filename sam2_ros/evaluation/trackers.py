@@ -128,7 +128,9 @@ def setting(text: str) -> tuple[str, Any]:
     """A setting from ``name=value``, of the type that its default has and in its range.  Raises InvalidInput."""
     name, equals, value = text.partition("=")
     if not equals or name not in FIELDS:
-        raise InvalidInput(f"{text!r} is no setting of the tracker; write name=value with one of {', '.join(FIELDS)}")
+        raise InvalidInput(
+            f"{text!r} is not a setting of tracker or session; write name=value with one of {', '.join(FIELDS)}"
+        )
     is_bool = isinstance(FIELDS[name][1].default, bool)
     return name, checked(name, {"true": True, "false": False}.get(value.lower(), value) if is_bool else value)
 

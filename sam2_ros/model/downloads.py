@@ -140,7 +140,7 @@ def _alone(path: Path) -> Iterator[None]:
     with open(lock, "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-        lock.unlink(missing_ok=True)  # the file is there: whoever waits, or comes now, needs no lock any more
+        lock.unlink(missing_ok=True)  # the file is there: processes that wait or start now need no lock
 
 
 def _fetch(url: str, part: Path) -> None:

@@ -181,7 +181,7 @@ class CocoTracks(Annotations):
         if isinstance(listed, list) and all(type(place) is int and place in every for place in listed):
             return set(listed)
         self.lost.append(
-            f"{self._file}: annotated of {sequence} is no list of places in file_names, counted from 0; "
+            f"{self._file}: annotated of {sequence} is not a list of places in file_names, counted from 0; "
             "every image is taken as annotated"
         )
         return set(every)
@@ -189,7 +189,7 @@ class CocoTracks(Annotations):
     def _add(self, number: Any, codes: Any, images: int) -> None:
         if type(number) is not int or not 1 <= number <= MAX_OBJECT_ID:
             self.lost.append(
-                f"{self._file}: {number!r} is no number of an object (1 to {MAX_OBJECT_ID}); its masks are not used"
+                f"{self._file}: {number!r} is not a number of an object (1 to {MAX_OBJECT_ID}); its masks are not used"
             )
         elif number in self._tracks:
             self.lost.append(f"{self._file}: two objects have the number {number}; the second one is not used")

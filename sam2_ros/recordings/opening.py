@@ -50,7 +50,9 @@ def _found(path: Path, rate: float | None, topics: dict[str, Any]) -> list[Recor
     except OSError as error:  # a name that is too long, a link to itself, a folder without permission
         raise RecordingError(f"cannot open {shown(path)}: {error.strerror}") from error
     if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
-        raise RecordingError(f"{shown(path)} is neither a file nor a folder; a pipe or a device is no recording")
+        raise RecordingError(
+            f"{shown(path)} is neither a file nor a folder; a pipe or a device cannot be read as a recording"
+        )
     if is_bag(path):
         return [_bag(path, topics)]
     if path.suffix == ".bag":

@@ -39,9 +39,9 @@ class Camera:
         #: Topic by transport; remapping ``image`` moves both, and may name either.
         self.topics = {"raw": base, "compressed": node.resolve_topic_name(base + _COMPRESSED)}
         #: Transports and topics that may carry the images, the preferred first; a compressed topic may have any name.
-        self._roads = [("raw", base), ("compressed", self.topics["compressed"]), ("compressed", base)]
+        self._sources = [("raw", base), ("compressed", self.topics["compressed"]), ("compressed", base)]
         if named != base:
-            self._roads.insert(0, self._roads.pop(1))
+            self._sources.insert(0, self._sources.pop(1))
         self.frame_id = ""
         self.received = 0
         self.lost = 0  # messages that the middleware reports as lost
@@ -56,7 +56,7 @@ class Camera:
     @property
     def topic(self) -> str:
         """The topic that is subscribed to, or the preferred one."""
-        return self._road[1]
+        return self._source[1]
 
     @property
     def silence(self) -> float:
@@ -77,7 +77,7 @@ class Camera:
 
     def publishers(self) -> list[Any]:
         """The publishers of images on ``topic``, each with its ``qos_profile``."""
-        return self._publishers_of(self._road)
+        return self._publishers_of(self._source)
 
     def other_type(self) -> str:
         """A type that is published on ``topic`` and cannot be read as images; empty without one."""
@@ -87,9 +87,9 @@ class Camera:
 
     def unwanted(self) -> str:
         """Topic and type of this camera's images that image_transport excludes; empty without any."""
-        for road in self._roads:
-            if road not in self._allowed() and self._publishers_of(road):
-                transport, topic = road
+        for source in self._sources:
+            if source not in self._allowed() and self._publishers_of(source):
+                transport, topic = source
                 return f"{topic} ({_TYPES[transport][1].__name__})"
         return ""
 
@@ -107,33 +107,33 @@ class Camera:
             self._published_since, self._before = time.monotonic(), self.received
 
     @property
-    def _road(self) -> tuple[str, str]:
+    def _source(self) -> tuple[str, str]:
         """Transport and topic that are subscribed to, or the preferred ones."""
         return self._chosen[:2] if self._chosen else self._allowed()[0]
 
     def _allowed(self) -> list[tuple[str, str]]:
-        return [road for road in self._roads if self._settings.image_transport in ("auto", road[0])]
+        return [source for source in self._sources if self._settings.image_transport in ("auto", source[0])]
 
-    def _publishers_of(self, road: tuple[str, str]) -> list[Any]:
-        transport, topic = road
+    def _publishers_of(self, source: tuple[str, str]) -> list[Any]:
+        transport, topic = source
         kind = _TYPES[transport][0]
         return [info for info in self._node.get_publishers_info_by_topic(topic) if info.topic_type == kind]
 
     def _wanted(self) -> tuple[str, str, bool] | None:
         """Transport, topic and reliability for what is published now; None = no change."""
         wish, reliability = self._settings.image_transport, self._settings.image_reliability
-        publishers = {road: self._publishers_of(road) for road in self._allowed()}
-        road = max(publishers, key=lambda one: (bool(publishers[one]), one == self._road))
-        if not publishers[road] and "auto" in (wish, reliability):
+        publishers = {source: self._publishers_of(source) for source in self._allowed()}
+        source = max(publishers, key=lambda one: (bool(publishers[one]), one == self._source))
+        if not publishers[source] and "auto" in (wish, reliability):
             return None
-        if road[0] == "compressed" and wish == "auto" and not (self._chosen or self._hesitated):
+        if source[0] == "compressed" and wish == "auto" and not (self._chosen or self._hesitated):
             self._hesitated = True  # the raw topic of the same camera may be discovered a moment later
             return None
         if reliability != "auto":
-            return *road, reliability == "reliable"
+            return *source, reliability == "reliable"
         # A best-effort subscription receives from both kinds of publishers.
-        offered = {info.qos_profile.reliability for info in publishers[road]}
-        return *road, offered == {ReliabilityPolicy.RELIABLE}
+        offered = {info.qos_profile.reliability for info in publishers[source]}
+        return *source, offered == {ReliabilityPolicy.RELIABLE}
 
     def _subscribe(self, transport: str, topic: str, reliable: bool) -> Any:
         qos = QoSProfile(

@@ -42,7 +42,7 @@ def play(
     if not longest_gap > 0:
         raise InvalidInput(f"the longest gap must be above 0 (inf = every gap is waited for); got {longest_gap:g} s")
     if not bag.exists() or not is_bag(bag):
-        raise RecordingError(f"{bag} is no bag; give the folder or the file of one")
+        raise RecordingError(f"{bag} is not a bag; give the folder or the file of one")
     source = BagReader(bag)
     targets = targets_of(source, topics)
     missing = sorted(set(topics) - set(targets))

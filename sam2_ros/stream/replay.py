@@ -32,7 +32,7 @@ from sam2_ros.stream.settings import SessionSettings
 from sam2_ros.tracking.interface import AnyTracker
 from sam2_ros.types import MAX_OBJECT_ID, Frame, Prompt, Track
 
-#: The truth of an image is expected before so many further images have come.
+#: The truth of an image must come within this number of images after it.
 LOOK_AHEAD = 8
 #: Frames that are read while the tracker works, and steps that wait to be written or scored.
 PREFETCHED = 4
@@ -101,7 +101,7 @@ class Step:
 
 #: Somebody who looks at a frame with its tracks and prompts: user(moment, tracks, prompt).
 User = Callable[[Moment, list[Track], Callable[[Prompt], Applied]], None]
-#: As in the node, but whoever made the recording decided how many objects there are.
+#: As in the node, but the recording decides how many objects there are.
 SETTINGS = SessionSettings(max_objects=MAX_OBJECT_ID)
 
 
@@ -303,7 +303,7 @@ def _moment(gathering: _Gathering, truths: _Truths) -> Moment:
 
 
 class _Truths:
-    """Truth that waits for its image, by stamp; keeps account of what waits in vain."""
+    """Truth that waits for its image, by stamp; counts the truth that no image got."""
 
     def __init__(self) -> None:
         self.known: dict[int, Truth] = {}

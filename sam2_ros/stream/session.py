@@ -64,7 +64,7 @@ OnApplied = Callable[[Prompt, Applied], None]
 class Session:
     """One tracker and the newest view of the world.
 
-    on_applied: is told of every prompt that was applied, whatever road it came by.
+    on_applied: called for every prompt that was applied, from a topic, a service, a click or a detection.
     in_parts: an object that was prompted on an older image is followed to the newest one by
     ``catch_up``, an image a part; else at once.
     """

@@ -33,13 +33,13 @@ from sam2_ros.training.textures import TextureBank, make_bank, recoloured
 
 #: An object must cover this share of the first frame to be asked for, and at most the other.
 SMALLEST, LARGEST = 0.0012, 0.7
-#: So many clips are photographs under a moving camera, and so many of the things that move over others are cut out of
-#: photographs, where there are photographs.
+#: Share of the clips that are photographs under a moving camera, and share of the things that move over others that
+#: are cut out of photographs, where there are photographs.
 PHOTO_CLIPS, PHOTO_SPRITES = 0.12, 0.4
 #: This share of the clips of scanned objects is played faster than it was filmed, up to this many times: then things
 #: are hidden and come back within a clip, and move by as much as their own size.
 SCENE_SPEED = (0.6, 3)
-#: So often is a new scene drawn when the first frame shows nothing to ask for.
+#: Most scenes that are drawn until the first frame of one shows something to ask for.
 ATTEMPTS = 100
 
 
@@ -58,10 +58,11 @@ class ClipStock:
     seed: of the drawn textures and shapes.  footage, pictures, robots: folders of videos in
     DAVIS layout, of pictures, and of cached robot clips; None = without.  photos, scenes: folders of
     photographs with masks, and of rendered scenes of scanned objects.  held_out: take the
-    photographs that training never uses.  footage_share, scene_share: so many clips show the footage or
-    the scenes, if there are any.  robot_share: so many show robot scenes, where there are many.  photo_share:
-    so many single images are photographs.  plain_share: so many footage clips have nothing drawn on top.
-    lingering_share: so many drawn things hide another for a while, or stay away and come back elsewhere.
+    photographs that training never uses.  Each share is from 0 to 1.  footage_share, scene_share: of the clips
+    that show the footage or the scenes, if there are any.  robot_share: of those that show robot scenes, where
+    there are many.  photo_share: of the single images that are photographs.  plain_share: of the footage clips
+    that have nothing drawn on top.  lingering_share: of the drawn things that hide another for a while, or stay
+    away and come back elsewhere.
     """
 
     seed: int = 0

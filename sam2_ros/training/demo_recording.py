@@ -35,7 +35,7 @@ FIRST_STAMP = 1_000_000_000
 JPEG_QUALITY = 76
 #: Name of the one sequence.
 SEQUENCE = "table"
-#: One depth image in so many pictures is kept.
+#: One depth image is kept for this number of pictures.
 DEPTH_EVERY = 20
 RED, BLUE = (0.75, 0.16, 0.14, 1), (0.15, 0.3, 0.75, 1)
 LICENCE = "Apache-2.0, rendered by sam2_ros with pybullet; duck, mug and brick are models of pybullet_data"

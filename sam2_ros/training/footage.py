@@ -21,7 +21,7 @@ from sam2_ros.training.compositing import WHOLE_SHARE, as_clip, squared
 
 #: An object must cover this share of the picture to be cut out.
 SMALLEST_SHARE = 0.004
-#: So many starts of a stretch are looked at for one on which an object is seen.
+#: Most starts of a stretch that are tried until an object is seen on one.
 STARTS = 50
 
 

@@ -29,7 +29,7 @@ from sam2_ros.training.kept_aside import kept_aside
 from sam2_ros.training.photographs import Photographs
 from sam2_ros.types import Frame, Prompt
 
-#: At most so many things of one photograph and of one scene are asked for; smaller ones than this share are left out.
+#: Most things of one photograph and of one scene that are asked for; smaller ones than this share are left out.
 THINGS, SMALLEST_SHARE = 3, 0.002
 CLICKS = 3
 #: An object of which less than this share is seen counts as hidden; it is found with this IoU.
@@ -201,7 +201,7 @@ def main() -> None:
     parser.add_argument("weights", nargs="+", help="known names or files; one column each")
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--scenes", type=Path, help="folder of rendered held-out scenes")
-    parser.add_argument("--count", type=int, default=0, help="only so many scenes; 0 = all")
+    parser.add_argument("--count", type=int, default=0, help="number of scenes; 0 = all")
     parser.add_argument("--prompts", nargs="+", default=["mask", "1-click"], choices=("mask", "box", "1-click"))
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()

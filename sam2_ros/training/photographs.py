@@ -18,9 +18,9 @@ from sam2_ros.recordings.pictures import read_picture
 from sam2_ros.training.compositing import as_clip, squared
 from sam2_ros.training.kept_aside import kept_aside
 
-#: A set of little variety counts as so many photographs at most when one is drawn; the varied one counts whole.
+#: A set of little variety counts as at most this many photographs when one is drawn; the varied one counts whole.
 MOST_OF_A_SET, VARIED_SET = 40, "coco"
-#: So many photographs are seen whole; of the others a window around one of their things.
+#: Share of the photographs that are seen whole; of the others a window around one of their things.
 WHOLE_SHARE = 0.4
 #: A thing must cover this share of its photograph to be cut out, and may touch the border on so much of its outline.
 SMALLEST_CUTOUT, MOST_BORDER = 0.006, 0.04

@@ -174,7 +174,10 @@ class TrainSettings:
         high=1.0,
     )
     oldest_prompt: int = setting(
-        0, "in half of the batches the first prompt counts as up to so many frames older than it is", low=0, high=1000
+        0,
+        "in half of the batches the first prompt counts as older than it is, by up to this many frames",
+        low=0,
+        high=1000,
     )
     spoiled_share: float = setting(
         0.0, "share of the batches of clips in which a stretch of frames is remembered wrongly", low=0.0, high=1.0
@@ -194,7 +197,9 @@ class TrainSettings:
     validation_footage: str = setting("", "folder of videos in DAVIS layout to validate on; empty = drawn clips")
     validation_clips: int = setting(16, "held-out clips in a validation", low=1, high=1000)
     save_minutes: float = setting(5.0, "minutes between checkpoints", low=0.0)
-    time_limit_minutes: float = setting(0.0, "stop, saved, after so many minutes; 0 = at the last stage's end", low=0.0)
+    time_limit_minutes: float = setting(
+        0.0, "save and stop after this many minutes; 0 = at the last stage's end", low=0.0
+    )
     stages: tuple[Stage, ...] = dataclasses.field(default=FROM_SCRATCH)
 
     def __post_init__(self) -> None:

@@ -18,7 +18,7 @@ from sam2_ros.training.compositing import WHOLE_SHARE, as_clip
 KEPT = 250
 #: With this many scenes or more they get their whole share of a training; with fewer less, in proportion.
 ENOUGH = 100
-#: So many robot scenes skip every second picture; they have two pictures a second, so that is fast.
+#: Share of the robot scenes that skip every second picture; they have two pictures a second, so that is fast.
 FAST_SHARE = 0.25
 
 
@@ -28,7 +28,7 @@ class RobotClips:
     def __init__(self, folder: str | Path, fast_share: float = FAST_SHARE, fastest: int = 2) -> None:
         """List the folder; RecordingError when it holds no scenes.
 
-        fast_share: so many clips are played at 2 to ``fastest`` times the speed.
+        fast_share: share of the clips that are played at 2 to ``fastest`` times the speed.
         """
         self.fast_share, self.fastest = fast_share, fastest
         self.files = sorted(path for path in Path(folder).glob("*.np[yz]"))

@@ -16,7 +16,7 @@ import numpy as np
 from sam2_ros.errors import RecordingError
 from sam2_ros.training.kept_aside import kept_aside
 
-#: Outlines are drawn with so many binary places of a pixel.
+#: Binary places of a pixel with which outlines are drawn.
 SUBPIXEL_BITS = 4
 
 

@@ -46,7 +46,7 @@ def draw_shape(random: np.random.Generator, side: int) -> Shape:
 
 
 def make_shapes(seed: int, count: int = 160, side: int = 160) -> list[Shape]:
-    """The shapes that a worker keeps: made once, turned and stretched anew at each use."""
+    """The shapes that a worker keeps: made once, turned and stretched again at each use."""
     random = np.random.default_rng((seed, 11))
     return [draw_shape(random, side) for _ in range(count)]
 

@@ -29,7 +29,7 @@ LONGEST_CUTOUT = 256
 TRANSPARENT_SHARE = 0.02
 #: Smaller pictures, in pixels, are passed over.
 SMALLEST_PICTURE = 64
-#: So many pictures of a folder are kept at most; each worker holds them.
+#: Most pictures of a folder that are kept; each worker holds them.
 MOST_PICTURES = 1500
 #: Reserved for held-out clips: training never sees them.
 HELD_OUT_PHOTOGRAPHS = ("coffee.png", "rocket.jpg", "flower.jpg", "gravel.png")
@@ -55,7 +55,7 @@ class TextureBank:
     drawn: list[np.ndarray]
     photographs: list[np.ndarray]
     cutouts: list[np.ndarray] = field(default_factory=list)
-    photograph_share: float = 0.45  # so many textures are photographs, where there are any
+    photograph_share: float = 0.45  # share of the textures that are photographs, where there are any
 
     def texture(self, random: np.random.Generator, side: int) -> np.ndarray:
         """A random crop of a random texture, (side, side, 3), zoomed and turned at random; a copy."""

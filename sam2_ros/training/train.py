@@ -48,7 +48,7 @@ VALIDATION_SEED, VALIDATION_FRAMES = 900_001, 8
 OWN_LOAD = 0.7
 #: Chance that correction clicks fall on the object whatever the error (paper, appendix D.2.2).
 FROM_TRUTH_SHARE = 0.1
-#: A training ends after so many steps in a row with a gradient that is not finite; one bad clip is no reason.
+#: A training ends after this many steps in a row with a gradient that is not finite; one bad clip does not end it.
 MOST_SPOILED = 20
 
 

@@ -64,10 +64,10 @@ class Prompting:
     first: mask, click or box, on frame 0.  corrected: frames that get correction clicks.
     clicks: how many each.  from_truth: clicks fall on the object instead of the error.
     exact: clicks meet the middle of the object or error and boxes fit, else at random (paper, appendix D.2.2).
-    age: so many frames are taken to lie between frame 0 and the next, so that prompts get older than clips are long.
+    age: number of frames taken to lie between frame 0 and the next, so that prompts get older than clips are long.
     spoiled: frames that half of the objects remember wrongly.  wrong: how, one of SPOILED.
-    lead: so many first frames are tracked without gradients and teach nothing; what is wrong in memory
-    after them are the model's own mistakes.
+    lead: number of first frames that are tracked without gradients and teach nothing; what is wrong in
+    memory after them are the model's own mistakes.
     """
 
     first: str

@@ -290,7 +290,7 @@ def test_an_unknown_model_is_refused_before_anything_is_written(tmp_path, data_s
 def test_a_count_below_one_is_refused(tmp_path, option, capsys):
     with pytest.raises(SystemExit):
         run_command("evaluate", str(tmp_path), option, "0")
-    assert f"argument {option}: '0' is no number of at least 1" in capsys.readouterr().err
+    assert f"argument {option}: '0' must be a whole number, 1 or more" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("protocol", ["offline", "images"])

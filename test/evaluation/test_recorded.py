@@ -84,7 +84,7 @@ def test_what_is_not_known_and_what_cannot_be_is_named_and_left_out(tmp_path):
         "recorded, but left out: model /robot/best.pt (there is no file /robot/best.pt, and it is not a known name "
         f"({', '.join(known_names())})); hole_area must be at most 4096, got 1000000000; "
         "precision must be one of auto, float32, bfloat16, float16; got 'fp8'; "
-        "non_overlapping must be true or false, without quotes; got 'no'; tea is no parameter of this version"
+        "non_overlapping must be true or false, without quotes; got 'no'; tea is not a parameter of this version"
     )
 
 

@@ -158,7 +158,7 @@ def test_sizes_that_are_written_as_floats_are_read(tmp_path):
         ({"video_id": 1, "object_id": 3, "segmentations": 5}, "no list of segmentations"),
         ({"video_id": 1, "object_id": 2, "segmentations": [CODE] * 3}, "two objects have the number 2"),
         *(
-            ({"video_id": 1, "object_id": number, "segmentations": [CODE] * 3}, "is no number of an object")
+            ({"video_id": 1, "object_id": number, "segmentations": [CODE] * 3}, "is not a number of an object")
             for number in (0, -1, 1.5, "3", None, [1], {"a": 1}, True, 70000)
         ),
     ],
@@ -206,7 +206,7 @@ def test_annotations_of_no_video_in_the_coco_file_are_said(tmp_path, number):
 @pytest.mark.parametrize("annotated", [[-1], [3], [0, True], 5, "0"])
 def test_a_damaged_list_of_annotated_images_is_said_and_every_image_counts(tmp_path, annotated):
     found, lost = coco(tmp_path, [CODE] * 3, annotated=annotated)
-    assert len(found) == 3 and len(lost) == 1 and "annotated of clip is no list of places" in lost[0]
+    assert len(found) == 3 and len(lost) == 1 and "annotated of clip is not a list of places" in lost[0]
 
 
 def test_masks_beyond_the_last_image_of_a_video_are_said(tmp_path):

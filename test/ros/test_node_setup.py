@@ -131,14 +131,14 @@ def test_the_subscription_is_as_reliable_as_the_camera(opened):
     assert bench.node.camera.reliable is False
     bench.show(scene(), 1)
     reliable = bench.ros.create_publisher(Image, "/image", 10)
-    wait_until(reliable.get_subscription_count, "a match: best effort hears both kinds")
+    wait_until(reliable.get_subscription_count, "a match: best effort receives from both kinds")
 
 
 def test_the_subscription_changes_when_another_kind_of_camera_appears(opened):
     bench = opened()
     assert bench.node.camera.reliable is True
     other = bench.ros.create_publisher(Image, "/image", rclpy.qos.qos_profile_sensor_data)
-    wait_until(other.get_subscription_count, "the node to hear a best-effort camera")
+    wait_until(other.get_subscription_count, "the node to subscribe to a best-effort camera")
     other.publish(image_message(scene(), 7))
     bench.result(7)
     assert bench.node.camera.reliable is False

@@ -20,7 +20,7 @@ def settings_of(name):
 
 
 def test_the_file_of_parameters_is_what_the_code_says():
-    """If this fails, write it anew with sam2_ros.ros.parameters.as_yaml()."""
+    """If this fails, write it again with sam2_ros.ros.parameters.as_yaml()."""
     assert CONFIG.read_text() == as_yaml()
 
 

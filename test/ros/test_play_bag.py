@@ -27,7 +27,9 @@ def test_a_player_waits_for_those_who_can_hear_it_and_says_for_whom_it_waited(no
     assert player.wait(["/test_image"], 0.2) == "nobody subscribes to /test_image"
     node.create_subscription(String, "/test_image", lambda _: None, 10)
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-    node.create_subscription(String, "/test_where", lambda _: None, latched)  # hears only who offers as much
+    node.create_subscription(
+        String, "/test_where", lambda _: None, latched
+    )  # receives only from publishers that offer this
     assert player.wait(["/test_image"], PATIENCE) == ""
 
 
@@ -92,7 +94,7 @@ def test_a_start_or_a_rate_that_cannot_be_is_refused_before_ros_is_started(tmp_p
 
 
 def test_what_is_no_bag_is_not_played(tmp_path):
-    with pytest.raises(RecordingError, match="is no bag"):
+    with pytest.raises(RecordingError, match="is not a bag"):
         play(tmp_path / "nothing")
     write_bag(tmp_path / "bag", count=1)
     with pytest.raises(RecordingError, match=r"has nothing on /other; it holds: .*/camera/image"):

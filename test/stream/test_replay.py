@@ -52,7 +52,7 @@ def tracker(**settings):
 
 
 class Clock:
-    """A clock that only the model moves: by so many seconds for each image encoded."""
+    """A clock that only the model moves: by a number of seconds for each image encoded."""
 
     def __init__(self, seconds):
         self.seconds = seconds

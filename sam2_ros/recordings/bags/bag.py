@@ -242,7 +242,7 @@ def refuse_without_bag(recording: Recording, **options: str) -> None:
     """InvalidInput for options of bags that were given for another kind of recording."""
     given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value]
     if given and not isinstance(recording, Bag):
-        raise InvalidInput(f"{' and '.join(given)} would be ignored: {recording.path} is no bag; leave it out")
+        raise InvalidInput(f"{' and '.join(given)} would be ignored: {recording.path} is not a bag; leave it out")
 
 
 def labels_from(message: Any, among_ids: Callable[[], bool] = lambda: False) -> np.ndarray:

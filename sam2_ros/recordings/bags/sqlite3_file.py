@@ -81,7 +81,9 @@ class Sqlite3File:
     def _read_channels(self, connection: sqlite3.Connection) -> dict[int, Channel]:
         tables = {row[0] for row in self._rows(connection, "SELECT name FROM sqlite_master", self.damage)}
         if not {"topics", "messages"} <= tables:
-            self.damage += [] if self.damage else [f"{shown(self.path.name)} is no bag: it lacks the tables of rosbag2"]
+            self.damage += (
+                [] if self.damage else [f"{shown(self.path.name)} is not a bag: it lacks the tables of rosbag2"]
+            )
             return {}
         definitions = {}
         if "message_definitions" in tables:  # not in bags before Iron
