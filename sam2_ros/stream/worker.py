@@ -52,8 +52,9 @@ from sam2_ros.types import Prompt
 #: The age of published masks is taken over this many images.
 AGES = 50
 #: Seconds of a turn for requests while no image waits.
+SHARE = 0.03
 #: Parts of bringing objects up to date that are done in any case: each image adds one.
-SHARE, PARTS = 0.03, 2
+PARTS = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
