@@ -37,13 +37,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--clicks",
         type=options.positive,
         metavar="N",
-        help=f"on each frame of an interactive protocol (default {CLICKS})",
+        help=f"clicks on each corrected frame, with --prompt online or offline (default {CLICKS})",
     )
     add(
         "--budgets",
         type=_numbers,
         metavar="N,N",
-        help=f"frames that may be clicked on in one; a run for each (default {MOST_FRAMES})",
+        help=f"how many frames of an object may be corrected; one run for each number (default {MOST_FRAMES})",
     )
     add("--on-clock", action="store_true", help="drop the images that this machine is too slow for")
     add("--rules", choices=RULES, default="davis", help="which frames count; in sa-v masks may overlap (%(default)s)")

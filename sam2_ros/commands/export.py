@@ -20,7 +20,7 @@ from sam2_ros.evaluation.choices import FORMATS
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a sam2_ros evaluate")
-    parser.add_argument("--format", choices=FORMATS, required=True)
+    parser.add_argument("--format", choices=FORMATS, required=True, help="layout of the data set that is written")
     options.add_out(parser, "where the data set is written")
     parser.add_argument(
         "--every", type=options.positive, default=1, metavar="N", help="masks of every N-th image (%(default)s)"

@@ -26,7 +26,7 @@ def add_model(parser: argparse.ArgumentParser, more: str = "", device: bool = Tr
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """``--set``, of the tracker and its session."""
-    words = f"a setting of the tracker; repeatable ({RECORDED}the defaults)"
+    words = f"a setting of tracker or session; repeatable ({RECORDED}the defaults)"
     suggest(parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=words), _settings)
 
 

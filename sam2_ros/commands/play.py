@@ -18,7 +18,7 @@ LONGEST_GAP = 60.0
 def add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("bag", type=Path, metavar="BAG")
-    add("--topics", nargs="+", default=(), metavar="TOPIC", help="only these")
+    add("--topics", nargs="+", default=(), metavar="TOPIC", help="publish these topics only")
     add("--rate", type=float, default=1.0, help="speed; 1 = as recorded")
     add(
         "--start",

@@ -18,7 +18,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--node", default="/sam2_ros", help='the node whose topics are recorded; "" = none (%(default)s)'
     )
-    parser.add_argument("--seconds", type=float, help="end by itself after this time")
+    parser.add_argument("--seconds", type=float, help="stop after this many seconds")
 
 
 def run(parsed: argparse.Namespace) -> int:

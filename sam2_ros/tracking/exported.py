@@ -11,24 +11,31 @@ from torch import Tensor
 from sam2_ros.errors import InvalidInput
 from sam2_ros.model.interface import Model
 from sam2_ros.tracking.visibility import Visibility
+from sam2_ros.types import State
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ObjectMemory:
     """What ``Tracker.export`` gives and ``Tracker.restore`` takes: tensors on the CPU, and numbers.
 
-    name: of the object.  visibility: its published state.
+    name: of the object.  state, frames_since_seen: as in ``Track``, the state as its number.
     model, side, weights: name, image side and checksum of the model that made the memory; only it can read it.
     rule: name of the memory rule.  contents: what the rule holds, in dicts, lists, tuples, tensors and numbers.
     """
 
     name: str
-    visibility: Visibility
+    state: int
+    frames_since_seen: int
     model: str
     side: int
     weights: str
     rule: str
     contents: dict[str, Any]
+
+    @property
+    def visibility(self) -> Visibility:
+        """The published state of the object."""
+        return Visibility(State(self.state), self.frames_since_seen)
 
     def refuse_other(self, model: Model, weights: str, rule: str) -> None:
         """Raise InvalidInput unless this memory was made by ``model`` with these ``weights``, under ``rule``."""

@@ -189,7 +189,8 @@ class Tracker:
         size = self._model.size
         return ObjectMemory(
             followed.name,
-            followed.visibility,
+            int(followed.visibility.state),
+            followed.visibility.frames_since_seen,
             size.name,
             size.image_size,
             self._weights,
@@ -201,8 +202,10 @@ class Tracker:
         """Follow an object from the next frame on, as if this stream went on where its memory was exported.
 
         name: what it is called now, its former name by default.  Returns its id.
-        Raises InvalidInput for a memory of another model, size or memory rule, and for a name that is taken.
+        Raises InvalidInput for a memory of another model, image side, weights or memory rule, for a name that is
+        taken, and where the model was changed since this tracker was made.
         """
+        self._refuse_changed_model()
         _refuse_other_kind("a memory", memory, ObjectMemory)
         name = name or memory.name
         if name in self._objects:

@@ -10,6 +10,7 @@ from fakes import BLUE, GREEN, RED, ColourModel, frame
 from sam2_ros.errors import InvalidInput, UnknownObject
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import TEST
+from sam2_ros.tracking.exported import ObjectMemory
 from sam2_ros.tracking.memory import MemoryBank
 from sam2_ros.tracking.tracker import Tracker, TrackerSettings
 from sam2_ros.types import Frame, Prompt, State
@@ -84,10 +85,9 @@ def test_it_holds_what_the_next_frame_sees_in_plain_tensors_that_can_be_saved(mo
     tensors = [tensor for pair in memory.contents["prompted"].values() for tensor in pair]
     assert all(type(tensor) is torch.Tensor and not tensor.is_inference() for tensor in tensors)
     fields = {field.name: getattr(memory, field.name) for field in dataclasses.fields(memory)}
-    fields["visibility"] = [int(value) for value in dataclasses.astuple(memory.visibility)]
     torch.save(fields, tmp_path / "cup.pt")
     loaded = torch.load(tmp_path / "cup.pt", weights_only=True)
-    restored = dataclasses.replace(memory, contents=loaded["contents"])
+    restored = ObjectMemory(**loaded)
     one, other = Tracker(model), Tracker(model)
     one.restore(memory)
     other.restore(restored)
