@@ -47,7 +47,7 @@ def test_a_photograph_alone_is_a_training_image_and_under_a_moving_camera_a_clip
     source = ClipSource(ClipStock(3, photos=folder, photo_share=1.0))
     image = source.draw(0, 1, 64)
     assert image.masks.shape == (1, 1, 64, 64) and image.masks.any()
-    photo = source._photo(np.random.default_rng(0), 4, 64)
+    photo = source._photo(source.photos, np.random.default_rng(0), 4, 64)
     assert photo[0].shape == (4, 64, 64, 3) and photo[1].shape[:1] == (4,)
 
 
