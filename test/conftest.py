@@ -1,6 +1,13 @@
 """Fixtures that several folders share."""
 
+import signal
+
 import pytest
+
+# A shell starts what runs in the background with SIGINT ignored, and nohup with SIGHUP; the tests send both.
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, usual)
 
 
 @pytest.fixture(scope="session")
