@@ -124,3 +124,25 @@ def seeded_image(size: Size, seed: int = 0, batch: int = 1) -> Tensor:
         coarse = torch.randn(batch, 3, grid, grid, generator=generator)
         image = image + torch.nn.functional.interpolate(coarse, size=(side, side), mode="bicubic")
     return image
+
+
+def official_view(theirs, outputs, frames, place, now):
+    """Frame ``now`` as two objects see it in the official model ``theirs``: (2, C, h, w).
+
+    outputs: of its image encoder.  frames: memory and pointer of both objects by index of frame; 100 was prompted.
+    place: positions of a memory.
+    """
+    _, vision, positions, sides = theirs._prepare_backbone_features(outputs)
+    stored = {
+        index: {"maskmem_features": memory, "maskmem_pos_enc": [place], "obj_ptr": pointer}
+        for index, (memory, pointer) in frames.items()
+    }
+    return theirs._prepare_memory_conditioned_features(
+        now,
+        False,
+        [vision[2].expand(-1, 2, -1)],
+        [positions[2].expand(-1, 2, -1)],
+        sides[2:],
+        {"cond_frame_outputs": {100: stored.pop(100)}, "non_cond_frame_outputs": stored},
+        num_frames=2 * now,
+    )

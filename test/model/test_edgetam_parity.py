@@ -6,7 +6,7 @@ import pytest
 import torch
 from edgetam_oracle import official_edgetam
 from edgetam_weights import edgetam_weights
-from oracle import seeded_image
+from oracle import official_view, seeded_image
 
 from sam2_ros.model.repvit import folded
 from sam2_ros.model.sam2 import SAM2, Memories, PromptInputs
@@ -107,21 +107,8 @@ def test_a_full_memory_is_attended_to_as_by_the_official_model(side):
         torch.stack([frames[index][1] for index in pointed], dim=1),
         torch.tensor([[float(now - index) for index in pointed]] * 2),
     )
-    _, vision, positions, sides = theirs._prepare_backbone_features(outputs)
     place = ours.spatial_perceiver.positions.expand(2, -1, -1)
-    stored = {
-        index: {"maskmem_features": tokens, "maskmem_pos_enc": [place], "obj_ptr": pointer}
-        for index, (tokens, pointer) in frames.items()
-    }
-    expected = theirs._prepare_memory_conditioned_features(
-        now,
-        False,
-        [vision[2].expand(-1, 2, -1)],
-        [positions[2].expand(-1, 2, -1)],
-        sides[2:],
-        {"cond_frame_outputs": {100: stored.pop(100)}, "non_cond_frame_outputs": stored},
-        num_frames=2 * now,
-    )
+    expected = official_view(theirs, outputs, frames, place, now)
     view = ours.attend(features, memories)
     assert largest(view[0] - view[1]) > 0.1, "memories that show nothing"
     assert largest(view - expected) < 2e-4

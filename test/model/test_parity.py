@@ -7,7 +7,7 @@ import torch
 
 pytest.importorskip("sam2", reason="the official package is not installed")
 
-from oracle import pair, seeded_image, shared_pair
+from oracle import official_view, pair, seeded_image, shared_pair
 
 from sam2_ros.model.interface import Memories, PromptInputs
 from sam2_ros.model.sizes import BASE_PLUS, TINY
@@ -153,21 +153,8 @@ def test_a_full_memory_is_attended_to_as_by_the_official_model(size):
         torch.stack([frames[index][1] for index in pointed], dim=1),
         torch.tensor([[float(now - index) for index in pointed]] * 2),
     )
-    _, vision, positions, sides = theirs._prepare_backbone_features(outputs)
     place = theirs.memory_encoder.position_encoding(frames[100][0])
-    stored = {
-        index: {"maskmem_features": spatial, "maskmem_pos_enc": [place], "obj_ptr": pointer}
-        for index, (spatial, pointer) in frames.items()
-    }
-    expected = theirs._prepare_memory_conditioned_features(
-        now,
-        False,
-        [vision[2].expand(-1, 2, -1)],
-        [positions[2].expand(-1, 2, -1)],
-        sides[2:],
-        {"cond_frame_outputs": {100: stored.pop(100)}, "non_cond_frame_outputs": stored},
-        num_frames=2 * now,
-    )
+    expected = official_view(theirs, outputs, frames, place, now)
     view = ours.attend(features, memories)
     assert largest(view[0] - view[1]) > 0.1, "memories that show nothing"
     assert largest(view - expected) < 2e-4
