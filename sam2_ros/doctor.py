@@ -11,7 +11,6 @@ import json
 import os
 import platform
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sam2_ros import __version__, middleware
+from sam2_ros.apart import run_apart
 from sam2_ros.errors import CannotStart, Sam2RosError, first_sentence
 from sam2_ros.missing import what_is_missing
 
@@ -157,11 +157,8 @@ def ros() -> Iterator[Finding]:
 
 def _seen() -> dict[str, Any]:
     """What ``sam2_ros.ros.look`` found, or under ``stops`` why it found nothing."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", LOOK], env=environment, capture_output=True, text=True, timeout=PATIENCE
-        )
+        done = run_apart(LOOK, PATIENCE)
     except subprocess.TimeoutExpired:
         return {"stops": f"ROS has not started a node within {PATIENCE:.0f} seconds; is its middleware set up right?"}
     said = done.stdout.strip().splitlines()

@@ -9,26 +9,13 @@ from sam2_ros.errors import CheckpointError, InvalidInput
 from sam2_ros.evaluation.trackers import BASELINES, DEFAULT_MODEL, FIELDS, Choice, checked
 from sam2_ros.model import checkpoint
 from sam2_ros.model.downloads import PUBLISHED, without_side
+from sam2_ros.node_settings import NodeSettings
 from sam2_ros.recordings.bags.notes import About, about
 from sam2_ros.recordings.recording import Recording
 from sam2_ros.stream.settings import SessionSettings
 
 #: Parameters of the node that change no mask.
-OF_NODE = frozenset(
-    {
-        "model",
-        "device",
-        "threads",
-        "image_transport",
-        "image_reliability",
-        "image_is_rectified",
-        "answer_timeout",
-        "detection_score",
-        "overlay_jpeg_quality",
-        "silence_after",
-        "report_period",
-    }
-)
+OF_NODE = frozenset(field.name for field in dataclasses.fields(NodeSettings))
 #: Parameters that rclpy gives to every node, besides those with a dot in their names.
 OF_RCLPY = frozenset({"use_sim_time", "start_type_description_service"})
 

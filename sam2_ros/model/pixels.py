@@ -33,8 +33,13 @@ def normalise(image: Image, side: int, device: torch.device | str = "cpu") -> Te
     pixels = torch.from_numpy(np.ascontiguousarray(image)).to(device)
     pixels = pixels.permute(2, 0, 1)[None].float()
     pixels = F.interpolate(pixels, size=(side, side), mode="bilinear", align_corners=False, antialias=True)
+    return scaled(pixels)
+
+
+def scaled(pixels: Tensor) -> Tensor:
+    """Images (..., 3, S, S) float32, RGB from 0 to 255, as encode_image wants them."""
     mean, deviation = (
-        torch.tensor(values, dtype=torch.float32, device=device).view(3, 1, 1) for values in (MEAN, DEVIATION)
+        torch.tensor(values, dtype=torch.float32, device=pixels.device).view(3, 1, 1) for values in (MEAN, DEVIATION)
     )
     return (pixels / 255 - mean) / deviation
 

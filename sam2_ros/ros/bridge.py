@@ -8,16 +8,15 @@ those encodings whose pixels are equal to those of ``messages``.
 from __future__ import annotations
 
 import importlib.util
-import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 from sensor_msgs.msg import Image
 
+from sam2_ros.apart import run_apart
 from sam2_ros.errors import first_sentence
 from sam2_ros.messages import encoding_of, fill_image, frame_from
 
@@ -96,11 +95,8 @@ def find(say: Callable[[str], Any]) -> Bridge:
 
 def _trial() -> tuple[list[str], str]:
     """The result of ``alike`` in another process, and the fault of cv_bridge, empty if it works."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", _TRIAL], env=environment, capture_output=True, text=True, timeout=PATIENCE
-        )
+        done = run_apart(_TRIAL, PATIENCE)
     except (OSError, subprocess.TimeoutExpired) as error:
         return [], first_sentence(error)
     if done.returncode < 0:

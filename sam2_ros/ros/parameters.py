@@ -1,7 +1,7 @@
 """The parameters of the node, generated from three settings classes: a default is written once.
 
 The tracker's settings are in ``tracking.settings``, those of the session in ``stream.settings``,
-those of the node in this file.  The ROS declarations with their descriptions and ranges, and the text of
+those of the node in ``node_settings``.  The ROS declarations with their descriptions and ranges, and the text of
 config/track.yaml, are made from the fields of all three.
 """
 
@@ -11,7 +11,6 @@ import array
 import dataclasses
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
@@ -20,45 +19,9 @@ from rclpy.parameter import Parameter
 
 from sam2_ros import settings as declared
 from sam2_ros.errors import InvalidInput
-from sam2_ros.settings import setting
+from sam2_ros.node_settings import NodeSettings as NodeSettings
 from sam2_ros.stream.settings import SessionSettings
 from sam2_ros.tracking.settings import TrackerSettings
-
-
-@dataclass(frozen=True)
-class NodeSettings:
-    """How the node behaves around the tracker."""
-
-    model: str = setting("embedded", "weights: a known name or the path of a checkpoint")
-    device: str = setting("auto", "where the model runs: cpu, cuda, cuda:1, ...; auto = a GPU if there is one")
-    threads: int = setting(0, "CPU threads of the model; 0 = as many as torch chooses", low=0, high=256)
-    image_transport: str = setting(
-        "auto",
-        "what to subscribe to; auto = raw if it is published, else compressed",
-        choices=("auto", "raw", "compressed"),
-    )
-    image_reliability: str = setting(
-        "auto",
-        "quality of service of the image subscription; auto = what the camera offers",
-        choices=("auto", "reliable", "best_effort"),
-    )
-    image_is_rectified: bool = setting(
-        False, "the images are undistorted: 3-D clicks are projected with P of camera_info instead of K and D"
-    )
-    answer_timeout: float = setting(
-        30.0,
-        "a service call fails if the tracker has not started on it after this long [s]",
-        low=0.1,
-        high=600.0,
-    )
-    detection_score: float = setting(0.5, "detections below this score are ignored [0 to 1]", low=0.0, high=1.0)
-    overlay_jpeg_quality: int = setting(80, "quality of the compressed overlay [1 to 100]", low=1, high=100)
-    silence_after: float = setting(3.0, "the node warns when no image has come for this long [s]", low=0.1, high=3600.0)
-    report_period: float = setting(10.0, "an unchanged state is logged again after this long [s]", low=0.1, high=3600.0)
-
-    def __post_init__(self) -> None:
-        declared.check(self)
-
 
 #: Read once at start-up.  All other parameters may be changed while the node runs.
 FIXED = frozenset(

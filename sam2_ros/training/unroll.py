@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sam2_ros.model import pixels
 from sam2_ros.model.interface import ABSENT_LOGIT, Candidates, Found, ImageFeatures, PromptInputs
-from sam2_ros.model.pixels import DEVIATION, MEAN
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.tracking import step
 from sam2_ros.tracking.memory import MemoryBank, Sighting
@@ -44,9 +44,7 @@ class ClipBatch:
 
     def normalised(self, start: int, end: int) -> Tensor:
         """Frames ``start`` to ``end``, (T, B, 3, S, S) float32, as encode_image wants them."""
-        mean = torch.tensor(MEAN, device=self.images.device).view(3, 1, 1)
-        deviation = torch.tensor(DEVIATION, device=self.images.device).view(3, 1, 1)
-        return (self.images[start:end].float() / 255 - mean) / deviation
+        return pixels.scaled(self.images[start:end].float())
 
 
 def collate(clips: list[Clip]) -> ClipBatch:

@@ -1,0 +1,43 @@
+"""How the node behaves around the tracker, as settings with their ranges; none of them changes a mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sam2_ros import settings as declared
+from sam2_ros.settings import setting
+
+
+@dataclass(frozen=True)
+class NodeSettings:
+    """How the node behaves around the tracker."""
+
+    model: str = setting("embedded", "weights: a known name or the path of a checkpoint")
+    device: str = setting("auto", "where the model runs: cpu, cuda, cuda:1, ...; auto = a GPU if there is one")
+    threads: int = setting(0, "CPU threads of the model; 0 = as many as torch chooses", low=0, high=256)
+    image_transport: str = setting(
+        "auto",
+        "what to subscribe to; auto = raw if it is published, else compressed",
+        choices=("auto", "raw", "compressed"),
+    )
+    image_reliability: str = setting(
+        "auto",
+        "quality of service of the image subscription; auto = what the camera offers",
+        choices=("auto", "reliable", "best_effort"),
+    )
+    image_is_rectified: bool = setting(
+        False, "the images are undistorted: 3-D clicks are projected with P of camera_info instead of K and D"
+    )
+    answer_timeout: float = setting(
+        30.0,
+        "a service call fails if the tracker has not started on it after this long [s]",
+        low=0.1,
+        high=600.0,
+    )
+    detection_score: float = setting(0.5, "detections below this score are ignored [0 to 1]", low=0.0, high=1.0)
+    overlay_jpeg_quality: int = setting(80, "quality of the compressed overlay [1 to 100]", low=1, high=100)
+    silence_after: float = setting(3.0, "the node warns when no image has come for this long [s]", low=0.1, high=3600.0)
+    report_period: float = setting(10.0, "an unchanged state is logged again after this long [s]", low=0.1, high=3600.0)
+
+    def __post_init__(self) -> None:
+        declared.check(self)
