@@ -27,14 +27,14 @@ cpu_threads.prepare()  # as the command line does, before torch is imported
 from sam2_ros import recordings
 from sam2_ros.evaluation.batch import evaluate
 from sam2_ros.evaluation.evaluate import Job
-from sam2_ros.evaluation.trackers import Choice
+from sam2_ros.file_processing.result_bag import write_results
 from sam2_ros.messages import fill_image, seconds_and_rest
 from sam2_ros.model import checkpoint
-from sam2_ros.offline.result_bag import write_results
 from sam2_ros.recordings import LabelWriter
 from sam2_ros.recordings.bags.writer import BagWriter
 from sam2_ros.simulated_user import box_around
 from sam2_ros.stream.replay import moments_of, prefetched, replay
+from sam2_ros.stream.tracker_setup import TrackerSetup
 from sam2_ros.types import Frame, Prompt
 
 RECORDING = Path(recordings.__file__).parents[1] / "demo" / "recording"
@@ -88,14 +88,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="of the model on a CPU (%(default)s)")
     chosen = parser.parse_args()
     checkpoint.use_threads(chosen.threads)
-    choice = Choice(chosen.model, chosen.device)
-    choice.tracker()  # loads the model
+    setup = TrackerSetup(chosen.model, chosen.device)
+    setup.tracker()  # loads the model
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         frames = write_bag(home / "bag", chosen.frames)
 
         def alone(_: int) -> None:
-            tracker = choice.tracker()
+            tracker = setup.tracker()
             for frame, prompts in frames:
                 tracker.track(frame)
                 for prompt in prompts:
@@ -105,7 +105,7 @@ def main() -> None:
             recording = recordings.open(home / "bag")
             with BagWriter(home / f"replayed-{number}", kept_free=0) as writer:
                 write_results(
-                    prefetched(replay(recording, choice.tracker())),
+                    prefetched(replay(recording, setup.tracker())),
                     recording,
                     writer,
                     LabelWriter(home / f"labels-{number}"),
@@ -113,7 +113,7 @@ def main() -> None:
 
         def evaluated(number: int) -> None:
             (home / f"run-{number}").mkdir()
-            evaluate([home / "bag"], Job(Path(), Path(), choice, threads=chosen.threads), home / f"run-{number}")
+            evaluate([home / "bag"], Job(Path(), Path(), setup, threads=chosen.threads), home / f"run-{number}")
 
         rows = [
             [seconds(partial(act, number)) for act in (alone, replayed, evaluated)]

@@ -18,12 +18,12 @@ from sam2_ros.missing import what_is_missing
 #: Command, whose options are in commands/: the module that does its work, and what the command does.
 COMMANDS = {
     "node": ("sam2_ros.ros.node", "track the images of a ROS topic"),
-    "segment": ("sam2_ros.offline.segment", "segment objects in one picture"),
-    "track": ("sam2_ros.offline.follow", "follow objects through a video, a folder of pictures or a bag"),
+    "segment": ("sam2_ros.file_processing.segment", "segment objects in one picture"),
+    "track": ("sam2_ros.file_processing.track", "follow objects through a video, a folder of pictures or a bag"),
     "evaluate": ("sam2_ros.evaluation.batch", "turn recordings into numbers and a report"),
     "compare": ("sam2_ros.evaluation.compare", "put evaluations side by side"),
     "export": ("sam2_ros.evaluation.export", "write the masklets of an evaluation as a data set"),
-    "replay": ("sam2_ros.offline.result_bag", "run the tracker over a recording again, into a new bag"),
+    "replay": ("sam2_ros.file_processing.result_bag", "run the tracker over a recording again, into a new bag"),
     "record": ("sam2_ros.ros.record_bag", "record a running node into a bag"),
     "play": ("sam2_ros.ros.play_bag", "publish a bag to a running node"),
     "demo": ("sam2_ros.demo.run", "a camera, the node and an operator who clicks, on this machine"),

@@ -15,7 +15,7 @@ LEVELS = [
     {"model", "recordings"},
     {"tracking"},
     {"stream"},
-    {"ros", "evaluation", "training", "offline"},
+    {"ros", "evaluation", "training", "file_processing"},
     {"demo", "doctor"},
     {"commands"},
     {"cli", "__init__"},

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from sam2_ros.commands import options
 from sam2_ros.errors import InvalidInput
-from sam2_ros.evaluation.choices import CLICKS, ENGINES, MOST_FRAMES, PROTOCOLS
+from sam2_ros.evaluation.choices import CLICKS, ENGINES, MOST_FRAMES, OF_RULES, PAPER, PROTOCOLS
 from sam2_ros.evaluation.metrics import RULES
 
 if TYPE_CHECKING:
@@ -73,9 +73,9 @@ def run(parsed: argparse.Namespace) -> int:
     from sam2_ros.recordings import name_of
 
     template = job_from(parsed)
-    for known in (template.choice.identity, template.choice.all_settings, template.choice.arithmetic):
+    for known in (template.setup.identity, template.setup.all_settings, template.setup.arithmetic):
         known()  # an unknown model, setting or device is refused before anything is written
-    name = parsed.name or f"{time.strftime('%Y%m%d-%H%M%S')}-{name_of(Path(template.choice.model))}-{parsed.prompt}"
+    name = parsed.name or f"{time.strftime('%Y%m%d-%H%M%S')}-{name_of(Path(template.setup.model))}-{parsed.prompt}"
     with run_folder(parsed.out, name) as folder:
         results = evaluate(
             parsed.recordings,
@@ -97,8 +97,9 @@ def run(parsed: argparse.Namespace) -> int:
 
 def job_from(parsed: argparse.Namespace) -> Job:
     """The job that the options describe, still without a recording.  Raises InvalidInput."""
+    from sam2_ros.evaluation.baselines import BASELINES, setup_of
     from sam2_ros.evaluation.evaluate import Job
-    from sam2_ros.evaluation.trackers import BASELINES, OF_RULES, PAPER, Choice, settings_from
+    from sam2_ros.stream.tracker_setup import settings_from
 
     _refuse_unused(parsed, BASELINES)
     given = settings_from(parsed.set, parsed.image_range)
@@ -112,7 +113,7 @@ def job_from(parsed: argparse.Namespace) -> Job:
     return Job(
         path=Path(),
         folder=Path(),
-        choice=Choice(parsed.model, parsed.device, tuple(sorted(settings.items()))),
+        setup=setup_of(parsed.model, parsed.device, settings),
         protocol=parsed.prompt,
         rules=parsed.rules,
         on_clock=parsed.on_clock,

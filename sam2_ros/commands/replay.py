@@ -37,31 +37,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    from sam2_ros import recordings
-    from sam2_ros.evaluation.recorded import as_recorded
-    from sam2_ros.evaluation.trackers import Choice, settings_from
-    from sam2_ros.model import checkpoint
-    from sam2_ros.offline.result_bag import replay_into_bag, sentences_on
-    from sam2_ros.recordings.bags import refuse_unclear_nodes, refuse_without_bag
+    from sam2_ros.file_processing.result_bag import replay_file
+    from sam2_ros.stream.tracker_setup import TrackerSetup, settings_from
 
-    recording = recordings.open(parsed.recording, image_topic=parsed.image_topic, node=parsed.node)
-    refuse_without_bag(recording, image_topic=parsed.image_topic, node=parsed.node)
-    refuse_unclear_nodes(recording)
-    checkpoint.use_threads(parsed.threads or os.cpu_count() or 1)
-    asked = Choice(parsed.model, parsed.device, tuple(settings_from(parsed.set, parsed.image_range).items()))
-    choice, sentences = as_recorded(asked, recording)
-    for sentence in sentences:
-        print(sentence)
-    recording.image_range = choice.session().image_range
-    written = replay_into_bag(
-        recording,
-        choice.tracker(),
+    settings = settings_from(parsed.set, parsed.image_range)
+    written = replay_file(
+        parsed.recording,
+        TrackerSetup(parsed.model, parsed.device, tuple(settings.items())),
         parsed.out,
-        settings=choice.session(),
+        print,
+        threads=parsed.threads or os.cpu_count() or 1,
         on_clock=parsed.on_clock,
         labels=parsed.labels,
+        image_topic=parsed.image_topic,
+        node=parsed.node,
     )
-    for sentence in sentences_on(written, recording):
-        print(sentence)
     print(f"{written.images} images, {written.dropped} dropped, {written.prompts} prompts; results in {parsed.out}")
     return 0

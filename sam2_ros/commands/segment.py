@@ -15,9 +15,6 @@ import argparse
 from pathlib import Path
 
 from sam2_ros.commands import options, prompt_options
-from sam2_ros.errors import RecordingError
-from sam2_ros.files import make_folder
-from sam2_ros.ranges import limits_of
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -29,17 +26,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    from sam2_ros.model import checkpoint
-    from sam2_ros.offline.segment import segment
-    from sam2_ros.tracking.tracker import Tracker
+    from sam2_ros.file_processing.segment import segment
+    from sam2_ros.stream.tracker_setup import TrackerSetup
 
-    if not parsed.source.is_file():  # said before a model is loaded
-        raise RecordingError(f"there is no picture {parsed.source}")
-    limits_of(parsed.image_range)
-    prompts = prompt_options.prompts_of(parsed)
-    make_folder(parsed.out)
-    tracker = Tracker(checkpoint.load(parsed.model, parsed.device))
-    for track in segment(parsed.source, prompts, tracker, parsed.out, parsed.image_range):
+    prompts, setup = prompt_options.prompts_of(parsed), TrackerSetup(parsed.model, parsed.device)
+    for track in segment(parsed.source, prompts, setup, parsed.out, parsed.image_range):
         print(f"{track.name}: {track.area} pixels, predicted IoU {track.predicted_iou:.2f}")
     print(f"results in {parsed.out}")
     return 0

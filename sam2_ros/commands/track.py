@@ -14,8 +14,6 @@ import argparse
 from pathlib import Path
 
 from sam2_ros.commands import options, prompt_options
-from sam2_ros.files import make_folder
-from sam2_ros.ranges import limits_of
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -28,17 +26,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    from sam2_ros.model import checkpoint
-    from sam2_ros.offline.follow import follow, refuse_former_results
-    from sam2_ros.tracking.tracker import Tracker
+    from sam2_ros.file_processing.track import track
+    from sam2_ros.stream.tracker_setup import TrackerSetup
 
-    refuse_former_results(parsed.out, parsed.source)  # said before a model is loaded
-    limits_of(parsed.image_range)
-    prompts = prompt_options.prompts_of(parsed)
-    make_folder(parsed.out)
-    tracker = Tracker(checkpoint.load(parsed.model, parsed.device))
-    count, lost = follow(parsed.source, prompts, tracker, parsed.out, parsed.image_topic, parsed.image_range)
-    for sentence in lost:
+    prompts, setup = prompt_options.prompts_of(parsed), TrackerSetup(parsed.model, parsed.device)
+    count, sentences = track(parsed.source, prompts, setup, parsed.out, parsed.image_topic, parsed.image_range)
+    for sentence in sentences:
         print(sentence)
     print(f"{count} images; results in {parsed.out}")
     return 0

@@ -13,13 +13,13 @@ from sam2_ros.errors import RecordingError, Sam2RosError
 from sam2_ros.evaluation.engines import do
 from sam2_ros.evaluation.evaluate import Job, failed
 from sam2_ros.evaluation.metrics import RULES, Summary, summary
-from sam2_ros.evaluation.recorded import as_recorded
 from sam2_ros.evaluation.report import write_report
 from sam2_ros.evaluation.results import SequenceResult, latencies, write_result
 from sam2_ros.files import clear_parts
 from sam2_ros.ranges import AUTO
 from sam2_ros.recordings.bags import Bag, refuse_without_bag
 from sam2_ros.recordings.folders import splits
+from sam2_ros.stream.recorded_setup import as_recorded
 
 #: Stands for a setting that differs between the recordings of a run; each result has its own value.
 AS_RECORDED = "as recorded"
@@ -54,8 +54,8 @@ def evaluate(
         clear_parts(run)  # of processes that were killed
         if results:
             results += [failed(job, "the run ended before it was done") for job in work[len(results) :]]
-            facts = _facts(results, work) | {
-                "model": _common([choice.identity() for choice in {job.choice: None for job in work}]),
+            facts = _facts(results) | {
+                "model": _common([setup.identity() for setup in {job.setup: None for job in work}]),
                 "configuration": configuration(template, work, jobs, engine),
                 "seconds": round(time.monotonic() - started, 1),
             }
@@ -64,10 +64,10 @@ def evaluate(
     return results
 
 
-def _facts(results: Sequence[SequenceResult], work: Sequence[Job]) -> dict[str, Any]:
+def _facts(results: Sequence[SequenceResult]) -> dict[str, Any]:
     """Totals of all sequences."""
     return {
-        "latency": latencies(job.folder / "timing.csv" for job in work),
+        "latency": latencies(timing for result in results for timing in result.timings),
         "objects": sum(len(result.objects) for result in results),
         "frames": sum(result.frames for result in results),
         "tracked": sum(result.tracked for result in results),
@@ -125,8 +125,8 @@ def work_list(
         taken.add(folder)
         job = dataclasses.replace(template, path=place, folder=run.resolve() / "sequences" / folder)
         if place in noted:
-            choice, sentences = as_recorded(template.choice, noted[place])
-            job = dataclasses.replace(job, choice=choice, recorded=tuple(sentences))
+            setup, sentences = as_recorded(template.setup, noted[place])
+            job = dataclasses.replace(job, setup=setup, recorded=tuple(sentences))
         work.append(job)
     return work
 
@@ -155,12 +155,12 @@ def total(results: Sequence[SequenceResult]) -> Summary | None:
 
 def configuration(template: Job, work: Sequence[Job], jobs: int, engine: str) -> dict[str, Any]:
     """Everything that was chosen or recorded, defaults included."""
-    choices = list(dict.fromkeys(job.choice for job in work))
-    session = _common([dataclasses.asdict(choice.session()) for choice in choices])
+    setups = list(dict.fromkeys(job.setup for job in work))
+    session = _common([dataclasses.asdict(setup.session()) for setup in setups])
     # Who opens the recordings again, for an export, needs all of it.
     opened = {} if session["image_range"] in (AUTO, AS_RECORDED) else {"image_range": session["image_range"]}
     return {
-        **_common([{"model": choice.model, **choice.arithmetic()} for choice in choices]),
+        **_common([{"model": setup.model, **setup.arithmetic()} for setup in setups]),
         "prompt": template.protocol,
         "rules": {"name": template.rules, **dataclasses.asdict(RULES[template.rules])},
         "on_clock": template.on_clock,
@@ -169,7 +169,7 @@ def configuration(template: Job, work: Sequence[Job], jobs: int, engine: str) ->
         "every": template.every,
         "threads": template.threads,
         "topics": {**dict(template.topics), **opened},
-        "tracker": _common([choice.all_settings() for choice in choices]),
+        "tracker": _common([setup.all_settings() for setup in setups]),
         "session": session,
         "jobs": jobs,
         "engine": engine,

@@ -14,3 +14,13 @@ CLICKS = 3
 ENGINES = ("processes", "ray")
 #: Data sets that masklets can be exported as.
 FORMATS = ("davis", "youtube-vos", "sa-v", "coco-rle")
+#: The published numbers of SAM 2 are without the additions of a live tracker, and with every prompted frame.
+PAPER = {
+    "max_prompted_frames": 0,
+    "stability_fallback": False,
+    "binarize_prompted_masks": False,
+    "hole_area": 0,
+    "forget_around_corrections": False,
+}
+#: SA-V keeps a mask for each object, and they may overlap; the other data sets keep one label for each pixel.
+OF_RULES = {"sa-v": {"non_overlapping": False}}

@@ -1,11 +1,4 @@
-"""Runs side by side.
-
-The first run is what the others are compared with.  Objects are paired by id and sequence, whose
-path counts where a run has several of one name.  Every mean of a row, the first run's too, is over
-the same objects: those that all runs have.  What only some of them have is left out and named.  The
-interval is a percentile bootstrap over the sequences: it says how much of a difference could be luck
-in their choice.
-"""
+"""Runs side by side; the docstring of ``commands/compare.py`` says what is compared with what."""
 
 from __future__ import annotations
 

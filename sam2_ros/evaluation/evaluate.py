@@ -17,14 +17,14 @@ from sam2_ros.evaluation.choices import FIRST_PROMPTS, MOST_FRAMES
 from sam2_ros.evaluation.gallery import Gallery, jpeg
 from sam2_ros.evaluation.metrics import RULES, summary
 from sam2_ros.evaluation.protocols import FirstFrame, Offline, Online, segment_images
-from sam2_ros.evaluation.results import CurvePoint, SequenceResult, latencies, write_rows
+from sam2_ros.evaluation.results import CurvePoint, SequenceResult, Timing, latencies, write_rows
 from sam2_ros.evaluation.scoring import Row, Scorer
-from sam2_ros.evaluation.trackers import Choice
 from sam2_ros.files import write_whole
 from sam2_ros.model import checkpoint
 from sam2_ros.recordings.bags import Bag, refuse_unclear_nodes
 from sam2_ros.recordings.recording import Recording
 from sam2_ros.stream.replay import Step, User, moments_of, prefetched, replay
+from sam2_ros.stream.tracker_setup import TrackerSetup
 from sam2_ros.tracking.interface import AnyTracker
 from sam2_ros.types import MAX_MONO8_ID, MAX_OBJECT_ID, label_image
 
@@ -37,14 +37,14 @@ class Job:
 
     folder: where its files go.  budgets: numbers of frames to click on in the interactive protocols;
     clicks: on each of them.  every: in "images", take every N-th image.  topics: image_topic,
-    truth_topic and node of bags.  recorded: sentences on what of the choice was recorded.
+    truth_topic and node of bags.  recorded: sentences on what of the setup was recorded.
     threads: of the model on a CPU; the last bits of a result depend on them, so they do not depend
     on how many jobs are done at a time.
     """
 
     path: Path
     folder: Path
-    choice: Choice = Choice()
+    setup: TrackerSetup = TrackerSetup()
     protocol: str = "auto"
     rules: str = "davis"
     on_clock: bool = False
@@ -57,7 +57,7 @@ class Job:
 
     def open(self) -> Recording:
         """The recording.  Raises RecordingError."""
-        return recordings.open(self.path, image_range=self.choice.session().image_range, **dict(self.topics))
+        return recordings.open(self.path, image_range=self.setup.session().image_range, **dict(self.topics))
 
     @property
     def passes(self) -> int:
@@ -65,33 +65,6 @@ class Job:
         if self.protocol == "offline":
             return max(self.budgets)
         return len(self.budgets) if self.protocol.startswith("online") else 1
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """One image: what became of it and what it took, in milliseconds."""
-
-    frame: int
-    stamp: int
-    dropped: bool
-    track_ms: float
-    prompt_ms: float
-    delay_ms: float
-    prompted: str
-    clicks: int
-
-    @classmethod
-    def of(cls, step: Step) -> Timing:
-        return cls(
-            step.moment.index,
-            step.moment.frame.stamp,
-            step.dropped,
-            step.track_ms,
-            step.prompt_ms,
-            step.delay_ms,
-            " ".join(step.prompted),
-            step.clicks,
-        )
 
 
 @dataclass
@@ -103,7 +76,18 @@ class Outcome:
     refused: list[str] = field(default_factory=list)
 
     def add(self, step: Step) -> list[Row]:
-        self.timings.append(Timing.of(step))
+        self.timings.append(
+            Timing(
+                step.moment.index,
+                step.moment.frame.stamp,
+                step.dropped,
+                step.track_ms,
+                step.prompt_ms,
+                step.delay_ms,
+                " ".join(step.prompted),
+                step.clicks,
+            )
+        )
         self.refused += step.refused
         return self.scorer.add(step)
 
@@ -153,7 +137,7 @@ def _evaluate(job: Job, recording: Recording, tick: Callable[[], object]) -> Seq
             recording,
             tracker,
             user,
-            settings=job.choice.session(),
+            settings=job.setup.session(),
             on_clock=job.on_clock,
             recorded_prompts=job.protocol == "recorded",
         )
@@ -173,11 +157,11 @@ def _evaluate(job: Job, recording: Recording, tick: Callable[[], object]) -> Seq
 def _passes(job: Job, recording: Recording) -> Iterator[tuple[int, AnyTracker, User | None, bool]]:
     """For each pass over the recording: how many frames may be clicked, the tracker, the user, is it the last."""
     if job.protocol in FIRST_PROMPTS:
-        yield 0, job.choice.tracker(), FirstFrame(job.protocol), True
+        yield 0, job.setup.tracker(), FirstFrame(job.protocol), True
     elif job.protocol == "recorded":
-        yield 0, job.choice.tracker(), None, True
+        yield 0, job.setup.tracker(), None, True
     elif job.protocol == "offline":
-        tracker, offline = job.choice.tracker(), Offline(job.clicks)
+        tracker, offline = job.setup.tracker(), Offline(job.clicks)
         yield 1, tracker, offline, max(job.budgets) == 1
         for number in range(2, max(job.budgets) + 1):
             offline = offline.revise(recording, tracker)
@@ -185,9 +169,9 @@ def _passes(job: Job, recording: Recording) -> Iterator[tuple[int, AnyTracker, U
     else:
         method = job.protocol.partition("-")[2] or "click"
         for budget in sorted(job.budgets):
-            segmenter = job.choice.tracker() if method == "sam" else None
+            segmenter = job.setup.tracker() if method == "sam" else None
             online = Online(method, f"{job.clicks}-click", job.clicks, budget, segmenter=segmenter)
-            yield budget, job.choice.tracker(), online, budget == max(job.budgets)
+            yield budget, job.setup.tracker(), online, budget == max(job.budgets)
 
 
 def _ticking(tick: Callable[[], object], items: Iterable[T]) -> Iterator[T]:
@@ -240,7 +224,7 @@ def _result(job: Job, recording: Recording, outcome: Outcome, curve: tuple[Curve
         annotated=len({row.frame for row in outcome.scorer.rows if not np.isnan(row.j)}),
         objects=objects,
         summary=summary(objects) if objects else None,
-        latency=latencies([job.folder / "timing.csv"]),
+        latency=latencies(timings),
         prompted_frames=sum(bool(timing.prompted) for timing in timings),
         clicks=sum(timing.clicks for timing in timings),
         curve=curve,
@@ -248,12 +232,13 @@ def _result(job: Job, recording: Recording, outcome: Outcome, curve: tuple[Curve
         unprompted=tuple(outcome.scorer.unprompted()),
         refused=tuple(outcome.refused),
         lost=tuple(recording.lost),
+        timings=tuple(timings),
     )
 
 
 def _evaluate_images(job: Job, recording: Recording, tick: Callable[[], object]) -> SequenceResult:
     moments = _ticking(tick, prefetched(moments_of(recording)))
-    found = segment_images(moments, job.choice.tracker(), every=job.every)
+    found = segment_images(moments, job.setup.tracker(), every=job.every)
     return SequenceResult(
         recording.name,
         job.folder.name,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -193,17 +194,17 @@ class ObjectScores:
         in_view = self.j[counts & ~self.absent]
         known = ~np.isnan(self.j) & self.followed
         return ObjectResult(
-            self.id,
-            self.name,
-            int(counts.sum()),
-            (j.mean + f.mean) / 2,
-            j,
-            f,
-            occlusion(self.occluded[known], self.absent[known]),
-            recovery(self.j[known], self.absent[known]),
-            identity_switches(self.matched),
-            _mean(in_view),
-            len(in_view),
+            id=self.id,
+            name=self.name,
+            frames=int(counts.sum()),
+            j_and_f=(j.mean + f.mean) / 2,
+            j=j,
+            f=f,
+            occlusion=occlusion(self.occluded[known], self.absent[known]),
+            recovery=recovery(self.j[known], self.absent[known]),
+            identity_switches=identity_switches(self.matched),
+            j_in_view=_mean(in_view),
+            visible_frames=len(in_view),
         )
 
 
@@ -225,7 +226,22 @@ class Occlusion:
     absent_frames: int
     flagged_frames: int
     both: int
-    followed: int = 0
+    followed: int
+
+    @classmethod
+    def of(cls, both: int, flagged: int, absent: int, *, delay: float, followed: int, missed: int) -> Occlusion:
+        """both: frames that are flagged and on which the object is absent."""
+        return cls(
+            precision=both / flagged if flagged else np.nan,
+            recall=both / absent if absent else np.nan,
+            f1=2 * both / (flagged + absent) if flagged + absent else np.nan,
+            delay=delay,
+            missed=missed,
+            absent_frames=absent,
+            flagged_frames=flagged,
+            both=both,
+            followed=followed,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,32 +253,37 @@ class Recovery:
     delay: float
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectResult:
-    """One object of one sequence.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """The scores of one object, or the means and sums over several.
 
-    frames: that count.  j_in_view: mean J of those of them on which the object is in the image, visible_frames:
-    their number.  An empty mask on an empty frame scores 1, so an object that is lost at once and then out of
-    the image for long has a fair J.
+    j_in_view: mean J of the frames that count and show the object, visible_frames: their number.  An empty
+    mask on an empty frame scores 1, so an object that is lost at once and then out of the image for long has
+    a fair J.
     """
 
-    id: int
-    name: str
-    frames: int
     j_and_f: float
     j: Statistics
     f: Statistics
     occlusion: Occlusion
     recovery: Recovery
     identity_switches: int
-    j_in_view: float = np.nan
-    visible_frames: int = 0
+    j_in_view: float
+    visible_frames: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectResult(Scores):
+    """One object of one sequence; frames: that count."""
+
+    id: int
+    name: str
+    frames: int
 
 
 def occlusion(flagged: np.ndarray, absent: np.ndarray) -> Occlusion:
     """Compare the (T,) bool flag "occluded" with the truth "the object is not in the image"."""
     flagged, absent = np.asarray(flagged, bool), np.asarray(absent, bool)
-    both, claimed, true = (flagged & absent).sum(), flagged.sum(), absent.sum()
     changes = np.flatnonzero(absent[1:] != absent[:-1]) + 1
     delays, missed = [], 0
     raised = np.concatenate([[False], flagged[1:] & ~flagged[:-1]])
@@ -270,9 +291,8 @@ def occlusion(flagged: np.ndarray, absent: np.ndarray) -> Occlusion:
         follows = np.flatnonzero(raised[start:stop] if absent[start] else ~flagged[start:stop])
         delays.extend(follows[:1].tolist())
         missed += not len(follows)
-    return Occlusion(
-        *_agreement(both, claimed, true), _mean(delays), missed, int(true), int(claimed), int(both), len(delays)
-    )
+    counts = [int(np.count_nonzero(frames)) for frames in (flagged & absent, flagged, absent)]
+    return Occlusion.of(*counts, delay=_mean(delays), followed=len(delays), missed=missed)
 
 
 def recovery(j: np.ndarray, absent: np.ndarray, threshold: float = FOUND) -> Recovery:
@@ -302,25 +322,17 @@ def match(prediction: np.ndarray, truths: Mapping[int, np.ndarray], threshold: f
 # -- many objects --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary(Scores):
     """Means over objects, all objects of all sequences weighing the same (as both evaluators do).
 
-    objects: how many there are; scored: those that have a score, which the means are over.
-    j_in_view: mean over the in_view objects that are in the image on a frame that counts; visible_frames: these frames.
+    objects: how many there are; scored: those that have a score, which the means are over; in_view: those
+    that are in the image on a frame that counts, which j_in_view is over.
     """
 
     objects: int
-    j_and_f: float
-    j: Statistics
-    f: Statistics
-    occlusion: Occlusion
-    recovery: Recovery
-    identity_switches: int
-    j_in_view: float = np.nan
-    visible_frames: int = 0
-    scored: int = 0
-    in_view: int = 0
+    scored: int
+    in_view: int
 
 
 def summary(results: Sequence[ObjectResult]) -> Summary:
@@ -330,38 +342,33 @@ def summary(results: Sequence[ObjectResult]) -> Summary:
         rows = [getattr(result, part) for result in results]
         return Statistics(*(_mean([getattr(row, name) for row in rows]) for name in ("mean", "recall", "decay")))
 
+    def total(items: Sequence[Any], name: str) -> int:
+        return sum(getattr(item, name) for item in items)
+
     j, f = average("j"), average("f")
-    flags = [result.occlusion for result in results]
-    counts = [sum(getattr(flag, name) for flag in flags) for name in ("both", "flagged_frames", "absent_frames")]
-    delay = _pooled([flag.delay for flag in flags], [flag.followed for flag in flags])
-    pooled = Occlusion(
-        *_agreement(*counts),
-        delay,
-        sum(flag.missed for flag in flags),
-        counts[2],
-        counts[1],
-        counts[0],
-        sum(flag.followed for flag in flags),
-    )
-    returns = [result.recovery for result in results]
-    recovered = Recovery(
-        sum(item.returns for item in returns),
-        sum(item.recovered for item in returns),
-        _pooled([item.delay for item in returns], [item.recovered for item in returns]),
-    )
+    flags, returns = [result.occlusion for result in results], [result.recovery for result in results]
     in_view = [result.j_in_view for result in results]
     return Summary(
-        len(results),
-        (j.mean + f.mean) / 2,
-        j,
-        f,
-        pooled,
-        recovered,
-        sum(result.identity_switches for result in results),
-        _mean(in_view),
-        sum(result.visible_frames for result in results),
-        sum(not np.isnan(result.j.mean) for result in results),
-        int(np.count_nonzero(~np.isnan(in_view))),
+        j_and_f=(j.mean + f.mean) / 2,
+        j=j,
+        f=f,
+        occlusion=Occlusion.of(
+            *(total(flags, name) for name in ("both", "flagged_frames", "absent_frames")),
+            delay=_pooled([flag.delay for flag in flags], [flag.followed for flag in flags]),
+            followed=total(flags, "followed"),
+            missed=total(flags, "missed"),
+        ),
+        recovery=Recovery(
+            total(returns, "returns"),
+            total(returns, "recovered"),
+            _pooled([one.delay for one in returns], [one.recovered for one in returns]),
+        ),
+        identity_switches=total(results, "identity_switches"),
+        j_in_view=_mean(in_view),
+        visible_frames=total(results, "visible_frames"),
+        objects=len(results),
+        scored=sum(not np.isnan(result.j.mean) for result in results),
+        in_view=sum(not np.isnan(value) for value in in_view),
     )
 
 
@@ -422,13 +429,6 @@ def paired_difference(
     tail = 50 * (1 - confidence)
     low, high = np.percentile(sums[chosen].sum(axis=1) / counts[chosen].sum(axis=1), (tail, 100 - tail))
     return Difference(float(differences.mean()), float(low), float(high), confidence)
-
-
-def _agreement(both: int, claimed: int, true: int) -> tuple[float, float, float]:
-    """Precision, recall and F1 from counts."""
-    precision = float(both / claimed) if claimed else np.nan
-    recall = float(both / true) if true else np.nan
-    return precision, recall, float(2 * both / (claimed + true)) if claimed + true else np.nan
 
 
 def _mean(values: Sequence[float] | np.ndarray) -> float:

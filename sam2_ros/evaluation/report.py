@@ -11,7 +11,7 @@ from typing import Any
 
 from sam2_ros.drawing import colour
 from sam2_ros.evaluation import plots
-from sam2_ros.evaluation.results import read_result
+from sam2_ros.evaluation.results import percent, read_result
 from sam2_ros.files import shown, write_whole
 
 _STYLE = """
@@ -45,6 +45,12 @@ if (head) {
   body.append(...[...body.rows].sort(compare));
 }
 """
+
+
+#: Heads of columns: scores of sequences and objects, and what only sequences have.
+_SCORES = ("J&F", "J", "J in view", "F", "J recall", "J decay")
+_RETURNS = ("occlusion F1", "late by", "missed", "found again", "switches")
+_WORK = ("prompts", "dropped", "p50 ms", "p95 ms")
 
 
 class _Html(str):
@@ -87,7 +93,7 @@ def _head(result: Mapping[str, Any], name: str) -> str:
     figures = [
         ("J&F", result["j_and_f"]),
         ("J", result["j"]),
-        ("J in view", _percent(total.get("j_in_view"))),
+        ("J in view", percent(total.get("j_in_view"))),
         ("F", result["f"]),
         ("objects scored", total.get("scored", result["objects"])),
         ("images", result["frames"]),
@@ -98,30 +104,12 @@ def _head(result: Mapping[str, Any], name: str) -> str:
 
 
 def _overview(result: Mapping[str, Any]) -> str:
-    header = (
-        "sequence",
-        "objects",
-        "J&F",
-        "J",
-        "J in view",
-        "F",
-        "J recall",
-        "J decay",
-        "occlusion F1",
-        "late by",
-        "missed",
-        "found again",
-        "switches",
-        "prompts",
-        "dropped",
-        "p50 ms",
-        "p95 ms",
-    )
     rows = [
         _row(_Html(f'<a href="#s{number}">{_text(entry["name"])}</a>'), entry, entry.get("summary"))
         for number, entry in enumerate(result["sequences"])
     ]
     total = _row("all objects", result, result["summary"]) if len(rows) > 1 and result["summary"] else None
+    header = ("sequence", "objects", *_SCORES, *_RETURNS, *_WORK)
     text = '<h2 id="all">Sequences</h2>' + _table(header, rows, total, sorts=True)
     note = (
         "Scores are means over the objects that have one, all with the same weight, also in the last row. J in "
@@ -137,29 +125,25 @@ def _overview(result: Mapping[str, Any]) -> str:
 
 
 def _row(name: str, entry: Mapping[str, Any], total: Mapping[str, Any] | None) -> list[Any]:
-    scores = [entry[key] for key in ("j_and_f", "j", "f")]
     delay = (entry.get("latency") or {}).get("delay", {})
-    dropped = entry["frames"] - entry["tracked"]
-    timing = [entry.get("clicks"), dropped, delay.get("p50"), delay.get("p95")]
+    work = [entry.get("clicks"), entry["frames"] - entry["tracked"], delay.get("p50"), delay.get("p95")]
     if not total:
-        return [name, None, *scores[:2], None, scores[2], *[None] * 7, *timing]
+        return [name, None, *[None] * len(_SCORES + _RETURNS), *work]
     occlusion, recovery = total["occlusion"], total["recovery"]
-    again = f"{recovery['recovered']} of {recovery['returns']}" if recovery["returns"] else None
-    return [
-        name,
-        total.get("scored", total["objects"]),
-        *scores[:2],
-        _percent(total.get("j_in_view")),
-        scores[2],
-        _percent(total["j"]["recall"]),
-        _percent(total["j"]["decay"]),
-        _percent(occlusion["f1"]),
+    returns = [
+        percent(occlusion["f1"]),
         occlusion["delay"],
         occlusion["missed"] if occlusion["absent_frames"] else None,
-        again,
+        f"{recovery['recovered']} of {recovery['returns']}" if recovery["returns"] else None,
         total["identity_switches"],
-        *timing,
     ]
+    return [name, total.get("scored", total["objects"]), *_scores(entry["j_and_f"], total), *returns, *work]
+
+
+def _scores(j_and_f: float | None, found: Mapping[str, Any]) -> list[float | None]:
+    """The cells under ``_SCORES``; j_and_f: in percent.  Older results have no J in view."""
+    j, f = found["j"], found["f"]
+    return [j_and_f, *map(percent, (j["mean"], found.get("j_in_view"), f["mean"], j["recall"], j["decay"]))]
 
 
 def _all_plots(result: Mapping[str, Any], run: Path) -> str:
@@ -201,7 +185,7 @@ def _sequence(entry: Mapping[str, Any], folder: Path, number: int) -> str:
     if entry["error"]:
         return parts[0] + f'<p class="bad">{_text(entry["error"])}</p>'
     if entry["image_iou"]:
-        parts.append(_table(("clicks", "mean IoU"), [[n, _percent(iou)] for n, iou in entry["image_iou"].items()]))
+        parts.append(_table(("clicks", "mean IoU"), [[n, percent(iou)] for n, iou in entry["image_iou"].items()]))
         parts.append(_note(f"Over {entry.get('image_objects')} objects on {entry['annotated']} images."))
     over_time = plots.over_time(folder / "scores.csv", folder / "timing.csv")
     if over_time is not None:
@@ -213,21 +197,7 @@ def _sequence(entry: Mapping[str, Any], folder: Path, number: int) -> str:
             )
         )
     if entry["objects"]:
-        header = (
-            "object",
-            "images",
-            "in view",
-            "J&F",
-            "J",
-            "J in view",
-            "F",
-            "J recall",
-            "J decay",
-            "occlusion P",
-            "R",
-            "F1",
-            "switches",
-        )
+        header = ("object", "images", "in view", *_SCORES, "occlusion P", "R", "F1", "switches")
         parts.append(_table(header, [_object_row(found) for found in entry["objects"]]))
     sheet = folder / "sheet.jpg"
     if sheet.exists():
@@ -255,13 +225,8 @@ def _object_row(found: Mapping[str, Any]) -> list[Any]:
         named,
         found["frames"],
         found.get("visible_frames"),
-        found["j_and_f"],
-        _percent(found["j"]["mean"]),
-        _percent(found.get("j_in_view")),
-        _percent(found["f"]["mean"]),
-        _percent(found["j"]["recall"]),
-        _percent(found["j"]["decay"]),
-        *[_percent(occlusion[key]) for key in ("precision", "recall", "f1")],
+        *_scores(found["j_and_f"], found),
+        *[percent(occlusion[key]) for key in ("precision", "recall", "f1")],
         found["identity_switches"],
     ]
 
@@ -300,10 +265,6 @@ def _image(data: bytes | None, description: str, kind: str = "png") -> str:
 
 def _note(text: str) -> str:
     return f'<p class="note">{_text(text)}</p>'
-
-
-def _percent(share: float | None) -> float | None:
-    return None if share is None else round(100 * share, 4)  # as scores in percent are kept: one rounding where shown
 
 
 def _number(value: Any) -> str:

@@ -35,6 +35,20 @@ _LIBRARIES = ("sam2_ros", "numpy", "opencv-python-headless", "opencv-contrib-pyt
 
 
 @dataclass(frozen=True, slots=True)
+class Timing:
+    """One image: what became of it and what it took, in milliseconds."""
+
+    frame: int
+    stamp: int
+    dropped: bool
+    track_ms: float
+    prompt_ms: float
+    delay_ms: float
+    prompted: str
+    clicks: int
+
+
+@dataclass(frozen=True, slots=True)
 class CurvePoint:
     """J&F (0 to 1) when a user may click on at most ``frames`` frames of each object.
 
@@ -58,6 +72,7 @@ class SequenceResult:
     unprompted: true ids that nobody prompted.  lost, refused: sentences; recorded: on the model and the settings that
     were taken from the recording.  image_iou: mean IoU of
     single images by number of clicks, over image_objects objects on them.  error: why there is nothing else, or "".
+    timings: of every image, which are not in result.json but in timing.csv.
     """
 
     name: str
@@ -81,6 +96,7 @@ class SequenceResult:
     refused: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
     recorded: tuple[str, ...] = ()
+    timings: tuple[Timing, ...] = ()
 
 
 def plain(value: Any) -> Any:
@@ -98,12 +114,12 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def percent(value: float) -> float | None:
-    """A score from 0 to 1 as a percentage, as exact as ``plain`` leaves shares; None for nan.
+def percent(value: float | None) -> float | None:
+    """A score from 0 to 1 as a percentage, as exact as ``plain`` leaves shares; None for nan and None.
 
     Fewer digits here would be rounded a second time where they are shown: 31.55 as 31.6 beside 31.5.
     """
-    return None if math.isnan(value) else round(100 * value, 4)
+    return None if value is None or math.isnan(value) else round(100 * value, 4)
 
 
 def headline(summary: Summary | None) -> dict[str, float | None]:
@@ -115,7 +131,8 @@ def headline(summary: Summary | None) -> dict[str, float | None]:
 
 def sequence_object(result: SequenceResult) -> dict[str, Any]:
     """A sequence as it stands in result.json: its scores in percent first, then everything."""
-    entry = {"name": result.name, **headline(result.summary), **plain(result)}
+    entry = {"name": result.name, **headline(result.summary), **plain(dataclasses.replace(result, timings=()))}
+    del entry["timings"]
     for written, found in zip(entry["objects"], result.objects):
         written.update(j_and_f=percent(found.j_and_f))
     return entry
@@ -224,13 +241,13 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def latencies(timings: Iterable[Path]) -> dict[str, Latency]:
-    """Latency of each stage over the images of all timing.csv files that were not dropped."""
-    rows = [row for path in timings for row in read_rows(path) if row["dropped"] == "0"]
+def latencies(timings: Iterable[Timing]) -> dict[str, Latency]:
+    """Latency of each stage over the images that were not dropped."""
+    done = [timing for timing in timings if not timing.dropped]
     return {
-        "track": latency(float(row["track_ms"]) for row in rows),
-        "prompt": latency(float(row["prompt_ms"]) for row in rows if row["prompted"]),
-        "delay": latency(float(row["delay_ms"]) for row in rows),
+        "track": latency(timing.track_ms for timing in done),
+        "prompt": latency(timing.prompt_ms for timing in done if timing.prompted),
+        "delay": latency(timing.delay_ms for timing in done),
     }
 
 

@@ -11,14 +11,14 @@ from run_command import evaluate, files_of, run_command
 from sam2_ros import cli, recordings
 from sam2_ros.commands.evaluate import job_from
 from sam2_ros.errors import InvalidInput, RecordingError
-from sam2_ros.evaluation import batch, opencv_baseline, report, trackers
+from sam2_ros.evaluation import baselines, batch, report
 from sam2_ros.evaluation.evaluate import Job
 from sam2_ros.evaluation.metrics import boundary_accuracy, region_similarity
 from sam2_ros.evaluation.results import new_run, percent, plain
-from sam2_ros.evaluation.trackers import setting
 from sam2_ros.recordings.bags.writer import BagWriter
 from sam2_ros.recordings.labels import read_labels
 from sam2_ros.recordings.recording import stamp_of
+from sam2_ros.stream.tracker_setup import setting
 
 
 def read(path):
@@ -159,13 +159,13 @@ def test_a_recording_that_cannot_be_read_does_not_stop_the_others(tmp_path, data
 def out_of_memory(monkeypatch):
     """A tracker that ends as torch does on a GPU that is full, on the third image of a sequence of nine."""
 
-    class Greedy(opencv_baseline.FirstMask):
+    class Greedy(baselines.FirstMask):
         def track(self, frame):
             if frame.stamp == stamp_of(6, 24.0):
                 raise RuntimeError("CUDA out of memory")
             return super().track(frame)
 
-    monkeypatch.setitem(trackers.BASELINES, "first-mask", Greedy)
+    monkeypatch.setitem(baselines.BASELINES, "first-mask", Greedy)
 
 
 def test_an_error_that_nobody_foresaw_is_the_result_of_its_recording(tmp_path, data_set, out_of_memory):
@@ -214,7 +214,7 @@ def test_the_mean_curve_of_many_sequences_is_taken_at_equal_numbers_of_frames():
 
 def test_published_numbers_are_made_with_the_published_settings():
     def settings(*options):
-        return job_from(cli.parser_of("evaluate").parse_args(["data", *options])).choice.all_settings()
+        return job_from(cli.parser_of("evaluate").parse_args(["data", *options])).setup.all_settings()
 
     paper = settings("--paper")
     assert [paper[name] for name in ("max_prompted_frames", "forget_around_corrections", "non_overlapping")] == [
@@ -338,7 +338,7 @@ def test_the_table_of_sequences_links_sorts_and_sets_its_last_row_apart(tmp_path
 def test_a_score_is_rounded_once(tmp_path):
     for share in (0.315496, 0.3154999, 0.31545, 0.5, 1.0):
         shown = report._number(percent(share))
-        assert shown == report._number(report._percent(plain(share))) == f"{round(100 * share, 4):.1f}"
+        assert shown == report._number(percent(plain(share))) == f"{round(100 * share, 4):.1f}"
     assert report._number(percent(0.315496)) == "31.5"
     assert report._number(-0.0) == "0.0"
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sam2_ros import cli
-from sam2_ros.model import checkpoint
+from sam2_ros.stream import tracker_setup
 
 SIZE = (48, 64)
 numbers = st.sampled_from(
@@ -21,7 +21,7 @@ numbers = st.sampled_from(
 
 @pytest.fixture(autouse=True)
 def quick_model(monkeypatch):
-    monkeypatch.setattr(checkpoint, "load", lambda *_, **__: ColourModel())
+    monkeypatch.setattr(tracker_setup, "_load", lambda *_: ColourModel())
 
 
 @pytest.fixture(scope="module")

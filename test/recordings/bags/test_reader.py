@@ -149,8 +149,8 @@ def test_a_bag_has_the_whole_name_of_its_folder_or_file(bag):
 
 
 OPEN = (
-    "import sys; sys.modules['rosbags'] = None; import sam2_ros.offline.segment; from sam2_ros import recordings; "
-    "print(recordings.open(sys.argv[1]).frames)"
+    "import sys; sys.modules['rosbags'] = None; import sam2_ros.file_processing.segment; "
+    "from sam2_ros import recordings; print(recordings.open(sys.argv[1]).frames)"
 )
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from sam2_ros import cli
-from sam2_ros.model import checkpoint
 from sam2_ros.recordings.labels import read_labels
+from sam2_ros.stream import tracker_setup
 
 pytestmark = pytest.mark.usefixtures("colour_model")
 
@@ -43,7 +43,7 @@ def test_one_picture_is_segmented(folder, tmp_path, capsys):
 
 
 def test_a_picture_that_is_not_there_is_said_before_a_model_is_loaded(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(checkpoint, "load", None)
+    monkeypatch.setattr(tracker_setup, "_load", None)
     assert run("segment", tmp_path / "cup.jpg", "--point", "1,1", "--out", tmp_path / "out") == 1
     assert "there is no picture" in capsys.readouterr().err
 

@@ -5,16 +5,18 @@ Both are trackers as ``tracking.interface`` declares them; they remember only th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
 
 from sam2_ros.errors import MissingDependency, UnknownStamp
 from sam2_ros.stamps import Place, Timeline
-from sam2_ros.tracking.interface import Prompted
+from sam2_ros.stream.settings import SessionSettings
+from sam2_ros.stream.tracker_setup import TrackerSetup
+from sam2_ros.tracking.interface import AnyTracker, Prompted
 from sam2_ros.tracking.settings import TrackerSettings
 from sam2_ros.types import Frame, Prompt, State, Track, box_of
 
@@ -262,3 +264,33 @@ def _track(followed: _Followed) -> Track:
         followed.seen,
         followed.prompted_frames,
     )
+
+
+#: By the names that stand in place of a model.
+BASELINES: dict[str, Callable[[], AnyTracker]] = {"opencv": OpenCVTracker, "first-mask": FirstMask}
+
+
+class BaselineSetup(TrackerSetup):
+    """A baseline, by its name in place of a model."""
+
+    __slots__ = ()
+    uses: ClassVar[tuple[type, ...]] = (SessionSettings,)
+
+    def tracker(self) -> AnyTracker:
+        return BASELINES[self.model]()
+
+    def arithmetic(self) -> dict[str, str]:
+        return {"device": "cpu", "precision": "float32"}
+
+    def identity(self) -> dict[str, Any]:
+        finder = {"box_tracker": box_tracker_name()} if self.model == "opencv" else {}
+        return {"name": self.model, **finder}
+
+    def all_settings(self) -> dict[str, Any]:
+        return {}
+
+
+def setup_of(model: str, device: str, settings: Mapping[str, Any]) -> TrackerSetup:
+    """The setup of a baseline or a model; settings: by name."""
+    kind = BaselineSetup if model in BASELINES else TrackerSetup
+    return kind(model, device, tuple(sorted(settings.items())))

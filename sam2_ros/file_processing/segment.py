@@ -7,29 +7,33 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sam2_ros import drawing
+from sam2_ros.errors import RecordingError
+from sam2_ros.file_processing.track_values import values_of
 from sam2_ros.files import write_whole
-from sam2_ros.offline.described import describe
 from sam2_ros.ranges import AUTO, Range
 from sam2_ros.recordings.labels import LabelWriter
 from sam2_ros.recordings.pictures import picture_of, write_picture
-from sam2_ros.tracking.tracker import Tracker
+from sam2_ros.stream.tracker_setup import TrackerSetup
 from sam2_ros.types import Frame, Prompt, Track, label_image
 
 
 def segment(
-    image: Path, prompts: Sequence[tuple[int, Prompt]], tracker: Tracker, out: Path, image_range: str = AUTO
-) -> list[Track]:
+    image: Path, prompts: Sequence[tuple[int, Prompt]], setup: TrackerSetup, out: Path, image_range: str = AUTO
+) -> Sequence[Track]:
     """Segment one picture; writes masks.png (labels), overlay.png and result.json into ``out``.
 
     Files of these names are replaced.  image_range: how 16 bits become 8, see ``ranges.Range``.
-    Raises RecordingError and InvalidPrompt.
+    Raises RecordingError, InvalidPrompt and CheckpointError.
     """
-    picture = picture_of(image, Range(image_range))
+    if not image.is_file():
+        raise RecordingError(f"there is no picture {image}")
+    picture, labels = picture_of(image, Range(image_range)), LabelWriter(out)
+    tracker = setup.tracker()  # what takes long comes after what may be refused
     tracker.track(Frame(picture))
     for _, prompt in prompts:
         tracker.prompt(prompt)
     tracks = tracker.current()
-    LabelWriter(out).write(label_image(tracks, picture.shape[:2]), "masks")
+    labels.write(label_image(tracks, picture.shape[:2]), "masks")
     write_picture(out / "overlay.png", drawing.overlay(picture, tracks))
-    write_whole(out / "result.json", json.dumps([describe(track) for track in tracks], indent=1) + "\n")
+    write_whole(out / "result.json", json.dumps([values_of(track) for track in tracks], indent=1) + "\n")
     return tracks

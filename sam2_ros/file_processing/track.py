@@ -13,19 +13,21 @@ from tqdm import tqdm
 
 from sam2_ros import drawing, recordings
 from sam2_ros.errors import InvalidPrompt, RecordingError
-from sam2_ros.offline.described import describe
+from sam2_ros.file_processing.track_values import values_of
+from sam2_ros.files import make_folder
 from sam2_ros.ranges import AUTO
 from sam2_ros.recordings.bags import Bag, refuse_without_bag
 from sam2_ros.recordings.folders import PictureFolder
 from sam2_ros.recordings.labels import LabelWriter
 from sam2_ros.recordings.pictures import write_picture
 from sam2_ros.recordings.video_writer import MPEG4, VideoWriter
-from sam2_ros.tracking.tracker import Tracker
+from sam2_ros.stream.tracker_setup import TrackerSetup
+from sam2_ros.tracking.interface import AnyTracker
 from sam2_ros.types import Frame, Prompt, Track, label_image
 
 #: Pictures on the contact sheet of a tracked video.
 SHEET = 12
-#: What ``follow`` writes.
+#: What ``track`` writes.
 RESULTS = ("masks", "overlay.mp4", "states.jsonl", "sheet.png")
 #: Said of a video that some people will not be able to look at.
 NO_H264 = (
@@ -34,10 +36,10 @@ NO_H264 = (
 )
 
 
-def follow(
+def track(
     source: Path,
     prompts: Sequence[tuple[int, Prompt]],
-    tracker: Tracker,
+    setup: TrackerSetup,
     out: Path,
     image_topic: str = "",
     image_range: str = AUTO,
@@ -46,14 +48,16 @@ def follow(
 
     Writes masks/*.png (labels), overlay.mp4, sheet.png and states.jsonl (one line for each
     image) into ``out``, which holds none of them yet.  The sentences are on what was lost, and on
-    the codec of the video.  Raises RecordingError and InvalidPrompt; then, and after Ctrl-C,
-    nothing is left of them.
+    the codec of the video.  Raises RecordingError, InvalidPrompt and CheckpointError; then, and after
+    Ctrl-C, nothing is left of them.
     """
     recording = recordings.open(source, image_topic=image_topic, image_range=image_range)
     refuse_without_bag(recording, image_topic=image_topic)
     waiting = sorted(prompts, key=lambda item: item[0])
     _refuse_unreachable(waiting, recording)
-    refuse_former_results(out, source)
+    _refuse_former_results(out, source)
+    make_folder(out)
+    tracker = setup.tracker()  # what takes long comes after what may be refused
     try:
         count, codec = _follow(recording, waiting, tracker, out)
     except BaseException as error:  # the next try would be refused for the remains of this one
@@ -66,7 +70,7 @@ def follow(
 
 
 def _follow(
-    recording: recordings.Recording, waiting: list[tuple[int, Prompt]], tracker: Tracker, out: Path
+    recording: recordings.Recording, waiting: list[tuple[int, Prompt]], tracker: AnyTracker, out: Path
 ) -> tuple[int, str]:
     """The number of images and the codec of the video."""
     labels, tiles = LabelWriter(out / "masks"), _Tiles(recording.frames)
@@ -82,7 +86,7 @@ def _follow(
                 "frame": count - 1,
                 "image": stem,
                 "stamp": frame.stamp,
-                "objects": [describe(track) for track in tracks],
+                "objects": [values_of(one) for one in tracks],
             }
             states.write(json.dumps(line) + "\n")
     if waiting:
@@ -102,7 +106,7 @@ def _refuse_unreachable(waiting: Sequence[tuple[int, Prompt]], recording: record
         )
 
 
-def refuse_former_results(out: Path, source: Path) -> None:
+def _refuse_former_results(out: Path, source: Path) -> None:
     """RecordingError where results lie already: two runs in one folder would be a mixture of both."""
     if out.exists() and source.exists() and out.samefile(source):
         raise RecordingError(f"{out} is the recording itself; name another folder with --out")
@@ -112,7 +116,7 @@ def refuse_former_results(out: Path, source: Path) -> None:
 
 
 def _steps(
-    recording: Iterable[Frame], waiting: list[tuple[int, Prompt]], tracker: Tracker
+    recording: Iterable[Frame], waiting: list[tuple[int, Prompt]], tracker: AnyTracker
 ) -> Iterator[tuple[Frame, Sequence[Track]]]:
     """Each frame with its tracks; prompts are taken from the front of ``waiting`` when their frame comes.
 

@@ -7,7 +7,7 @@ from typing import Any
 from sam2_ros.types import Track
 
 
-def describe(track: Track) -> dict[str, Any]:
+def values_of(track: Track) -> dict[str, Any]:
     """What is written about one object on one image; boxes and centroids in pixels."""
     return {
         "id": track.id,

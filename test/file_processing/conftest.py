@@ -4,12 +4,12 @@ import cv2
 import pytest
 from fakes import BLUE, RED, ColourModel, picture
 
-from sam2_ros.model import checkpoint
+from sam2_ros.stream import tracker_setup
 
 
 @pytest.fixture
 def colour_model(monkeypatch):
-    monkeypatch.setattr(checkpoint, "load", lambda *_: ColourModel())
+    monkeypatch.setattr(tracker_setup, "_load", lambda *_: ColourModel())
 
 
 @pytest.fixture

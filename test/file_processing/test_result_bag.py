@@ -11,7 +11,7 @@ from run_command import run_command
 
 from sam2_ros import recordings
 from sam2_ros.errors import RecordingError
-from sam2_ros.offline import result_bag
+from sam2_ros.file_processing import result_bag
 from sam2_ros.recordings.bags import writer as bag_writer
 from sam2_ros.recordings.bags.reader import BagReader
 from sam2_ros.recordings.bags.writer import BagWriter

@@ -13,8 +13,8 @@ import pytest
 from fakes import RED, picture
 
 from sam2_ros import cli
+from sam2_ros.file_processing import track
 from sam2_ros.messages import fill_image
-from sam2_ros.offline import follow
 from sam2_ros.recordings.bags.writer import BagWriter
 from sam2_ros.recordings.labels import read_labels
 from sam2_ros.recordings.video_writer import VideoWriter
@@ -70,7 +70,7 @@ def test_a_disk_that_is_full_or_an_interrupt_leaves_nothing_that_blocks_the_next
         signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patched:
-        patched.setattr(follow, "describe", failing)
+        patched.setattr(track, "values_of", failing)
         assert run("track", folder, "--point", "6,16", "--out", out) == (1 if full else 130)
     assert list(out.iterdir()) == []
     if full:

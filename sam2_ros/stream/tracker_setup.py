@@ -1,15 +1,14 @@
-"""Which tracker is evaluated, in words that can be sent to another process and written down."""
+"""Which tracker goes through a recording, in words that can be sent to another process and written down."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from sam2_ros.errors import InvalidInput, needs_room
-from sam2_ros.evaluation import opencv_baseline
 from sam2_ros.model import checkpoint
 from sam2_ros.model.precision import precision
 from sam2_ros.settings import convert
@@ -18,23 +17,6 @@ from sam2_ros.stream.settings import SessionSettings
 from sam2_ros.tracking.interface import AnyTracker
 from sam2_ros.tracking.settings import TrackerSettings
 from sam2_ros.tracking.tracker import Tracker
-
-#: Names of trackers to compare with, which are not checkpoints.
-BASELINES: dict[str, Callable[[], AnyTracker]] = {
-    "opencv": opencv_baseline.OpenCVTracker,
-    "first-mask": opencv_baseline.FirstMask,
-}
-#: The published numbers of SAM 2 are without the additions of a live tracker, and with every prompted frame.
-PAPER = {
-    "max_prompted_frames": 0,
-    "stability_fallback": False,
-    "binarize_prompted_masks": False,
-    "hole_area": 0,
-    "forget_around_corrections": False,
-}
-#: SA-V keeps a mask for each object, and they may overlap; the other data sets keep one label for each pixel.
-OF_RULES = {"sa-v": {"non_overlapping": False}}
-
 
 #: The settings that can be chosen: by name, their class and their field in it.
 FIELDS: dict[str, tuple[type[SessionSettings] | type[TrackerSettings], dataclasses.Field[Any]]] = {
@@ -47,16 +29,18 @@ T = TypeVar("T", SessionSettings, TrackerSettings)
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """A model (a known name, a path or a baseline), its device, and the settings that are not the defaults.
+class TrackerSetup:
+    """A model (a known name or a path), its device, and the settings that are not the defaults.
 
-    chosen_model: "" leaves it to the recording (see ``recorded``), else ``DEFAULT_MODEL``.
+    chosen_model: "" leaves it to the recording (see ``recorded_setup``), else ``DEFAULT_MODEL``.
     settings: of the tracker and of the session by name.
     """
 
     chosen_model: str = ""
     device: str = "auto"
     settings: tuple[tuple[str, Any], ...] = ()
+    #: Classes of the settings that make a difference.
+    uses: ClassVar[tuple[type, ...]] = (SessionSettings, TrackerSettings)
 
     @property
     def model(self) -> str:
@@ -77,8 +61,6 @@ class Choice:
 
     def tracker(self) -> AnyTracker:
         """A new tracker; the model is loaded once in each process.  Raises CheckpointError and InvalidInput."""
-        if self.model in BASELINES:
-            return BASELINES[self.model]()
         tracker = Tracker(_load(self.model, self.device), self.tracker_settings())
         if self.arithmetic()["device"] != "cpu":
             with needs_room(self.model, self.arithmetic()["device"]):
@@ -87,23 +69,18 @@ class Choice:
 
     def arithmetic(self) -> dict[str, str]:
         """Where and in which precision the model computes: what "auto" stands for on this machine."""
-        if self.model in BASELINES:
-            return {"device": "cpu", "precision": "float32"}
         device = checkpoint.available(self.device)
         wanted = self.tracker_settings().precision
         return {"device": str(device), "precision": str(precision(wanted, device)).removeprefix("torch.")}
 
     def identity(self) -> dict[str, Any]:
         """Name, version and checksum of the weights."""
-        if self.model in BASELINES:
-            finder = {"box_tracker": opencv_baseline.box_tracker_name()} if self.model == "opencv" else {}
-            return {"name": self.model, **finder}
         known = checkpoint.identify(self.model)
         return {"name": known.name, "version": known.version, "sha256": known.sha256}
 
     def all_settings(self) -> dict[str, Any]:
         """Every setting of the tracker, defaults included."""
-        return {} if self.model in BASELINES else dataclasses.asdict(self.tracker_settings())
+        return dataclasses.asdict(self.tracker_settings())
 
 
 @functools.lru_cache(maxsize=2)

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from sam2_ros.errors import InvalidPrompt, UnknownStamp
+from sam2_ros.evaluation.baselines import FirstMask, OpenCVTracker, box_tracker_name, grab
 from sam2_ros.evaluation.metrics import region_similarity
-from sam2_ros.evaluation.opencv_baseline import FirstMask, OpenCVTracker, box_tracker_name, grab
 from sam2_ros.stream.session import Detection, Session
 from sam2_ros.types import Frame, Prompt
 

@@ -13,13 +13,14 @@ from sam2_ros import cli, recordings
 from sam2_ros.commands.evaluate import job_from
 from sam2_ros.errors import InvalidInput
 from sam2_ros.evaluation import batch
-from sam2_ros.evaluation.recorded import OF_NODE, as_recorded
-from sam2_ros.evaluation.trackers import Choice, setting, settings_from
+from sam2_ros.evaluation.baselines import BaselineSetup
+from sam2_ros.file_processing import result_bag
 from sam2_ros.model import checkpoint
 from sam2_ros.model.downloads import known_names
-from sam2_ros.offline import result_bag
 from sam2_ros.recordings.bags.notes import ABOUT, STRING, about, note
 from sam2_ros.recordings.bags.writer import BagWriter
+from sam2_ros.stream.recorded_setup import OF_NODE, as_recorded
+from sam2_ros.stream.tracker_setup import TrackerSetup, setting, settings_from
 
 PARAMETERS = {
     "use_sim_time": False,
@@ -51,10 +52,10 @@ def bag(tmp_path, weights):
 
 
 def test_what_was_recorded_stands_where_nothing_was_chosen(bag, weights):
-    choice, (sentence,) = as_recorded(Choice(), recordings.open(bag))
-    assert choice.model == str(weights)
-    assert (choice.tracker_settings().hole_area, choice.tracker_settings().visible_margin) == (4, 2.0)
-    assert (choice.session().prompt_tolerance, choice.session().max_objects) == (0.3, 64)
+    setup, (sentence,) = as_recorded(TrackerSetup(), recordings.open(bag))
+    assert setup.model == str(weights)
+    assert (setup.tracker_settings().hole_area, setup.tracker_settings().visible_margin) == (4, 2.0)
+    assert (setup.session().prompt_tolerance, setup.session().max_objects) == (0.3, 64)
     assert sentence == (
         f"as recorded of /sam2_ros: model {weights}, hole_area 4, visible_margin 2, prompt_tolerance 0.3, "
         "other settings are the defaults"
@@ -63,22 +64,22 @@ def test_what_was_recorded_stands_where_nothing_was_chosen(bag, weights):
 
 def test_what_is_chosen_goes_before_what_was_recorded(bag):
     chosen = settings_from(["hole_area=16", "prompt_tolerance=1"])
-    choice, (sentence,) = as_recorded(Choice("embedded", settings=tuple(chosen.items())), recordings.open(bag))
-    assert (choice.model, choice.tracker_settings().hole_area, choice.session().prompt_tolerance) == ("embedded", 16, 1)
+    setup, (sentence,) = as_recorded(TrackerSetup("embedded", settings=tuple(chosen.items())), recordings.open(bag))
+    assert (setup.model, setup.tracker_settings().hole_area, setup.session().prompt_tolerance) == ("embedded", 16, 1)
     assert sentence == "as recorded of /sam2_ros: visible_margin 2, other settings are the defaults"
 
 
 def test_a_recording_without_notes_leaves_everything_as_it_was(tmp_path, data_set):
     for recording in (recordings.open(write_bag(tmp_path / "bag", count=2)), recordings.find(data_set)[0]):
-        assert as_recorded(Choice(), recording) == (Choice(), [])
-    assert Choice().model == "embedded" and Choice().session().max_objects == 65535
+        assert as_recorded(TrackerSetup(), recording) == (TrackerSetup(), [])
+    assert TrackerSetup().model == "embedded" and TrackerSetup().session().max_objects == 65535
 
 
 def test_what_is_not_known_and_what_cannot_be_is_named_and_left_out(tmp_path):
     odd = {"hole_area": 10**9, "precision": "fp8", "non_overlapping": "no", "tea": 1, "lost_after_frames": 9}
     recording = recordings.open(noted_bag(tmp_path / "bag", odd | {"model": "/robot/best.pt"}))
-    choice, (used, left_out) = as_recorded(Choice(), recording)
-    assert dict(choice.settings) == {"lost_after_frames": 9} and choice.model == "embedded"
+    setup, (used, left_out) = as_recorded(TrackerSetup(), recording)
+    assert dict(setup.settings) == {"lost_after_frames": 9} and setup.model == "embedded"
     assert used.startswith("as recorded of /sam2_ros: model embedded, lost_after_frames 9, ")
     assert left_out == (
         "recorded, but left out: model /robot/best.pt (there is no file /robot/best.pt, and it is not a known name "
@@ -90,8 +91,8 @@ def test_what_is_not_known_and_what_cannot_be_is_named_and_left_out(tmp_path):
 
 def test_weights_that_are_others_than_those_that_were_recorded_are_named(tmp_path, weights):
     recording = recordings.open(noted_bag(tmp_path / "bag", {"model": str(weights)}, {"sha256": "f" * 64}))
-    choice, (_, left_out) = as_recorded(Choice(), recording)
-    assert choice.model == str(weights)
+    setup, (_, left_out) = as_recorded(TrackerSetup(), recording)
+    assert setup.model == str(weights)
     assert f"the weights of model {weights} with sha256 ffffffffffff, those here have" in left_out
 
 
@@ -99,13 +100,13 @@ def test_weights_that_are_others_than_those_that_were_recorded_are_named(tmp_pat
 def test_a_published_model_that_is_not_here_is_fetched_when_it_is_loaded(tmp_path, monkeypatch, name):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
     recording = recordings.open(noted_bag(tmp_path / "bag", {"model": name}))
-    choice, sentences = as_recorded(Choice(), recording)
-    assert choice.model == name and len(sentences) == 1
+    setup, sentences = as_recorded(TrackerSetup(), recording)
+    assert setup.model == name and len(sentences) == 1
 
 
 def test_a_baseline_has_no_settings_of_the_tracker(bag):
-    choice, (sentence,) = as_recorded(Choice("first-mask"), recordings.open(bag))
-    assert dict(choice.settings) == {"prompt_tolerance": 0.3, "max_objects": 64} and choice.model == "first-mask"
+    setup, (sentence,) = as_recorded(BaselineSetup("first-mask"), recordings.open(bag))
+    assert dict(setup.settings) == {"prompt_tolerance": 0.3, "max_objects": 64} and setup.model == "first-mask"
     assert "hole_area" not in sentence
 
 

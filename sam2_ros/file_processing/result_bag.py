@@ -1,9 +1,4 @@
-"""A bag with new results beside what was recorded.
-
-Recorded prompts are given again and removed objects forgotten, each at its place.  All messages
-of the recording are copied unchanged, also those that cannot be read.  Masks and objects are those
-that the node publishes, with the header of their image; images of a folder or a video become messages.
-"""
+"""A bag with new results beside what was recorded; ``commands/replay.py`` says what it holds."""
 
 from __future__ import annotations
 
@@ -12,7 +7,7 @@ import itertools
 import math
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,13 +15,17 @@ from typing import Any
 
 from tqdm import tqdm
 
+from sam2_ros import recordings
 from sam2_ros.errors import RecordingError
 from sam2_ros.messages import fill_image, fill_object, seconds_and_rest
+from sam2_ros.model import checkpoint
 from sam2_ros.recordings import LabelWriter, Recording
-from sam2_ros.recordings.bags import IMAGE, OBJECTS, Bag, Source
+from sam2_ros.recordings.bags import IMAGE, OBJECTS, Bag, Source, refuse_unclear_nodes, refuse_without_bag
 from sam2_ros.recordings.bags.writer import BagWriter
+from sam2_ros.stream.recorded_setup import as_recorded
 from sam2_ros.stream.replay import SETTINGS, Step, prefetched, replay
 from sam2_ros.stream.settings import SessionSettings
+from sam2_ros.stream.tracker_setup import TrackerSetup
 from sam2_ros.tracking.interface import AnyTracker
 from sam2_ros.types import Track, label_image
 
@@ -46,6 +45,38 @@ class Written:
     prompts: int = 0
     refused: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
+
+
+def replay_file(
+    path: Path,
+    chosen: TrackerSetup,
+    out: Path,
+    tell: Callable[[str], object],
+    *,
+    threads: int,
+    on_clock: bool = False,
+    labels: Path | None = None,
+    **topics: str,
+) -> Written:
+    """Replay the recording at ``path`` into the bag ``out``, with the model and the settings that it was made with.
+
+    chosen: goes before what was recorded.  tell: is told what somebody who uses the bag must know.
+    threads: of the model on a CPU.  topics: image_topic and node of a bag.
+    Raises RecordingError, CheckpointError and InvalidInput; then no bag is left.
+    """
+    recording = recordings.open(path, **topics)
+    refuse_without_bag(recording, **topics)
+    refuse_unclear_nodes(recording)
+    checkpoint.use_threads(threads)
+    setup, sentences = as_recorded(chosen, recording)
+    for sentence in sentences:
+        tell(sentence)
+    settings = setup.session()
+    recording.image_range = settings.image_range
+    written = replay_into_bag(recording, setup.tracker(), out, settings=settings, on_clock=on_clock, labels=labels)
+    for sentence in _sentences_on(written, recording):
+        tell(sentence)
+    return written
 
 
 def replay_into_bag(
@@ -74,7 +105,7 @@ def replay_into_bag(
             return write_results(bar, recording, writer, LabelWriter(labels) if labels else None)
 
 
-def sentences_on(written: Written, recording: Recording) -> Iterator[str]:
+def _sentences_on(written: Written, recording: Recording) -> Iterator[str]:
     """What somebody who uses the bag must know: what is not in it, and why."""
     yield from dict.fromkeys((*recording.lost, *written.lost, *written.refused))
     if recording.reduced:

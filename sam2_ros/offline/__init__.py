@@ -1,1 +1,0 @@
-"""Whole recordings through the tracker, without ROS: the results are files."""
