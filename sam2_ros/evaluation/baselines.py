@@ -16,7 +16,7 @@ from sam2_ros.errors import MissingDependency, UnknownStamp
 from sam2_ros.stamps import Place, Timeline
 from sam2_ros.stream.settings import SessionSettings
 from sam2_ros.stream.tracker_setup import TrackerSetup
-from sam2_ros.tracking.interface import AnyTracker, Prompted
+from sam2_ros.tracking.interface import ObjectTracker, Prompted
 from sam2_ros.tracking.settings import TrackerSettings
 from sam2_ros.types import Frame, Prompt, State, Track, box_of
 
@@ -267,7 +267,7 @@ def _track(followed: _Followed) -> Track:
 
 
 #: By the names that stand in place of a model.
-BASELINES: dict[str, Callable[[], AnyTracker]] = {"opencv": OpenCVTracker, "first-mask": FirstMask}
+BASELINES: dict[str, Callable[[], ObjectTracker]] = {"opencv": OpenCVTracker, "first-mask": FirstMask}
 
 
 class BaselineSetup(TrackerSetup):
@@ -276,7 +276,7 @@ class BaselineSetup(TrackerSetup):
     __slots__ = ()
     uses: ClassVar[tuple[type, ...]] = (SessionSettings,)
 
-    def tracker(self) -> AnyTracker:
+    def tracker(self) -> ObjectTracker:
         return BASELINES[self.model]()
 
     def arithmetic(self) -> dict[str, str]:

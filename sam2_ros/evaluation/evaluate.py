@@ -25,7 +25,7 @@ from sam2_ros.recordings.bags import Bag, refuse_unclear_nodes
 from sam2_ros.recordings.recording import Recording
 from sam2_ros.stream.replay import Step, User, moments_of, prefetched, replay
 from sam2_ros.stream.tracker_setup import TrackerSetup
-from sam2_ros.tracking.interface import AnyTracker
+from sam2_ros.tracking.interface import ObjectTracker
 from sam2_ros.types import MAX_MONO8_ID, MAX_OBJECT_ID, label_image
 
 T = TypeVar("T")
@@ -154,7 +154,7 @@ def _evaluate(job: Job, recording: Recording, tick: Callable[[], object]) -> Seq
     return _result(job, recording, outcome, tuple(curve))
 
 
-def _passes(job: Job, recording: Recording) -> Iterator[tuple[int, AnyTracker, User | None, bool]]:
+def _passes(job: Job, recording: Recording) -> Iterator[tuple[int, ObjectTracker, User | None, bool]]:
     """For each pass over the recording: how many frames may be clicked, the tracker, the user, is it the last."""
     if job.protocol in FIRST_PROMPTS:
         yield 0, job.setup.tracker(), FirstFrame(job.protocol), True

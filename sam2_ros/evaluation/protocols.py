@@ -26,7 +26,7 @@ from sam2_ros.evaluation.metrics import region_similarity
 from sam2_ros.recordings.recording import Recording
 from sam2_ros.simulated_user import Click, box_around, first_click, next_click
 from sam2_ros.stream.replay import Moment, replay
-from sam2_ros.tracking.interface import AnyTracker
+from sam2_ros.tracking.interface import ObjectTracker
 from sam2_ros.types import Frame, Prompt, Track
 
 #: An online user steps in below this IoU.
@@ -131,7 +131,7 @@ class Online:
     clicks: int = CLICKS
     most_frames: int = MOST_FRAMES
     pause_below: float = PAUSE_BELOW
-    segmenter: AnyTracker | None = None
+    segmenter: ObjectTracker | None = None
     frames: dict[int, list[int]] = field(default_factory=dict)  # by object: indices of the images clicked on
 
     def __post_init__(self) -> None:
@@ -179,7 +179,7 @@ class Online:
             give(Prompt(target.name, mask=mask))
 
 
-def segment(segmenter: AnyTracker, frame: Frame, target: Target, clicks: int) -> np.ndarray:
+def segment(segmenter: ObjectTracker, frame: Frame, target: Target, clicks: int) -> np.ndarray:
     """The (H, W) mask of an object after some clicks on one image, without any memory."""
     segmenter.reset()
     segmenter.track(frame)
@@ -219,7 +219,7 @@ class Offline:
             if before is not None:
                 self.iou.setdefault(number, {})[moment.index] = region_similarity(before, truth, ignore)
 
-    def revise(self, recording: Recording, tracker: AnyTracker) -> Offline:
+    def revise(self, recording: Recording, tracker: ObjectTracker) -> Offline:
         """Click on the worst frame of each object, and rewind: the user of the next pass over ``recording``."""
         plan = self._with_worst()
         last = max((max(indices) for number, indices in plan.items() if indices != self.plan[number]), default=-1)
@@ -271,7 +271,7 @@ class ImageSegmentation:
 
 
 def segment_images(
-    moments: Iterable[Moment], segmenter: AnyTracker, clicks: tuple[int, ...] = (1, 3, 5), every: int = 1
+    moments: Iterable[Moment], segmenter: ObjectTracker, clicks: tuple[int, ...] = (1, 3, 5), every: int = 1
 ) -> ImageSegmentation:
     """Click on every object of each ``every``-th image with truth, each image by itself."""
     rows, images = [], 0
@@ -288,7 +288,7 @@ def segment_images(
 
 
 def _iou_by_clicks(
-    name: str, truth: np.ndarray, ignore: np.ndarray | None, segmenter: AnyTracker, clicks: tuple[int, ...]
+    name: str, truth: np.ndarray, ignore: np.ndarray | None, segmenter: ObjectTracker, clicks: tuple[int, ...]
 ) -> list[float]:
     found: np.ndarray | None = None
     scores = {}

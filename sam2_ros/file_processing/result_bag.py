@@ -26,7 +26,7 @@ from sam2_ros.stream.recorded_setup import as_recorded
 from sam2_ros.stream.replay import SETTINGS, Step, prefetched, replay
 from sam2_ros.stream.settings import SessionSettings
 from sam2_ros.stream.tracker_setup import TrackerSetup
-from sam2_ros.tracking.interface import AnyTracker
+from sam2_ros.tracking.interface import ObjectTracker
 from sam2_ros.types import Track, label_image
 
 #: Where results go: where the node publishes, or beside its own results and those of former replays.
@@ -81,7 +81,7 @@ def replay_file(
 
 def replay_into_bag(
     recording: Recording,
-    tracker: AnyTracker,
+    tracker: ObjectTracker,
     out: Path,
     *,
     settings: SessionSettings = SETTINGS,

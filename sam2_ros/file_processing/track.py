@@ -22,7 +22,7 @@ from sam2_ros.recordings.labels import LabelWriter
 from sam2_ros.recordings.pictures import write_picture
 from sam2_ros.recordings.video_writer import MPEG4, VideoWriter
 from sam2_ros.stream.tracker_setup import TrackerSetup
-from sam2_ros.tracking.interface import AnyTracker
+from sam2_ros.tracking.interface import ObjectTracker
 from sam2_ros.types import Frame, Prompt, Track, label_image
 
 #: Pictures on the contact sheet of a tracked video.
@@ -70,7 +70,7 @@ def track(
 
 
 def _follow(
-    recording: recordings.Recording, waiting: list[tuple[int, Prompt]], tracker: AnyTracker, out: Path
+    recording: recordings.Recording, waiting: list[tuple[int, Prompt]], tracker: ObjectTracker, out: Path
 ) -> tuple[int, str]:
     """The number of images and the codec of the video."""
     labels, tiles = LabelWriter(out / "masks"), _Tiles(recording.frames)
@@ -116,7 +116,7 @@ def _refuse_former_results(out: Path, source: Path) -> None:
 
 
 def _steps(
-    recording: Iterable[Frame], waiting: list[tuple[int, Prompt]], tracker: AnyTracker
+    recording: Iterable[Frame], waiting: list[tuple[int, Prompt]], tracker: ObjectTracker
 ) -> Iterator[tuple[Frame, Sequence[Track]]]:
     """Each frame with its tracks; prompts are taken from the front of ``waiting`` when their frame comes.
 

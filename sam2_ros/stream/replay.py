@@ -29,7 +29,7 @@ from sam2_ros.stream.mailbox import Request
 from sam2_ros.stream.requests import Waiting
 from sam2_ros.stream.session import Applied, Session
 from sam2_ros.stream.settings import SessionSettings
-from sam2_ros.tracking.interface import AnyTracker
+from sam2_ros.tracking.interface import ObjectTracker
 from sam2_ros.types import MAX_OBJECT_ID, Frame, Prompt, Track
 
 #: The truth of an image must come within this number of images after it.
@@ -107,7 +107,7 @@ SETTINGS = SessionSettings(max_objects=MAX_OBJECT_ID)
 
 def replay(
     recording: Recording,
-    tracker: AnyTracker,
+    tracker: ObjectTracker,
     user: User | None = None,
     *,
     settings: SessionSettings = SETTINGS,
@@ -171,7 +171,7 @@ class _Driver:
 
     def __init__(
         self,
-        tracker: AnyTracker,
+        tracker: ObjectTracker,
         settings: SessionSettings,
         user: User | None,
         recorded_prompts: bool,

@@ -22,7 +22,7 @@ from sam2_ros.stream.mailbox import MAX_REQUESTS, Request
 from sam2_ros.types import Prompt
 
 #: Clicks that are gathered into one prompt at most.
-MAX_CLICKS = 32
+MAX_MERGED_CLICKS = 32
 #: Requests of one kind for one object that may be due at the same time.
 MAX_DUE = 8
 
@@ -135,6 +135,6 @@ def join_prompts(earlier: tuple[Prompt, int], later: tuple[Prompt, int]) -> tupl
     clicks = np.concatenate([np.column_stack([one.points, one.labels]) for one in (before, after)])
     _, first = np.unique(clicks, axis=0, return_index=True)
     clicks = clicks[np.sort(first)]
-    if len(clicks) > MAX_CLICKS:
+    if len(clicks) > MAX_MERGED_CLICKS:
         return None
     return replace(before, points=clicks[:, :2], labels=clicks[:, 2].astype(np.int8)), stamp

@@ -19,7 +19,7 @@ from sam2_ros.errors import InvalidPrompt
 from sam2_ros.stamps import Place, nearest
 from sam2_ros.stream.association import Box, associate, intersection_over_union
 from sam2_ros.stream.settings import SessionSettings
-from sam2_ros.tracking.interface import AnyTracker, Prompted
+from sam2_ros.tracking.interface import ObjectTracker, Prompted
 from sam2_ros.tracking.settings import TrackerSettings
 from sam2_ros.types import Frame, Prompt, State, Track
 
@@ -71,7 +71,7 @@ class Session:
 
     def __init__(
         self,
-        tracker: AnyTracker,
+        tracker: ObjectTracker,
         settings: SessionSettings = SessionSettings(),
         on_applied: OnApplied = lambda prompt, applied: None,
         *,

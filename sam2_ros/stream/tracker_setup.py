@@ -14,7 +14,7 @@ from sam2_ros.model.precision import precision
 from sam2_ros.settings import convert
 from sam2_ros.stream.replay import SETTINGS
 from sam2_ros.stream.settings import SessionSettings
-from sam2_ros.tracking.interface import AnyTracker
+from sam2_ros.tracking.interface import ObjectTracker
 from sam2_ros.tracking.settings import TrackerSettings
 from sam2_ros.tracking.tracker import Tracker
 
@@ -59,7 +59,7 @@ class TrackerSetup:
         names = {field.name for field in dataclasses.fields(defaults)}
         return dataclasses.replace(defaults, **{name: value for name, value in self.settings if name in names})
 
-    def tracker(self) -> AnyTracker:
+    def tracker(self) -> ObjectTracker:
         """A new tracker; the model is loaded once in each process.  Raises CheckpointError and InvalidInput."""
         tracker = Tracker(_load(self.model, self.device), self.tracker_settings())
         if self.arithmetic()["device"] != "cpu":

@@ -11,7 +11,7 @@ from torch import Tensor
 from sam2_ros.model import pixels
 from sam2_ros.model.interface import Candidates, Model
 from sam2_ros.tracking import step
-from sam2_ros.tracking.memory import Sighting, View
+from sam2_ros.tracking.memory import Past, Sighting
 from sam2_ros.tracking.remembered import Answer, Followed, Interaction, Moment
 from sam2_ros.tracking.ring import Ring
 from sam2_ros.tracking.settings import TrackerSettings
@@ -48,13 +48,13 @@ class Finder:
 
         Objects with equally long memories look together, and all are answered together.
         """
-        groups: dict[tuple[int, int], list[tuple[Followed, View[Tensor, Tensor]]]] = {}
+        groups: dict[tuple[int, int], list[tuple[Followed, Past[Tensor, Tensor]]]] = {}
         for followed in (one for one in objects if one.bank.has_past(moment.index)):
-            view = followed.bank.view(moment.index, moment.seconds)
-            groups.setdefault(view.lengths, []).append((followed, view))
+            past = followed.bank.past(moment.index, moment.seconds)
+            groups.setdefault(past.lengths, []).append((followed, past))
         if not groups:
             return
-        seen = [step.look(self._model, moment.features, [view for _, view in group]) for group in groups.values()]
+        seen = [step.look(self._model, moment.features, [past for _, past in group]) for group in groups.values()]
         found = step.answer(self._model, torch.cat(seen) if len(seen) > 1 else seen[0], moment.features, None)
         self._keep([followed for group in groups.values() for followed, _ in group], moment, found, prompted=False)
 
@@ -108,9 +108,10 @@ class Finder:
         """The clicks so far on this frame; the first one fixes how the memory sees the frame."""
         if followed.id in moment.interactions:
             return moment.interactions[followed.id]
-        past = followed.bank.has_past(moment.index)  # the first frame of an object is seen without memory
-        views = [followed.bank.view(moment.index, moment.seconds)] if past else []
-        return Interaction(step.look(self._model, moment.features, views))
+        pasts = []  # the first frame of an object is seen without memory
+        if followed.bank.has_past(moment.index):
+            pasts.append(followed.bank.past(moment.index, moment.seconds))
+        return Interaction(step.look(self._model, moment.features, pasts))
 
     def _decode(self, interaction: Interaction, moment: Moment, previous: Tensor | None) -> Candidates:
         """Decode the gathered clicks, on top of the ``previous`` logits (1, 1, a, a) if there are any."""

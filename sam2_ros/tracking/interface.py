@@ -27,7 +27,7 @@ class Prompted:
     newest: Sequence[Track]
 
 
-class AnyTracker(Protocol):
+class ObjectTracker(Protocol):
     """Frames and prompts in, the objects of each frame out.  It belongs to one thread."""
 
     #: Where the last frame that was given belongs in the stream.

@@ -6,7 +6,7 @@ An index is the order of arrival of a frame, not its time: a stream drops frames
 Rules of SAM 2 (paper section 4, "memory bank"; figures from the released configuration):
 
 * a *prompted* frame, on which somebody clicked, is seen from any distance;
-* a *recent* frame is seen as a spatial memory for six frames and as a pointer for fifteen;
+* a *recent* frame is seen as a memory for six frames and as a pointer for fifteen;
 * at most ``max_prompted`` prompted frames take part: the first one that was given, always,
   and the nearest others.  One that does not take part is still seen while it is recent.
 """
@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 if TYPE_CHECKING:
     from torch import Tensor
 
-Spatial = TypeVar("Spatial")
+Tokens = TypeVar("Tokens")
 Pointer = TypeVar("Pointer")
 
-#: How many frames back a spatial memory is seen; one time code each, and one for prompted frames.
+#: How many frames back a memory is seen; one time code each, and one for prompted frames.
 RECENT_MEMORIES = 6
 #: How many frames back an object pointer is seen.
 RECENT_POINTERS = 15
@@ -61,22 +61,22 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
-class View(Generic[Spatial, Pointer]):
+class Past(Generic[Tokens, Pointer]):
     """What one object sees of its past from one frame."""
 
-    spatial: list[tuple[Spatial, int]]  # memory, time code
+    tokens: list[tuple[Tokens, int]]  # of a memory, time code
     pointers: list[tuple[Pointer, int]]  # pointer, distance in frames (positive = in the past)
 
     @property
     def lengths(self) -> tuple[int, int]:
         """Objects with equal lengths can be batched."""
-        return len(self.spatial), len(self.pointers)
+        return len(self.tokens), len(self.pointers)
 
 
-class MemoryRule(Protocol[Spatial, Pointer]):
+class MemoryRule(Protocol[Tokens, Pointer]):
     """The memories of one object: which are kept, and which are seen from a frame.
 
-    A tracker asks ``view`` before it looks at a frame and calls ``keep`` afterwards; frames may be gone through
+    A tracker asks for ``past`` before it looks at a frame and calls ``keep`` afterwards; frames may be gone through
     again after a late prompt, so both may name an index once more.  ``prune`` is the promise that what is held does
     not grow with the stream.
     """
@@ -90,18 +90,18 @@ class MemoryRule(Protocol[Spatial, Pointer]):
         ...
 
     def __len__(self) -> int:
-        """Number of spatial memories held."""
+        """Number of memories held."""
         ...
 
     def has_past(self, index: int) -> bool:
         """Whether any frame before ``index`` is remembered."""
         ...
 
-    def keep(self, sighting: Sighting, spatial: Spatial, pointer: Pointer) -> None:
+    def keep(self, sighting: Sighting, tokens: Tokens, pointer: Pointer) -> None:
         """Remember a frame, or not."""
         ...
 
-    def view(self, index: int, seconds: float | None = None) -> View[Spatial, Pointer]:
+    def past(self, index: int, seconds: float | None = None) -> Past[Tokens, Pointer]:
         """What the object sees from frame ``index``, taken at ``seconds``: never that frame itself.
 
         Where ``has_past`` says that there is a past, it sees at least one memory and one pointer.
@@ -136,7 +136,7 @@ class MemoryRule(Protocol[Spatial, Pointer]):
 
 
 @dataclass(slots=True)
-class MemoryBank(Generic[Spatial, Pointer]):
+class MemoryBank(Generic[Tokens, Pointer]):
     """The rule of SAM 2, bounded by ``prune``.
 
     max_prompted: how many prompted frames take part; None = all (then nothing bounds them).
@@ -147,8 +147,8 @@ class MemoryBank(Generic[Spatial, Pointer]):
     max_prompted: int | None = None
     _first: int | None = None  # index of the first prompt that was given
     _rewound: bool = False
-    _prompted: dict[int, tuple[Spatial, Pointer]] = field(default_factory=dict)
-    _spatial: dict[int, Spatial] = field(default_factory=dict)
+    _prompted: dict[int, tuple[Tokens, Pointer]] = field(default_factory=dict)
+    _tokens: dict[int, Tokens] = field(default_factory=dict)
     _pointers: dict[int, Pointer] = field(default_factory=dict)
 
     @property
@@ -157,46 +157,42 @@ class MemoryBank(Generic[Spatial, Pointer]):
         return sorted(self._prompted)
 
     def __len__(self) -> int:
-        """Number of spatial memories held."""
-        return len(self._prompted) + len(self._spatial)
+        """Number of memories held."""
+        return len(self._prompted) + len(self._tokens)
 
     def has_past(self, index: int) -> bool:
         """Whether any frame before ``index`` is remembered."""
-        return any(kept < index for kept in (*self._prompted, *self._spatial))
+        return any(kept < index for kept in (*self._prompted, *self._tokens))
 
-    def keep(self, sighting: Sighting, spatial: Spatial, pointer: Pointer) -> None:
+    def keep(self, sighting: Sighting, tokens: Tokens, pointer: Pointer) -> None:
         """Remember every frame; a prompted frame takes the place of an unprompted one, never the reverse."""
         index = sighting.index
         if sighting.prompted:
             self._first = index if self._first is None else self._first
             self.forget_unprompted(index, index)
-            self._prompted[index] = (spatial, pointer)
+            self._prompted[index] = (tokens, pointer)
         elif index not in self._prompted:
-            self._spatial[index], self._pointers[index] = spatial, pointer
+            self._tokens[index], self._pointers[index] = tokens, pointer
 
-    def view(self, index: int, seconds: float | None = None) -> View[Spatial, Pointer]:
+    def past(self, index: int, seconds: float | None = None) -> Past[Tokens, Pointer]:
         """What the object sees from frame ``index``; this rule counts frames, whatever time lies between them."""
         chosen = self._chosen(index)
-        aside = {kept: self._prompted[kept] for kept in self._prompted if kept not in chosen}
-        spatial = [(self._prompted[kept][0], PROMPTED_TIME_CODE) for kept in chosen]
+        aside = {kept: both for kept, both in self._prompted.items() if kept not in chosen}
+        recent_tokens = {**self._tokens, **{kept: tokens for kept, (tokens, _) in aside.items()}}
+        recent_pointers = {**self._pointers, **{kept: pointer for kept, (_, pointer) in aside.items()}}
+        tokens = [(self._prompted[kept][0], PROMPTED_TIME_CODE) for kept in chosen]
         for distance in range(RECENT_MEMORIES, 0, -1):
-            past = index - distance
-            if past in self._spatial:
-                spatial.append((self._spatial[past], distance - 1))
-            elif past in aside:
-                spatial.append((aside[past][0], distance - 1))
+            if index - distance in recent_tokens:
+                tokens.append((recent_tokens[index - distance], distance - 1))
         pointers = [(self._prompted[kept][1], index - kept) for kept in chosen if kept < index]
         for distance in range(1, RECENT_POINTERS + 1):
-            past = index - distance
-            if past in self._pointers:
-                pointers.append((self._pointers[past], distance))
-            elif past in aside:
-                pointers.append((aside[past][1], distance))
-        return View(spatial, pointers)
+            if index - distance in recent_pointers:
+                pointers.append((recent_pointers[index - distance], distance))
+        return Past(tokens, pointers)
 
     def forget_unprompted(self, first: int, last: int | None = None) -> None:
         """Drop the unprompted memories of frames ``first`` to ``last`` (None = to the newest)."""
-        for memories in (self._spatial, self._pointers):
+        for memories in (self._tokens, self._pointers):
             for index in [kept for kept in memories if kept >= first and (last is None or kept <= last)]:
                 del memories[index]
 
@@ -211,7 +207,7 @@ class MemoryBank(Generic[Spatial, Pointer]):
         prompts that are given while going through a recording several times are the bound.
         """
         self._rewound = True
-        self._spatial.clear()
+        self._tokens.clear()
         self._pointers.clear()
 
     def prune(self, oldest: int) -> None:
@@ -219,7 +215,7 @@ class MemoryBank(Generic[Spatial, Pointer]):
 
         This is the bound: what stays does not depend on how long the stream has run.
         """
-        self._spatial = {i: kept for i, kept in self._spatial.items() if i >= oldest - RECENT_MEMORIES}
+        self._tokens = {i: kept for i, kept in self._tokens.items() if i >= oldest - RECENT_MEMORIES}
         self._pointers = {i: kept for i, kept in self._pointers.items() if i >= oldest - RECENT_POINTERS}
         if self.max_prompted is None or self._rewound:
             return
@@ -239,7 +235,7 @@ class MemoryBank(Generic[Spatial, Pointer]):
         return {
             "first": None if seen._first is None else seen._first - newest,
             "prompted": {index - newest: kept for index, kept in seen._prompted.items()},
-            "spatial": {index - newest: kept for index, kept in seen._spatial.items()},
+            "tokens": {index - newest: kept for index, kept in seen._tokens.items()},
             "pointers": {index - newest: kept for index, kept in seen._pointers.items()},
         }
 
@@ -247,7 +243,7 @@ class MemoryBank(Generic[Spatial, Pointer]):
         """See MemoryRule."""
         self._first = None if contents["first"] is None else contents["first"] + newest
         self._prompted = {index + newest: kept for index, kept in contents["prompted"].items()}
-        self._spatial = {index + newest: kept for index, kept in contents["spatial"].items()}
+        self._tokens = {index + newest: kept for index, kept in contents["tokens"].items()}
         self._pointers = {index + newest: kept for index, kept in contents["pointers"].items()}
 
     def _chosen(self, index: int) -> list[int]:

@@ -20,19 +20,19 @@ from sam2_ros.model.interface import (
     Model,
     PromptInputs,
 )
-from sam2_ros.tracking.memory import View
+from sam2_ros.tracking.memory import Past
 
 #: A prompt of at most this many points is ambiguous: three masks compete by their predicted IoU.
 #: A box, which is two points, or a second click settles which one is meant.
 AMBIGUOUS_POINTS = 1
 
 
-def look(model: Model, features: ImageFeatures, views: Sequence[View[Tensor, Tensor]]) -> Tensor:
-    """The image as objects see it that have these ``views`` of their past, equally long: (N, C, h, w).
+def look(model: Model, features: ImageFeatures, pasts: Sequence[Past[Tensor, Tensor]]) -> Tensor:
+    """The image as objects see it that have these ``pasts``, equally long: (N, C, h, w).
 
-    No views: the first frame of an object, which is seen without memory; (B, C, h, w).
+    No pasts: the first frame of an object, which is seen without memory; (B, C, h, w).
     """
-    return model.attend(features, _stacked(views, features.stride16.device) if views else None)
+    return model.attend(features, _stacked(pasts, features.stride16.device) if pasts else None)
 
 
 def prompt_inputs(points: Tensor, labels: Tensor, previous: Tensor | None) -> PromptInputs:
@@ -62,13 +62,13 @@ def remember(
     return model.encode_memory(features, found.logits, found.object_score, binarize=prompted and binarize_prompted)
 
 
-def _stacked(views: Sequence[View[Tensor, Tensor]], device: torch.device) -> Memories:
-    """Equally long views as one batch.  A view holds tensors of one or more objects, as their first dimension."""
-    codes = [[code for _, code in view.spatial] for view in views]
-    distances = [[float(distance) for _, distance in view.pointers] for view in views]
-    tokens = _rows([[memory for memory, _ in view.spatial] for view in views])
-    pointers = _rows([[pointer for pointer, _ in view.pointers] for view in views])
-    rows = tokens.shape[0] // len(views)
+def _stacked(pasts: Sequence[Past[Tensor, Tensor]], device: torch.device) -> Memories:
+    """Equally long pasts as one batch.  A past holds tensors of one or more objects, as their first dimension."""
+    codes = [[code for _, code in past.tokens] for past in pasts]
+    distances = [[float(distance) for _, distance in past.pointers] for past in pasts]
+    tokens = _rows([[memory for memory, _ in past.tokens] for past in pasts])
+    pointers = _rows([[pointer for pointer, _ in past.pointers] for past in pasts])
+    rows = tokens.shape[0] // len(pasts)
     return Memories(
         tokens,
         torch.tensor(codes, dtype=torch.int64, device=device).repeat_interleave(rows, dim=0),
@@ -78,6 +78,6 @@ def _stacked(views: Sequence[View[Tensor, Tensor]], device: torch.device) -> Mem
 
 
 def _rows(parts: list[list[Tensor]]) -> Tensor:
-    """One list of tensors (R, ...) for each view to one tensor (R for each view, tensors, ...)."""
+    """One list of tensors (R, ...) for each past to one tensor (R for each past, tensors, ...)."""
     stacks = [torch.stack(tensors, dim=1) for tensors in parts]
     return stacks[0] if len(stacks) == 1 else torch.cat(stacks)

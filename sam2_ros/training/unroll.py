@@ -203,7 +203,7 @@ class Unroller:
         return self._corrected(0, view, features, found, prompt)
 
     def _next(self, features: ImageFeatures, number: int) -> Found:
-        view = step.look(self.model, features, [self.bank.view(self._index(number))])
+        view = step.look(self.model, features, [self.bank.past(self._index(number))])
         found = self._decode(number, view, features, None)
         return self._corrected(number, view, features, found, None)
 

@@ -5,7 +5,7 @@ import pytest
 
 from sam2_ros.errors import Unanswered
 from sam2_ros.stream.mailbox import MAX_REQUESTS, Request
-from sam2_ros.stream.requests import MAX_CLICKS, MAX_DUE, Waiting, join_equal, join_prompts
+from sam2_ros.stream.requests import MAX_DUE, MAX_MERGED_CLICKS, Waiting, join_equal, join_prompts
 from sam2_ros.types import Prompt
 
 BOX, OTHER = (0.0, 0.0, 9.0, 9.0), (4.0, 4.0, 12.0, 12.0)
@@ -61,8 +61,8 @@ def test_clicks_add_to_the_box_and_the_replacement_that_wait():
 
 
 def test_more_clicks_than_one_prompt_may_hold_wait_as_another():
-    queue = waiting(*(request(click(x=x)) for x in range(MAX_CLICKS + 1)))
-    assert [len(prompt.points) for prompt in contents(queue)] == [MAX_CLICKS, 1]
+    queue = waiting(*(request(click(x=x)) for x in range(MAX_MERGED_CLICKS + 1)))
+    assert [len(prompt.points) for prompt in contents(queue)] == [MAX_MERGED_CLICKS, 1]
 
 
 def test_what_could_concern_the_object_between_two_repeats_keeps_them_apart():

@@ -80,7 +80,7 @@ def test_what_is_exported_does_not_change_with_the_tracker_that_it_came_from(mod
 def test_it_holds_what_the_next_frame_sees_in_plain_tensors_that_can_be_saved(model, tmp_path):
     memory = followed(model, (3, 8, 12, 15, 19), frames=40, remembered_frames=30).export("cup")
     assert sorted(memory.contents["prompted"]) == [-39, -27, -24, -20]
-    assert sorted(memory.contents["spatial"]) == [-5, -4, -3, -2, -1, 0]
+    assert sorted(memory.contents["tokens"]) == [-5, -4, -3, -2, -1, 0]
     assert sorted(memory.contents["pointers"]) == list(range(-14, 1))
     tensors = [tensor for pair in memory.contents["prompted"].values() for tensor in pair]
     assert all(type(tensor) is torch.Tensor and not tensor.is_inference() for tensor in tensors)
@@ -101,9 +101,9 @@ def test_an_object_that_is_behind_is_brought_up_to_date_before_it_is_exported(mo
         follow(tracker, range(8))
         tracker.prompt(Prompt("cup", points=[(20, 20)], labels=[1]), 3, later=later)
         exported.append(tracker.export("cup"))
-    spatial = [memory.contents["spatial"] for memory in exported]
-    assert sorted(spatial[0]) == sorted(spatial[1]) == [-4, -3, -2, -1, 0]
-    assert all(torch.equal(spatial[0][index], spatial[1][index]) for index in spatial[0])
+    tokens = [memory.contents["tokens"] for memory in exported]
+    assert sorted(tokens[0]) == sorted(tokens[1]) == [-4, -3, -2, -1, 0]
+    assert all(torch.equal(tokens[0][index], tokens[1][index]) for index in tokens[0])
 
 
 def test_the_state_goes_on_where_it_was():

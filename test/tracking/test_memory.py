@@ -19,29 +19,29 @@ def official_view(index, prompted, recent, limit, first):
     others = sorted((p for p in prompted if p not in (index, first)), key=lambda p: (abs(p - index), p))
     chosen = sorted(([first] if first != index else []) + others[: limit - (first != index)])
     rest = (set(recent) | set(prompted)) - set(chosen) - {index}
-    spatial = [(p, PROMPTED_TIME_CODE) for p in chosen]
-    spatial += [(index - d, d - 1) for d in range(6, 0, -1) if index - d in rest]
+    tokens = [(p, PROMPTED_TIME_CODE) for p in chosen]
+    tokens += [(index - d, d - 1) for d in range(6, 0, -1) if index - d in rest]
     pointers = [(p, index - p) for p in chosen if p < index]
     pointers += [(index - d, d) for d in range(1, 16) if index - d in rest]
-    return spatial, pointers
+    return tokens, pointers
 
 
 def test_the_first_frame_of_an_object_has_no_past():
     bank = filled(1, prompted=[0])
     assert not bank.has_past(0)
     assert bank.has_past(1)
-    assert bank.view(0).lengths == (0, 0)
+    assert bank.past(0).lengths == (0, 0)
 
 
 def test_a_recent_frame_is_seen_as_memory_for_six_frames_and_as_pointer_for_fifteen():
-    view = filled(40, prompted=[0]).view(40)
-    assert view.spatial == [("memory 0", 6)] + [(f"memory {40 - d}", d - 1) for d in range(6, 0, -1)]
-    assert view.pointers == [("pointer 0", 40)] + [(f"pointer {40 - d}", d) for d in range(1, 16)]
+    past = filled(40, prompted=[0]).past(40)
+    assert past.tokens == [("memory 0", 6)] + [(f"memory {40 - d}", d - 1) for d in range(6, 0, -1)]
+    assert past.pointers == [("pointer 0", 40)] + [(f"pointer {40 - d}", d) for d in range(1, 16)]
 
 
 def test_the_first_prompt_always_takes_part_with_the_nearest_others():
-    view = filled(60, prompted=[0, 10, 20, 30, 40], max_prompted=3).view(60)
-    assert [memory for memory, code in view.spatial if code == PROMPTED_TIME_CODE] == [
+    past = filled(60, prompted=[0, 10, 20, 30, 40], max_prompted=3).past(60)
+    assert [memory for memory, code in past.tokens if code == PROMPTED_TIME_CODE] == [
         "memory 0",
         "memory 30",
         "memory 40",
@@ -52,34 +52,34 @@ def test_the_first_prompt_is_the_one_given_first_even_if_a_later_one_is_on_an_ol
     bank = MemoryBank(max_prompted=1)
     bank.keep(Sighting(5, True), "five", "five")
     bank.keep(Sighting(3, True), "three", "three")
-    assert bank.view(40).spatial == [("five", PROMPTED_TIME_CODE)]
+    assert bank.past(40).tokens == [("five", PROMPTED_TIME_CODE)]
 
 
 def test_a_prompted_frame_that_does_not_take_part_is_still_seen_while_it_is_recent():
     bank = filled(20, prompted=[0, 17], max_prompted=1)
-    view = bank.view(20)
-    assert ("memory 17", 2) in view.spatial
-    assert ("pointer 17", 3) in view.pointers
+    past = bank.past(20)
+    assert ("memory 17", 2) in past.tokens
+    assert ("pointer 17", 3) in past.pointers
 
 
 def test_a_frame_never_sees_itself_and_sees_pointers_of_the_past_only():
     bank = filled(30, prompted=[0, 25])
-    assert "memory 25" not in [memory for memory, _ in bank.view(25).spatial]
-    assert ("memory 25", PROMPTED_TIME_CODE) in bank.view(20).spatial
-    assert "pointer 25" not in [pointer for pointer, _ in bank.view(20).pointers]
+    assert "memory 25" not in [memory for memory, _ in bank.past(25).tokens]
+    assert ("memory 25", PROMPTED_TIME_CODE) in bank.past(20).tokens
+    assert "pointer 25" not in [pointer for pointer, _ in bank.past(20).pointers]
 
 
 def test_a_prompt_takes_the_place_of_the_unprompted_memory_of_its_frame():
     bank = filled(10, prompted=[0])
     bank.keep(Sighting(7, True), "corrected", "corrected")
-    assert ("memory 7", 2) not in bank.view(10).spatial
-    assert ("corrected", PROMPTED_TIME_CODE) in bank.view(10).spatial
+    assert ("memory 7", 2) not in bank.past(10).tokens
+    assert ("corrected", PROMPTED_TIME_CODE) in bank.past(10).tokens
 
 
 def test_forgetting_drops_unprompted_memories_of_the_span_only():
     bank = filled(20, prompted=[0, 12])
     bank.forget_unprompted(10, 15)
-    assert [memory for memory, _ in bank.view(18).spatial] == ["memory 0", "memory 12", "memory 16", "memory 17"]
+    assert [memory for memory, _ in bank.past(18).tokens] == ["memory 0", "memory 12", "memory 16", "memory 17"]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -93,21 +93,21 @@ def test_a_pruned_bank_sees_what_an_unpruned_one_would_from_every_remembered_fra
         (prompted if wanted else recent).add(now)
         bank.prune(now - ring)
         for index in range(max(now - ring, 1), now + 2):
-            spatial, pointers = official_view(index, prompted, recent, limit, first)
-            assert bank.view(index).spatial == spatial
-            assert bank.view(index).pointers == pointers
+            tokens, pointers = official_view(index, prompted, recent, limit, first)
+            assert bank.past(index).tokens == tokens
+            assert bank.past(index).pointers == pointers
 
 
 def test_a_rewound_bank_sees_what_was_prompted_from_before_it_and_keeps_it_whatever_is_pruned():
     bank = filled(40, prompted=[0, 8, 16, 24, 32], max_prompted=4)
     bank.rewind()
-    assert bank.view(5).spatial == [(f"memory {index}", PROMPTED_TIME_CODE) for index in (0, 8, 16, 24)]
-    assert bank.view(5).pointers == [("pointer 0", 5)]
+    assert bank.past(5).tokens == [(f"memory {index}", PROMPTED_TIME_CODE) for index in (0, 8, 16, 24)]
+    assert bank.past(5).pointers == [("pointer 0", 5)]
     for index in range(40):
         bank.keep(Sighting(index), "new", "new")
         bank.prune(index)
     assert bank.prompted == [0, 8, 16, 24, 32]
-    assert bank.view(40).spatial == [
+    assert bank.past(40).tokens == [
         *((f"memory {index}", PROMPTED_TIME_CODE) for index in (0, 16, 24, 32)),
         *(("new", distance - 1) for distance in (6, 5, 4, 3, 2, 1)),
     ]

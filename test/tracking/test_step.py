@@ -6,7 +6,7 @@ from fakes import SIDE, ColourModel
 
 from sam2_ros.model.interface import PROMPT_LOGIT_BOUND, Found
 from sam2_ros.tracking import step
-from sam2_ros.tracking.memory import View
+from sam2_ros.tracking.memory import Past
 
 
 @pytest.fixture
@@ -56,13 +56,13 @@ def test_only_the_mask_of_a_prompted_frame_is_remembered_with_a_hard_edge(model,
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-def test_views_become_one_batch_with_the_rows_of_each_view_together(model, features, rows):
-    def view(first):
+def test_pasts_become_one_batch_with_the_rows_of_each_past_together(model, features, rows):
+    def past(first):
         memories = [torch.full((rows, 5, 4), first + n) for n in range(2)]
         pointers = [torch.full((rows, 4), first + n) for n in range(3)]
-        return View(list(zip(memories, (6, 0))), list(zip(pointers, (9, 1, 2))))
+        return Past(list(zip(memories, (6, 0))), list(zip(pointers, (9, 1, 2))))
 
-    seen = step.look(model, features, [view(10.0), view(20.0)])
+    seen = step.look(model, features, [past(10.0), past(20.0)])
     memories = model.memories[-1]
     assert memories.tokens.shape == (2 * rows, 2, 5, 4) and seen.shape[0] == 2 * rows
     assert memories.tokens[:, :, 0, 0].tolist() == [[10, 11]] * rows + [[20, 21]] * rows

@@ -709,7 +709,7 @@ def test_late_prompts_that_are_followed_in_parts_end_where_those_do_that_are_fol
     for stamp in range(2, 11):
         ours, theirs = later.at(stamp), now.at(stamp)
         assert [(one.name, one.mask.tobytes()) for one in ours] == [(one.name, one.mask.tobytes()) for one in theirs]
-    assert later._objects["can"].bank.view(11).lengths == now._objects["can"].bank.view(11).lengths
+    assert later._objects["can"].bank.past(11).lengths == now._objects["can"].bank.past(11).lengths
 
 
 def test_an_object_that_is_behind_may_be_forgotten_or_leave_the_remembered_frames():
@@ -757,16 +757,16 @@ class WhereItWasLargest(MemoryBank):
         super().__init__()
         self.sightings, self.asked = [], []
 
-    def keep(self, sighting, spatial, pointer):
+    def keep(self, sighting, tokens, pointer):
         self.sightings.append((sighting, sighting.areas))
         largest = max(areas[seen.chosen] for seen, areas in self.sightings)
         if sighting.prompted or sighting.areas[sighting.chosen] == largest:
             self.forget_unprompted(0)
-            super().keep(sighting, spatial, pointer)
+            super().keep(sighting, tokens, pointer)
 
-    def view(self, index, seconds=None):
+    def past(self, index, seconds=None):
         self.asked.append((index, seconds))
-        return super().view(index, seconds)
+        return super().past(index, seconds)
 
 
 def test_a_memory_rule_is_told_of_every_candidate_and_decides_what_is_seen():
@@ -801,9 +801,9 @@ class OnlyPrompted(MemoryBank):
 
     name = "prompted"
 
-    def keep(self, sighting, spatial, pointer):
+    def keep(self, sighting, tokens, pointer):
         if sighting.prompted:
-            super().keep(sighting, spatial, pointer)
+            super().keep(sighting, tokens, pointer)
 
 
 def test_each_new_object_gets_a_memory_of_the_rule_that_was_given():

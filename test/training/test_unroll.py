@@ -125,9 +125,9 @@ def test_an_older_prompt_is_seen_from_farther_away_and_nothing_else_changes(mode
     )
     with torch.no_grad():
         young.run(), old.run()
-    views = [one.bank.view(one._index(3)) for one in (young, old)]
+    views = [one.bank.past(one._index(3)) for one in (young, old)]
     assert [[distance for _, distance in view.pointers] for view in views] == [[3, 1, 2], [33, 1, 2]]
-    codes = [[code for _, code in view.spatial] for view in views]
+    codes = [[code for _, code in view.tokens] for view in views]
     assert codes[0] == codes[1]
 
 
