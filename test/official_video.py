@@ -39,9 +39,9 @@ def without_bfloat16():
 def answers(tracker):
     """{(object index, frame): (logits, pointer, score)} of all that our tracker has, which numbers objects from 1."""
     return {
-        (number - 1, moment.index): (answer.logits, answer.pointer, answer.score)
-        for moment in tracker._ring
-        for number, answer in moment.answers.items()
+        (one.id - 1, index): (estimate.logits, estimate.pointer, estimate.score)
+        for one in tracker._objects.values()
+        for index, estimate in one.estimates.items()
     }
 
 

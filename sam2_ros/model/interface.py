@@ -108,12 +108,16 @@ class Candidates:
         """For each object the place of the answer with the highest predicted IoU: (N,) int64."""
         return self.iou.argmax(1)
 
-    def best(self) -> Found:
-        """For each object that answer."""
-        rows, best = torch.arange(len(self.iou), device=self.iou.device), self.chosen()
+    def pick(self, places: Tensor) -> Found:
+        """For each object the answer at its place: places (N,) int64."""
+        rows = torch.arange(len(self.iou), device=self.iou.device)
         return Found(
-            self.logits[rows, best][:, None], self.iou[rows, best], self.object_score, self.pointer[rows, best]
+            self.logits[rows, places][:, None], self.iou[rows, places], self.object_score, self.pointer[rows, places]
         )
+
+    def best(self) -> Found:
+        """For each object the answer with the highest predicted IoU."""
+        return self.pick(self.chosen())
 
 
 class Model(Protocol):

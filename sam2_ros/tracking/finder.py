@@ -1,8 +1,8 @@
-"""Where are these objects on this frame?  What is found goes into their memories and into the remembered frame."""
+"""Where are these objects on this frame?  What is found goes into their memories."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -12,125 +12,109 @@ from sam2_ros.model import pixels
 from sam2_ros.model.interface import Candidates, Model
 from sam2_ros.tracking import step
 from sam2_ros.tracking.memory import Past, Sighting
-from sam2_ros.tracking.remembered import Answer, Followed, Interaction, Moment
-from sam2_ros.tracking.ring import Ring
+from sam2_ros.tracking.remembered import Estimate, Interaction, RememberedFrame, Target
 from sam2_ros.tracking.settings import TrackerSettings
-from sam2_ros.tracking.visibility import Visibility
 from sam2_ros.types import Frame, Prompt
 
 
 class Finder:
-    """Takes the model's steps for a tracker, on the frames of its ``ring``."""
+    """Takes the model's steps for a tracker."""
 
-    def __init__(self, model: Model, ring: Ring[Moment], settings: TrackerSettings) -> None:
+    def __init__(self, model: Model, settings: TrackerSettings) -> None:
         self.settings = settings
         self._model = model
-        self._ring = ring
         self._device = model.device
 
-    def see(self, frame: Frame, index: int) -> Moment:
+    def see(self, frame: Frame, index: int) -> RememberedFrame:
         """A frame with its image encoded."""
         image = pixels.normalise(frame.image, self._model.size.image_size, self._device)
-        return Moment(index, frame.stamp, frame.size, self._model.encode_image(image))
+        return RememberedFrame(index, frame.stamp, frame.size, self._model.encode_image(image))
 
-    def find(self, objects: Sequence[Followed], moment: Moment) -> None:
-        """Find ``objects`` on ``moment``; where they were prompted on it the answer to that stays.
-
-        So it is before a prompt for an older frame, and when the frames come again after ``rewind``.
-        """
-        for followed in objects:
-            if moment.index in followed.given:  # only the state may have changed
-                self._note(followed, moment, followed.given[moment.index], prompted=True)
-        self._follow([followed for followed in objects if moment.index not in followed.given], moment)
-
-    def _follow(self, objects: Iterable[Followed], moment: Moment) -> None:
-        """Find ``objects`` on ``moment`` by their memories alone.
+    def find(self, targets: Sequence[Target], frame: RememberedFrame) -> None:
+        """Find objects on a frame by their memories; where they were prompted on it the answer to that stays.
 
         Objects with equally long memories look together, and all are answered together.
         """
-        groups: dict[tuple[int, int], list[tuple[Followed, Past[Tensor, Tensor]]]] = {}
-        for followed in (one for one in objects if one.bank.has_past(moment.index)):
-            past = followed.bank.past(moment.index, moment.seconds)
-            groups.setdefault(past.lengths, []).append((followed, past))
+        groups: dict[tuple[int, int], list[tuple[Target, Past[Tensor, Tensor]]]] = {}
+        for target in targets:
+            estimate = target.estimates.get(frame.index)
+            if estimate is not None and estimate.prompted:
+                self._note(target, frame, estimate)  # only the state may have changed
+            elif target.bank.has_past(frame.index):
+                past = target.bank.past(frame.index, frame.seconds)
+                groups.setdefault(past.lengths, []).append((target, past))
         if not groups:
             return
-        seen = [step.look(self._model, moment.features, [past for _, past in group]) for group in groups.values()]
-        found = step.answer(self._model, torch.cat(seen) if len(seen) > 1 else seen[0], moment.features, None)
-        self._keep([followed for group in groups.values() for followed, _ in group], moment, found, prompted=False)
+        seen = [step.look(self._model, frame.features, [past for _, past in group]) for group in groups.values()]
+        candidates = step.answer(self._model, torch.cat(seen) if len(seen) > 1 else seen[0], frame.features, None)
+        self._keep([target for group in groups.values() for target, _ in group], frame, candidates, prompted=False)
 
-    def _keep(self, objects: list[Followed], moment: Moment, candidates: Candidates, *, prompted: bool) -> None:
-        """Write what was found of ``objects`` on ``moment`` into their memories and the ring.
-
-        Memories are made from the logits as they are, but on a prompted frame from the mask
-        that the operator was shown: with its holes filled.
-        """
-        found = candidates.best()
-        filled = replace(found, logits=pixels.fill_holes(found.logits.float(), self.settings.hole_area))
-        tokens = step.remember(
-            self._model,
-            moment.features,
-            filled if prompted else found,
-            prompted=prompted,
-            binarize_prompted=self.settings.binarize_prompted_masks,
-        )
-        facts = zip(objects, found.object_score.tolist(), candidates.iou.tolist(), candidates.chosen().tolist())
-        for row, (followed, score, ious, chosen) in enumerate(facts):
-            sighting = Sighting(
-                moment.index, prompted, moment.seconds, score, tuple(ious), chosen, candidates.logits[row]
-            )
-            followed.bank.keep(sighting, tokens[row : row + 1], found.pointer[row : row + 1])
-            answer = Answer(filled.logits[row : row + 1], ious[chosen], score, found.pointer[row])
-            self._note(followed, moment, answer, prompted=prompted)
-
-    def _note(self, followed: Followed, moment: Moment, answer: Answer, *, prompted: bool) -> None:
-        """Keep an answer in the ring, with the state that follows from it and from the frame before."""
-        before = self._visibility_before(followed, moment)
-        then = before.prompted if prompted else before.after
-        followed.visibility = then(answer.score, self.settings.visible_margin, self.settings.lost_after_frames)
-        moment.answers[followed.id] = replace(answer, before=before, visibility=followed.visibility)
-
-    def answer(self, followed: Followed, moment: Moment, prompt: Prompt) -> None:
-        """Decode ``moment`` with all that was said about the object there, and keep it as a prompted frame."""
-        interaction = self._interaction(followed, moment).gather(prompt)
-        previous = moment.answers.get(followed.id)
+    def answer(self, target: Target, frame: RememberedFrame, prompt: Prompt) -> None:
+        """Decode a frame with all prompts that the object has had there, and keep it as a prompted frame."""
+        interaction = self._interaction(target, frame).gather(prompt)
+        previous = target.estimates.get(frame.index)
         logits = previous.logits if previous and prompt.box is None else None
         if prompt.mask is not None:
             mask = pixels.masks_to_model(prompt.mask, self._model.size.image_size).to(self._device)
-            found = self._model.decode_mask(moment.features, mask)
-            candidates, logits = found.as_candidates(), found.logits
+            candidates = step.answer_mask(self._model, frame.features, mask)
+            logits = candidates.logits
         if len(interaction.points):
-            candidates = self._decode(interaction, moment, logits)
-        self._keep([followed], moment, candidates, prompted=True)
-        followed.given[moment.index] = moment.answers[followed.id]
-        moment.interactions[followed.id] = interaction
+            candidates = self._decode(interaction, frame, logits)
+        self._keep([target], frame, candidates, prompted=True)
+        target.interactions[frame.index] = interaction
 
-    def _interaction(self, followed: Followed, moment: Moment) -> Interaction:
+    def _interaction(self, target: Target, frame: RememberedFrame) -> Interaction:
         """The clicks so far on this frame; the first one fixes how the memory sees the frame."""
-        if followed.id in moment.interactions:
-            return moment.interactions[followed.id]
+        if frame.index in target.interactions:
+            return target.interactions[frame.index]
         pasts = []  # the first frame of an object is seen without memory
-        if followed.bank.has_past(moment.index):
-            pasts.append(followed.bank.past(moment.index, moment.seconds))
-        return Interaction(step.look(self._model, moment.features, pasts))
+        if target.bank.has_past(frame.index):
+            pasts.append(target.bank.past(frame.index, frame.seconds))
+        return Interaction(step.look(self._model, frame.features, pasts))
 
-    def _decode(self, interaction: Interaction, moment: Moment, previous: Tensor | None) -> Candidates:
+    def _decode(self, interaction: Interaction, frame: RememberedFrame, previous: Tensor | None) -> Candidates:
         """Decode the gathered clicks, on top of the ``previous`` logits (1, 1, a, a) if there are any."""
-        points = pixels.to_model(interaction.points, moment.size, self._model.size.image_size)
+        points = pixels.to_model(interaction.points, frame.size, self._model.size.image_size)
         prompt = step.prompt_inputs(
             torch.from_numpy(points[None]).to(self._device),
             torch.from_numpy(interaction.labels[None]).to(self._device),
             previous,
         )
         fallback = self.settings.stability_fallback
-        return step.answer(self._model, interaction.view, moment.features, prompt, stability_fallback=fallback)
+        return step.answer(self._model, interaction.view, frame.features, prompt, stability_fallback=fallback)
 
-    def _visibility_before(self, followed: Followed, moment: Moment) -> Visibility:
-        """The published state on the frame before ``moment``."""
-        earlier = self._ring.before(moment)
-        if earlier is not None and followed.id in earlier.answers:
-            return earlier.answers[followed.id].visibility
-        if followed.id in moment.answers:  # prompted again on the oldest frame
-            return moment.answers[followed.id].before
-        if any(followed.id in one.answers for one in self._ring.after(moment)):
-            return Visibility()  # on a frame before its first one: what came later says nothing about it
-        return followed.visibility
+    def _keep(
+        self, targets: Sequence[Target], frame: RememberedFrame, candidates: Candidates, *, prompted: bool
+    ) -> None:
+        """Write what was found of the objects on a frame into their memories and estimates.
+
+        Memories are made from the logits as they are, but on a prompted frame from the mask
+        that the operator was shown: with its holes filled.
+        """
+        chosen = candidates.chosen()
+        found = candidates.pick(chosen)
+        filled = replace(found, logits=pixels.fill_holes(found.logits.float(), self.settings.hole_area))
+        tokens = step.remember(
+            self._model,
+            frame.features,
+            filled if prompted else found,
+            prompted=prompted,
+            binarize_prompted=self.settings.binarize_prompted_masks,
+        )
+        # In one piece: a GPU is waited for once.
+        numbers = torch.column_stack((found.object_score, chosen, candidates.iou)).tolist()
+        for row, (target, (score, place, *ious)) in enumerate(zip(targets, numbers)):
+            sighting = Sighting(
+                frame.index, prompted, frame.seconds, score, tuple(ious), int(place), candidates.logits[row]
+            )
+            target.bank.keep(sighting, tokens[row : row + 1], found.pointer[row : row + 1])
+            iou, logits = ious[sighting.chosen], filled.logits[row : row + 1]
+            self._note(target, frame, Estimate(logits, iou, score, found.pointer[row], prompted))
+
+    def _note(self, target: Target, frame: RememberedFrame, estimate: Estimate) -> None:
+        """Keep an estimate, with the published state that follows from it and from the frame before."""
+        before, settings = target.visibility_before(frame.index), self.settings
+        visibility = before.after(
+            estimate.score, settings.visible_margin, settings.lost_after_frames, prompted=estimate.prompted
+        )
+        target.estimates[frame.index] = replace(estimate, before=before, visibility=visibility)

@@ -1,7 +1,8 @@
-"""What a tracker keeps: the remembered frames, what was said and found on them, and the followed objects."""
+"""What a tracker keeps: the last frames, and of each object its memory, its clicks and what was found of it."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,13 +20,32 @@ MAX_CLICKS = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answer:
-    """What the model found of one object on one frame; before: the published state on the frame before."""
+class RememberedFrame:
+    """One of the last frames; its image is encoded once."""
+
+    index: int  # order of arrival
+    stamp: int  # nanoseconds, 0 = unknown
+    size: tuple[int, int]
+    features: ImageFeatures
+
+    @property
+    def seconds(self) -> float | None:
+        """Its acquisition time; None where the camera did not say."""
+        return self.stamp / 1e9 if self.stamp else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Estimate:
+    """What the model found of one object on one frame.
+
+    prompted: whether it answers a prompt.  visibility: the published state; before: that on the frame before.
+    """
 
     logits: Tensor  # (1, 1, a, a) float32, holes filled
     iou: float
     score: float
     pointer: Tensor  # (C,)
+    prompted: bool
     before: Visibility = Visibility()
     visibility: Visibility = Visibility()
 
@@ -56,39 +76,55 @@ class Interaction:
         return Interaction(self.view, points.astype(np.float32), labels.astype(np.int32))
 
 
-@dataclass(slots=True)
-class Moment:
-    """One remembered frame, with what was found on it and what was said about it, by object id."""
-
-    index: int
-    stamp: int
-    size: tuple[int, int]
-    features: ImageFeatures
-    answers: dict[int, Answer] = field(default_factory=dict)
-    interactions: dict[int, Interaction] = field(default_factory=dict)
-
-    @property
-    def seconds(self) -> float | None:
-        """Its acquisition time; None where the camera did not say."""
-        return self.stamp / 1e9 if self.stamp else None
-
-
-@dataclass(slots=True)
-class Followed:
+@dataclass(slots=True, eq=False)
+class Target:
     """One followed object.
 
-    given: the answers to its prompts, by the index of the frame.
-    behind: index of the first frame that it is still to be followed onto after a late prompt.
+    start: its published state before the first frame on which it is followed.
+    estimates, interactions: by the index of the frame.
+    behind: index of the first frame that it is still to be followed onto after a late prompt; infinite = none.
     """
 
     id: int
     name: str
     bank: MemoryRule[Tensor, Tensor]  # (1, T, m) memories and (1, C) pointers
-    visibility: Visibility = Visibility()
-    given: dict[int, Answer] = field(default_factory=dict)
-    behind: int | None = None
+    start: Visibility = Visibility()
+    estimates: dict[int, Estimate] = field(default_factory=dict)
+    interactions: dict[int, Interaction] = field(default_factory=dict)
+    behind: float = math.inf
+
+    def is_known_on(self, index: int) -> bool:
+        """Whether there is anything to go by on frame ``index``: an estimate, or a memory of earlier frames."""
+        return index in self.estimates or self.bank.has_past(index)
+
+    def visibility_before(self, index: int) -> Visibility:
+        """The published state on the frame before ``index``."""
+        if index - 1 in self.estimates:
+            return self.estimates[index - 1].visibility
+        if index in self.estimates:  # prompted again on the oldest frame
+            return self.estimates[index].before
+        earlier = [kept for kept in self.estimates if kept < index]
+        if earlier:
+            return self.estimates[max(earlier)].visibility
+        return Visibility() if self.estimates else self.start  # what came later says nothing about an earlier frame
+
+    def rewind(self) -> None:
+        """The frames come again from the first one: the answers to prompts stay."""
+        self.bank.rewind()
+        self.estimates = {index: kept for index, kept in self.estimates.items() if kept.prompted}
+        self.interactions.clear()
+        self.start, self.behind = Visibility(), math.inf
 
     def prune(self, oldest: int) -> None:
-        """Drop what can never be seen again from frame ``oldest`` or a later one."""
+        """Drop what can never be seen again from frame ``oldest`` or a later one.
+
+        The answer to a prompt stays as long as the memory holds its frame: it is needed again after ``rewind``.
+        """
         self.bank.prune(oldest)
-        self.given = {index: self.given[index] for index in self.bank.prompted if index in self.given}
+        prompted = self.bank.prompted
+        self.estimates = {
+            index: kept
+            for index, kept in self.estimates.items()
+            if index >= oldest or (kept.prompted and index in prompted)
+        }
+        self.interactions = {index: kept for index, kept in self.interactions.items() if index >= oldest}

@@ -2,76 +2,65 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
-from typing import Generic, Protocol, TypeVar
+from numbers import Integral
 
 from sam2_ros.errors import UnknownStamp
+from sam2_ros.tracking.remembered import RememberedFrame
 
 
-class Stamped(Protocol):
-    """A frame's order of arrival and its acquisition time in nanoseconds (0 = unknown)."""
-
-    index: int
-    stamp: int
-
-
-Moment = TypeVar("Moment", bound=Stamped)
-
-
-class Ring(Generic[Moment]):
-    """At most ``capacity`` moments in the order of arrival."""
+class Ring:
+    """Those of the last ``capacity`` frames that can still be prompted, in the order of arrival."""
 
     def __init__(self, capacity: int) -> None:
-        self._moments: deque[Moment] = deque(maxlen=capacity)
+        self._capacity = capacity
+        self._frames: list[RememberedFrame] = []
 
-    def __iter__(self) -> Iterator[Moment]:
-        return iter(self._moments)
+    def __iter__(self) -> Iterator[RememberedFrame]:
+        return iter(self._frames)
 
     def __len__(self) -> int:
-        return len(self._moments)
+        return len(self._frames)
 
     @property
-    def oldest(self) -> Moment:
-        return self._moments[0]
+    def oldest(self) -> RememberedFrame:
+        return self._frames[0]
 
     @property
-    def newest(self) -> Moment | None:
-        return self._moments[-1] if self._moments else None
+    def newest(self) -> RememberedFrame | None:
+        return self._frames[-1] if self._frames else None
 
-    def push(self, moment: Moment) -> None:
-        """Add the newest moment; the oldest makes room.
+    def push(self, frame: RememberedFrame) -> None:
+        """Add the newest frame; the oldest makes room.
 
-        When time went back (a bag that starts over, or the camera's clock is set) the moments that
+        When time went back (a bag that starts over, or the camera's clock is set) the frames that
         are not older than the new one are dropped, and those without a stamp: stamps must say
         which frame is meant.
         """
-        if moment.stamp and any(earlier.stamp >= moment.stamp for earlier in self._moments):
-            older = [earlier for earlier in self._moments if 0 < earlier.stamp < moment.stamp]
-            self._moments = deque(older, maxlen=self._moments.maxlen)
-        self._moments.append(moment)
+        kept = [earlier for earlier in self._frames if earlier.index > frame.index - self._capacity]
+        if frame.stamp and any(earlier.stamp >= frame.stamp for earlier in kept):
+            kept = [earlier for earlier in kept if 0 < earlier.stamp < frame.stamp]
+        self._frames = [*kept, frame]
 
     def clear(self) -> None:
-        self._moments.clear()
+        self._frames.clear()
 
-    def before(self, moment: Moment) -> Moment | None:
-        """The moment that came just before, if it is still here."""
-        return next((earlier for earlier in self._moments if earlier.index == moment.index - 1), None)
+    def after(self, frame: RememberedFrame) -> list[RememberedFrame]:
+        """The frames that came later, in their order."""
+        return [later for later in self._frames if later.index > frame.index]
 
-    def after(self, moment: Moment) -> list[Moment]:
-        """The moments that came later, in their order."""
-        return [later for later in self._moments if later.index > moment.index]
-
-    def at(self, stamp: int) -> Moment:
-        """The moment of ``stamp``; 0 means the newest.  Raises an UnknownStamp that says why there is none."""
-        if not self._moments:
+    def at(self, stamp: int) -> RememberedFrame:
+        """The frame of ``stamp``; 0 means the newest.  Raises an UnknownStamp that says why there is none."""
+        if not isinstance(stamp, Integral) or isinstance(stamp, bool):
+            raise UnknownStamp(f"a stamp is a whole number of nanoseconds, 0 = the newest image; got {stamp!r}")
+        if not self._frames:
             raise UnknownStamp("no image has arrived yet; send the prompt again after the first one")
         if stamp == 0:
-            return self._moments[-1]
-        for moment in reversed(self._moments):
-            if moment.stamp == stamp:
-                return moment
-        oldest, newest = self._moments[0].stamp, self._moments[-1].stamp
+            return self._frames[-1]
+        for frame in reversed(self._frames):
+            if frame.stamp == stamp:
+                return frame
+        oldest, newest = self._frames[0].stamp, self._frames[-1].stamp
         if not newest:
             raise UnknownStamp(
                 f"the images carry no stamp, so none is that of {_seconds(stamp)}; "
@@ -82,7 +71,7 @@ class Ring(Generic[Moment]):
         if stamp < oldest:
             raise UnknownStamp(
                 f"stamp {_seconds(stamp)} is {_seconds(oldest - stamp)} older than the oldest remembered image; "
-                f"prompt a newer image or raise remembered_frames (now {self._moments.maxlen})"
+                f"prompt a newer image or raise remembered_frames (now {self._capacity})"
             )
         raise UnknownStamp(
             f"the image of stamp {_seconds(stamp)} was never tracked (a dropped frame); "

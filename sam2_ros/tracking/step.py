@@ -52,6 +52,11 @@ def answer(
     )
 
 
+def answer_mask(model: Model, features: ImageFeatures, masks: Tensor) -> Candidates:
+    """A mask prompt is its own answer, the only candidate: masks (N, 1, S, S), 0 or 1.  Clicks may correct it."""
+    return model.decode_mask(features, masks).as_candidates()
+
+
 def remember(
     model: Model, features: ImageFeatures, found: Found, *, prompted: bool, binarize_prompted: bool = True
 ) -> Tensor:

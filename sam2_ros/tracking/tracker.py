@@ -14,18 +14,18 @@ A Tracker belongs to one thread.  A call that raises a Sam2RosError has changed 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from functools import cached_property
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sam2_ros.errors import InvalidInput, InvalidPrompt, UnknownObject, UnknownStamp
+from sam2_ros.errors import InvalidInput, InvalidPrompt, UnknownObject
 from sam2_ros.model.interface import Model, refuse_no_model
 from sam2_ros.model.precision import autocast
 from sam2_ros.stamps import Place, Timeline
@@ -33,11 +33,10 @@ from sam2_ros.tracking.exported import ObjectMemory, with_tensors
 from sam2_ros.tracking.finder import Finder
 from sam2_ros.tracking.interface import Prompted as Prompted
 from sam2_ros.tracking.memory import MemoryBank, MemoryRule
-from sam2_ros.tracking.remembered import Followed, Moment
+from sam2_ros.tracking.remembered import RememberedFrame, Target
 from sam2_ros.tracking.ring import Ring
 from sam2_ros.tracking.settings import TrackerSettings as TrackerSettings
-from sam2_ros.tracking.tracks import Shown, Tracks
-from sam2_ros.tracking.visibility import Visibility
+from sam2_ros.tracking.tracks import Tracks
 from sam2_ros.types import MAX_OBJECT_ID, Frame, Prompt, Track
 
 #: Settings that a running tracker cannot change: its memories were made with them.
@@ -66,9 +65,9 @@ class Tracker:
         self._memory_rule = memory_rule
         self._device = model.device
         self._refuse_changed_model()
-        self._objects: dict[str, Followed] = {}
-        self._ring: Ring[Moment] = Ring(settings.remembered_frames)
-        self._finder = Finder(model, self._ring, settings)
+        self._objects: dict[str, Target] = {}
+        self._ring = Ring(settings.remembered_frames)
+        self._finder = Finder(model, settings)
         self._timeline = Timeline()
         self.placed = Place.NEWER  # where the last frame that was given belongs in the stream
         self._next_index = 0
@@ -90,12 +89,12 @@ class Tracker:
     @property
     def objects(self) -> dict[str, int]:
         """The id of every followed object by its name, in the order of their first prompts."""
-        return {followed.name: followed.id for followed in self._objects.values()}
+        return {target.name: target.id for target in self._objects.values()}
 
     @property
     def stamps(self) -> list[int]:
         """The stamps of the remembered frames in nanoseconds, oldest first: those that a prompt may carry."""
-        return [moment.stamp for moment in self._ring]
+        return [remembered.stamp for remembered in self._ring]
 
     @property
     def newest_stamp(self) -> int | None:
@@ -116,19 +115,19 @@ class Tracker:
         self.placed = timeline.place(frame.stamp)
         if self.placed not in (Place.SAME, Place.LATE):
             with self._inference():
-                moment = self._finder.see(frame, self._next_index)
+                remembered = self._finder.see(frame, self._next_index)
                 self._next_index += 1
-                self._ring.push(moment)
-                for followed in self._objects.values():
-                    followed.prune(self._ring.oldest.index)  # first: the bound holds also where the model fails
-                self._finder.find([*self._objects.values()], moment)
+                self._ring.push(remembered)
+                for target in self._objects.values():
+                    target.prune(self._ring.oldest.index)  # first: the bound holds also where the model fails
+                self._finder.find([*self._objects.values()], remembered)
         self._timeline = timeline  # last: an image on which the model failed may be sent again
         return self.current()
 
     def is_behind(self, stamp: int = 0) -> bool:
         """Whether an object was prompted on an older frame and has not been followed from there to ``stamp``'s."""
         index = self._ring.at(stamp).index if self._ring.newest else 0
-        return any(followed.behind is not None and followed.behind <= index for followed in self._objects.values())
+        return any(target.behind <= index for target in self._objects.values())
 
     def prompt(self, prompt: Prompt, stamp: int = 0, *, later: bool = False) -> Prompted:
         """Apply ``prompt`` to the frame of ``stamp`` (nanoseconds; 0 = the newest frame).
@@ -143,58 +142,56 @@ class Tracker:
         """
         _refuse_other_kind("a prompt", prompt, Prompt)
         self._refuse_changed_model()
-        moment = self._at(stamp)
+        remembered = self._ring.at(stamp)
         known = None if prompt.replace else self._objects.get(prompt.name)
-        found = known is not None and (known.id in moment.answers or known.bank.has_past(moment.index))
-        prompt = prompt.checked_on(moment.size, known=found)
-        followed = known or self._new_object(prompt.name)
+        found = known is not None and known.is_known_on(remembered.index)
+        prompt = prompt.checked_on(remembered.size, known=found)
+        target = known or self._new_object(prompt.name)
         with self._inference():
-            self._finder.answer(followed, moment, prompt)
+            self._finder.answer(target, remembered, prompt)
             if known is None:
-                self._admit(followed)
+                self._admit(target)
             corrected = known is not None and self.settings.forget_around_corrections
-            followed.bank.forget_stale(moment.index, corrected=corrected)
-            self._bring_up_to_date(followed, moment, later)
-        return Prompted(self._shown(moment).only(followed.id), moment.stamp, self.newest())
+            target.bank.forget_stale(remembered.index, corrected=corrected)
+            self._bring_up_to_date(target, remembered, later)
+        return Prompted(self._tracks_on(remembered).only(target.id), remembered.stamp, self.newest())
 
     def catch_up(self) -> None:
         """Follow the objects that are behind onto one more remembered frame; those at the same one go together."""
-        behind = {one.id: one.behind for one in self._objects.values() if one.behind is not None}
-        if not behind:
+        first = min((target.behind for target in self._objects.values()), default=math.inf)
+        frames = [remembered for remembered in self._ring if remembered.index >= first]
+        if not frames:
             return
-        moment, *newer = (one for one in self._ring if one.index >= min(behind.values()))
-        concerned = [one for one in self._objects.values() if behind.get(one.id, moment.index + 1) <= moment.index]
-        for followed in concerned:  # first: what fails is not tried for ever
-            followed.behind = newer[0].index if newer else None
+        remembered, *newer = frames
+        concerned = [target for target in self._objects.values() if target.behind <= remembered.index]
+        for target in concerned:  # first: what fails is not tried for ever
+            target.behind = newer[0].index if newer else math.inf
         with self._inference():
-            self._finder.find(concerned, moment)
+            self._finder.find(concerned, remembered)
 
     def forget(self, name: str) -> None:
         """Stop following ``name``; the other objects are not touched.  Raises UnknownObject."""
-        gone = self._known(name)
+        self._known(name)
         del self._objects[name]
-        for moment in self._ring:
-            moment.answers.pop(gone.id, None)
-            moment.interactions.pop(gone.id, None)
 
     def export(self, name: str) -> ObjectMemory:
         """The memory of ``name``, to be restored later or in another tracker.  Raises UnknownObject.
 
         It holds what the next frame would see of the past; an object that is behind is brought up to date first.
         """
-        followed = self._known(name)
-        while followed.behind is not None:
+        target = self._known(name)
+        while target.behind < math.inf:
             self.catch_up()
-        contents = with_tensors(followed.bank.export(self._next_index - 1), lambda value: value.cpu().clone())
-        size = self._model.size
+        contents = with_tensors(target.bank.export(self._next_index - 1), lambda value: value.cpu().clone())
+        visibility, size = target.visibility_before(self._next_index), self._model.size
         return ObjectMemory(
-            followed.name,
-            int(followed.visibility.state),
-            followed.visibility.frames_since_seen,
+            target.name,
+            int(visibility.state),
+            visibility.frames_since_seen,
             size.name,
             size.image_size,
             self._weights,
-            followed.bank.name,
+            target.bank.name,
             contents,
         )
 
@@ -210,13 +207,13 @@ class Tracker:
         name = name or memory.name
         if name in self._objects:
             raise InvalidInput(f"{name} is followed already; forget it first, or restore under another name")
-        followed = self._new_object(name)
-        memory.refuse_other(self._model, self._weights, followed.bank.name)
+        target = self._new_object(name)
+        memory.refuse_other(self._model, self._weights, target.bank.name)
         contents = with_tensors(memory.contents, lambda value: value.to(self._device, copy=True))
-        followed.bank.restore(contents, self._next_index - 1)
-        followed.visibility = memory.visibility
-        self._admit(followed)
-        return followed.id
+        target.bank.restore(contents, self._next_index - 1)
+        target.start = memory.visibility
+        self._admit(target)
+        return target.id
 
     def reset(self) -> None:
         """Forget every object and every frame.  Ids go on counting: none is used twice."""
@@ -233,9 +230,8 @@ class Tracker:
         self._ring.clear()
         self._timeline = Timeline()
         self._next_index = 0
-        for followed in self._objects.values():
-            followed.bank.rewind()
-            followed.visibility, followed.behind = Visibility(), None
+        for target in self._objects.values():
+            target.rewind()
 
     def warm_up(self) -> None:
         """Go through every part of the model once: a GPU's first pass takes seconds, better before the first image."""
@@ -246,21 +242,21 @@ class Tracker:
 
     def size(self, stamp: int) -> tuple[int, int]:
         """(height, width) of the remembered frame of ``stamp`` (nanoseconds; 0 = newest).  Raises UnknownStamp."""
-        return self._at(stamp).size
+        return self._ring.at(stamp).size
 
     def at(self, stamp: int) -> list[Track]:
         """Every object on the remembered frame of ``stamp`` (nanoseconds; 0 = newest), in id order.
 
         Raises UnknownStamp.
         """
-        return list(self._shown(self._at(stamp)))
+        return list(self._tracks_on(self._ring.at(stamp)))
 
     def name_at(self, x: float, y: float, stamp: int = 0) -> str:
         """The name of the object whose mask covers a pixel of the remembered frame of ``stamp``; "" for none.
 
         Raises UnknownStamp.
         """
-        return self._shown(self._at(stamp)).name_at(x, y)
+        return self._tracks_on(self._ring.at(stamp)).name_at(x, y)
 
     def current(self) -> list[Track]:
         """Every object on the newest frame, in id order."""
@@ -268,11 +264,11 @@ class Tracker:
 
     def newest(self) -> Sequence[Track]:
         """The same, but masks are brought to the camera's size when they are first looked at; stays as it is now."""
-        return self._shown(self._ring.newest) if self._ring.newest else ()
+        return self._tracks_on(self._ring.newest) if self._ring.newest else ()
 
     # -- prompts -------------------------------------------------------------------------------
 
-    def _new_object(self, name: str) -> Followed:
+    def _new_object(self, name: str) -> Target:
         """An object with an empty memory, not followed yet; named after its id when it has no name."""
         if self._next_id > MAX_OBJECT_ID:
             raise InvalidPrompt(f"all {MAX_OBJECT_ID} object ids are used up; restart the tracker")
@@ -280,43 +276,35 @@ class Tracker:
         while not name:
             name = f"object_{number}" if f"object_{number}" not in self._objects else ""
             number += 1
-        return Followed(self._next_id, name, self._memory_rule(self.settings))
+        return Target(self._next_id, name, self._memory_rule(self.settings))
 
-    def _admit(self, followed: Followed) -> None:
+    def _admit(self, target: Target) -> None:
         """Follow a new object from now on, in the place of a former one of that name."""
-        if followed.name in self._objects:
-            self.forget(followed.name)
-        self._objects[followed.name] = followed
-        self._next_id = followed.id + 1
+        if target.name in self._objects:
+            self.forget(target.name)
+        self._objects[target.name] = target
+        self._next_id = target.id + 1
 
-    def _bring_up_to_date(self, followed: Followed, moment: Moment, later: bool) -> None:
-        """Follow the object from ``moment`` over the newer remembered frames, from their kept features."""
-        newer = self._ring.after(moment)
+    def _bring_up_to_date(self, target: Target, remembered: RememberedFrame, later: bool) -> None:
+        """Follow the object from ``remembered`` over the newer remembered frames, from their kept features."""
+        newer = self._ring.after(remembered)
         if later and len(newer) > 1:
-            first = newer[0].index
-            followed.behind = first if followed.behind is None else min(first, followed.behind)
+            target.behind = min(target.behind, newer[0].index)
             newer = newer[-1:]
         for one in newer:
-            self._finder.find([followed], one)
+            self._finder.find([target], one)
 
     # -- answers -------------------------------------------------------------------------------
 
-    def _shown(self, moment: Moment) -> Tracks:
-        """Every object on ``moment``, masks at the size of its image when they are looked at."""
-        present = sorted((one for one in self._objects.values() if one.id in moment.answers), key=lambda one: one.id)
-        shown = [Shown.of(followed, moment.answers[followed.id]) for followed in present]
-        return Tracks(shown, moment.size, self.settings.non_overlapping)
+    def _tracks_on(self, remembered: RememberedFrame) -> Tracks:
+        """Every object on ``remembered``, masks at the size of its image when they are looked at."""
+        return Tracks(self._objects.values(), remembered, self.settings.non_overlapping)
 
-    def _known(self, name: str) -> Followed:
+    def _known(self, name: str) -> Target:
         if name not in self._objects:
             known = ", ".join(self._objects) or "none"
             raise UnknownObject(f"no object is called {name!r}; followed objects: {known}")
         return self._objects[name]
-
-    def _at(self, stamp: int) -> Moment:
-        if not isinstance(stamp, Integral) or isinstance(stamp, bool):
-            raise UnknownStamp(f"a stamp is a whole number of nanoseconds, 0 = the newest image; got {stamp!r}")
-        return self._ring.at(stamp)
 
     def _refuse_changed_model(self) -> None:
         """A model that was converted or moved would fail in the middle of a frame."""

@@ -14,26 +14,22 @@ class Visibility:
     state: State = State.VISIBLE
     frames_since_seen: int = 0
 
-    def after(self, score: float, margin: float, lost_after: int) -> Visibility:
+    def after(self, score: float, margin: float, lost_after: int, *, prompted: bool = False) -> Visibility:
         """The state one frame later, when the model gave the raw object ``score`` (> 0 = seen).
 
         The state changes only when the score passes 0 by more than ``margin`` (logits), so that
         an object half hidden does not flicker.  Unseen for ``lost_after`` frames, it is lost.
+        prompted: the object was prompted on that frame, which replaces the state of before.  Only the count
+        goes on: a person who says again and again "it is not here" has not seen it either.
         """
+        before = State.VISIBLE if prompted else self.state
         unseen = 0 if score > 0 else self.frames_since_seen + 1
         if score > margin:
             state = State.VISIBLE
         elif unseen >= lost_after:
             state = State.LOST
-        elif score < -margin and self.state == State.VISIBLE:
+        elif score < -margin and before == State.VISIBLE:
             state = State.OCCLUDED
         else:
-            state = self.state
+            state = before
         return Visibility(state, unseen)
-
-    def prompted(self, score: float, margin: float, lost_after: int) -> Visibility:
-        """The state one frame later, on which the object was prompted: what is said replaces the state of before.
-
-        Only the count goes on: who says "it is not here" again and again has not seen it either.
-        """
-        return Visibility(frames_since_seen=self.frames_since_seen).after(score, margin, lost_after)

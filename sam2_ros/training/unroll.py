@@ -192,7 +192,7 @@ class Unroller:
     def _first(self, features: ImageFeatures) -> Found:
         truth = self.batch.masks[0]
         if self.prompting.first == "mask":
-            return self.model.decode_mask(features, truth[:, None].float())
+            return step.answer_mask(self.model, features, truth[:, None].float()).best()
         view = step.look(self.model, features, [])
         if self.prompting.first == "box":
             points, labels = box_prompt(truth, self.generator, noisy=not self.prompting.exact)

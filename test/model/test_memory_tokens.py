@@ -53,7 +53,7 @@ def test_a_tracker_follows_with_memories_that_are_compressed_in_another_way(rows
         tracker.track(Frame(np.roll(image, stamp, axis=1), stamp))
         if stamp == 1:
             tracker.prompt(Prompt("cup", box=(5, 5, 30, 30)))
-    ((memory, _),) = [pair for pair in tracker._objects["cup"].bank.view(1).spatial if pair[1] == 6]
+    ((memory, _),) = [pair for pair in tracker._objects["cup"].bank.past(1).tokens if pair[1] == 6]
     assert memory.shape == (1, 8, 16)
     assert len(tracker.current()) == 1
 

@@ -15,15 +15,15 @@ def ring(*stamps, capacity=5):
     return filled
 
 
-def test_a_moment_is_found_by_its_stamp_and_zero_is_the_newest():
-    moments = ring(10, 20, 30)
-    assert moments.at(20).index == 1
-    assert moments.at(0).index == 2
+def test_a_frame_is_found_by_its_stamp_and_zero_is_the_newest():
+    frames = ring(10, 20, 30)
+    assert frames.at(20).index == 1
+    assert frames.at(0).index == 2
 
 
-def test_the_oldest_moment_makes_room():
-    moments = ring(*range(10, 90, 10))
-    assert [moment.stamp for moment in moments] == [40, 50, 60, 70, 80]
+def test_the_oldest_frame_makes_room():
+    frames = ring(*range(10, 90, 10))
+    assert [frame.stamp for frame in frames] == [40, 50, 60, 70, 80]
 
 
 @pytest.mark.parametrize(
@@ -45,20 +45,25 @@ def test_an_empty_ring_says_that_no_image_has_arrived():
 
 
 def test_time_that_goes_back_empties_the_ring_but_missing_stamps_do_not():
-    assert [moment.stamp for moment in ring(100, 200, 50)] == [50]
-    assert [moment.stamp for moment in ring(100, 0, 0)] == [100, 0, 0]
+    assert [frame.stamp for frame in ring(100, 200, 50)] == [50]
+    assert [frame.stamp for frame in ring(100, 0, 0)] == [100, 0, 0]
 
 
 def test_time_that_goes_back_leaves_the_frames_that_are_older_still():
-    assert [moment.stamp for moment in ring(10, 20, 900, 30)] == [10, 20, 30]
-    assert [moment.stamp for moment in ring(10, 0, 20, 0, 15)] == [10, 15]
+    assert [frame.stamp for frame in ring(10, 20, 900, 30)] == [10, 20, 30]
+    assert [frame.stamp for frame in ring(10, 0, 20, 0, 15)] == [10, 15]
 
 
-def test_neighbours_are_those_in_the_order_of_arrival():
-    moments = ring(10, 20, 30)
-    assert moments.before(moments.at(20)).stamp == 10
-    assert moments.before(moments.at(10)) is None
-    assert [later.stamp for later in moments.after(moments.at(10))] == [20, 30]
+def test_the_frames_after_one_are_those_in_the_order_of_arrival():
+    frames = ring(10, 20, 30)
+    assert [later.stamp for later in frames.after(frames.at(10))] == [20, 30]
+
+
+def test_a_frame_leaves_after_as_many_frames_as_the_ring_has_places_also_where_time_went_back_between_them():
+    frames = ring(1, 20, 5, 20, 5, capacity=5)
+    assert [frame.index for frame in frames] == [0, 4]
+    frames.push(SimpleNamespace(index=5, stamp=30))
+    assert [frame.index for frame in frames] == [4, 5]
 
 
 def test_a_camera_without_stamps_is_named_as_the_reason():

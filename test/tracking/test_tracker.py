@@ -284,7 +284,7 @@ def test_a_rewound_tracker_gives_the_answers_that_were_given_on_prompted_frames(
     assert (passes[0].mask == first.mask).all() and passes[0].object_score == first.object_score
     assert (passes[2].mask == corrected.mask).all() and passes[2].centroid[0] > 30
     assert [track.prompted_frames for track in passes] == [2, 2, 2]
-    assert len(tracker._objects["cup"].given) == 2
+    assert sum(estimate.prompted for estimate in tracker._objects["cup"].estimates.values()) == 2
 
 
 def test_not_here_said_again_and_again_counts_from_when_the_object_was_last_seen():
@@ -662,6 +662,18 @@ def test_what_the_tracker_holds_does_not_grow_with_the_stream():
         held.append(sum(len(o.bank) for o in tracker._objects.values()) + len(tracker._ring))
     assert max(held[200:]) == max(held[100:200]) < 60
     assert torch.is_inference_mode_enabled() is False
+
+
+def test_what_the_tracker_holds_does_not_grow_while_time_starts_over_after_its_first_frame():
+    tracker = Tracker(ColourModel(), TrackerSettings(remembered_frames=20))
+    held = []
+    for stamp in (1, *(5, 8, 11) * 40):
+        tracker.track(frame(stamp * SECOND, {RED: (0, 8)}))
+        if stamp == 1:
+            tracker.prompt(click("cup", 8, 16))
+        cup = tracker._objects["cup"]
+        held.append(len(cup.bank) + len(cup.estimates) + len(tracker._ring))
+    assert max(held[60:]) == max(held[30:60]) < 60
 
 
 def test_a_negative_click_before_anything_is_known_of_the_object_is_refused(tracker):

@@ -40,7 +40,7 @@ def run(tracker, frames):
         seen.append(
             [
                 (answer.logits.clone(), answer.pointer.clone(), answer.score)
-                for answer in tracker._ring.newest.answers.values()
+                for answer in (one.estimates[tracker._ring.newest.index] for one in tracker._objects.values())
             ]
         )
     return seen
