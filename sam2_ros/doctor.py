@@ -26,10 +26,10 @@ from sam2_ros.missing import what_is_missing
 NEEDED = {"numpy": "NumPy", "cv2": "OpenCV", "torch": "PyTorch", "safetensors": "safetensors"}
 #: Major versions of rclpy; ROS_DISTRO may speak of another installation than the one in use.
 DISTRIBUTIONS = {"3": "humble", "4": "iron", "7": "jazzy", "9": "kilted"}
-#: Seconds after which the look at ROS has failed.
+#: Seconds after which that has failed.
 PATIENCE = 90.0
-#: What looks at ROS, in a process of its own: ROS may end its process, or never answer.
-LOOK = "from sam2_ros.doctor import main_of_the_look; main_of_the_look()"
+#: The program that inspects ROS, in a process of its own: ROS may end its process, or never answer.
+INSPECTION = "from sam2_ros.doctor import main_of_inspection; main_of_inspection()"
 SHARED_MEMORY = Path("/dev/shm")
 #: Bytes of shared memory: what Fast DDS takes for two processes that send large images, twice.
 ENOUGH_SHARED = 128 * 2**20
@@ -80,16 +80,16 @@ def weights(model: str, device: str) -> Finding:
     """Whether the model can be loaded; nothing is downloaded."""
     from sam2_ros.model import checkpoint, downloads
 
-    published = downloads.PUBLISHED.get(downloads.without_side(model)[0])
+    name, _ = downloads.without_side(model)
+    published = downloads.PUBLISHED.get(name)
     if published and not (downloads.cache_folder() / published.file_name).is_file():
         return Finding("model", f"{model}, which is downloaded when it is first used: {published.url}")
     try:
         loaded = checkpoint.load(model, device)
-        known = checkpoint.identify(model, download=False)
+        checksum = downloads.sha256(checkpoint.locate(name, download=False))
     except Sam2RosError as error:
         return Finding("model", f"{model}, which cannot be used", str(error))
-    place = loaded.device
-    return Finding("model", f"{model}: {loaded.size.title} on {place}, SHA256 {known.sha256[:12]}...")
+    return Finding("model", f"{model}: {loaded.size.title} on {loaded.device}, SHA256 {checksum[:12]}...")
 
 
 def _downloaded() -> Finding:
@@ -156,9 +156,9 @@ def ros() -> Iterator[Finding]:
 
 
 def _seen() -> dict[str, Any]:
-    """What ``sam2_ros.ros.look`` found, or under ``stops`` why it found nothing."""
+    """What ``sam2_ros.ros.inspection`` found, or under ``stops`` why it found nothing."""
     try:
-        done = run_apart(LOOK, PATIENCE)
+        done = run_apart(INSPECTION, PATIENCE)
     except subprocess.TimeoutExpired:
         return {"stops": f"ROS has not started a node within {PATIENCE:.0f} seconds; is its middleware set up right?"}
     said = done.stdout.strip().splitlines()
@@ -169,10 +169,10 @@ def _seen() -> dict[str, Any]:
     return {"stops": f"ROS cannot start a node: {last}"}
 
 
-def main_of_the_look() -> None:
+def main_of_inspection() -> None:
     """Print what can be seen of ROS as one line of JSON."""
     try:
-        found = importlib.import_module("sam2_ros.ros.look").look()
+        found = importlib.import_module("sam2_ros.ros.inspection").inspect_ros()
     except Sam2RosError as error:
         found = {"stops": str(error)}
     except ImportError as error:

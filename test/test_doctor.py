@@ -24,7 +24,7 @@ SEEN = {
 
 def looking(monkeypatch, code, patience=60.0):
     """The look at ROS does what ``code`` says; what is found."""
-    monkeypatch.setattr(doctor, "LOOK", code)
+    monkeypatch.setattr(doctor, "INSPECTION", code)
     monkeypatch.setattr(doctor, "PATIENCE", patience)
     return list(doctor.ros())
 
@@ -135,7 +135,8 @@ def test_where_ros_is_not_installed_that_is_a_sentence(monkeypatch) -> None:
     (finding,) = looking(
         monkeypatch,
         "from importlib.machinery import PathFinder; find = PathFinder.find_spec\n"
-        "PathFinder.find_spec = lambda name, *args: None if name == 'rclpy' else find(name, *args)\n" + doctor.LOOK,
+        "PathFinder.find_spec = lambda name, *args: None if name == 'rclpy' else find(name, *args)\n"
+        + doctor.INSPECTION,
     )
     assert finding.name == "ROS 2" and "the node needs ROS 2, whose module rclpy is not found here" in finding.stops
 

@@ -44,7 +44,13 @@ def run(parsed: argparse.Namespace) -> int:
 
     topics = [f"/{topic.removeprefix('/')}" for topic in parsed.topics]
     count = play(
-        parsed.bag.expanduser(), topics, parsed.rate, not parsed.no_clock, parsed.start, parsed.loop, parsed.longest_gap
+        parsed.bag.expanduser(),
+        topics,
+        rate=parsed.rate,
+        clock=not parsed.no_clock,
+        start=parsed.start,
+        loop=parsed.loop,
+        longest_gap=parsed.longest_gap,
     )
     print(f"{count} messages played")
     return 0 if count else 1

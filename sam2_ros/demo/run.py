@@ -35,7 +35,7 @@ from sam2_ros.recordings.pictures import write_picture
 from sam2_ros.recordings.recording import Truth
 from sam2_ros.recordings.video_writer import VideoWriter
 from sam2_ros.ros.fastdds_profile import make_room
-from sam2_ros.ros.start import running_node
+from sam2_ros.ros.startup import running_node
 from sam2_ros.types import State, Track
 
 RECORDING = Path(__file__).parent / "recording"

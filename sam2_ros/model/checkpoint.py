@@ -76,7 +76,7 @@ def load(name_or_path: str | Path = "embedded", device: torch.device | str = "cp
     device = available(device)
     name, image_side = _name_and_side(name_or_path, image_side)
     with _readable(name):
-        path = _locate(name)
+        path = locate(name)
         tensors, metadata = _read(path)
     size = _recognise(tensors, metadata, path)
     if image_side:
@@ -124,7 +124,7 @@ def identify(name_or_path: str | Path, download: bool = True, image_side: int = 
     """
     name, image_side = _name_and_side(name_or_path, image_side)
     with _readable(name):
-        path = _locate(name, download)
+        path = locate(name, download)
         size = _recognise(*_read(path), path)
         version = "" if size.name == EDGETAM.name else "2.1" if size.version_2_1 else "2.0"
         return Identity(size.name, version, sha256(path), path, image_side or size.image_size)
@@ -166,7 +166,8 @@ def _name_and_side(name_or_path: str | Path, image_side: int) -> tuple[str | Pat
     return name, side
 
 
-def _locate(name_or_path: str | Path, download: bool = True) -> Path:
+def locate(name_or_path: str | Path, download: bool = True) -> Path:
+    """The file of a known name without a side, or of a path; download: as for ``identify``.  CheckpointError."""
     if str(name_or_path) == "embedded":
         if not EMBEDDED.is_file():
             raise CheckpointError(

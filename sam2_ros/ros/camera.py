@@ -13,12 +13,12 @@ from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node as RosNode
-from rclpy.qos import QoSPolicyKind, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSPolicyKind, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 
 from sam2_ros.ros.parameters import Parameters
-from sam2_ros.ros.topics import subscribe
+from sam2_ros.ros.topics import all_reliable, quality, subscribe
 
 #: The callback only passes images on; a short queue is enough while it is not scheduled.
 DEPTH = 5
@@ -51,7 +51,7 @@ class Camera:
         self._chosen: tuple[str, str, bool] | None = None  # transport, topic, reliable
         self._hesitated = False
         self._subscription: Any = None
-        self.look()
+        self.update()
 
     @property
     def topic(self) -> str:
@@ -93,7 +93,7 @@ class Camera:
                 return f"{topic} ({_TYPES[transport][1].__name__})"
         return ""
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Subscribe to what is published, or subscribe again when that has changed; called regularly."""
         wanted = self._wanted()
         if wanted is not None and wanted != self._chosen:
@@ -131,14 +131,9 @@ class Camera:
             return None
         if reliability != "auto":
             return *source, reliability == "reliable"
-        # A best-effort subscription receives from both kinds of publishers.
-        offered = {info.qos_profile.reliability for info in publishers[source]}
-        return *source, offered == {ReliabilityPolicy.RELIABLE}
+        return *source, all_reliable(publishers[source])
 
     def _subscribe(self, transport: str, topic: str, reliable: bool) -> Any:
-        qos = QoSProfile(
-            depth=DEPTH, reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
-        )
         # qos_overrides of a topic are declared once, with the first default, which must not
         # override a later choice of reliability.
         kinds = [QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH]
@@ -150,7 +145,7 @@ class Camera:
             _TYPES[transport][1],
             topic,
             self._receive,
-            qos,
+            quality(DEPTH, reliable),
             on_lost=self._count_lost,
             # Its own group: a subscription that is destroyed during a callback may leave its group occupied.
             callback_group=MutuallyExclusiveCallbackGroup(),

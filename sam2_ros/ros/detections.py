@@ -12,8 +12,8 @@ from rclpy.node import Node as RosNode
 from rclpy.qos import qos_profile_sensor_data
 
 from sam2_ros.messages import nanoseconds
+from sam2_ros.ros.diagnosis import WEAK
 from sam2_ros.ros.parameters import Parameters
-from sam2_ros.ros.sentences import WEAK
 from sam2_ros.stream.association import Box
 from sam2_ros.stream.session import Detection
 

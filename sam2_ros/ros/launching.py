@@ -9,33 +9,27 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import yaml  # rclpy needs it, too
-from rclpy.exceptions import NameValidationException
 from rclpy.expand_topic_name import expand_topic_name
 from rclpy.validate_full_topic_name import validate_full_topic_name
 from rclpy.validate_namespace import validate_namespace
 from rclpy.validate_node_name import validate_node_name
 
 from sam2_ros.errors import InvalidInput, first_sentence
+from sam2_ros.ros.names import refused
 
 
 def check_node(name: str, namespace: str) -> None:
     """The name of the node and its namespace, which may be relative or empty, are valid."""
-    for argument, value, check, checked in (
-        ("name", name, validate_node_name, name),
-        ("namespace", namespace, validate_namespace, "/" + namespace.removeprefix("/").removesuffix("/")),
-    ):
-        try:
-            check(checked)
-        except (NameValidationException, ValueError) as error:
-            raise InvalidInput(f"{argument}:={value} is not valid: {first_sentence(error)}") from error
+    with refused(f"name:={name} is not valid"):
+        validate_node_name(name)
+    with refused(f"namespace:={namespace} is not valid"):
+        validate_namespace("/" + namespace.removeprefix("/").removesuffix("/"))
 
 
 def check_topic(argument: str, topic: str) -> None:
     """The name of the topic, which may be relative, is valid."""
-    try:
+    with refused(f"{argument}:={topic} is not a valid topic name"):
         validate_full_topic_name(expand_topic_name(topic, "node", "/"))
-    except (NameValidationException, ValueError) as error:
-        raise InvalidInput(f"{argument}:={topic} is not a valid topic name: {first_sentence(error)}") from error
 
 
 def check_parameters(path: Path) -> None:

@@ -1,6 +1,6 @@
 """The node: camera images and prompts in, masks and states out.
 
-    camera ─Image→ Camera ─→ [mailbox: newest wins] ─→ Worker ─→ Session, which owns the Tracker ─→ Replies
+    camera ─Image→ Camera ─→ [mailbox: newest wins] ─→ Worker ─→ Session, which owns the Tracker ─→ Outputs
     click, box, prompt, service call ─→ Prompts ─→ [mailbox: in order] ─┘
 
 Callbacks fill the mailbox and return.  See ``parameters`` for what can be set.
@@ -13,6 +13,7 @@ import gc
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import rclpy
@@ -29,22 +30,21 @@ from sam2_ros.ros.bridge import find as find_bridge
 from sam2_ros.ros.camera import IMAGE_TYPES, Camera
 from sam2_ros.ros.fastdds_profile import make_room
 from sam2_ros.ros.images import Images
+from sam2_ros.ros.outputs import Outputs
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.prompts import THREADS, Prompts
-from sam2_ros.ros.replies import Replies
-from sam2_ros.ros.start import creating, start, stop, without_ros_arguments
+from sam2_ros.ros.startup import creating, init, shutdown, without_ros_arguments
 from sam2_ros.ros.status import Status
 from sam2_ros.ros.throttle import SELDOM
-from sam2_ros.stream.session import Applied, Session
-from sam2_ros.stream.worker import Result, Worker
+from sam2_ros.stream.session import Session
+from sam2_ros.stream.worker import Worker
 from sam2_ros.tracking.tracker import Tracker
-from sam2_ros.types import Prompt
 
 #: Seconds after which a callback gives the interpreter to the tracker, which asks for it after each operation of torch.
 #: With Python's default of 5 ms a busy callback would delay each of these operations.
 SWITCH = 0.0005
-#: Seconds between looks at what is published.
-LOOK = 0.25
+#: Seconds between checks of what is published, and of the node's state.
+UPDATE = 0.25
 
 MakeTracker = Callable[[Parameters], tuple[Tracker, str]]
 
@@ -74,9 +74,9 @@ class Node(RosNode):
         self.parameters = Parameters(self)
         tracker, description = make(self.parameters)
         bridge = find_bridge(self.get_logger().info)
-        self.replies = Replies(self, self.parameters, bridge)
-        session = Session(tracker, self.parameters.session, self._repeat)
-        self.worker = Worker(session, self._publish, self.get_logger())
+        self.outputs = Outputs(self, self.parameters, bridge)
+        session = Session(tracker, self.parameters.session, partial(self._send, self.outputs.repeat))
+        self.worker = Worker(session, partial(self._send, self.outputs.publish), self.get_logger())
         self.parameters.watch(self.worker.configure)
         self.prompts = Prompts(self, self.parameters, self.worker, bridge)
         self._images = Images(self.parameters, bridge)
@@ -87,11 +87,11 @@ class Node(RosNode):
         self._say_what_is_missing(detects)
         self.status = Status(self, self.camera, self.worker, self.parameters, tally, self.prompts)
         # Real time: with use_sim_time and no /clock the node must still log why it is silent.
-        self.create_timer(LOOK, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.create_timer(UPDATE, self._update, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.worker.start()
         self.get_logger().info(
             f"ready: {description}; images from {self.camera.topics['raw']} ({self.parameters.node.image_transport}), "
-            f"prompts on {self.prompts.topic}, masks on {self.replies.masks_topic}"
+            f"prompts on {self.prompts.topic}, masks on {self.outputs.masks_topic}"
         )
 
     def create_subscription(self, msg_type: Any, *arguments: Any, **options: Any) -> Any:
@@ -117,23 +117,16 @@ class Node(RosNode):
     def _receive(self, message: Any) -> None:
         self.worker.put_image(self._images.arrived(message))
 
-    def _publish(self, result: Result) -> None:
+    def _send(self, publish: Callable[..., None], *arguments: Any) -> None:
         try:
-            self.replies.publish(result)
+            publish(*arguments)
         except Exception:
             if self.context.ok():  # otherwise ROS has been shut down, and there are no subscribers
                 raise
 
-    def _repeat(self, prompt: Prompt, applied: Applied) -> None:
-        try:
-            self.replies.repeat(prompt, applied)
-        except Exception:
-            if self.context.ok():  # see above
-                raise
-
-    def _look(self) -> None:
-        self.camera.look()
-        self.status.look()
+    def _update(self) -> None:
+        self.camera.update()
+        self.status.update()
 
     def _say_what_is_missing(self, detects: bool) -> None:
         if not detects:
@@ -155,13 +148,13 @@ def main(args: Sequence[str] | None = None, make: MakeTracker = make_tracker) ->
         try:
             _refuse_others(arguments)
             make_room()
-            start(arguments)
+            init(arguments)
             _run(arguments, _interruptible(make, interrupts))
         except (Sam2RosError, ParameterException) as error:
             rclpy.logging.get_logger("sam2_ros").fatal(str(error))
             return 1
         finally:
-            stop()
+            shutdown()
     return 0
 
 

@@ -18,6 +18,7 @@ from sam2_ros.ros import player
 def play(
     bag: Path,
     topics: Sequence[str] = (),
+    *,
     rate: float = 1.0,
     clock: bool = True,
     start: float = 0.0,

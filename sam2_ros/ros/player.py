@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import rclpy
@@ -16,8 +16,8 @@ from rosgraph_msgs.msg import Clock
 from sam2_ros.interrupts import Interrupts
 from sam2_ros.recordings.recording import StoredMessage
 from sam2_ros.ros.fastdds_profile import make_room
-from sam2_ros.ros.start import creating, running_node
-from sam2_ros.ros.topics import message_class
+from sam2_ros.ros.startup import creating, running_node
+from sam2_ros.ros.topics import message_class, quality
 
 #: /clock is published at least this often while nothing else is, seconds.
 TICK = 0.02
@@ -65,10 +65,7 @@ class Player:
                 self.unreadable.add(topic)
                 self.node.get_logger().warning(f"{topic} is not played: its type {kind} is not installed here")
                 continue
-            durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
-            self._publishers[topic] = self.node.create_publisher(
-                message_type, topic, QoSProfile(depth=DEPTH, durability=durability)
-            )
+            self._publishers[topic] = self.node.create_publisher(message_type, topic, quality(DEPTH, latched=latched))
 
     def say_who_is_missing(self, images: Sequence[str], prompts: Sequence[str]) -> None:
         """Wait for subscribers of ``images``; warn of topics in ``images`` and ``prompts`` without a subscriber."""
@@ -107,8 +104,8 @@ class Player:
         ]
         return publisher.get_subscription_count() < len(asking)
 
-    def play(self, messages: Iterable[StoredMessage], running: Callable[[], bool] = lambda: True) -> int:
-        """Publish messages at their times until they or ``running`` end; returns how many."""
+    def play(self, messages: Iterable[StoredMessage]) -> int:
+        """Publish messages at their times; returns how many were published by now."""
         started, first = time.monotonic(), 0
         newest: int | None = None
         for message in messages:
@@ -118,11 +115,9 @@ class Player:
                 first += self._skipped(newest, message.time)
             newest = message.time
             due = started + (message.time - first) / 1e9 / self.rate
-            while running() and (left := due - time.monotonic()) > 0:
+            while (left := due - time.monotonic()) > 0:
                 self._tick(message.time - round(left * self.rate * 1e9))
                 time.sleep(min(left, TICK))
-            if not running():
-                break
             if message.topic in self._publishers:
                 self._tick(message.time)
                 self._publishers[message.topic].publish(bytes(message.raw))

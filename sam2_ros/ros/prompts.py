@@ -22,8 +22,8 @@ from sam2_ros.errors import Sam2RosError, Unanswered
 from sam2_ros.messages import prompt_from
 from sam2_ros.msg import Prompt as PromptMessage
 from sam2_ros.ros.bridge import Bridge
+from sam2_ros.ros.outputs import header_of, mask_image, tracked_object
 from sam2_ros.ros.parameters import Parameters
-from sam2_ros.ros.replies import header_of, mask_image, tracked_object
 from sam2_ros.srv import List, Remove
 from sam2_ros.srv import Prompt as PromptService
 from sam2_ros.stream.session import Applied, Detection

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import math
 import os
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node as RosNode
 
 from sam2_ros.errors import InvalidInput, RecordingError, Sam2RosError
 from sam2_ros.interrupts import Interrupts
 from sam2_ros.recordings.bags.notes import ABOUT, SUMMARY, note
 from sam2_ros.recordings.bags.writer import BagWriter
-from sam2_ros.ros import recorder
-from sam2_ros.ros.start import full_node, full_topic, running_node
+from sam2_ros.ros.names import full_node, full_topic
+from sam2_ros.ros.recorder import Recorder, ask_for_parameters, parameter_client
+from sam2_ros.ros.startup import running_node
+
+#: Seconds that a recording waits at its end for the description of the node's model: a large one takes longer, but the
+#: bag must be closed before the process is killed.
+PATIENCE = 5.0
 
 
 def record(
@@ -38,19 +48,42 @@ def record(
     with Interrupts() as interrupts, running_node("sam2_ros_recorder", interrupts) as node:
         wanted = [full_topic(topic, node) for topic in topics]
         with _new_bag(out) as writer:
-            outcome = recorder.run(
-                node,
-                writer.write,
-                wanted,
-                of_node,
-                partial(_tell, writer, of_node),
-                math.inf if seconds is None else seconds,
-            )
-            if outcome.failure is not None:
-                raise outcome.failure
-            summary = {"written": outcome.written, "lost": outcome.lost, "not_installed": outcome.not_installed}
+            summary = _record(node, writer, wanted, of_node, math.inf if seconds is None else seconds)
             note(writer, SUMMARY, summary)
     return summary
+
+
+def _record(node: RosNode, writer: BagWriter, topics: list[str], of_node: str, seconds: float) -> dict[str, Any]:
+    """Record until ROS shuts down, or for ``seconds``; raises the error that ended the recording early."""
+    if not rclpy.ok():  # a signal came while the bag was created; then an executor cannot be built
+        return {"written": {}, "lost": {}, "not_installed": {}}
+    executor, notes = SingleThreadedExecutor(), list[threading.Thread]()
+    executor.add_node(node)
+
+    def take_down(parameters: dict[str, Any]) -> None:
+        notes.append(threading.Thread(target=_note_node, args=(writer, of_node, parameters)))
+        notes[0].start()
+
+    client = parameter_client(node, of_node)
+    deadline = time.monotonic() + seconds
+    recorder = Recorder(node, writer.write, topics, of_node)  # last: its thread keeps the process alive until close()
+    try:
+        while rclpy.ok() and recorder.failure is None and time.monotonic() < deadline:
+            executor.spin_once(timeout_sec=0.1)
+            if client is not None and client.services_are_ready():
+                ask_for_parameters(client, take_down)
+                client = None
+    except Exception:
+        if rclpy.ok():  # otherwise ROS was shut down
+            raise
+    finally:
+        recorder.close()
+        executor.shutdown()
+        for thread in notes:
+            thread.join(PATIENCE)
+    if recorder.failure is not None:
+        raise recorder.failure
+    return {"written": dict(recorder.written), "lost": dict(recorder.lost), "not_installed": recorder.unreadable}
 
 
 @contextmanager
@@ -69,7 +102,7 @@ def _new_bag(out: Path) -> Iterator[BagWriter]:
                 out.rmdir()
 
 
-def _tell(writer: BagWriter, of_node: str, parameters: dict[str, Any]) -> None:
+def _note_node(writer: BagWriter, of_node: str, parameters: dict[str, Any]) -> None:
     """Note the parameters of a node at once, and again with its model once that was looked up, which takes a while."""
     model = str(parameters.get("model", ""))
     with suppress(RecordingError):  # the bag is full or closed, which is not for this thread to say

@@ -8,24 +8,20 @@ middleware reports as lost, are counted by topic.
 from __future__ import annotations
 
 import difflib
-import math
 import queue
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import rclpy
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node as RosNode
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy
 from rclpy.subscription import Subscription
 
 from sam2_ros.errors import RecordingError, Sam2RosError, UnknownType
-from sam2_ros.ros.topics import message_class, subscribe
+from sam2_ros.ros.topics import all_reliable, message_class, quality, subscribe
 
 try:
     from rclpy.parameter import parameter_value_to_python
@@ -44,8 +40,8 @@ MOST_WAITING = 256 * 2**20
 #: Messages that the middleware keeps for a callback.
 DEPTH = 100
 #: Seconds between checks of the ROS graph for new topics.
-LOOK = 0.25
-#: Seconds before a missing node is logged; also the time to wait for the description of the node's model.
+UPDATE = 0.25
+#: Seconds before a missing node is logged.
 PATIENCE = 5.0
 #: Seconds until existing publishers are discovered.
 DISCOVERY = 2.0
@@ -87,8 +83,8 @@ class Recorder:
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._drain, name="recorder")
         # Real time: with use_sim_time and no /clock the topics still exist.
-        self._timer = node.create_timer(LOOK, self.look, clock=Clock(clock_type=ClockType.STEADY_TIME))
-        self.look()
+        self._timer = node.create_timer(UPDATE, self.update, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.update()
         self._thread.start()  # last: after an exception above no thread keeps the process alive
 
     @property
@@ -96,7 +92,7 @@ class Recorder:
         """What is being recorded."""
         return sorted(self._subscriptions)
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Subscribe to wanted topics as they appear; resubscribe when a publisher's QoS changes.
 
         A topic without a publisher is subscribed to, too: a program that publishes only once does not wait for a
@@ -166,11 +162,6 @@ class Recorder:
                     f"{topic} is now published with another quality of service; messages may be missing at this moment"
                 )
         self._chosen[topic] = offer
-        quality = QoSProfile(
-            depth=DEPTH,
-            reliability=ReliabilityPolicy.RELIABLE if offer.reliable else ReliabilityPolicy.BEST_EFFORT,
-            durability=DurabilityPolicy.TRANSIENT_LOCAL if offer.latched else DurabilityPolicy.VOLATILE,
-        )
 
         def timed(message: bytes, info: dict[str, Any]) -> None:
             self._put(topic, kind, info.get("received_timestamp") or self._now(), message)
@@ -183,18 +174,22 @@ class Recorder:
                 self.lost[topic] += count
 
         self._subscriptions[topic] = subscribe(
-            self._node, message_type, topic, timed if TELLS_ARRIVAL else untimed, quality, raw=True, on_lost=missed
+            self._node,
+            message_type,
+            topic,
+            timed if TELLS_ARRIVAL else untimed,
+            quality(DEPTH, offer.reliable, offer.latched),
+            raw=True,
+            on_lost=missed,
         )
 
     def _offer(self, topic: str) -> Offer | None:
         """What every publisher of the topic can serve; None while there is none."""
-        offers = [info.qos_profile for info in self._node.get_publishers_info_by_topic(topic)]
-        if not offers:
+        publishers = self._node.get_publishers_info_by_topic(topic)
+        if not publishers:
             return None
-        return Offer(
-            reliable=all(offer.reliability == ReliabilityPolicy.RELIABLE for offer in offers),
-            latched=all(offer.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offers),
-        )
+        durabilities = {info.qos_profile.durability for info in publishers}
+        return Offer(all_reliable(publishers), durabilities == {DurabilityPolicy.TRANSIENT_LOCAL})
 
     def _now(self) -> int:
         return self._node.get_clock().now().nanoseconds
@@ -232,61 +227,8 @@ class Recorder:
                 self.failure = RecordingError(f"recording {topic} failed unexpectedly: {error!r}")
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Messages by topic: written, and lost on the way or because the queue was full.
-
-    not_installed: topics that could not be recorded, with their types.  failure: why the recording
-    ended early, or None.
-    """
-
-    written: dict[str, int]
-    lost: dict[str, int]
-    not_installed: dict[str, str]
-    failure: Sam2RosError | None
-
-
-def run(
-    node: RosNode,
-    write: Write,
-    topics: Sequence[str],
-    of_node: str,
-    about: Callable[[dict[str, Any]], None],
-    seconds: float = math.inf,
-) -> Outcome:
-    """Record until ROS shuts down, until ``write`` fails, or for ``seconds``.
-
-    topics and of_node: as for ``Recorder``.  about: called with the parameters of ``of_node`` when the node answers,
-    on a separate thread because it may take long; not called if the node never answers.
-    """
-    if not rclpy.ok():  # a signal came while the bag was created; then an executor cannot be built
-        return Outcome({}, {}, {}, None)
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    parameters = _asking(node, of_node)
-    telling: threading.Thread | None = None
-    deadline = time.monotonic() + seconds
-    recorder = Recorder(node, write, topics, of_node)  # last: its thread keeps the process alive until close()
-    try:
-        while rclpy.ok() and recorder.failure is None and time.monotonic() < deadline:
-            executor.spin_once(timeout_sec=0.1)
-            if parameters is not None and (found := parameters.look()) is not None:
-                telling, parameters = threading.Thread(target=about, args=(found,)), None
-                telling.start()
-    except Exception:
-        if rclpy.ok():  # otherwise ROS was shut down
-            raise
-    finally:
-        recorder.close()
-        executor.shutdown()
-        if telling is not None:
-            # A large model takes longer, but the bag must be closed before the process is killed.
-            telling.join(PATIENCE)
-    return Outcome(dict(recorder.written), dict(recorder.lost), recorder.unreadable, recorder.failure)
-
-
-def _asking(node: RosNode, of_node: str) -> _Parameters | None:
-    """Asks ``of_node`` for its parameters; None without a node to ask, or if this rclpy cannot ask."""
+def parameter_client(node: RosNode, of_node: str) -> AsyncParameterClient | None:
+    """A client for the parameters of ``of_node``; None without a node to ask, or if this rclpy has none."""
     if not of_node:
         return None
     if not ASKS_PARAMETERS:
@@ -295,26 +237,17 @@ def _asking(node: RosNode, of_node: str) -> _Parameters | None:
             "ROS 2 Iron, has no parameter client"
         )
         return None
-    return _Parameters(node, of_node)
+    return AsyncParameterClient(node, of_node)
 
 
-class _Parameters:
-    """Asks a node for its parameters without waiting; call ``look`` until it returns them."""
+def ask_for_parameters(client: AsyncParameterClient, tell: Callable[[dict[str, Any]], None]) -> None:
+    """Ask for every parameter without waiting; ``tell`` is called with plain values when the node has answered."""
 
-    def __init__(self, node: RosNode, of_node: str) -> None:
-        self._client = AsyncParameterClient(node, of_node)
-        self._names: list[str] = []
-        self._answer: Any = None
+    def listed(answer: Any) -> None:
+        names = list(answer.result().result.names)
+        client.get_parameters(names, lambda answer: tell(plain(names, answer.result().values)))
 
-    def look(self) -> dict[str, Any] | None:
-        """The parameters as plain values; None until the node has answered."""
-        if self._answer is None:
-            self._answer = self._client.list_parameters() if self._client.services_are_ready() else None
-        elif not self._answer.done():
-            return None
-        elif not self._names:
-            self._names = list(self._answer.result().result.names)
-            self._answer = self._client.get_parameters(self._names)
-        else:
-            return dict(zip(self._names, map(parameter_value_to_python, self._answer.result().values)))
-        return None
+    def plain(names: list[str], values: Sequence[Any]) -> dict[str, Any]:
+        return dict(zip(names, map(parameter_value_to_python, values)))
+
+    client.list_parameters(callback=listed)

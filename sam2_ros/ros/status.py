@@ -12,10 +12,10 @@ from rclpy.qos import ReliabilityPolicy
 
 from sam2_ros.ros.camera import Camera
 from sam2_ros.ros.detections import Tally
-from sam2_ros.ros.neighbours import Neighbour, Neighbours
+from sam2_ros.ros.diagnosis import Facts, diagnose
+from sam2_ros.ros.image_topics import ImageTopic, ImageTopicSearch
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.prompts import Prompts
-from sam2_ros.ros.sentences import Facts, describe
 from sam2_ros.stream.worker import Worker
 
 #: Files that Docker and Podman put into their containers.
@@ -31,7 +31,7 @@ LONGEST = 60.0
 
 
 class Status:
-    """Checks the camera and the worker regularly, and logs the sentence of ``describe``."""
+    """Checks the camera and the worker regularly, and logs the sentence of ``diagnose``."""
 
     def __init__(
         self, node: RosNode, camera: Camera, worker: Worker, parameters: Parameters, tally: Tally, prompts: Prompts
@@ -40,39 +40,39 @@ class Status:
         self._tally, self._prompts = tally, prompts
         self._logger = node.get_logger()
         self._name = node.get_fully_qualified_name()
-        self._neighbours = Neighbours(node)
+        self._others = ImageTopicSearch(node)
         self._container = any(Path(path).exists() for path in _CONTAINER)
         self._state = ""
         self._namesakes, self._names_at = 0, 0.0
         self._answered, self._answered_at = 0, time.monotonic()  # images, and when that number last grew
         self._unread = Unread()
         self._period_at = time.monotonic()
-        self._looks = deque([(self._period_at, self._counts())])  # the last ones, the oldest first
+        self._samples = deque([(self._period_at, self._counts())])  # times and counts, the oldest first
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Log the state when it has changed, and again after the parameter report_period."""
         now, settings = time.monotonic(), self._parameters.node
-        self._forget_looks(now, min(settings.report_period, LONGEST))
-        said = describe(self._facts(now), settings)
-        if said is None:
+        self._forget_samples(now, min(settings.report_period, LONGEST))
+        diagnosis = diagnose(self._facts(now), settings)
+        if diagnosis is None:
             return
         periodic = now - self._period_at >= settings.report_period
-        if said.state != self._state or periodic:
-            if said.warns:
-                self._logger.warning(said.sentence)
+        if diagnosis.state != self._state or periodic:
+            if diagnosis.warns:
+                self._logger.warning(diagnosis.sentence)
             else:  # a ROS logger allows one severity for each line of code
-                self._logger.info(said.sentence)
-            self._state = said.state
+                self._logger.info(diagnosis.sentence)
+            self._state = diagnosis.state
         if periodic:
             self._period_at = now
 
-    def _forget_looks(self, now: float, window: float) -> None:
-        """Keep one look that is ``window`` seconds old: the state follows from the counts since then.
+    def _forget_samples(self, now: float, window: float) -> None:
+        """Keep one sample that is ``window`` seconds old: the state follows from the counts since then.
 
         If each report started again from zero, every camera would look good for a while after it.
         """
-        while len(self._looks) > 1 and now - self._looks[1][0] >= window:
-            self._looks.popleft()
+        while len(self._samples) > 1 and now - self._samples[1][0] >= window:
+            self._samples.popleft()
 
     def _counts(self) -> Counter[str]:
         """The counts since the start."""
@@ -90,8 +90,8 @@ class Status:
         return counted
 
     def _facts(self, now: float) -> Facts:
-        (began, before), counts = self._looks[0], self._counts()
-        self._looks.append((now, counts))
+        (began, before), counts = self._samples[0], self._counts()
+        self._samples.append((now, counts))
         since = Counter({name: count - before[name] for name, count in counts.items()})
         publishers = self._camera.publishers()
         best_effort = sum(info.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT for info in publishers)
@@ -119,7 +119,7 @@ class Status:
             reason=self._prompts.reason,
             other_type=self._camera.other_type(),
             unwanted="" if publishers else self._camera.unwanted(),
-            neighbours=self._looked_for(bool(publishers)),
+            others=self._other_images(bool(publishers)),
             arrived=self._camera.arrived,
             container=self._container,
             names=tuple(sorted(map(_full_name, publishers))),
@@ -135,11 +135,12 @@ class Status:
             },
         )
 
-    def _looked_for(self, published: bool) -> tuple[Neighbour, ...] | None:
+    def _other_images(self, published: bool) -> tuple[ImageTopic, ...] | None:
+        """Searched for only while the camera's topic has no publisher."""
         if published:
-            self._neighbours.rest()
+            self._others.stop()
             return ()
-        return self._neighbours.look()
+        return self._others.update()
 
     def _unanswered(self, now: float) -> float:
         """Seconds in which images have come and none was answered or refused."""

@@ -1,12 +1,13 @@
-"""Message classes and subscriptions for the node, the recorder and the player, with the rclpy of any distribution."""
+"""Message classes, qualities of service and subscriptions, with the rclpy of any distribution."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from rclpy.node import Node as RosNode
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.type_support import check_for_type_support
 
 try:
@@ -24,6 +25,20 @@ def message_class(kind: str) -> type | None:
     except Exception:  # of a package that is half installed: rosidl has its own errors for what is missing
         return None
     return found
+
+
+def quality(depth: int, reliable: bool = True, latched: bool = False) -> QoSProfile:
+    """latched: late subscribers get the last messages, too."""
+    return QoSProfile(
+        depth=depth,
+        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
+    )
+
+
+def all_reliable(publishers: Iterable[Any]) -> bool:
+    """Whether each of them can serve a reliable subscription; a best-effort one receives from every publisher."""
+    return all(info.qos_profile.reliability == ReliabilityPolicy.RELIABLE for info in publishers)
 
 
 def subscribe(node: RosNode, *arguments: Any, on_lost: Callable[[int], None], **options: Any) -> Any:

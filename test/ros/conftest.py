@@ -29,10 +29,10 @@ def node():
     """A node that publishes and subscribes beside what is tested."""
     import rclpy
 
-    from sam2_ros.ros.start import stop
+    from sam2_ros.ros.startup import shutdown
 
     rclpy.init()
     one = rclpy.create_node("camera_of_the_test")
     yield one
     one.destroy_node()
-    stop()
+    shutdown()

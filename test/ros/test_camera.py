@@ -49,18 +49,18 @@ def made(image="image", **settings):
 def test_a_compressed_topic_that_is_found_first_is_not_preferred_to_the_raw_one(reliability):
     graph, camera = made(image_reliability=reliability)
     graph.offers[COMPRESSED] = [ReliabilityPolicy.RELIABLE]
-    camera.look()
+    camera.update()
     assert camera.reliable is None
     graph.offers[RAW] = [ReliabilityPolicy.RELIABLE]
-    camera.look()
+    camera.update()
     assert camera.topic == RAW and camera.reliable is (reliability != "best_effort")
 
 
 def test_a_camera_that_only_compresses_is_heard_at_the_second_look():
     graph, camera = made()
     graph.offers[COMPRESSED] = [ReliabilityPolicy.RELIABLE]
-    camera.look()
-    camera.look()
+    camera.update()
+    camera.update()
     assert camera.topic == COMPRESSED and camera.reliable
 
 
@@ -72,8 +72,8 @@ def test_what_the_settings_fix_is_subscribed_to_before_anybody_publishes():
 def test_a_topic_of_something_else_is_not_subscribed_to_and_its_type_is_known():
     graph, camera = made()
     graph.offers[RAW], graph.types[RAW] = [ReliabilityPolicy.RELIABLE], "std_msgs/msg/String"
-    camera.look()
-    camera.look()
+    camera.update()
+    camera.update()
     assert camera.reliable is None and camera.publishers() == []
     assert camera.other_type() == "std_msgs/msg/String"
 
@@ -81,9 +81,9 @@ def test_a_topic_of_something_else_is_not_subscribed_to_and_its_type_is_known():
 def test_a_compressed_topic_of_any_name_is_subscribed_to_by_its_type():
     graph, camera = made()
     graph.offers[RAW], graph.types[RAW] = [ReliabilityPolicy.BEST_EFFORT], "sensor_msgs/msg/CompressedImage"
-    camera.look()
+    camera.update()
     assert camera.other_type() == "", "it will be, at the next look"
-    camera.look()
+    camera.update()
     assert camera.topic == RAW and camera.reliable is False and len(camera.publishers()) == 1
     assert graph.subscribed == [(CompressedImage, RAW)]
 
@@ -100,7 +100,7 @@ def test_a_compressed_topic_of_any_name_is_subscribed_to_by_its_type():
 def test_images_that_the_transport_excludes_are_known(wish, published, type_of_raw, unwanted):
     graph, camera = made(image_transport=wish)
     graph.offers[published], graph.types[RAW] = [ReliabilityPolicy.RELIABLE], type_of_raw
-    camera.look()
+    camera.update()
     assert camera.unwanted() == unwanted
 
 
@@ -108,8 +108,8 @@ def test_a_camera_may_be_named_by_its_compressed_topic():
     graph, camera = made(image=COMPRESSED)
     assert camera.topics == {"raw": RAW, "compressed": COMPRESSED}
     graph.offers[RAW] = graph.offers[COMPRESSED] = [ReliabilityPolicy.RELIABLE]
-    camera.look()
-    camera.look()
+    camera.update()
+    camera.update()
     assert camera.topic == COMPRESSED
 
 
@@ -118,12 +118,12 @@ def test_silence_is_counted_from_the_moment_that_somebody_publishes(monkeypatch)
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     graph, camera = made()
     now[0] += 60
-    camera.look()
+    camera.update()
     assert camera.silence == 60
     graph.offers[RAW] = [ReliabilityPolicy.RELIABLE]
-    camera.look()
+    camera.update()
     now[0] += 1
-    camera.look()
+    camera.update()
     assert camera.silence == 1 and not camera.arrived
     camera._receive(Shape(header=Shape(frame_id="camera")))
     now[0] += 2
@@ -133,12 +133,12 @@ def test_silence_is_counted_from_the_moment_that_somebody_publishes(monkeypatch)
 def test_a_camera_is_looked_for_on_the_topic_that_is_wished_for():
     graph, camera = made(image_transport="compressed")
     graph.offers[RAW] = [ReliabilityPolicy.RELIABLE]
-    camera.look()
+    camera.update()
     assert camera.topic == COMPRESSED and camera.publishers() == [] and camera.other_type() == ""
 
 
 def test_one_best_effort_publisher_makes_the_subscription_best_effort():
     graph, camera = made()
     graph.offers[RAW] = [ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT]
-    camera.look()
+    camera.update()
     assert camera.reliable is False

@@ -26,7 +26,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 
 from sam2_ros.messages import frame_from_compressed
-from sam2_ros.ros import replies
+from sam2_ros.ros import outputs
 from sam2_ros.srv import List, Prompt, Remove
 from sam2_ros.stream.session import Detection
 
@@ -252,7 +252,7 @@ def test_images_without_stamps_are_tracked(bench):
 
 def test_pictures_are_drawn_only_while_somebody_watches(bench, monkeypatch):
     drawn = []
-    monkeypatch.setattr(replies, "overlay", lambda image, tracks: drawn.append(1) or image)
+    monkeypatch.setattr(outputs, "overlay", lambda image, tracks: drawn.append(1) or image)
     bench.start()
     bench.show_next()
     assert not drawn

@@ -234,7 +234,7 @@ def test_what_the_disk_is_too_slow_for_is_counted(node, monkeypatch):
 
     publisher = node.create_publisher(String, "/test_text", QoSProfile(depth=50))
     one = recorder.Recorder(node, slow, ["/test_text"])
-    wait_until(lambda: one.look() or publisher.get_subscription_count() > 0, "the recorder")
+    wait_until(lambda: one.update() or publisher.get_subscription_count() > 0, "the recorder")
     publish_until(node, publisher, lambda done: one.lost["/test_text"] >= 3, lambda _: String(data="x" * 30_000))
     gate.set()
     one.close()
@@ -248,7 +248,7 @@ def test_a_writer_that_fails_ends_recording_and_says_why(node):
 
     publisher = node.create_publisher(String, "/test_text", QoSProfile(depth=50))
     one = recorder.Recorder(node, fail, ["/test_text"])
-    wait_until(lambda: one.look() or publisher.get_subscription_count() > 0, "the recorder")
+    wait_until(lambda: one.update() or publisher.get_subscription_count() > 0, "the recorder")
     publish_until(node, publisher, lambda done: one.failure is not None, lambda _: String(data="x"))
     one.close()
     assert isinstance(one.failure, Sam2RosError)

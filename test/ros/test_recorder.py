@@ -74,11 +74,11 @@ def test_a_topic_is_heard_before_somebody_publishes_and_anew_when_that_offers_le
     one, _ = start(graph)
     assert graph.subscriptions[0].quality.reliability == ReliabilityPolicy.RELIABLE
     graph.offers["/camera"] = [BEST_EFFORT]
-    one.look()
+    one.update()
     (subscription,) = graph.subscriptions
     assert subscription.quality.reliability == ReliabilityPolicy.BEST_EFFORT
     graph.offers["/camera"] = []
-    one.look()
+    one.update()
     assert graph.subscriptions == [subscription] and graph.said == [], "nothing was heard, nothing can be missing"
 
 
@@ -86,10 +86,10 @@ def test_another_quality_of_a_topic_that_was_heard_is_said(start):
     graph = Graph(camera=[RELIABLE])
     one, _ = start(graph)
     graph.subscriptions[0].callback(b"x", {"received_timestamp": 7})
-    one.look()
+    one.update()
     assert graph.said == []
     graph.offers["/camera"] = [RELIABLE, BEST_EFFORT]
-    one.look()
+    one.update()
     assert [found.quality.reliability for found in graph.subscriptions] == [ReliabilityPolicy.BEST_EFFORT]
     assert len(graph.said) == 1 and "/camera is now published with another quality of service" in graph.said[0]
 
@@ -105,7 +105,7 @@ def test_a_latched_topic_is_written_as_such_though_its_publisher_came_later(star
     graph.offers["/after"] = [LATCHED]
     for found in graph.subscriptions:
         found.callback(b"x", {"received_timestamp": 7})
-    one.look()
+    one.update()
     assert {found.topic: found.quality.durability for found in graph.subscriptions}["/after"] == LATCHED.durability
     one.close()
     assert written == [
@@ -128,7 +128,7 @@ def test_what_nobody_publishes_is_said_once_soon_after_the_start(start, monkeypa
     assert graph.said == [], "publishers take a while to be seen"
     monkeypatch.setattr(recorder, "DISCOVERY", 0.0)
     for _ in range(3):
-        one.look()
+        one.update()
     assert graph.said == ["nobody publishes /camera yet; it is recorded as soon as somebody does (there is /camera_2)"]
 
 
@@ -157,7 +157,7 @@ def test_humble_records_with_the_time_of_its_own_clock(start, humble):
 
 def test_humble_says_once_that_it_records_no_parameters(humble):
     graph = Graph()
-    assert humble._asking(graph, "/sam2_ros") is None and humble._asking(graph, "") is None
+    assert humble.parameter_client(graph, "/sam2_ros") is None and humble.parameter_client(graph, "") is None
     (sentence,) = graph.said
     assert "the parameters of /sam2_ros are not recorded" in sentence
 

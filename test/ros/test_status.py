@@ -54,7 +54,7 @@ class World:
         self.now += 1
         self.camera.received += received
         self.worker.counts.processed += processed
-        self.status.look()
+        self.status.update()
 
 
 def test_a_state_is_said_when_it_begins_and_again_after_the_period(monkeypatch):
@@ -125,4 +125,4 @@ def test_looks_that_are_kept_have_a_bound(monkeypatch):
     world = World(monkeypatch, report_period=3600.0)
     for _ in range(300):
         world.second()
-    assert len(world.status._looks) <= LONGEST + 2
+    assert len(world.status._samples) <= LONGEST + 2

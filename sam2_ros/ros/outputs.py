@@ -65,7 +65,7 @@ def prompt_message(prompt: Prompt, name: str, header: Header, bridge: Bridge = B
     return message
 
 
-class Replies:
+class Outputs:
     """The publishers of one node."""
 
     def __init__(self, node: RosNode, parameters: Parameters, bridge: Bridge = Bridge()) -> None:

@@ -1,48 +1,15 @@
-"""ROS starts, or says in one sentence why not; names are those that ROS would make of them."""
+"""ROS starts, or says in one sentence why not."""
 
 import signal
 import time
-from types import SimpleNamespace
 
 import pytest
 
 rclpy = pytest.importorskip("rclpy")
 
-from sam2_ros.errors import CannotStart, InvalidInput, Sam2RosError
+from sam2_ros.errors import CannotStart, Sam2RosError
 from sam2_ros.interrupts import Interrupts
-from sam2_ros.ros.start import _sentence, creating, full_node, full_topic, running_node, start, stop
-
-NODE = SimpleNamespace(get_name=lambda: "recorder", get_namespace=lambda: "/")
-
-
-@pytest.mark.parametrize(
-    "name, full",
-    [
-        ("camera/image", "/camera/image"),
-        ("/camera/image", "/camera/image"),
-        ("tf", "/tf"),
-        ("~/about", "/recorder/about"),
-    ],
-)
-def test_a_relative_topic_is_taken_as_ros_takes_it(name, full):
-    assert full_topic(name, NODE) == full
-
-
-@pytest.mark.parametrize("name", ["", "/camera/", "/a//b", "my camera", "/1st", "/{wrong}"])
-def test_a_topic_that_cannot_be_is_refused_by_its_name(name):
-    with pytest.raises(InvalidInput, match="not a valid name of a topic"):
-        full_topic(name, NODE)
-
-
-def test_a_node_is_named_in_full_or_refused():
-    assert [full_node(name) for name in ("sam2_ros", "/sam2_ros", "arm/sam2_ros")] == [
-        "/sam2_ros",
-        "/sam2_ros",
-        "/arm/sam2_ros",
-    ]
-    for name in ("/my node", "/arm/", "/", "/1st/sam2_ros"):
-        with pytest.raises(InvalidInput, match="not a valid name of a node"):
-            full_node(name)
+from sam2_ros.ros.startup import _sentence, creating, init, running_node, shutdown
 
 
 @pytest.mark.parametrize(
@@ -50,8 +17,8 @@ def test_a_node_is_named_in_full_or_refused():
 )
 def test_arguments_that_ros_refuses_are_one_sentence_and_ros_can_start_later(arguments):
     with pytest.raises(CannotStart, match="ROS cannot start: "):
-        start(["--ros-args", *arguments])
-    start()
+        init(["--ros-args", *arguments])
+    init()
     rclpy.shutdown()
 
 
@@ -74,16 +41,16 @@ def test_a_signal_that_came_while_ros_was_started_ends_it():
 
 def test_what_fails_because_a_signal_has_shut_ros_down_is_the_interruption():
     with pytest.raises(KeyboardInterrupt), Interrupts():
-        start()
+        init()
         signal.raise_signal(signal.SIGTERM)
         while rclpy.ok():
             time.sleep(0.01)
         rclpy.create_node("too_late")
-    stop()
+    shutdown()
 
 
 def test_only_what_ros_raises_is_its_fault():
-    start()
+    init()
     try:
         with pytest.raises(CannotStart, match="give one such as /arm"), creating():
             rclpy.create_node("x", namespace="/arm/", cli_args=["--ros-args", "-r", "__ns:=/arm/"])

@@ -6,7 +6,7 @@ pytest.importorskip("rclpy")
 
 from rclpy.qos import ReliabilityPolicy
 
-from sam2_ros.ros.neighbours import AT_ONCE, IN_ALL, WINDOW, Neighbours
+from sam2_ros.ros.image_topics import AT_ONCE, IN_ALL, WINDOW, ImageTopicSearch
 
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 
@@ -44,7 +44,7 @@ class Graph:
 
 def made(graph):
     now = [10.0]
-    return Neighbours(graph, lambda: now[0]), now
+    return ImageTopicSearch(graph, lambda: now[0]), now
 
 
 def test_image_topics_of_others_are_listed_with_type_and_rate_and_each_is_counted_once(monkeypatch):
@@ -60,31 +60,31 @@ def test_image_topics_of_others_are_listed_with_type_and_rate_and_each_is_counte
         },
         unpublished=("/image",),
     )
-    neighbours, now = made(graph)
-    assert neighbours.look() is None and set(graph.subscribed) == {"/head", "/depth", "/jpg"}
+    search, now = made(graph)
+    assert search.update() is None and set(graph.subscribed) == {"/head", "/depth", "/jpg"}
     for time in (0.0, 0.1, 0.2):
         monkeypatch.setattr("time.monotonic", lambda time=time: time)
         graph.subscribed["/head"](b"")
     now[0] += WINDOW
-    assert [str(found) for found in neighbours.look()] == [
+    assert [str(found) for found in search.update()] == [
         "/head (Image, 10/s)",
         "/jpg (CompressedImage, 0/s)",
         "/remapped (Image)",
         "/depth (Image, 0/s)",
     ]
-    assert not graph.subscribed and neighbours.look() is not None and not graph.subscribed
-    neighbours.rest()
-    assert neighbours.look() is None
+    assert not graph.subscribed and search.update() is not None and not graph.subscribed
+    search.stop()
+    assert search.update() is None
 
 
 def test_the_work_has_a_bound_however_many_topics_there_are():
     graph = Graph({f"/camera_{number}": IMAGE for number in range(100)})
-    neighbours, now = made(graph)
+    search, now = made(graph)
     most = 0
-    while (found := neighbours.look()) is None:
+    while (found := search.update()) is None:
         most = max(most, len(graph.subscribed))
         now[0] += WINDOW
     assert (most, len(found)) == (AT_ONCE, IN_ALL) and not graph.subscribed
-    neighbours.look()
-    neighbours.rest()
+    search.update()
+    search.stop()
     assert not graph.subscribed

@@ -9,17 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import rclpy
-from rclpy.exceptions import NameValidationException, ParameterException
-from rclpy.expand_topic_name import expand_topic_name
+from rclpy.exceptions import ParameterException
 from rclpy.node import Node as RosNode
 from rclpy.signals import uninstall_signal_handlers
 from rclpy.utilities import remove_ros_args
-from rclpy.validate_full_topic_name import validate_full_topic_name
-from rclpy.validate_namespace import validate_namespace
-from rclpy.validate_node_name import validate_node_name
 
 from sam2_ros import middleware
-from sam2_ros.errors import CannotStart, InvalidInput, first_sentence
+from sam2_ros.errors import CannotStart
 from sam2_ros.interrupts import Interrupts
 
 #: The place in the sources of ROS, which its errors name.
@@ -32,17 +28,17 @@ _REMEDIES = {
 }
 
 
-def start(arguments: Sequence[str] = ()) -> None:
+def init(arguments: Sequence[str] = ()) -> None:
     """``rclpy.init``.  Raises CannotStart for everything that ROS raises about its arguments and environment."""
     middleware.check_domain()
     try:
         rclpy.init(args=list(arguments))
     except Exception as error:  # each layer of ROS has its own exceptions
-        stop()
+        shutdown()
         raise _sentence(error) from error
 
 
-def stop() -> None:
+def shutdown() -> None:
     """``rclpy.try_shutdown``, after which ROS takes no signals any more; up to Jazzy it kept its handlers."""
     rclpy.try_shutdown()
     uninstall_signal_handlers()
@@ -81,7 +77,7 @@ def running_node(name: str, interrupts: Interrupts | None = None) -> Iterator[Ro
 
     Raises CannotStart, and KeyboardInterrupt if a signal came before the node was created.
     """
-    start()
+    init()
     try:
         with creating():
             node = rclpy.create_node(f"{name}_{uuid.uuid4().hex[:8]}")
@@ -92,28 +88,7 @@ def running_node(name: str, interrupts: Interrupts | None = None) -> Iterator[Ro
         finally:
             node.destroy_node()
     finally:
-        stop()
-
-
-def full_topic(name: str, node: RosNode) -> str:
-    """The full name of a topic for ``node``: "camera/image" is "/camera/image".  Raises InvalidInput."""
-    try:
-        full = expand_topic_name(name, node.get_name(), node.get_namespace())
-        validate_full_topic_name(full)
-    except (NameValidationException, ValueError) as error:
-        raise InvalidInput(f"{name!r} is not a valid name of a topic: {first_sentence(error)}") from error
-    return full
-
-
-def full_node(name: str) -> str:
-    """The full name of a node: "arm/sam2_ros" is "/arm/sam2_ros".  Raises InvalidInput."""
-    namespace, _, last = f"/{name.removeprefix('/')}".rpartition("/")
-    try:
-        validate_namespace(namespace or "/")
-        validate_node_name(last)
-    except NameValidationException as error:
-        raise InvalidInput(f"{name!r} is not a valid name of a node: {first_sentence(error)}") from error
-    return f"{namespace}/{last}"
+        shutdown()
 
 
 def _is_of_ros(error: Exception) -> bool:

@@ -1,4 +1,4 @@
-"""A short look at ROS: whether a node can be made, which middleware it uses and what it sees."""
+"""What ``sam2_ros doctor`` finds out about ROS: whether a node can be made, its middleware and what it sees."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from rclpy.utilities import get_rmw_implementation_identifier
 from sam2_ros.ros import bridge
 from sam2_ros.ros import node as _node  # noqa: F401  imports all that the node needs
 from sam2_ros.ros.fastdds_profile import make_room
-from sam2_ros.ros.neighbours import Neighbour, Neighbours
-from sam2_ros.ros.start import running_node
+from sam2_ros.ros.image_topics import ImageTopic, ImageTopicSearch
+from sam2_ros.ros.startup import running_node
 
 #: Seconds in which publishers that are there already are seen: on an idle machine, and on a busy one.
 DISCOVERY, NOBODY = 2.0, 6.0
-#: Seconds after which the look ends.
+#: Seconds after which the search for images ends.
 PATIENCE = 20.0
 #: Packages that the node does without, and what it does not do then.
 OPTIONAL = {"vision_msgs": "no detections", "tf2_ros": "no clicks in other frames than the camera's"}
 
 
-def look() -> dict[str, Any]:
+def inspect_ros() -> dict[str, Any]:
     """What is found, as plain values.  Raises CannotStart."""
     profile = make_room()
     lines: list[str] = []
@@ -43,20 +43,20 @@ def look() -> dict[str, Any]:
         }
 
 
-def _images(node: RosNode) -> tuple[Neighbour, ...]:
+def _images(node: RosNode) -> tuple[ImageTopic, ...]:
     """The image topics that are published now, with their rates where these could be counted in time."""
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    neighbours, started = Neighbours(node), time.monotonic()
-    found: tuple[Neighbour, ...] | None = None  # None while some are being counted
+    search, started = ImageTopicSearch(node), time.monotonic()
+    found: tuple[ImageTopic, ...] | None = None  # None while some are being counted
     try:
         while rclpy.ok():
             executor.spin_once(timeout_sec=0.1)
             passed = time.monotonic() - started
-            found = neighbours.look() if passed > DISCOVERY else None
+            found = search.update() if passed > DISCOVERY else None
             if found or passed > PATIENCE or (found is not None and passed > NOBODY):
                 break
         return found or ()
     finally:
-        neighbours.rest()
+        search.stop()
         executor.shutdown()

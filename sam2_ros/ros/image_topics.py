@@ -1,4 +1,4 @@
-"""Which images are published when the camera's topic has none: topics with their types and rates.
+"""The topics of images that other nodes publish, with their types and rates: for a node whose camera is silent.
 
 Runs only while nobody publishes the image topic.  Each topic is subscribed to once, for ``WINDOW``
 seconds, and only a few at a time, so the work is bounded.
@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node as RosNode
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 
-from sam2_ros.ros.topics import subscribe
+from sam2_ros.ros.topics import all_reliable, quality, subscribe
 
 _TYPES = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
 #: Seconds for which the messages of a topic are counted.
@@ -25,7 +24,7 @@ AT_ONCE, IN_ALL = 4, 12
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbour:
+class ImageTopic:
     """A published topic of images; rate: messages per second while they were counted, None = unknown."""
 
     topic: str
@@ -43,10 +42,8 @@ class _Count:
     def __init__(self, node: RosNode, topic: str, kind: str, group: ReentrantCallbackGroup, now: float) -> None:
         self.started, self.kind = now, kind
         self._times: list[float] = []
-        offered = {info.qos_profile.reliability for info in node.get_publishers_info_by_topic(topic)}
         # Best-effort may lose large images, but lost ones are counted.
-        reliable = offered == {ReliabilityPolicy.RELIABLE}
-        qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT)
+        qos = quality(5, all_reliable(node.get_publishers_info_by_topic(topic)))
         self.subscription = subscribe(
             node, _TYPES[kind], topic, lambda _: self._add(1), qos, on_lost=self._add, raw=True, callback_group=group
         )
@@ -61,34 +58,34 @@ class _Count:
         return len(times) / max(now - self.started, 1e-3)
 
 
-class Neighbours:
+class ImageTopicSearch:
     """Looks for image topics that other nodes publish."""
 
     def __init__(self, node: RosNode, clock: Callable[[], float] = time.monotonic) -> None:
         self._node, self._clock = node, clock
         self._group = ReentrantCallbackGroup()
-        self._found: dict[str, Neighbour] = {}
+        self._found: dict[str, ImageTopic] = {}
         self._counting: dict[str, _Count] = {}
 
-    def look(self) -> tuple[Neighbour, ...] | None:
+    def update(self) -> tuple[ImageTopic, ...] | None:
         """The topics that are published now; None while some are being counted.  Called regularly."""
         topics = self._published()
         now = self._clock()
         for topic in [topic for topic, count in self._counting.items() if now - count.started >= WINDOW]:
             count = self._counting.pop(topic)
             self._node.destroy_subscription(count.subscription)
-            self._found[topic] = Neighbour(topic, count.kind, count.rate(now))
+            self._found[topic] = ImageTopic(topic, count.kind, count.rate(now))
         for topic, kind in topics.items():
             if self._node.resolve_topic_name(topic) != topic:  # remapped, like /image itself: it cannot be counted
-                self._found[topic] = Neighbour(topic, kind, None)
+                self._found[topic] = ImageTopic(topic, kind, None)
             elif topic not in self._found and topic not in self._counting and len(self._counting) < AT_ONCE:
                 self._counting[topic] = _Count(self._node, topic, kind, self._group, now)
         if self._counting:
             return None
         return tuple(self._found[topic] for topic in topics)
 
-    def rest(self) -> None:
-        """The camera is there: stop counting, and forget what was found."""
+    def stop(self) -> None:
+        """Stop counting, and forget what was found."""
         for count in self._counting.values():
             self._node.destroy_subscription(count.subscription)
         self._counting.clear()

@@ -5,9 +5,9 @@ import pytest
 pytest.importorskip("rclpy")
 
 from sam2_ros.ros import fastdds_profile
-from sam2_ros.ros.neighbours import Neighbour
+from sam2_ros.ros.diagnosis import WEAK, Facts, diagnose
+from sam2_ros.ros.image_topics import ImageTopic
 from sam2_ros.ros.parameters import NodeSettings
-from sam2_ros.ros.sentences import WEAK, Facts, describe
 
 GOOD = Facts(
     topic="/image",
@@ -26,8 +26,8 @@ GOOD = Facts(
     age=0.1,
 )
 OTHERS = (
-    Neighbour("/head/color", "sensor_msgs/msg/Image", 29.7),
-    Neighbour("/jpg", "sensor_msgs/msg/CompressedImage", 0.0),
+    ImageTopic("/head/color", "sensor_msgs/msg/Image", 29.7),
+    ImageTopic("/jpg", "sensor_msgs/msg/CompressedImage", 0.0),
 )
 
 
@@ -37,7 +37,7 @@ OTHERS = (
         (dict(publishers=0, silence=9.0, received=0), "no camera", ["nobody publishes /image", "remap"]),
         (dict(publishers=0, silence=9.0, received=0), "no camera", ["no other images are published", "ROS_DOMAIN_ID"]),
         (
-            dict(publishers=0, silence=9.0, received=0, neighbours=OTHERS),
+            dict(publishers=0, silence=9.0, received=0, others=OTHERS),
             "no camera",
             ["images are published on /head/color (Image, 30/s), /jpg (CompressedImage, 0/s)"],
         ),
@@ -100,33 +100,33 @@ OTHERS = (
     ],
 )
 def test_the_node_warns_why_nothing_happens(changes, state, words):
-    found, warns, sentence = describe(dataclasses.replace(GOOD, **changes), NodeSettings())
+    found, warns, sentence = diagnose(dataclasses.replace(GOOD, **changes), NodeSettings())
     assert (found, warns) == (state, True)
     assert all(word in sentence for word in words)
 
 
 def test_a_node_without_a_prompt_says_where_to_send_one():
-    state, warns, sentence = describe(dataclasses.replace(GOOD, objects=0), NodeSettings())
+    state, warns, sentence = diagnose(dataclasses.replace(GOOD, objects=0), NodeSettings())
     assert (state, warns) == ("idle", False) and "/sam2_ros/prompt" in sentence
 
 
 def test_a_node_that_tracks_says_how_fast():
-    state, warns, sentence = describe(GOOD, NodeSettings())
+    state, warns, sentence = diagnose(GOOD, NodeSettings())
     assert (state, warns) == ("tracking", False) and "2 objects at 12.0 images/s of 30.0" in sentence
 
 
 def test_nothing_is_said_before_there_is_something_to_say():
-    assert describe(dataclasses.replace(GOOD, received=0, processed=0, objects=0), NodeSettings()) is None
-    assert describe(dataclasses.replace(GOOD, publishers=0, received=0, processed=0), NodeSettings()) is None
+    assert diagnose(dataclasses.replace(GOOD, received=0, processed=0, objects=0), NodeSettings()) is None
+    assert diagnose(dataclasses.replace(GOOD, publishers=0, received=0, processed=0), NodeSettings()) is None
 
 
 def test_few_lost_images_are_no_reason_to_warn():
-    assert describe(dataclasses.replace(GOOD, lost=20), NodeSettings())[0] == "tracking"
-    assert describe(dataclasses.replace(GOOD, lost=3, received=2), NodeSettings())[0] == "tracking"
+    assert diagnose(dataclasses.replace(GOOD, lost=20), NodeSettings())[0] == "tracking"
+    assert diagnose(dataclasses.replace(GOOD, lost=3, received=2), NodeSettings())[0] == "tracking"
 
 
 def test_only_a_few_images_in_the_wrong_order_are_told_beside_the_rate():
-    state, warns, sentence = describe(dataclasses.replace(GOOD, late=2), NodeSettings())
+    state, warns, sentence = diagnose(dataclasses.replace(GOOD, late=2), NodeSettings())
     assert (state, warns) == ("tracking", False) and "2 came after newer ones and were left out" in sentence
 
 
@@ -144,12 +144,12 @@ def test_only_a_few_images_in_the_wrong_order_are_told_beside_the_rate():
     ],
 )
 def test_what_does_no_harm_is_no_reason_to_warn(changes):
-    assert describe(dataclasses.replace(GOOD, **changes), NodeSettings())[0] == "tracking"
+    assert diagnose(dataclasses.replace(GOOD, **changes), NodeSettings())[0] == "tracking"
 
 
 def test_a_node_that_publishes_no_masks_does_not_say_that_it_tracks():
-    assert describe(dataclasses.replace(GOOD, processed=0), NodeSettings()) is None
+    assert diagnose(dataclasses.replace(GOOD, processed=0), NodeSettings()) is None
 
 
 def test_nothing_is_said_while_the_other_topics_are_counted():
-    assert describe(dataclasses.replace(GOOD, publishers=0, silence=9.0, neighbours=None), NodeSettings()) is None
+    assert diagnose(dataclasses.replace(GOOD, publishers=0, silence=9.0, others=None), NodeSettings()) is None
