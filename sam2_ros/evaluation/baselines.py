@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import cv2
 import numpy as np
 
-from sam2_ros.errors import MissingDependency, UnknownStamp
+from sam2_ros.errors import InvalidInput, MissingDependency, UnknownStamp
 from sam2_ros.stamps import Place, Timeline
 from sam2_ros.stream.settings import SessionSettings
 from sam2_ros.stream.tracker_setup import TrackerSetup
@@ -100,6 +100,12 @@ class FirstMask:
     def rewind(self) -> None:
         """Go through the same frames once more; a baseline cannot use what was prompted on later ones."""
         self.reset()
+
+    def export(self, name: str) -> NoReturn:
+        raise InvalidInput("a baseline has no memory that could be exported or restored")
+
+    def restore(self, memory: object, name: str = "") -> NoReturn:
+        self.export(name)
 
     def current(self) -> list[Track]:
         """Every object on the newest frame, in id order."""

@@ -9,7 +9,7 @@ from sam2_ros.messages import frame_from, frame_from_compressed, nanoseconds
 from sam2_ros.ranges import Range
 from sam2_ros.ros.bridge import Bridge
 from sam2_ros.ros.parameters import Parameters
-from sam2_ros.stream.mailbox import Arrived
+from sam2_ros.stream.mailbox import UnreadImage
 from sam2_ros.types import Frame
 
 
@@ -21,9 +21,9 @@ class Images:
         self._bridge = bridge
         self._grey = Range(parameters.session.image_range)
 
-    def arrived(self, message: Any) -> Arrived:
+    def arrived(self, message: Any) -> UnreadImage:
         """An Image or CompressedImage that has come now."""
-        return Arrived(partial(self.frame, message), nanoseconds(message.header.stamp))
+        return UnreadImage(partial(self.frame, message), nanoseconds(message.header.stamp))
 
     def frame(self, message: Any) -> Frame:
         """The message as a Frame.  Always on the same thread, since the range follows the images; InvalidImage."""

@@ -11,20 +11,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
 
 from sam2_ros.errors import Unanswered
 from sam2_ros.stamps import replaces
+from sam2_ros.stream.requests import MAX_REQUESTS, Request
 from sam2_ros.types import Frame
-
-#: Requests that wait at the same time, a bound for a flood of prompts.
-MAX_REQUESTS = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Arrived:
+class UnreadImage:
     """An image that has come and is not read yet: one that a newer one replaces never is.
 
     make: reads it; called once at most, on the worker's thread.  Raises InvalidImage.
@@ -37,44 +33,6 @@ class Arrived:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Request:
-    """Something to do with the tracker, on the worker's thread.
-
-    act: does it, given ``content``; what it returns or raises becomes the ``answer``.  A generator
-    is gone through step by step, and the answer is the list of what it yields.
-    stamp: the image that it waits for, nanoseconds; 0 = the newest, whichever that is; None = it needs no image.
-    deadline: until when it waits for that image, in seconds of ``time.monotonic``.
-    name: of the object that it starts or corrects; empty = another, or several.
-    revokes: says which requests that still wait for their images are refused in its favour; revoked: those that were.
-    join: makes one content of an earlier one's and its own, where that is the same; else None.
-    """
-
-    act: Callable[..., Any]
-    stamp: int | None = None
-    deadline: float = 0.0
-    name: str = ""
-    revokes: Callable[[Request], bool] = lambda waiting: False
-    revoked: list[Request] = field(default_factory=list)
-    content: tuple[Any, ...] = ()
-    join: Callable[[Any, Any], tuple[Any, ...] | None] | None = None
-    answer: Future[Any] = field(default_factory=Future)
-
-    def is_due(self, newest: int | None) -> bool:
-        """Whether it can be done now that the image of stamp ``newest`` has been processed."""
-        arrived = self.stamp is None or (newest is not None and self.stamp <= newest)
-        return arrived or time.monotonic() >= self.deadline
-
-    def begin(self) -> Any:
-        """Do it, or its first part: a generator has done nothing yet."""
-        return self.act(*self.content)
-
-    def refuse(self, error: Exception) -> None:
-        """Answer with an error, unless somebody has cancelled it."""
-        if self.answer.set_running_or_notify_cancel():
-            self.answer.set_exception(error)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Turn:
     """What the worker takes at once.
 
@@ -82,7 +40,7 @@ class Turn:
     were older than one that waited.
     """
 
-    image: Arrived | None = None
+    image: UnreadImage | None = None
     dropped: int = 0
     requests: tuple[Request, ...] = ()
     late: int = 0
@@ -93,7 +51,7 @@ class Mailbox:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._image: Arrived | None = None
+        self._image: UnreadImage | None = None
         self._dropped = 0
         self._late = 0
         self._requests: list[Request] = []
@@ -107,7 +65,7 @@ class Mailbox:
         """Whether an image waits."""
         return self._image is not None
 
-    def put_image(self, image: Arrived) -> None:
+    def put_image(self, image: UnreadImage) -> None:
         """Replace the image that waits, which is dropped and counted; a newer one than this stays."""
         with self._changed:
             if self._image is not None and not replaces(self._image.stamp, image.stamp):

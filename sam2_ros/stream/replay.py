@@ -25,8 +25,7 @@ from typing import Any, TypeVar
 from sam2_ros.errors import Sam2RosError, UnknownObject
 from sam2_ros.recordings.recording import Event, PromptEvent, Recording, RemovalEvent, Truth
 from sam2_ros.stamps import replaces
-from sam2_ros.stream.mailbox import Request
-from sam2_ros.stream.requests import Waiting
+from sam2_ros.stream.requests import Request, RequestQueue
 from sam2_ros.stream.session import Applied, Session
 from sam2_ros.stream.settings import SessionSettings
 from sam2_ros.tracking.interface import ObjectTracker
@@ -181,7 +180,7 @@ class _Driver:
         self._user = user
         self._recorded_prompts = recorded_prompts
         self._clock = clock
-        self._waiting = Waiting(most=math.inf)
+        self._queue = RequestQueue(most=math.inf)
         self._given: list[Given] = []  # on the frame at hand
         self._spent = 0.0  # seconds for these
 
@@ -189,16 +188,16 @@ class _Driver:
         """Let the recorded prompts and removals of a frame wait for their images."""
         if self._recorded_prompts:
             contents = [event.content for event in moment.events]
-            self._waiting.accept(filter(None, map(self._request, contents)), self._session.newest)
+            self._queue.accept(filter(None, map(self._request, contents)), self._session.newest)
 
     def step(self, moment: Moment) -> Step:
         """Track a frame, give what is due, and let the user look; a frame that comes too late is dropped."""
-        session, late_before = self._session, self._session.late
+        session, before = self._session, self._session.view
         self._given, self._spent = [], 0.0
         started = self._clock()
         session.track(moment.frame)
         milliseconds = (self._clock() - started) * 1e3
-        late = session.late > late_before
+        late = session.view is before
         self.keep(moment)
         refused = self._give_recorded()
         if self._user is not None and not late:
@@ -216,7 +215,7 @@ class _Driver:
 
     def left(self) -> list[str]:
         """A sentence on prompts that still wait for their images, if there are any; asked after the last image."""
-        names = [request.name or "one without a name" for request in self._waiting if request.act == self._prompt]
+        names = [request.name or "one without a name" for request in self._queue if request.act == self._prompt]
         if not names:
             return []
         listed = ", ".join(dict.fromkeys(names))
@@ -234,9 +233,9 @@ class _Driver:
     def _give_recorded(self) -> list[str]:
         """Do what waits and whose image has come, in its order; returns what was refused."""
         refused = []
-        while (request := self._waiting.next_due(self._session.newest)) is not None:
+        while (request := self._queue.next_due(self._session.newest)) is not None:
             try:
-                request.begin()
+                request.act(*request.content)
             except Sam2RosError as error:
                 refused.append(f"{request.name or 'a prompt without a name'}: {error}")
         return refused

@@ -11,33 +11,84 @@ tracker can apply them the oldest gives way, so that they do not hold up those o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from sam2_ros.errors import Unanswered
-from sam2_ros.stream.mailbox import MAX_REQUESTS, Request
+from sam2_ros.stream.counts import Counts
 from sam2_ros.types import Prompt
 
+#: Requests that wait at the same time, a bound for a flood of prompts.
+MAX_REQUESTS = 256
 #: Clicks that are gathered into one prompt at most.
 MAX_MERGED_CLICKS = 32
 #: Requests of one kind for one object that may be due at the same time.
 MAX_DUE = 8
 
 
-class Waiting:
-    """Requests for one session; counts those that were merged and those that were turned away.
+@dataclass(frozen=True, slots=True, eq=False)
+class Request:
+    """Something to do with the tracker, on the worker's thread.
 
-    most: how many may wait at the same time.
+    act: does it, given ``content``; what it returns or raises becomes the ``answer``.  A generator
+    is gone through part by part; the answer is what it returns, or the list of what it yields, None left out.
+    stamp: the image that it waits for, nanoseconds; 0 = the newest, whichever that is; None = it needs no image.
+    deadline: until when it waits for that image, in seconds of ``time.monotonic``.
+    name: of the object that it starts or corrects; empty = another, or several.
+    revokes: says which requests that still wait for their images are refused in its favour; revoked: those that were.
+    join: makes one content of an earlier one's and its own, where that is the same; else None.
     """
 
-    def __init__(self, most: float = MAX_REQUESTS) -> None:
+    act: Callable[..., Any]
+    stamp: int | None = None
+    deadline: float = 0.0
+    name: str = ""
+    revokes: Callable[[Request], bool] = lambda waiting: False
+    revoked: list[Request] = field(default_factory=list)
+    content: tuple[Any, ...] = ()
+    join: Callable[[Any, Any], tuple[Any, ...] | None] | None = None
+    answer: Future[Any] = field(default_factory=Future)
+
+    def is_due(self, newest: int | None) -> bool:
+        """Whether it can be done now that the image of stamp ``newest`` has been processed."""
+        arrived = self.stamp is None or (newest is not None and self.stamp <= newest)
+        return arrived or time.monotonic() >= self.deadline
+
+    def parts(self) -> Generator[None, None, Any]:
+        """Do it, a part at a time; what is returned after the last one is the answer."""
+        done = self.act(*self.content)
+        if not isinstance(done, Generator):
+            return done
+        outcomes: list[Any] = []
+        while True:
+            try:
+                outcome = next(done)
+            except StopIteration as ended:
+                return outcomes if ended.value is None else ended.value
+            if outcome is not None:
+                outcomes.append(outcome)
+            yield
+
+    def refuse(self, error: Exception) -> None:
+        """Answer with an error, unless somebody has cancelled it."""
+        if self.answer.set_running_or_notify_cancel():
+            self.answer.set_exception(error)
+
+
+class RequestQueue:
+    """Requests for one session.
+
+    most: how many may wait at the same time.  counts: counts those that are merged or turned away.
+    """
+
+    def __init__(self, most: float = MAX_REQUESTS, counts: Counts | None = None) -> None:
+        self.counts = counts or Counts()
         self._most = most
         self._requests: list[Request] = []
-        self.merged = 0
-        self.turned_away = 0
 
     def __len__(self) -> int:
         return len(self._requests)
@@ -50,7 +101,7 @@ class Waiting:
         for request in requests:
             self._revoke(request, newest)
             if self._merge(request):
-                self.merged += 1
+                self.counts.merged += 1
             elif len(self._requests) < self._most:
                 self._requests.append(request)
             else:
@@ -85,7 +136,7 @@ class Waiting:
             one.refuse(Unanswered("its object was removed before the image of the prompt had arrived"))
 
     def _turn_away(self, request: Request, why: str) -> None:
-        self.turned_away += 1
+        self.counts.turned_away += 1
         request.refuse(Unanswered(why))
 
     def _give_way(self, newest: int | None) -> None:

@@ -10,18 +10,23 @@ read, and ``configure`` called, by others.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sam2_ros.errors import InvalidPrompt
 from sam2_ros.stamps import Place, nearest
 from sam2_ros.stream.association import Box, associate, intersection_over_union
+from sam2_ros.stream.counts import Counts
 from sam2_ros.stream.settings import SessionSettings
 from sam2_ros.tracking.interface import ObjectTracker, Prompted
 from sam2_ros.tracking.settings import TrackerSettings
 from sam2_ros.types import Frame, Prompt, State, Track
+
+if TYPE_CHECKING:
+    from sam2_ros.tracking.exported import ObjectMemory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,14 +89,7 @@ class Session:
         self._in_parts = in_parts
         #: Names of objects that a detection started.
         self._detected: set[str] = set()
-        #: Images with the stamp of the one before, which are taken for the same image.
-        self.repeated = 0
-        #: Images that are a little older than one before them, which are left out.
-        self.late = 0
-        #: Times that the camera's time started again.
-        self.restarts = 0
-        #: Detections that could not be used, by reason.
-        self.left_out: Counter[str] = Counter()
+        self.counts = Counts()
         #: Replaced as a whole, so that other threads may read it.
         self.view = View()
 
@@ -123,14 +121,18 @@ class Session:
         before = self.newest or 0
         tracks = tuple(self._tracker.track(frame))
         place = self._tracker.placed
-        self.late += place == Place.LATE
-        self.repeated += place == Place.SAME
-        self.restarts += place == Place.RESTART
+        if place == Place.LATE:
+            self.counts.late += 1
+            return 0
         if place == Place.SAME:
+            self.counts.repeated += 1
             self.view = View(self.view.frame, tracks)
-        elif place != Place.LATE:
-            self.view = View(frame, tracks)
-        return before - frame.stamp if place == Place.RESTART else 0
+            return 0
+        self.view = View(frame, tracks)
+        if place == Place.NEWER:
+            return 0
+        self.counts.restarts += 1
+        return before - frame.stamp
 
     def prompt(self, prompt: Prompt, stamp: int, hint: bool = False) -> Applied:
         """Apply a prompt to the image of ``stamp`` (nanoseconds, 0 = newest), or to the nearest remembered one.
@@ -142,7 +144,7 @@ class Session:
         """
         self._take_settings()
         corrects = not prompt.replace and prompt.name in self._tracker.objects
-        self._refuse_one_too_many(prompt)
+        self._refuse_one_too_many(prompt.name, "name the object that the prompt is for, ")
         prompted = self._tracker.prompt(prompt, self._remembered(stamp, hint), later=self._in_parts)
         self.view = View(self.view.frame, prompted.newest)
         frame_id = self.view.frame.frame_id if self.view.frame else ""  # a camera does not change it
@@ -215,10 +217,10 @@ class Session:
             try:
                 prompt = Prompt(name, box=found.box).checked_on(size, known=known)
             except InvalidPrompt:
-                self.left_out["outside the image"] += 1
+                self._leave_out("outside the image")
                 continue
             if not known and not self._has_room():
-                self.left_out[f"without room ({self._bound})"] += 1
+                self._leave_out(f"without room ({self._bound})")
                 continue
             one = self.prompt(prompt, stamp)
             started.append(found.box)
@@ -243,6 +245,25 @@ class Session:
         self._tracker.forget(name)
         self._detected.discard(name)
         self.look()
+
+    def export(self, name: str) -> Generator[None, None, ObjectMemory]:
+        """The memory of an object, to be restored later or in another session.  Raises UnknownObject.
+
+        Objects are brought up to date first, an image a part.
+        """
+        while self.is_behind and name in self._tracker.objects:
+            self.catch_up()
+            yield
+        return self._tracker.export(name)
+
+    def restore(self, memory: ObjectMemory, name: str = "") -> int:
+        """Follow an exported object from the next image on, under its former name or another; returns its id.
+
+        Raises InvalidInput for a memory that this tracker cannot use, a name that is taken, or one object too many.
+        """
+        self._take_settings()
+        self._refuse_one_too_many("", "")
+        return self._tracker.restore(memory, name)
 
     def reset(self) -> int:
         """Forget every object and every image; returns how many objects there were."""
@@ -273,13 +294,13 @@ class Session:
         """Whether an object is still to be followed to the image of ``stamp``; the newest has preliminary answers."""
         return stamp not in (0, self.newest) and self._tracker.is_behind(stamp)
 
-    def _refuse_one_too_many(self, prompt: Prompt) -> None:
+    def _refuse_one_too_many(self, name: str, remedy: str) -> None:
         """Each object makes every image slower, so a program must not start one with every prompt."""
         most, objects = self.settings.max_objects, self._tracker.objects
-        if prompt.name not in objects and len(objects) >= most:
+        if name not in objects and len(objects) >= most:
             raise InvalidPrompt(
-                f"{len(objects)} objects are tracked already (parameter max_objects is {most}); name "
-                "the object that the prompt is for, remove one, or raise max_objects"
+                f"{len(objects)} objects are tracked already (parameter max_objects is {most}); "
+                f"{remedy}remove one, or raise max_objects"
             )
 
     @property
@@ -299,6 +320,10 @@ class Session:
         if lost:
             self.forget(max(lost, key=lambda track: track.frames_since_seen).name)
         return bool(lost)
+
+    def _leave_out(self, reason: str) -> None:
+        """Count a detection that cannot be used."""
+        self.counts.left_out = self.counts.left_out + Counter([reason])
 
     def _repeats(self, box: Box, started: list[Box]) -> bool:
         overlap = self.settings.detection_overlap

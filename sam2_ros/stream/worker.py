@@ -1,19 +1,19 @@
-"""The one thread that owns a session, and the door to it.
+"""The one thread that owns a session, and the calls by which other threads use it.
 
 Any thread may hand over an image (``put_image``), ask for something (``prompt``, ``click``, ``detections``,
 ``remove``, ``reset``, or ``ask`` for anything else), change the settings (``configure``) and read the
 newest ``view`` and the ``counts``.  None of these waits for the tracker: a request is answered by a future.
 The worker calls back on its own thread: ``publish`` with each result, and the session's ``on_applied``.
 
-What has come lies in the mailbox, which is locked and emptied at the start of each turn.  From there
-requests go to ``requests.Waiting``, which belongs to this thread alone: it merges, revokes and answers
+What has arrived lies in the mailbox, which is locked and emptied at the start of each turn.  From there
+requests go to a ``RequestQueue``, which belongs to this thread alone: it merges, revokes and answers
 them without a lock.  Each of the two holds ``MAX_REQUESTS`` (256) requests at most.
 
 What one turn does, in this order:
 
 1. it follows every object onto the newest image, if one waits, and publishes the masks at once
    (an image without objects is published at the end of the turn, with what was started on it);
-2. requests that are due, in their order, for ``SHARE`` seconds (the last of them may take longer);
+2. it does requests that are due, in their order, for ``BUDGET`` seconds (the last of them may take longer);
 3. with what is left of the time it brings objects that were prompted on older images up to date,
    an image a part;
 4. it publishes what has changed since, unless the next image waits, whose masks will show it.
@@ -31,28 +31,30 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from sam2_ros.errors import Sam2RosError, Unanswered, UnknownObject
-from sam2_ros.stream.mailbox import Arrived, Mailbox, Request, Turn
-from sam2_ros.stream.requests import Waiting, join_equal, join_prompts
+from sam2_ros.stream.mailbox import Mailbox, Turn, UnreadImage
+from sam2_ros.stream.requests import Request, RequestQueue, join_equal, join_prompts
 from sam2_ros.stream.session import Detection, Session, View
 from sam2_ros.stream.settings import SessionSettings
 from sam2_ros.stream.throttle import Throttle
 from sam2_ros.tracking.settings import TrackerSettings
 from sam2_ros.types import Prompt
 
+if TYPE_CHECKING:
+    from sam2_ros.tracking.exported import ObjectMemory
+
 #: The age of published masks is taken over this many images.
 AGES = 50
 #: Seconds of a turn for requests while no image waits.
-SHARE = 0.03
+BUDGET = 0.03
 #: Parts of bringing objects up to date that are done in any case: each image adds one.
 PARTS = 2
 
@@ -70,32 +72,6 @@ class Result:
     dropped: int
 
 
-@dataclass(slots=True)
-class Counts:
-    """What has happened since the start.
-
-    Images: ``processed``, ``dropped`` because a newer one had come, ``refused`` as unreadable,
-    ``late``: older than an image that had come before, so left out, and ``repeated``: with the stamp of the
-    one before.  restarts: times that the camera's time started again.
-    Requests: ``waiting`` now, ``merged`` with another one that waited, and ``turned_away``
-    because too many waited.  left_out: detections that could not be used, by reason.
-    age: of the masks when they are published, in seconds since their image arrived here; the
-    95th percentile of the last ``AGES`` images, 0 before the first.
-    """
-
-    processed: int = 0
-    dropped: int = 0
-    refused: int = 0
-    late: int = 0
-    repeated: int = 0
-    restarts: int = 0
-    waiting: int = 0
-    merged: int = 0
-    turned_away: int = 0
-    left_out: Counter[str] = field(default_factory=Counter)
-    age: float = 0.0
-
-
 class Log(Protocol):
     """Where sentences go: a logger of ROS or of Python."""
 
@@ -104,20 +80,20 @@ class Log(Protocol):
     def error(self, message: str, /) -> object: ...
 
 
-class _Share:
+class _Budget:
     """The time of one turn for requests and the like: the ``seconds`` and the number of ``parts`` that were done.
 
-    presses: says whether an image waits, for which the turn is to end soon.
+    image_waits: says whether an image waits, for which the turn is to end soon.
     """
 
-    def __init__(self, presses: Callable[[], bool]) -> None:
+    def __init__(self, image_waits: Callable[[], bool]) -> None:
         self.seconds = 0.0
         self.parts = 0
-        self._presses = presses
+        self._image_waits = image_waits
 
     def has_room(self, least: int = 1) -> bool:
         """Whether one more part may be done: always for the ``least``, then while there is time."""
-        return self.parts < least or (self.seconds < SHARE and not self._presses())
+        return self.parts < least or (self.seconds < BUDGET and not self._image_waits())
 
     def do(self, part: Callable[[], object]) -> None:
         """Do one part and count it."""
@@ -129,34 +105,25 @@ class _Share:
             self.parts += 1
 
 
-@dataclass(slots=True, eq=False)
-class _Begun:
-    """A request that is being done: its parts, and what those that were done gave."""
-
-    request: Request
-    parts: Generator[Any, None, Any]
-    gave: list[Any] = field(default_factory=list)
-
-
 class Worker:
-    """Runs a Session on its own thread."""
+    """Runs a Session on its own thread; counts: its own and the session's."""
 
     def __init__(self, session: Session, publish: Callable[[Result], None], logger: Log) -> None:
-        self.counts = Counts()
+        self.counts = session.counts
         self._session = session
         self._publish = publish
         self._logger = logger
         self._throttle = Throttle(1)
         self._mailbox = Mailbox()
-        self._waiting = Waiting()
-        self._begun: _Begun | None = None
+        self._queue = RequestQueue(counts=self.counts)
+        self._running: tuple[Future[Any], Generator[None, None, Any]] | None = None  # a request and its parts
         self._dropped = 0  # since the last result
         self._published_view = session.view
         self._arrived: float | None = None  # when the image came that was followed and is not published yet
         self._ages: deque[float] = deque(maxlen=AGES)
         self._thread = threading.Thread(target=self._run, name="tracker", daemon=True)
 
-    # -- the door: any thread may call these -----------------------------------------------------
+    # -- any thread may call these -----------------------------------------------------------------
 
     def start(self) -> None:
         """Begin to work; once."""
@@ -168,10 +135,10 @@ class Worker:
         if self._thread.ident is not None:
             self._thread.join()
         error = Unanswered("the tracker is shutting down")
-        for request in (*self._waiting.clear(), *left):
+        for request in (*self._queue.clear(), *left):
             request.refuse(error)
-        if self._begun is not None:
-            self._begun.request.answer.set_exception(error)
+        if self._running is not None:
+            self._running[0].set_exception(error)
 
     @property
     def view(self) -> View:
@@ -182,7 +149,7 @@ class Worker:
         """Work with other settings from the next image or prompt on."""
         self._session.configure(settings, tracker)
 
-    def put_image(self, image: Arrived) -> None:
+    def put_image(self, image: UnreadImage) -> None:
         """Hand over an image; a waiting one is dropped and counted, unless it is the newer one."""
         self._mailbox.put_image(image)
 
@@ -224,6 +191,14 @@ class Worker:
         """Forget everything, also what waits for its image; the future brings how many objects there were."""
         return self.ask(self._session.reset, revokes=lambda waiting: True)
 
+    def export(self, name: str) -> Future[Any]:
+        """Have the memory of an object copied; the future brings its ObjectMemory, or UnknownObject."""
+        return self.ask(self._session.export, content=(name,))
+
+    def restore(self, memory: ObjectMemory, name: str = "") -> Future[Any]:
+        """Have an exported object followed from the next image on; the future brings its id."""
+        return self.ask(self._session.restore, content=(memory, name))
+
     def ask(self, act: Callable[..., Any], stamp: int | None = None, patience: float = 0.0, **more: Any) -> Future[Any]:
         """Have ``act`` done on this thread; the future brings its result or a Sam2RosError.
 
@@ -235,7 +210,8 @@ class Worker:
         try:
             self._mailbox.put(request)
         except Unanswered:
-            self.counts.turned_away += not self._mailbox.closed
+            if not self._mailbox.closed:
+                self.counts.turned_away += 1
             raise
         return request.answer
 
@@ -261,88 +237,64 @@ class Worker:
 
     def _do(self, turn: Turn) -> None:
         """One turn, as it is described above."""
-        started, share = time.perf_counter(), _Share(self._mailbox.has_image)
-        self._take_in(turn)
+        started, budget = time.perf_counter(), _Budget(self._mailbox.has_image)
+        self._queue.accept(turn.requests, self._session.newest)
+        self.counts.dropped += turn.dropped
+        self.counts.late += turn.late
+        self._dropped += turn.dropped + turn.late
         if turn.image is not None and self._do_image(turn.image):
             self._arrived = turn.image.at
             if self._session.view.tracks:
                 self._report(started)
-        self._do_requests(share)
-        self._catch_up(share)
+        self._do_requests(budget)
+        self._catch_up(budget)
         if self._arrived is not None or not self._mailbox.has_image():
             self._report(started)
-        self._count()
+        self.counts.waiting = len(self._queue) + len(self._mailbox) + (self._running is not None)
 
     def _patience(self) -> float | None:
         """Seconds until there is something to do though nothing arrives; None without it."""
-        if self._begun is not None or self._session.is_behind:
+        if self._running is not None or self._session.is_behind:
             return 0.0
-        return self._waiting.patience(self._session.newest)
-
-    def _count(self) -> None:
-        """Bring the counts up to date with those of the session and of what waits."""
-        counts, session = self.counts, self._session
-        counts.waiting = len(self._waiting) + len(self._mailbox) + (self._begun is not None)
-        counts.repeated, counts.restarts = session.repeated, session.restarts
-        counts.left_out = session.left_out.copy()
+        return self._queue.patience(self._session.newest)
 
     def _complain(self, kind: str, text: str) -> None:
         """Write what failed unexpectedly to the log, unless one of its kind was written a moment ago."""
         if line := self._throttle.line(kind, f"{text}:\n{traceback.format_exc()}"):
             self._logger.error(line)  # each severity has a line of its own: a logger of ROS wants that
 
-    def _take_in(self, turn: Turn) -> None:
-        """Requests to those that wait, and the images that were left out to the counts."""
-        turned_away = self._waiting.turned_away
-        self._waiting.accept(turn.requests, self._session.newest)
-        self.counts.turned_away += self._waiting.turned_away - turned_away
-        self.counts.merged = self._waiting.merged
-        self.counts.dropped += turn.dropped
-        self.counts.late += turn.late
-        self._dropped += turn.dropped + turn.late
-
-    def _do_requests(self, share: _Share) -> None:
+    def _do_requests(self, budget: _Budget) -> None:
         """Do the requests that are due, in their order, as far as there is time."""
-        while share.has_room() and not self._mailbox.closed and (begun := self._begun or self._begin()):
-            share.do(partial(self._go_on, begun))
+        while budget.has_room() and not self._mailbox.closed and (self._running or self._begin()):
+            budget.do(self._do_part)
 
-    def _begin(self) -> _Begun | None:
-        """Take the next request that is due, if there is one."""
-        while (request := self._waiting.next_due(self._session.newest)) is not None:
+    def _begin(self) -> bool:
+        """Take the next request that is due; whether there is one."""
+        while (request := self._queue.next_due(self._session.newest)) is not None:
             if request.answer.set_running_or_notify_cancel():
-                self._begun = _Begun(request, self._parts(request))
-                return self._begun
-        return None
+                self._running = (request.answer, request.parts())
+                return True
+        return False
 
-    @staticmethod
-    def _parts(request: Request) -> Generator[Any, None, Any]:
-        """The parts of a request; what it returns is its answer, None for the list of what its parts gave."""
-        answer = request.begin()
-        if isinstance(answer, Generator):
-            yield from answer
-            return None
-        return (answer,)
-
-    def _go_on(self, begun: _Begun) -> None:
-        """Do one part of the request that has begun, and answer it after the last."""
-        answer = begun.request.answer
+    def _do_part(self) -> None:
+        """Do one part of the request that is running, and answer it after the last."""
+        assert self._running is not None
+        answer, parts = self._running
         try:
-            begun.gave.append(next(begun.parts))
+            next(parts)
+            return
         except StopIteration as ended:
-            self._begun = None
-            gave = [one for one in begun.gave if one is not None]  # None: a part without an outcome of its own
-            answer.set_result(gave if ended.value is None else ended.value[0])
+            answer.set_result(ended.value)
         except Sam2RosError as error:
-            self._begun = None
             answer.set_exception(error)
         except Exception as error:  # a defect must not end the thread
-            self._begun = None
             self._complain("request", "a request failed unexpectedly")
             answer.set_exception(Unanswered(f"the request failed unexpectedly: {error!r}"))
+        self._running = None
 
-    def _do_image(self, image: Arrived) -> bool:
+    def _do_image(self, image: UnreadImage) -> bool:
         """Follow every object onto an image; whether it was one to be followed."""
-        late = self._session.late
+        before = self._session.view
         try:
             went_back = self._session.track(image.make())
         except Sam2RosError as error:
@@ -354,8 +306,7 @@ class Worker:
             self.counts.refused += 1
             self._complain("image", "an image failed unexpectedly")
             return False
-        if self._session.late > late:
-            self.counts.late += 1
+        if self._session.view is before:  # it came too late
             self._dropped += 1
             return False
         self.counts.processed += 1
@@ -371,15 +322,15 @@ class Worker:
         if line := self._throttle.line("restart", text):
             self._logger.info(line)
 
-    def _catch_up(self, share: _Share) -> None:
+    def _catch_up(self, budget: _Budget) -> None:
         """Bring objects that were prompted on older images up to date, as far as there is time."""
-        first = share.parts
+        first = budget.parts
         try:
-            while self._session.is_behind and not self._mailbox.closed and share.has_room(first + PARTS):
-                share.do(self._session.catch_up)
+            while self._session.is_behind and not self._mailbox.closed and budget.has_room(first + PARTS):
+                budget.do(self._session.catch_up)
         except Exception:  # a defect must not end the thread
             self._complain("catch up", "following a late prompt failed")
-        if share.parts > first:
+        if budget.parts > first:
             self._session.look()
 
     def _report(self, started: float) -> None:

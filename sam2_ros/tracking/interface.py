@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sam2_ros.stamps import Place
 from sam2_ros.tracking.settings import TrackerSettings
 from sam2_ros.types import Frame, Prompt, Track
+
+if TYPE_CHECKING:
+    from sam2_ros.tracking.exported import ObjectMemory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,6 +100,14 @@ class ObjectTracker(Protocol):
 
     def forget(self, name: str) -> None:
         """Stop following ``name``."""
+        ...
+
+    def export(self, name: str) -> ObjectMemory:
+        """The memory of ``name``.  Raises UnknownObject, and InvalidInput where a tracker has no such thing."""
+        ...
+
+    def restore(self, memory: ObjectMemory, name: str = "") -> int:
+        """Follow an exported object from the next frame on; returns its id.  Raises InvalidInput."""
         ...
 
     def reset(self) -> None:

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sam2_ros.errors import InvalidPrompt, UnknownStamp
+from sam2_ros.errors import InvalidInput, InvalidPrompt, UnknownStamp
 from sam2_ros.evaluation.baselines import FirstMask, OpenCVTracker, box_tracker_name, grab
 from sam2_ros.evaluation.metrics import region_similarity
 from sam2_ros.stream.session import Detection, Session
@@ -99,3 +99,7 @@ def test_a_baseline_answers_all_that_a_session_asks_of_a_tracker():
     assert not tracker.is_behind()
     with pytest.raises(UnknownStamp, match="newest image only"):
         tracker.at(3)
+    with pytest.raises(InvalidInput, match="a baseline has no memory"):
+        tracker.export("under")
+    with pytest.raises(InvalidInput, match="a baseline has no memory"):
+        tracker.restore(None)

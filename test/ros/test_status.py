@@ -11,7 +11,7 @@ from rclpy.qos import ReliabilityPolicy
 from sam2_ros.ros.detections import Tally
 from sam2_ros.ros.parameters import NodeSettings
 from sam2_ros.ros.status import LONGEST, Status
-from sam2_ros.stream.worker import Counts
+from sam2_ros.stream.counts import Counts
 
 CAMERA = Shape(node_name="camera", node_namespace="/head", qos_profile=Shape(reliability=ReliabilityPolicy.RELIABLE))
 

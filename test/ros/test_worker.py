@@ -9,7 +9,7 @@ from fakes import RED, ColourModel, picture
 from waiting import wait_until
 
 from sam2_ros.errors import InvalidImage
-from sam2_ros.stream.mailbox import Arrived
+from sam2_ros.stream.mailbox import UnreadImage
 from sam2_ros.stream.session import Session
 from sam2_ros.stream.worker import Worker
 from sam2_ros.tracking.tracker import Tracker
@@ -20,11 +20,11 @@ def failing(error):
     def read():
         raise error
 
-    return Arrived(read)
+    return UnreadImage(read)
 
 
 def image(stamp):
-    return Arrived(lambda: Frame(picture({RED: (0, 0)}), stamp), stamp)
+    return UnreadImage(lambda: Frame(picture({RED: (0, 0)}), stamp), stamp)
 
 
 def test_complaints_of_several_severities_do_not_end_the_thread():

@@ -3,11 +3,12 @@ import threading
 import pytest
 
 from sam2_ros.errors import Unanswered
-from sam2_ros.stream.mailbox import MAX_REQUESTS, Arrived, Mailbox, Request
+from sam2_ros.stream.mailbox import Mailbox, UnreadImage
+from sam2_ros.stream.requests import MAX_REQUESTS, Request
 
 
 def image(name):
-    return Arrived(lambda: name)
+    return UnreadImage(lambda: name)
 
 
 def shown(turn):
@@ -95,6 +96,6 @@ def test_a_request_is_due_when_its_image_has_been_seen_or_its_time_is_up():
 def test_an_image_that_is_dropped_is_never_read():
     box, read = Mailbox(), []
     for name in "abc":
-        box.put_image(Arrived(lambda name=name: read.append(name)))
+        box.put_image(UnreadImage(lambda name=name: read.append(name)))
     box.take().image.make()
     assert read == ["c"]

@@ -4,8 +4,15 @@ import numpy as np
 import pytest
 
 from sam2_ros.errors import Unanswered
-from sam2_ros.stream.mailbox import MAX_REQUESTS, Request
-from sam2_ros.stream.requests import MAX_DUE, MAX_MERGED_CLICKS, Waiting, join_equal, join_prompts
+from sam2_ros.stream.requests import (
+    MAX_DUE,
+    MAX_MERGED_CLICKS,
+    MAX_REQUESTS,
+    Request,
+    RequestQueue,
+    join_equal,
+    join_prompts,
+)
 from sam2_ros.types import Prompt
 
 BOX, OTHER = (0.0, 0.0, 9.0, 9.0), (4.0, 4.0, 12.0, 12.0)
@@ -24,7 +31,7 @@ def request(prompt, stamp=0, **more):
 
 
 def waiting(*requests):
-    queue = Waiting()
+    queue = RequestQueue()
     queue.accept(requests, newest=None)
     return queue
 
@@ -36,7 +43,7 @@ def contents(queue):
 def test_boxes_for_one_object_on_one_image_are_one_and_the_later_one_counts():
     first, second = request(Prompt("cup", box=BOX)), request(Prompt("cup", box=OTHER))
     queue = waiting(first, second)
-    assert [prompt.box for prompt in contents(queue)] == [OTHER] and queue.merged == 1
+    assert [prompt.box for prompt in contents(queue)] == [OTHER] and queue.counts.merged == 1
     assert first.answer.result(0) is None and not second.answer.done()
 
 
@@ -44,7 +51,7 @@ def test_other_objects_and_other_images_stay_apart():
     queue = waiting(
         request(Prompt("cup", box=BOX)), request(Prompt("can", box=BOX)), request(Prompt("cup", box=BOX), 5)
     )
-    assert len(queue) == 3 and queue.merged == 0
+    assert len(queue) == 3 and queue.counts.merged == 0
 
 
 def test_clicks_add_up_and_a_repeated_one_counts_once():
@@ -86,7 +93,7 @@ def test_clicks_and_detections_are_one_only_when_they_say_the_same():
 
 def test_requests_beyond_the_bound_are_turned_away():
     queue = waiting(*(request(Prompt("cup", box=BOX), stamp) for stamp in range(1, MAX_REQUESTS + 2)))
-    assert (len(queue), queue.turned_away) == (MAX_REQUESTS, 1)
+    assert (len(queue), queue.counts.turned_away) == (MAX_REQUESTS, 1)
     last = request(Prompt("cup", box=BOX), 10**6)
     queue.accept([last], None)
     with pytest.raises(Unanswered, match="256 requests wait for images already"):
@@ -96,9 +103,9 @@ def test_requests_beyond_the_bound_are_turned_away():
 def test_of_prompts_that_come_too_fast_for_one_object_the_oldest_give_way():
     flood = [request(click(x=stamp), stamp) for stamp in range(1, 31)]
     operator = request(click("can"), 30)
-    queue = Waiting()
+    queue = RequestQueue()
     queue.accept([*flood, operator], newest=30)
-    assert [one.stamp for one in queue] == [*range(31 - MAX_DUE, 31), 30] and queue.turned_away == 30 - MAX_DUE
+    assert [one.stamp for one in queue] == [*range(31 - MAX_DUE, 31), 30] and queue.counts.turned_away == 30 - MAX_DUE
     with pytest.raises(Unanswered, match="8 newer ones of its kind wait"):
         flood[0].answer.result(0)
 
@@ -106,6 +113,6 @@ def test_of_prompts_that_come_too_fast_for_one_object_the_oldest_give_way():
 def test_prompts_that_wait_for_their_images_and_unnamed_ones_do_not_give_way():
     later = [request(click(x=stamp), stamp) for stamp in range(1, 31)]
     unnamed = [Request(lambda: None, 0, content=(click(""), 0)) for _ in range(30)]
-    queue = Waiting()
+    queue = RequestQueue()
     queue.accept([*later, *unnamed], newest=0)
-    assert len(queue) == 60 and queue.turned_away == 0
+    assert len(queue) == 60 and queue.counts.turned_away == 0

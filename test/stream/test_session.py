@@ -114,7 +114,7 @@ def test_negative_clicks_take_away_from_the_object_under_them_and_start_none():
 def test_images_that_repeat_a_stamp_are_counted(session):
     for stamp in (5, 5, 6, 0, 0):
         show(session, stamp, {RED: (0, 0)})
-    assert session.repeated == 1
+    assert session.counts.repeated == 1
 
 
 def test_changed_parameters_take_effect_on_the_next_prompt(session):
@@ -174,14 +174,14 @@ def test_that_no_object_can_be_started_any_more_is_said(session):
 def test_a_detection_outside_the_image_is_left_out_and_the_others_count(session):
     show(session, 1, {RED: (8, 8)})
     assert len(session.detections([Detection((100, 100, 120, 120)), Detection((8, 8, 24, 24))], 1)) == 1
-    assert session.left_out == {"outside the image": 1}
+    assert session.counts.left_out == {"outside the image": 1}
 
 
 def test_detections_start_no_more_objects_than_allowed():
     session = made(SessionSettings(max_detected_objects=1))
     show(session, 1, {RED: (0, 0), BLUE: (40, 40)})
     assert len(session.detections([Detection((0, 0, 15, 15)), Detection((40, 40, 55, 55))], 1)) == 1
-    assert session.left_out == {"without room (max_detected_objects)": 1}
+    assert session.counts.left_out == {"without room (max_detected_objects)": 1}
 
 
 def test_a_detection_takes_the_place_of_a_lost_one_but_never_of_an_object_that_a_person_started():
@@ -254,7 +254,7 @@ def test_an_image_that_comes_too_late_is_counted_and_changes_nothing(session):
     session.prompt(click("cup", 8, 8), 0)
     before = session.view
     assert show(session, 5_100 * MILLISECOND, {}) == 0
-    assert session.late == 1 and session.view is before and session.newest == 5_133 * MILLISECOND
+    assert session.counts.late == 1 and session.view is before and session.newest == 5_133 * MILLISECOND
     assert session.prompt(click("cup", 8, 8), 5_000 * MILLISECOND).stamp == 5_000 * MILLISECOND
     assert session.prompt(click("cup", 8, 8), 5_100 * MILLISECOND).stamp == 5_133 * MILLISECOND, "the nearest one"
 
@@ -301,7 +301,7 @@ def test_prompts_without_a_name_do_not_start_objects_without_end():
         session.prompt(click("", 8, 8), 0)
     session.prompt(click("object_1", 8, 8), 0)
     assert session.detections([Detection((40.0, 40.0, 60.0, 60.0))], 1) == []
-    assert session.left_out == {"without room (max_objects)": 1} and len(names(session)) == 3
+    assert session.counts.left_out == {"without room (max_objects)": 1} and len(names(session)) == 3
     session.forget("object_2")
     assert session.prompt(click("cup", 8, 8), 0).track.name == "cup"
 
@@ -309,7 +309,7 @@ def test_prompts_without_a_name_do_not_start_objects_without_end():
 def test_restarts_of_time_are_counted_for_the_status(session):
     for seconds in (20, 5, 21, 6):
         show(session, seconds * 10**9, {RED: (0, 0)})
-    assert (session.restarts, session.late) == (2, 0)
+    assert (session.counts.restarts, session.counts.late) == (2, 0)
 
 
 def test_a_click_on_an_older_image_brings_the_objects_up_to_date_in_parts(session):
@@ -334,3 +334,51 @@ def test_what_a_running_tracker_cannot_change_is_refused_with_the_next_image(ses
     session.configure(SessionSettings(), TrackerSettings(remembered_frames=5))
     with pytest.raises(InvalidInput, match="remembered_frames cannot change while a tracker runs"):
         show(session, 1, {RED: (0, 0)})
+
+
+def finished(parts):
+    """What a request in parts answers, and how many parts came before."""
+    count = 0
+    while True:
+        try:
+            next(parts)
+        except StopIteration as ended:
+            return ended.value, count
+        count += 1
+
+
+def test_an_exported_object_is_followed_in_another_session_under_another_name(session):
+    show(session, 1, {RED: (0, 0)})
+    session.prompt(click("cup", 8, 8), 0)
+    memory, parts = finished(session.export("cup"))
+    assert (memory.name, parts) == ("cup", 0) and names(session) == ["cup"]
+    other = made(SessionSettings())
+    show(other, 1, {BLUE: (0, 0)})
+    assert other.restore(memory, "mug") == 1
+    assert names(other) == []
+    show(other, 2, {RED: (40, 40)})
+    assert names(other) == ["mug"] and other.view.tracks[0].mask[44, 44]
+
+
+def test_an_object_is_exported_after_it_was_brought_up_to_date_an_image_a_part(session):
+    for stamp in range(1, 7):
+        show(session, stamp, {RED: (0, 0)})
+    session.prompt(click("cup", 8, 8), 1)
+    with pytest.raises(UnknownObject, match="'mug'"):
+        finished(session.export("mug"))
+    assert session.is_behind
+    memory, parts = finished(session.export("cup"))
+    assert parts == 5 and not session.is_behind  # images 2 to 6
+    assert sorted(memory.contents["tokens"]) == [-4, -3, -2, -1, 0]
+
+
+def test_restoring_counts_as_a_new_object(session):
+    show(session, 1, {RED: (0, 0)})
+    session.prompt(click("cup", 8, 8), 0)
+    memory, _ = finished(session.export("cup"))
+    with pytest.raises(InvalidInput, match="cup is followed already"):
+        session.restore(memory)
+    full = made(SessionSettings(max_objects=1))
+    assert full.restore(memory) == 1
+    with pytest.raises(InvalidPrompt, match=r"parameter max_objects is 1\); remove one"):
+        full.restore(memory, "mug")

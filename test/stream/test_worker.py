@@ -7,7 +7,7 @@ from fakes import RED, ColourModel, picture
 from waiting import wait_until
 
 from sam2_ros.errors import InvalidImage, InvalidInput, Unanswered, UnknownObject
-from sam2_ros.stream.mailbox import Arrived
+from sam2_ros.stream.mailbox import UnreadImage
 from sam2_ros.stream.session import Detection, Session
 from sam2_ros.stream.settings import SessionSettings
 from sam2_ros.stream.worker import Worker
@@ -43,18 +43,18 @@ def worker():
 
 
 def image(stamp):
-    return Arrived(lambda: Frame(picture({RED: (0, 0)}), stamp, "camera"), stamp)
+    return UnreadImage(lambda: Frame(picture({RED: (0, 0)}), stamp, "camera"), stamp)
 
 
 def unreadable(stamp=0):
     def read():
         raise InvalidImage("no pixels")
 
-    return Arrived(read, stamp)
+    return UnreadImage(read, stamp)
 
 
 def broken():
-    return Arrived(lambda: 1 / 0)
+    return UnreadImage(lambda: 1 / 0)
 
 
 def prompting(worker, stamp=0):
@@ -439,11 +439,25 @@ def test_removing_at_the_door_refuses_prompts_that_wait_and_names_nobody_only_wi
         unnamed.result(LONG)
 
 
+def test_memories_are_exported_and_restored_between_two_images(worker):
+    worker.put_image(image(5))
+    worker.start()
+    with pytest.raises(UnknownObject):
+        worker.export("cup").result(LONG)
+    worker.prompt(click(), 0).result(LONG)
+    memory = worker.export("cup").result(LONG)
+    assert worker.remove("cup").result(LONG) is None
+    assert worker.restore(memory, "mug").result(LONG) == 2
+    worker.put_image(image(6))
+    wait_for(worker, 6)
+    assert [track.name for track in worker.view.tracks] == ["mug"]
+
+
 def test_an_image_that_is_dropped_is_never_read(worker):
     def read():
         raise AssertionError("read")
 
-    worker.put_image(Arrived(read, 1))
+    worker.put_image(UnreadImage(read, 1))
     worker.put_image(image(2))
     worker.start()
     wait_for(worker, 2)
