@@ -82,10 +82,7 @@ class SAM2(nn.Module):
         return digest.hexdigest()
 
     def encode_image(self, images: Tensor) -> ImageFeatures:
-        """Look at images (B, 3, S, S), RGB, as pixels.normalise makes them: once per frame.
-
-        Raises InvalidInput for another side than the model's.
-        """
+        """What the trunk sees on the images; see ``Model.encode_image``."""
         side = self.size.image_size
         if images.shape[-2:] != (side, side):
             raise InvalidInput(
@@ -97,10 +94,7 @@ class SAM2(nn.Module):
         return ImageFeatures(stride16, stride8, stride4)
 
     def attend(self, features: ImageFeatures, memories: Memories | None) -> Tensor:
-        """The image as each object sees it, given its memories: (N, C, h, w).
-
-        None: nothing is remembered yet (an object's first prompted frame); (B, C, h, w).
-        """
+        """The image as each object sees it; see ``Model.attend``."""
         if memories is None:
             return features.stride16 + self.no_mem_embed.view(-1, 1, 1)
         # The tokens of one pointer follow each other; they have a position in time but none in the image.
@@ -142,12 +136,7 @@ class SAM2(nn.Module):
         multimask: bool,
         stability_fallback: bool = True,
     ) -> Candidates:
-        """Masks of N objects: K = 3 answers if ``multimask`` (an ambiguous prompt, or none), else 1.
-
-        view: (N or 1, C, h, w), from attend.  prompt None: track, nobody said anything here.
-        stability_fallback: in eval mode, replace a single mask that would change much with
-        its threshold by the best of the other three.
-        """
+        """Candidate masks; see ``Model.decode``."""
         fallback = stability_fallback and not multimask and not self.training
         masks = slice(1, None) if multimask else slice(None) if fallback else slice(1)
         logits, iou, tokens, score = self._decode_masks(view, features, prompt or PromptInputs(), masks)
@@ -178,10 +167,9 @@ class SAM2(nn.Module):
         return decoded
 
     def decode_mask(self, features: ImageFeatures, masks: Tensor) -> Found:
-        """A mask prompt is the answer itself: masks (N, 1, S, S), 0 or 1; only the pointer is decoded.
+        """A mask prompt is the answer itself; see ``Model.decode_mask``.
 
-        The object is visible when its mask has a pixel; the score is then 10, else -10.  A mask so
-        thin that the smaller grid would hold less than half of it is widened there: the released
+        A mask so thin that the smaller grid would hold less than half of it is widened there: the released
         predictor remembers next to nothing of it.
         """
         small = (self.size.image_size // 4, self.size.image_size // 4)
@@ -198,11 +186,7 @@ class SAM2(nn.Module):
     def encode_memory(
         self, features: ImageFeatures, mask_logits: Tensor, object_score: Tensor, *, binarize: bool
     ) -> Tensor:
-        """What to remember of this frame: (N, T, m).
-
-        mask_logits: (N, 1, 4h, 4w); object_score: (N,).  binarize: the mask is what a person
-        saw and accepted, so its edge is hard.
-        """
+        """The tokens to remember; see ``Model.encode_memory``."""
         side = self.size.image_size
         masks = F.interpolate(mask_logits, size=(side, side), mode="bilinear", align_corners=False)
         masks = (masks > 0).to(masks.dtype) if binarize else masks.sigmoid()
