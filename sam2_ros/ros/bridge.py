@@ -67,15 +67,13 @@ class Bridge:
 
     def _read(self, message: Any) -> np.ndarray:
         # A conversion of rgb8 to rgb8 would cost a copy.
-        read: np.ndarray = self._bridge.imgmsg_to_cv2(message, "passthrough" if message.encoding == "rgb8" else "rgb8")
-        return read
+        return self._bridge.imgmsg_to_cv2(message, "passthrough" if message.encoding == "rgb8" else "rgb8")
 
     def fill(self, message: Image, image: np.ndarray) -> Image:
         """As ``messages.fill_image``: an image as a message with the header of ``message``."""
         encoding = encoding_of(image)
         if not self._encodings or encoding not in PUBLISHED:
-            filled: Image = fill_image(message, image)
-            return filled
+            return fill_image(message, image)
         made: Image = self._bridge.cv2_to_imgmsg(image, encoding)
         made.header = message.header
         return made

@@ -105,8 +105,7 @@ class Clicks:
 
 def _named(message: Any) -> str:
     """The frame of a stamped message; tf2 refuses the leading slash of ROS 1."""
-    frame_id: str = message.header.frame_id
-    return frame_id.lstrip("/")
+    return message.header.frame_id.lstrip("/")
 
 
 def info_topic(node: RosNode, image_topic: str) -> str:

@@ -18,7 +18,7 @@ from sam2_ros.errors import InvalidInput, first_sentence
 def full_topic(name: str, node: RosNode) -> str:
     """The full name of a topic for ``node``: "camera/image" is "/camera/image".  Raises InvalidInput."""
     with refused(f"{name!r} is not a valid name of a topic"):
-        full: str = expand_topic_name(name, node.get_name(), node.get_namespace())
+        full = expand_topic_name(name, node.get_name(), node.get_namespace())
         validate_full_topic_name(full)
     return full
 

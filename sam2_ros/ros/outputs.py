@@ -40,8 +40,7 @@ def header_of(stamp: int, frame_id: str) -> Header:
 
 def tracked_object(track: Track, header: Header) -> TrackedObject:
     """A track as a message; box and centroid are zeros while the object is not seen."""
-    filled: TrackedObject = fill_object(TrackedObject(header=header), track)
-    return filled
+    return fill_object(TrackedObject(header=header), track)
 
 
 def mask_image(track: Track, header: Header, bridge: Bridge = Bridge()) -> Image:
@@ -91,8 +90,7 @@ class Outputs:
     @property
     def masks_topic(self) -> str:
         """Fully qualified, for log lines."""
-        name: str = self._masks.topic_name
-        return name
+        return self._masks.topic_name
 
     def publish(self, result: Result) -> None:
         """Publish one result: the objects always, each picture only while it has a subscriber."""

@@ -192,8 +192,7 @@ class Recorder:
         return Offer(all_reliable(publishers), durabilities == {DurabilityPolicy.TRANSIENT_LOCAL})
 
     def _now(self) -> int:
-        now: int = self._node.get_clock().now().nanoseconds
-        return now
+        return self._node.get_clock().now().nanoseconds
 
     def _put(self, topic: str, kind: str, time: int, message: bytes) -> None:
         if topic not in self._latched:  # a subscription that is older than the publisher does not know
