@@ -170,7 +170,7 @@ def _passes(job: Job, recording: Recording) -> Iterator[tuple[int, ObjectTracker
         method = job.protocol.partition("-")[2] or "click"
         for budget in sorted(job.budgets):
             segmenter = job.setup.tracker() if method == "sam" else None
-            online = Online(method, f"{job.clicks}-click", job.clicks, budget, segmenter=segmenter)
+            online = Online(method, job.clicks, budget, segmenter)
             yield budget, job.setup.tracker(), online, budget == max(job.budgets)
 
 

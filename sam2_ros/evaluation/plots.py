@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +26,18 @@ except ImportError:  # pip install "sam2_ros[evaluate]"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999", "#000000")
 
 
-@contextmanager
-def _axes(width: float, height: float, out: list[bytes]) -> Iterator[Any]:
-    """One empty plot that becomes a PNG in ``out``."""
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
-    axes = figure.add_subplot()
+def _axes(width: float, height: float = 2.6) -> Any:
+    """One empty plot."""
+    axes = Figure(figsize=(width, height), dpi=110, layout="constrained").add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
-    yield axes
+    return axes
+
+
+def _png(axes: Any) -> bytes:
     file = io.BytesIO()
-    figure.savefig(file, format="png")
-    out.append(file.getvalue())
+    axes.figure.savefig(file, format="png")
+    return file.getvalue()
 
 
 def _as_it_is(name: str) -> str:
@@ -55,35 +55,34 @@ def over_time(scores: Path, timing: Path) -> bytes | None:
     if not rows or not AVAILABLE:
         return None
     ids = sorted({int(row["object"]) for row in rows})
-    out: list[bytes] = []
-    with _axes(9, 2.6, out) as axes:
-        for number, object_id in enumerate(ids):
-            mine = [row for row in rows if int(row["object"]) == object_id]
-            frames = np.array([int(row["frame"]) for row in mine])
-            score = np.array([50 * (float(row["j"]) + float(row["f"])) for row in mine])
-            paint, name = tuple(part / 255 for part in colour(object_id)), mine[-1]["name"]
-            # A dark rim: some of the colours are pale on white.
-            axes.plot(
-                *with_gaps(frames, score),
-                color=paint,
-                linewidth=1.4,
-                marker=".",
-                markersize=3,
-                label=_as_it_is(name if name == str(object_id) else f"{object_id} {name}"),
-                path_effects=[Stroke(linewidth=2.4, foreground="#555555"), Normal()],
-            )
-            absent = np.array([row["absent"] == "1" for row in mine])
-            where, shown = with_gaps(frames, absent.astype(float))
-            axes.fill_between(where, 0, 100, where=shown == 1, step="mid", color=paint, alpha=0.15, linewidth=0)
-            flagged = np.array([row["occluded"] == "1" for row in mine])
-            axes.plot(
-                frames[flagged], np.full(flagged.sum(), 104 + 4 * number), ".", color=paint, markersize=3, clip_on=False
-            )
-        prompted = [int(row["frame"]) for row in read_rows(timing) if row["prompted"]]
-        axes.plot(prompted, np.full(len(prompted), -4), "^", color="black", markersize=4, clip_on=False)
-        axes.set(xlabel="image", ylabel="J&F [%]", ylim=(-6, 102))
-        axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize="small", frameon=False)
-    return out[0]
+    axes = _axes(9)
+    for number, object_id in enumerate(ids):
+        mine = [row for row in rows if int(row["object"]) == object_id]
+        frames = np.array([int(row["frame"]) for row in mine])
+        score = np.array([50 * (float(row["j"]) + float(row["f"])) for row in mine])
+        paint, name = tuple(part / 255 for part in colour(object_id)), mine[-1]["name"]
+        # A dark rim: some of the colours are pale on white.
+        axes.plot(
+            *with_gaps(frames, score),
+            color=paint,
+            linewidth=1.4,
+            marker=".",
+            markersize=3,
+            label=_as_it_is(name if name == str(object_id) else f"{object_id} {name}"),
+            path_effects=[Stroke(linewidth=2.4, foreground="#555555"), Normal()],
+        )
+        absent = np.array([row["absent"] == "1" for row in mine])
+        where, shown = with_gaps(frames, absent.astype(float))
+        axes.fill_between(where, 0, 100, where=shown == 1, step="mid", color=paint, alpha=0.15, linewidth=0)
+        flagged = np.array([row["occluded"] == "1" for row in mine])
+        axes.plot(
+            frames[flagged], np.full(flagged.sum(), 104 + 4 * number), ".", color=paint, markersize=3, clip_on=False
+        )
+    prompted = [int(row["frame"]) for row in read_rows(timing) if row["prompted"]]
+    axes.plot(prompted, np.full(len(prompted), -4), "^", color="black", markersize=4, clip_on=False)
+    axes.set(xlabel="image", ylabel="J&F [%]", ylim=(-6, 102))
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize="small", frameon=False)
+    return _png(axes)
 
 
 def with_gaps(frames: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -101,24 +100,22 @@ def delays(timings: Sequence[Path]) -> bytes | None:
     values = [float(row["delay_ms"]) for path in timings for row in read_rows(path) if row["dropped"] == "0"]
     if not values or not AVAILABLE:
         return None
-    out: list[bytes] = []
-    with _axes(5, 2.6, out) as axes:
-        axes.hist(np.clip(values, 0, np.percentile(values, 99.5)), bins=40, color=COLOURS[0])
-        for share, style in ((50, "-"), (95, "--")):
-            axes.axvline(np.percentile(values, share), color="black", linestyle=style, linewidth=1, label=f"p{share}")
-        axes.set(xlabel="image to masks [ms]", ylabel="images")
-        axes.legend(fontsize="small")
-    return out[0]
+    axes = _axes(5)
+    axes.hist(np.clip(values, 0, np.percentile(values, 99.5)), bins=40, color=COLOURS[0])
+    for share, style in ((50, "-"), (95, "--")):
+        axes.axvline(np.percentile(values, share), color="black", linestyle=style, linewidth=1, label=f"p{share}")
+    axes.set(xlabel="image to masks [ms]", ylabel="images")
+    axes.legend(fontsize="small")
+    return _png(axes)
 
 
 def curve(points: Mapping[str, Sequence[tuple[int, float]]], unit: str) -> bytes | None:
     """J&F (percent) against a number of frames or clicks, one line for each name; None without points."""
     if not points or not AVAILABLE:
         return None
-    out: list[bytes] = []
-    with _axes(5, 2.6, out) as axes:
-        for number, (name, line) in enumerate(points.items()):
-            axes.plot(*zip(*line), marker="o", color=COLOURS[number % len(COLOURS)], label=_as_it_is(name))
-        axes.set(xlabel=unit, ylabel="J&F [%]", xticks=sorted({x for line in points.values() for x, _ in line}))
-        axes.legend(fontsize="small")
-    return out[0]
+    axes = _axes(5)
+    for number, (name, line) in enumerate(points.items()):
+        axes.plot(*zip(*line), marker="o", color=COLOURS[number % len(COLOURS)], label=_as_it_is(name))
+    axes.set(xlabel=unit, ylabel="J&F [%]", xticks=sorted({x for line in points.values() for x, _ in line}))
+    axes.legend(fontsize="small")
+    return _png(axes)

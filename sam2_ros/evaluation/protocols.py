@@ -13,7 +13,7 @@ on a late frame then helps the frames before it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -23,7 +23,7 @@ import numpy as np
 from sam2_ros.errors import InvalidInput
 from sam2_ros.evaluation.choices import CLICKS, FIRST_PROMPTS, MOST_FRAMES
 from sam2_ros.evaluation.metrics import region_similarity
-from sam2_ros.recordings.recording import Recording
+from sam2_ros.recordings.recording import Recording, Truth
 from sam2_ros.simulated_user import Click, box_around, first_click, next_click
 from sam2_ros.stream.replay import Moment, replay
 from sam2_ros.tracking.interface import ObjectTracker
@@ -43,54 +43,53 @@ class Answer(Protocol):
 Give = Callable[[Prompt], Answer]
 
 
-def give_first(name: str, mask: np.ndarray, kind: str, give: Give, ignore: np.ndarray | None = None) -> None:
-    """Prompt a new object by its true ``mask`` (H, W), not empty, in one of the ways of ``FIRST_PROMPTS``.
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """A true object on one image: its name, its (H, W) mask, and the pixels without truth, or None."""
 
-    ignore: as for ``click``.
-    """
+    name: str
+    mask: np.ndarray
+    ignore: np.ndarray | None = None
+
+
+def give_first(target: Target, kind: str, give: Give) -> None:
+    """Prompt a new object, whose mask is not empty, in one of the ways of ``FIRST_PROMPTS``."""
     if kind == "mask":
-        give(Prompt(name, mask=mask))
+        give(Prompt(target.name, mask=target.mask))
     elif kind == "box":
-        x0, y0, x1, y1 = box_around(mask)
+        x0, y0, x1, y1 = box_around(target.mask)
         thin = 0.5 * (x0 == x1 or y0 == y1)  # a box needs an extent
-        give(Prompt(name, box=(x0 - thin, y0 - thin, x1 + thin, y1 + thin)))
+        give(Prompt(target.name, box=(x0 - thin, y0 - thin, x1 + thin, y1 + thin)))
     else:
-        click(name, mask, None, int(kind.partition("-")[0]), give, ignore=ignore)
+        click(target, None, int(kind.partition("-")[0]), give)
 
 
-def click(
-    name: str,
-    truth: np.ndarray,
-    found: np.ndarray | None,
-    count: int,
-    give: Give,
-    fresh: bool = False,
-    ignore: np.ndarray | None = None,
-) -> Answer | None:
+def click(target: Target, found: np.ndarray | None, count: int, give: Give, fresh: bool = False) -> Answer | None:
     """Up to ``count`` clicks, each at the centre of the largest error that is left; returns the last answer.
 
     found: the mask so far; None for a new object, whose first click is its centre.  fresh: the first click
-    replaces the object by a new one.  ignore: (H, W) pixels without truth, which are never clicked on.
+    replaces the object by a new one.  Pixels without truth are never clicked on.
     Returns None when there was nothing to correct.
     """
     result: Answer | None = None
     for number in range(count):
-        known = found if found is None or ignore is None else found & ~ignore
-        where: Click | None = first_click(truth) if known is None else next_click(truth, known)
+        known = found if found is None or target.ignore is None else found & ~target.ignore
+        where: Click | None = first_click(target.mask) if known is None else next_click(target.mask, known)
         if where is None:
             break
-        result = give(Prompt(name, points=where[0][None], labels=np.array([where[1]]), replace=fresh and number == 0))
+        points, labels = where[0][None], np.array([where[1]])
+        result = give(Prompt(target.name, points=points, labels=labels, replace=fresh and number == 0))
         found = result.track.mask
     return result
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Target:
-    """A true object on one image: its name, its (H, W) mask, and the pixels that must not count, or None."""
-
-    name: str
-    mask: np.ndarray
-    ignore: np.ndarray | None
+def _new_objects(truth: Truth, known: Collection[int]) -> list[Target]:
+    """The true objects on an image that nobody has prompted yet, in the order of their ids."""
+    return [
+        Target(str(number), mask, truth.ignored(number))
+        for number, mask in sorted(truth.masks.items())
+        if number not in known and mask.any()
+    ]
 
 
 @dataclass
@@ -107,10 +106,9 @@ class FirstFrame:
     def __call__(self, moment: Moment, tracks: list[Track], give: Give) -> None:
         if moment.truth is None:
             return
-        for number, mask in sorted(moment.truth.masks.items()):
-            if number not in self.given and mask.any():
-                self.given.add(number)
-                give_first(str(number), mask, self.kind, give, moment.truth.ignored(number))
+        for target in _new_objects(moment.truth, self.given):
+            self.given.add(int(target.name))
+            give_first(target, self.kind, give)
 
 
 @dataclass
@@ -122,15 +120,13 @@ class Online:
         "sam"     clicks for SAM on that image alone, whose mask then prompts the tracker: the
                   paper's baseline of SAM and a mask tracker that cannot be clicked
         "restart" clicks as for a new object, which replaces the old one
-    clicks, most_frames, pause_below: see the constants of this module.
+    clicks: on each image.  most_frames: images of an object that are clicked on.
     segmenter: a separate tracker for "sam".
     """
 
     method: str = "click"
-    first: str = f"{CLICKS}-click"
     clicks: int = CLICKS
     most_frames: int = MOST_FRAMES
-    pause_below: float = PAUSE_BELOW
     segmenter: ObjectTracker | None = None
     frames: dict[int, list[int]] = field(default_factory=dict)  # by object: indices of the images clicked on
 
@@ -144,47 +140,41 @@ class Online:
         if moment.truth is None:
             return
         found = {track.name: track.mask for track in tracks}
-        for number, mask in sorted(moment.truth.masks.items()):
-            if number not in self.frames and mask.any():
-                self.frames[number] = [moment.index]
-                self._start(moment.frame, Target(str(number), mask, moment.truth.ignored(number)), give)
+        for target in _new_objects(moment.truth, self.frames):
+            self.frames[int(target.name)] = [moment.index]
+            self._start(moment.frame, target, give)
         for number, indices in self.frames.items():
             truth = moment.truth.mask(number, moment.frame.size)
             if truth is None or indices[-1] == moment.index or len(indices) >= self.most_frames:
                 continue
             target = Target(str(number), truth, moment.truth.ignored(number))
             mask = found.get(target.name, np.zeros(truth.shape, bool))  # a baseline may fail to start an object
-            if region_similarity(mask, truth, target.ignore) < self.pause_below:
+            if region_similarity(mask, truth, target.ignore) < PAUSE_BELOW:
                 indices.append(moment.index)
                 self._correct(moment.frame, target, mask, give)
 
     def _start(self, frame: Frame, target: Target, give: Give) -> None:
-        if self.method == "sam" and self.first.endswith("click"):
-            self._by_sam(frame, target, give, int(self.first.partition("-")[0]))
+        if self.method == "sam":
+            self._by_sam(frame, target, give)
         else:
-            give_first(target.name, target.mask, self.first, give, target.ignore)
+            click(target, None, self.clicks, give)
 
     def _correct(self, frame: Frame, target: Target, found: np.ndarray, give: Give) -> None:
         if self.method == "click" or not target.mask.any():
-            click(target.name, target.mask, found, self.clicks, give, ignore=target.ignore)
+            click(target, found, self.clicks, give)
         elif self.method == "restart":
-            click(target.name, target.mask, None, self.clicks, give, fresh=True, ignore=target.ignore)
+            click(target, None, self.clicks, give, fresh=True)
         else:
-            self._by_sam(frame, target, give, self.clicks)
+            self._by_sam(frame, target, give)
 
-    def _by_sam(self, frame: Frame, target: Target, give: Give, clicks: int) -> None:
+    def _by_sam(self, frame: Frame, target: Target, give: Give) -> None:
+        """Prompt with the mask of the object after some clicks on this image alone, without any memory."""
         assert self.segmenter is not None  # checked at the start
-        mask = segment(self.segmenter, frame, target, clicks)
-        if mask.any():
-            give(Prompt(target.name, mask=mask))
-
-
-def segment(segmenter: ObjectTracker, frame: Frame, target: Target, clicks: int) -> np.ndarray:
-    """The (H, W) mask of an object after some clicks on one image, without any memory."""
-    segmenter.reset()
-    segmenter.track(frame)
-    answer = click("object", target.mask, None, clicks, segmenter.prompt, ignore=target.ignore)
-    return answer.track.mask if answer else np.zeros(frame.size, bool)
+        self.segmenter.reset()
+        self.segmenter.track(frame)
+        answer = click(Target("object", target.mask, target.ignore), None, self.clicks, self.segmenter.prompt)
+        if answer is not None and answer.track.mask.any():
+            give(Prompt(target.name, mask=answer.track.mask))
 
 
 @dataclass
@@ -205,9 +195,8 @@ class Offline:
         if moment.truth is None:
             return
         found = {track.name: track.mask for track in tracks}
-        for number, mask in sorted(moment.truth.masks.items()):
-            if number not in self.plan and mask.any():
-                self.plan[number] = [moment.index]
+        for target in _new_objects(moment.truth, self.plan):
+            self.plan[int(target.name)] = [moment.index]
         for number, indices in self.plan.items():
             truth = moment.truth.mask(number, moment.frame.size)
             if truth is None:
@@ -245,7 +234,7 @@ class Offline:
             noted.append(prompt)
             return give(prompt)
 
-        return click(target.name, target.mask, found, self.clicks, give_and_note, ignore=target.ignore)
+        return click(target, found, self.clicks, give_and_note)
 
     def _with_worst(self) -> dict[int, list[int]]:
         """The plan, with the worst frame of each object among those that were not clicked on."""
@@ -281,20 +270,17 @@ def segment_images(
         segmenter.reset()
         segmenter.track(moment.frame)
         images += 1
-        for number, truth in sorted(moment.truth.masks.items()):
-            if truth.any():
-                rows.append(_iou_by_clicks(str(number), truth, moment.truth.ignored(number), segmenter, clicks))
+        rows += [_iou_by_clicks(target, segmenter, clicks) for target in _new_objects(moment.truth, ())]
     return ImageSegmentation(clicks, np.array(rows).reshape(-1, len(clicks)), images)
 
 
-def _iou_by_clicks(
-    name: str, truth: np.ndarray, ignore: np.ndarray | None, segmenter: ObjectTracker, clicks: tuple[int, ...]
-) -> list[float]:
+def _iou_by_clicks(target: Target, segmenter: ObjectTracker, clicks: tuple[int, ...]) -> list[float]:
     found: np.ndarray | None = None
     scores = {}
     for count in range(1, max(clicks) + 1):
-        answer = click(name, truth, found, 1, segmenter.prompt, ignore=ignore)
+        answer = click(target, found, 1, segmenter.prompt)
         found = answer.track.mask if answer else found
-        scores[count] = region_similarity(np.zeros(truth.shape, bool) if found is None else found, truth, ignore)
-    segmenter.forget(name)
+        shown = np.zeros(target.mask.shape, bool) if found is None else found
+        scores[count] = region_similarity(shown, target.mask, target.ignore)
+    segmenter.forget(target.name)
     return [scores[count] for count in clicks]

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from sam2_ros.errors import RecordingError
+from sam2_ros.files import make_folder, write_whole
 from sam2_ros.recordings.png import GREY, KIND_AT, PALETTE, SIGNATURE, chunk, palette, stored_values
 
 #: In 8-bit label images with ids: "not labelled, do not count this pixel".
@@ -96,18 +97,11 @@ class LabelWriter:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.written = 0
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RecordingError(f"cannot create the folder {self.folder}: {error.strerror}") from error
+        make_folder(self.folder)
 
     def write(self, labels: np.ndarray, name: str | None = None) -> Path:
         """Write one (H, W) uint8 or uint16 label image; ``name`` (no suffix) defaults to its number."""
         path = self.folder / f"{name if name is not None else f'{self.written:05d}'}.png"
-        try:
-            path.write_bytes(encode_labels(labels))
-        except OSError as error:
-            path.unlink(missing_ok=True)
-            raise RecordingError(f"cannot write {path}: {error.strerror}") from error
+        write_whole(path, encode_labels(labels))
         self.written += 1
         return path

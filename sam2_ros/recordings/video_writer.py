@@ -8,13 +8,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 import cv2
 import numpy as np
 
 from sam2_ros.errors import RecordingError
-from sam2_ros.files import plain_name, shown
+from sam2_ros.files import make_folder, plain_name, shown
 
 #: H.264, which every player shows, and MPEG-4 Part 2, which every OpenCV writes but no browser shows.
 #: Not VP9: OpenCV offers no fast setting, and its encoder takes as much time as the tracker.
@@ -51,10 +50,7 @@ class VideoWriter:
         self._written += 1
 
     def _opened(self) -> cv2.VideoWriter:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RecordingError(f"cannot create the folder {shown(self.path.parent)}: {error.strerror}") from error
+        make_folder(self.path.parent)
         for self.codec in (H264, MPEG4) if writes_h264() else (MPEG4,):
             with plain_name(self.path) as name:
                 writer = cv2.VideoWriter(name, cv2.VideoWriter.fourcc(*self.codec), self._rate, self._size)
@@ -81,13 +77,11 @@ class VideoWriter:
     def __enter__(self) -> VideoWriter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             self.close()
         except RecordingError:
-            if error is None:  # otherwise the first error is the one to report
+            if kind is None:  # otherwise the first error is the one to report
                 raise
 
 
