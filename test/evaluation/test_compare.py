@@ -1,27 +1,37 @@
 import json
 
 import pytest
-from run_command import run_command
+from run_command import evaluate, run_command
 
 from sam2_ros.errors import InvalidInput, RecordingError
 from sam2_ros.evaluation import compare
 
 
 @pytest.fixture
-def runs(tmp_path):
-    """Two runs over the same objects, the second two points better, and one of other rules."""
+def write(tmp_path):
+    """Writes a run of this name: its scores by the path of the sequence, as (id, J&F) of each object."""
 
     def write(name, scores, rules="davis", **more):
         sequences = [
-            {"name": sequence, "objects": [{"id": number, "j_and_f": value} for number, value in objects]}
-            for sequence, objects in scores.items()
+            {
+                "name": path.rpartition("/")[2],
+                "path": path,
+                "objects": [{"id": number, "j_and_f": value} for number, value in objects],
+            }
+            for path, objects in scores.items()
         ]
-        (tmp_path / name).mkdir()
         configuration = {"rules": {"name": rules}, "prompt": "mask", "on_clock": False} | more
-        result = {"sequences": sequences, "configuration": configuration}
-        (tmp_path / name / "result.json").write_text(json.dumps(result))
+        (tmp_path / name).mkdir()
+        text = json.dumps({"sequences": sequences, "configuration": configuration})
+        (tmp_path / name / "result.json").write_text(text)
         return str(tmp_path / name)
 
+    return write
+
+
+@pytest.fixture
+def runs(write):
+    """Two runs over the same objects, the second two points better, and some of other rules."""
     return [
         write("old", {"a": [(1, 50.0), (2, 60.0)], "b": [(1, 70.0)]}),
         write("new", {"a": [(1, 53.0), (2, 61.0)], "b": [(1, 72.0), (2, 9.0)]}),
@@ -60,12 +70,9 @@ def test_more_clicks_are_no_better_model(runs, capsys):
 
 
 @pytest.mark.parametrize("place", [0, 1])
-def test_a_run_without_scores_is_named(runs, tmp_path, place):
-    (tmp_path / "empty").mkdir()
-    result = {"sequences": [{"name": "a", "objects": [{"id": 1, "j_and_f": None}]}], "configuration": {}}
-    (tmp_path / "empty" / "result.json").write_text(json.dumps(result))
+def test_a_run_without_scores_is_named(runs, write, place):
     given = runs[:1]
-    given.insert(place, str(tmp_path / "empty"))
+    given.insert(place, write("empty", {"a": [(1, None)]}))
     with pytest.raises(InvalidInput, match="no scores in: empty; a run has scores where"):
         run_command("compare", *given)
 
@@ -81,51 +88,25 @@ def test_a_folder_that_is_no_run_is_refused(runs, tmp_path):
 
 
 def test_the_same_run_twice_differs_by_nothing(tmp_path, data_set, capsys):
-    run_command("evaluate", str(data_set), "--model", "first-mask", "--out", str(tmp_path / "runs"), "--name", "run")
+    _, folder, _ = evaluate(tmp_path, data_set, "--model", "first-mask")
     capsys.readouterr()
-    run_command("compare", *[str(tmp_path / "runs" / "run")] * 2)
+    run_command("compare", folder, folder)
     assert "+0.0 to +0.0" in capsys.readouterr().out
 
 
-def test_sequences_of_one_name_are_paired_by_their_paths(tmp_path, capsys):
-    def write(name, scores):
-        sequences = [
-            {"name": "trial", "path": f"/{day}/trial", "objects": [{"id": 1, "j_and_f": value}]}
-            for day, value in scores.items()
-        ]
-        configuration = {"rules": {"name": "davis"}, "prompt": "mask", "on_clock": False}
-        (tmp_path / name).mkdir()
-        text = json.dumps({"sequences": sequences, "configuration": configuration})
-        (tmp_path / name / "result.json").write_text(text)
-        return str(tmp_path / name)
-
+def test_sequences_of_one_name_are_paired_by_their_paths(write, capsys):
     run_command(
         "compare",
-        write("old", {"monday": 50.0, "tuesday": 60.0}),
-        write("new", {"tuesday": 64.0, "monday": 51.0}),
-        write("part", {"tuesday": 58.0}),
+        write("old", {"/monday/trial": [(1, 50.0)], "/tuesday/trial": [(1, 60.0)]}),
+        write("new", {"/tuesday/trial": [(1, 64.0)], "/monday/trial": [(1, 51.0)]}),
+        write("part", {"/tuesday/trial": [(1, 58.0)]}),
     )
     out = " ".join(capsys.readouterr().out.split())
     assert "| /monday/trial | 50.0 | +1.0 | – |" in out
     assert "| /tuesday/trial | 60.0 | +4.0 | -2.0 |" in out
 
 
-def test_all_means_are_over_what_the_runs_share_and_the_rest_is_named(tmp_path, capsys):
-    def write(name, scores):
-        sequences = [
-            {
-                "name": sequence,
-                "path": sequence,
-                "objects": [{"id": number, "j_and_f": value} for number, value in objects],
-            }
-            for sequence, objects in scores.items()
-        ]
-        (tmp_path / name).mkdir()
-        configuration = {"rules": {"name": "davis"}, "prompt": "mask", "on_clock": False}
-        text = json.dumps({"sequences": sequences, "configuration": configuration})
-        (tmp_path / name / "result.json").write_text(text)
-        return str(tmp_path / name)
-
+def test_all_means_are_over_what_the_runs_share_and_the_rest_is_named(write, capsys):
     run_command(
         "compare",
         write("long", {"a": [(1, 60.0), (2, 90.0)], "b": [(1, 10.0)], "c": [(1, 20.0)]}),

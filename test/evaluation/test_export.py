@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from recordings.bags import IMAGE, PROMPT, image_message, labels, picture, prompt_message, stamp, write_bag
 from recordings.test_pictures import turned_jpeg
-from run_command import run_command
+from run_command import evaluate, run_command
 
 from sam2_ros import recordings
 from sam2_ros.errors import RecordingError
@@ -16,12 +16,13 @@ from sam2_ros.recordings.labels import LabelWriter
 from sam2_ros.recordings.pictures import is_turned, read_picture
 from sam2_ros.recordings.recording import Truth
 
+AS_PROMPTED = "--prompt", "recorded", "--model", "first-mask"
+
 
 @pytest.fixture
 def finished(tmp_path, data_set):
     """A run over a data set whose masks are known: those of the first image."""
-    run_command("evaluate", str(data_set), "--model", "first-mask", "--out", str(tmp_path / "runs"), "--name", "run")
-    return tmp_path / "runs" / "run"
+    return evaluate(tmp_path, data_set, "--model", "first-mask")[1]
 
 
 def truths(recording):
@@ -46,19 +47,7 @@ def test_every_format_is_read_back_with_its_pictures_and_masks(tmp_path, finishe
 @pytest.mark.parametrize("kind", FORMATS)
 def test_what_is_written_can_be_evaluated(tmp_path, finished, kind):
     export.export(finished, kind, tmp_path / "out")
-    run_command(
-        "evaluate",
-        str(tmp_path / "out"),
-        "--model",
-        "first-mask",
-        "--rules",
-        "every-frame",
-        "--out",
-        str(tmp_path / "again"),
-        "--name",
-        "run",
-    )
-    result = json.loads((tmp_path / "again" / "run" / "result.json").read_text())
+    result, _, _ = evaluate(tmp_path / "again", tmp_path / "out", "--model", "first-mask", "--rules", "every-frame")
     assert (result["j_and_f"], result["objects"]) == (100.0, 2)
 
 
@@ -99,13 +88,10 @@ def test_a_data_set_whose_name_is_no_text_is_evaluated_reported_and_exported(tmp
     for part in ("JPEGImages", "Annotations"):
         (data_set / part / "short").rename(data_set / part / name)
     odd = data_set.rename(tmp_path / os.fsdecode(b"d\xe9 #1"))
-    assert (
-        run_command("evaluate", str(odd), "--model", "first-mask", "--out", str(tmp_path / "runs"), "--name", "run")
-        == 0
-    )
-    assert r"caf\udce9" in (tmp_path / "runs" / "run" / "report.html").read_text(encoding="utf-8")
+    _, folder, code = evaluate(tmp_path, odd, "--model", "first-mask")
+    assert code == 0 and r"caf\udce9" in (folder / "report.html").read_text(encoding="utf-8")
     for kind in FORMATS:
-        assert export.export(tmp_path / "runs" / "run", kind, tmp_path / kind) == 2
+        assert export.export(folder, kind, tmp_path / kind) == 2
         assert name in {one.name for one in recordings.find(tmp_path / kind)}
     assert b"caf\xe9\n" in (tmp_path / "davis" / "ImageSets" / "val.txt").read_bytes()
 
@@ -126,19 +112,7 @@ def test_youtube_vos_lists_the_images_that_show_each_object(tmp_path, finished):
 
 def test_a_bag_becomes_a_data_set_with_the_names_of_its_objects(tmp_path):
     bag = write_bag(tmp_path / "bag", count=6)
-    run_command(
-        "evaluate",
-        str(bag),
-        "--prompt",
-        "recorded",
-        "--model",
-        "first-mask",
-        "--out",
-        str(tmp_path / "runs"),
-        "--name",
-        "run",
-    )
-    export.export(tmp_path / "runs" / "run", "youtube-vos", tmp_path / "out")
+    export.export(evaluate(tmp_path, bag, *AS_PROMPTED)[1], "youtube-vos", tmp_path / "out")
     meta = json.loads((tmp_path / "out" / "meta.json").read_text())
     assert meta["videos"]["bag"]["objects"]["1"]["category"] == "square"
     frames = list(recordings.open(tmp_path / "out"))
@@ -147,22 +121,9 @@ def test_a_bag_becomes_a_data_set_with_the_names_of_its_objects(tmp_path):
 
 
 def test_a_run_without_label_images_is_refused(tmp_path, data_set, weights):
-    run_command(
-        "evaluate",
-        str(data_set),
-        "--model",
-        str(weights),
-        "--prompt",
-        "images",
-        "--every",
-        "99",
-        "--out",
-        str(tmp_path / "runs"),
-        "--name",
-        "run",
-    )
+    _, folder, _ = evaluate(tmp_path, data_set, "--model", weights, "--prompt", "images", "--every", 99)
     with pytest.raises(RecordingError, match="no label images"):
-        export.export(tmp_path / "runs" / "run", "davis", tmp_path / "out")
+        export.export(folder, "davis", tmp_path / "out")
 
 
 def test_a_recording_that_is_gone_is_said(tmp_path, finished, data_set):
@@ -179,19 +140,7 @@ def recorded(tmp_path, annotated, count=6):
             if index in annotated:
                 writer.write("/ground_truth", IMAGE, stamp(index) + 1, image_message(3 * labels(index), stamp(index)))
         writer.write("/sam2_ros/prompt", PROMPT, stamp(0) + 2, prompt_message("square", (10, 20), stamp(0)))
-    run_command(
-        "evaluate",
-        str(tmp_path / "bag"),
-        "--prompt",
-        "recorded",
-        "--model",
-        "first-mask",
-        "--out",
-        str(tmp_path / "runs"),
-        "--name",
-        "run",
-    )
-    return tmp_path / "runs" / "run"
+    return evaluate(tmp_path, tmp_path / "bag", *AS_PROMPTED)[1]
 
 
 def test_an_object_has_one_id_in_all_images_though_its_truth_begins_late(tmp_path):
@@ -224,10 +173,7 @@ def test_a_picture_that_exif_data_turn_is_exported_as_it_was_segmented(tmp_path)
         (tmp_path / "in" / "JPEGImages" / "clip").mkdir(parents=True, exist_ok=True)
         shown = read_picture(turned_jpeg(tmp_path / "in" / "JPEGImages" / "clip" / f"{index}.jpg", 6))
         LabelWriter(tmp_path / "in" / "Annotations" / "clip").write((shown[..., 0] > 128).astype(np.uint8), str(index))
-    run_command(
-        "evaluate", str(tmp_path / "in"), "--model", "first-mask", "--out", str(tmp_path / "runs"), "--name", "run"
-    )
-    export.export(tmp_path / "runs" / "run", "davis", tmp_path / "out")
+    export.export(evaluate(tmp_path, tmp_path / "in", "--model", "first-mask")[1], "davis", tmp_path / "out")
     path = tmp_path / "out" / "JPEGImages" / "clip" / "1.jpg"
     assert not is_turned(path) and read_picture(path).shape == shown.shape
     assert recordings.read_labels(tmp_path / "out" / "Annotations" / "clip" / "1.png").shape == shown.shape[:2]
