@@ -41,6 +41,7 @@ PASSED_ON = {
     "name": "sam2_ros",
     "record": "",
     "model": "",
+    "image_side": "",
     "device": "",
     "image_transport": "",
     "image_reliability": "",

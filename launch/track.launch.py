@@ -36,6 +36,7 @@ DEFAULT_PARAMETERS = PathJoinSubstitution([FindPackageShare("sam2_ros"), "config
 #: Parameters of the node that have an argument here; an empty argument leaves params_file's value.
 PARAMETERS = {
     "model": "name or path of the weights",
+    "image_side": "side of the square to which images are brought, pixels; 0 = that of the model",
     "device": "cpu, cuda, cuda:1, ...; auto = a GPU if there is one",
     "image_transport": "auto, raw or compressed",
     "image_reliability": "auto, reliable or best_effort",
@@ -81,7 +82,11 @@ def check_names(context: LaunchContext) -> None:
 def tracking_node(context: LaunchContext) -> Node:
     """The node, with the given parameters, which are known only when the launch file runs."""
     value = {name: LaunchConfiguration(name).perform(context) for name in PARAMETERS}
-    given = {name: ParameterValue(text, value_type=str) for name, text in value.items() if text}
+    given: dict[str, ParameterValue | int] = {
+        name: ParameterValue(text, value_type=str) for name, text in value.items() if text
+    }
+    if value["image_side"]:
+        given["image_side"] = launching.whole_number("image_side", value["image_side"], "side in pixels")
     given["use_sim_time"] = ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)
     return Node(
         package="sam2_ros",

@@ -27,6 +27,10 @@ COMMANDS = {
     "record": ("sam2_ros.ros.record_bag", "record a running node into a bag"),
     "play": ("sam2_ros.ros.play_bag", "publish a bag to a running node"),
     "demo": ("sam2_ros.demo.run", "a camera, the node and an operator who clicks, on this machine"),
+    "download": (
+        "sam2_ros.model.downloads",
+        "fetch published weights in advance, or take a file that was carried here",
+    ),
     "doctor": ("sam2_ros.doctor", "say what would stop the node on this machine, and what a bug report needs"),
     "train": ("sam2_ros.training.train", "train or fine-tune a model"),
 }

@@ -44,15 +44,15 @@ class Finding:
     stops: str = ""
 
 
-def examine(model: str = "embedded", device: str = "auto") -> Iterator[Finding]:
-    """Look at everything that the node needs with this model on this device."""
+def examine(model: str = "embedded", device: str = "auto", image_side: int = 0) -> Iterator[Finding]:
+    """Look at everything that the node needs with this model on this device, for images of this side."""
     yield Finding("sam2_ros", f"{__version__} in {Path(__file__).parent}")
     yield Finding("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     modules = [_module(name, title) for name, title in NEEDED.items()]
     yield from modules
     if not any(finding.stops for finding in modules):
         yield _graphics()
-        yield weights(model, device)
+        yield weights(model, device, image_side)
         yield _downloaded()
     yield shared_memory()
     yield from _environment()
@@ -76,7 +76,7 @@ def _graphics() -> Finding:
     return Finding("GPU", "; ".join(graphics()) or f"none that PyTorch can use; {os.cpu_count()} CPU cores")
 
 
-def weights(model: str, device: str) -> Finding:
+def weights(model: str, device: str, image_side: int = 0) -> Finding:
     """Whether the model can be loaded; nothing is downloaded."""
     from sam2_ros.model import checkpoint, downloads
 
@@ -85,11 +85,12 @@ def weights(model: str, device: str) -> Finding:
     if published and not (downloads.cache_folder() / published.file_name).is_file():
         return Finding("model", f"{model}, which is downloaded when it is first used: {published.url}")
     try:
-        loaded = checkpoint.load(model, device)
+        loaded = checkpoint.load(model, device, image_side)
         checksum = downloads.sha256(checkpoint.locate(name, download=False))
     except Sam2RosError as error:
         return Finding("model", f"{model}, which cannot be used", str(error))
-    return Finding("model", f"{model}: {loaded.size.title} on {loaded.device}, SHA256 {checksum[:12]}...")
+    title = f"{loaded.size.title} at {loaded.size.image_size} pixels on {loaded.device}"
+    return Finding("model", f"{model}: {title}, SHA256 {checksum[:12]}...")
 
 
 def _downloaded() -> Finding:

@@ -13,6 +13,12 @@ class NodeSettings:
     """How the node behaves around the tracker."""
 
     model: str = setting("embedded", "weights: a known name or the path of a checkpoint")
+    image_side: int = setting(
+        0,
+        "side of the square to which images are brought [pixels]; 0 = that of the model, a smaller one is faster",
+        low=0,
+        high=4096,
+    )
     device: str = setting("auto", "where the model runs: cpu, cuda, cuda:1, ...; auto = a GPU if there is one")
     threads: int = setting(0, "CPU threads of the model; 0 = as many as torch chooses", low=0, high=256)
     image_transport: str = setting(

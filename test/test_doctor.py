@@ -74,6 +74,11 @@ def test_a_model_that_cannot_be_loaded_stops_the_node(model, words) -> None:
     assert words in doctor.weights(model, "cpu").stops
 
 
+def test_the_model_is_looked_at_with_the_side_that_it_will_have() -> None:
+    assert "SAM 2.1 embedded at 384 pixels on cpu" in doctor.weights("embedded", "cpu", 384).value
+    assert "multiple of 32 pixels, got 100" in doctor.weights("embedded", "cpu", 100).stops
+
+
 def test_a_model_that_is_not_here_yet_is_not_downloaded_and_no_reason(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("SAM2_ROS_CACHE", str(tmp_path))
     monkeypatch.setattr(downloads.urllib.request, "urlopen", None)

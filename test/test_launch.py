@@ -174,6 +174,8 @@ def test_track_overrides_only_the_parameters_that_are_given(installed_drivers: d
     assert set(default[1]) == {"use_sim_time"}
     assert set(given[1]) == {"use_sim_time", "model"}
     assert given[1]["model"].arguments == ("tiny",)
+    small = only(entities("track.launch.py", {"model": "edgetam_512", "image_side": "512"}), "Node")
+    assert small.keywords["parameters"][1]["image_side"] == 512, "the node takes a whole number"
 
 
 def test_included_files_get_arguments_that_they_declare(installed_drivers: dict[str, str]) -> None:
@@ -236,6 +238,7 @@ def test_a_bag_and_a_parameter_file_that_do_not_exist_stop_the_launch(
         ({"image": "cam image"}, "image:=cam image is not a valid topic name"),
         ({"image": ""}, "image:= is not a valid topic name"),
         ({"detections": "/a/"}, "detections:=/a/ is not a valid topic name"),
+        ({"image_side": "small"}, "image_side:=small is not a side in pixels; give a whole number"),
         ({"record": f"{__file__}/x/kitchen"}, "kitchen cannot be created"),
     ],
 )
@@ -331,7 +334,7 @@ def test_the_parameters_that_have_an_argument_exist(installed_drivers: dict[str,
     yaml = pytest.importorskip("yaml")
     text = (ROOT / "config" / "track.yaml").read_text()
     parameters = next(iter(yaml.safe_load(text).values()))["ros__parameters"]
-    every = dict.fromkeys(("model", "device", "image_transport", "image_reliability"), "x")
+    every = dict.fromkeys(("model", "device", "image_transport", "image_reliability"), "x") | {"image_side": "512"}
     given = only(entities("track.launch.py", every), "Node").keywords["parameters"][1]
     assert set(given) - {"use_sim_time"} == set(every) <= set(parameters)
 

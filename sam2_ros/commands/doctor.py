@@ -21,7 +21,7 @@ def run(parsed: argparse.Namespace) -> int:
     from sam2_ros.doctor import examine
 
     reasons: list[str] = []
-    for finding in examine(parsed.model, parsed.device):
+    for finding in examine(parsed.model, parsed.device, parsed.image_side):
         print(f"{finding.name:18} {finding.value}", flush=True)
         if finding.stops and finding.stops not in reasons:  # a library may be missing to several others
             reasons.append(finding.stops)

@@ -113,7 +113,7 @@ def job_from(parsed: argparse.Namespace) -> Job:
     return Job(
         path=Path(),
         folder=Path(),
-        setup=setup_of(parsed.model, parsed.device, settings),
+        setup=setup_of(parsed.model, parsed.device, settings, parsed.image_side),
         protocol=parsed.prompt,
         rules=parsed.rules,
         on_clock=parsed.on_clock,
@@ -137,6 +137,8 @@ def _refuse_unused(parsed: argparse.Namespace, baselines: Container[str]) -> Non
         raise InvalidInput(f"--budgets is of the prompts online and offline, not of {parsed.prompt}; leave it out")
     if parsed.every and parsed.prompt != "images":
         raise InvalidInput(f"--every is of the prompt images, not of {parsed.prompt}; leave it out")
+    if parsed.model in baselines and parsed.image_side is not None:
+        raise InvalidInput(f"{parsed.model} takes images as they are; leave out --image-side")
     if parsed.model in baselines and (parsed.set or parsed.paper):
         given = "--set" if parsed.set else "--paper"
         raise InvalidInput(f"{parsed.model} has no settings of the tracker; leave out {given}")

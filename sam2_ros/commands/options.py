@@ -12,16 +12,29 @@ RECORDED = "as recorded, else "
 
 
 def add_model(parser: argparse.ArgumentParser, more: str = "", device: bool = True, recorded: bool = False) -> None:
-    """``--model``, and ``--device`` with ``device``; more: what else can be named in place of a model.
+    """``--model``, and with ``device`` also ``--image-side`` and ``--device``.
 
-    recorded: "" stands for the one that was recorded, else the default.
+    more: what else can be named in place of a model.
+    recorded: "" and None stand for what was recorded, else for the default.
     """
     default = "" if recorded else "embedded"
     words = f"a known name or the path of a checkpoint{more} ({RECORDED if recorded else ''}embedded)"
-    suggest(parser.add_argument("--model", default=default, metavar="MODEL", help=words), _models)
+    suggest(parser.add_argument("--model", default=default, metavar="MODEL", help=words), models)
     if device:
+        add_image_side(parser, recorded)
         words = "cpu, cuda, ...; auto = a GPU if there is one"
         suggest(parser.add_argument("--device", default="auto", metavar="DEVICE", help=words), _devices)
+
+
+def add_image_side(parser: argparse.ArgumentParser, recorded: bool = False) -> None:
+    """``--image-side``; recorded: None stands for the one that was recorded, else the default."""
+    parser.add_argument(
+        "--image-side",
+        type=_side,
+        default=None if recorded else 0,
+        metavar="PIXELS",
+        help=f"side of the square to which images are brought; 0 = that of the model ({RECORDED if recorded else ''}0)",
+    )
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -72,12 +85,18 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def _side(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of pixels, or 0 for that of the model")
+    return int(text)
+
+
 def suggest(option: argparse.Action, values: Callable[..., Iterable[str]]) -> None:
     """Let the shell offer the values that ``values`` returns; argcomplete looks for them in this attribute."""
     option.completer = values  # type: ignore[attr-defined]
 
 
-def _models(**_: object) -> list[str]:
+def models(**_: object) -> list[str]:
     from sam2_ros.model.downloads import known_names
 
     return known_names()

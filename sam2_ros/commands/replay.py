@@ -40,10 +40,10 @@ def run(parsed: argparse.Namespace) -> int:
     from sam2_ros.file_processing.result_bag import replay_file
     from sam2_ros.stream.tracker_setup import TrackerSetup, settings_from
 
-    settings = settings_from(parsed.set, parsed.image_range)
+    settings = tuple(settings_from(parsed.set, parsed.image_range).items())
     written = replay_file(
         parsed.recording,
-        TrackerSetup(parsed.model, parsed.device, tuple(settings.items())),
+        TrackerSetup(parsed.model, parsed.device, settings, parsed.image_side),
         parsed.out,
         print,
         threads=parsed.threads or os.cpu_count() or 1,

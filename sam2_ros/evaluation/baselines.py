@@ -296,7 +296,7 @@ class BaselineSetup(TrackerSetup):
         return {}
 
 
-def setup_of(model: str, device: str, settings: Mapping[str, Any]) -> TrackerSetup:
-    """The setup of a baseline or a model; settings: by name."""
+def setup_of(model: str, device: str, settings: Mapping[str, Any], image_side: int | None = None) -> TrackerSetup:
+    """The setup of a baseline or a model; settings: by name; image_side: None leaves it to the recording."""
     kind = BaselineSetup if model in BASELINES else TrackerSetup
-    return kind(model, device, tuple(sorted(settings.items())))
+    return kind(model, device, tuple(sorted(settings.items())), image_side)

@@ -29,8 +29,6 @@ from sam2_ros.files import plain_name
 from sam2_ros.model import repvit
 from sam2_ros.model.downloads import (
     PUBLISHED,
-    Published,
-    cache_folder,
     known_names,
     published_file,
     sha256,
@@ -62,6 +60,10 @@ class Identity:
     path: Path
     image_side: int
 
+    def noted(self) -> dict[str, Any]:
+        """What recordings and results say of a model: everything but where its file is on this machine."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "path"}
+
 
 def load(name_or_path: str | Path = "embedded", device: torch.device | str = "cpu", image_side: int = 0) -> SAM2:
     """The model of a known name or of a file (.pt or .safetensors), in eval mode, on ``device``.
@@ -83,7 +85,9 @@ def load(name_or_path: str | Path = "embedded", device: torch.device | str = "cp
         size = size.at(image_side)
     with torch.device("meta"):  # no time spent on initial values
         model = SAM2(size)
-    tensors = _complete(tensors, model, path)
+    _refuse_incomplete(tensors, model, path)
+    if repvit.is_published(tensors):
+        tensors = repvit.folded(tensors)
     model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=True, assign=True)
     with needs_room(size.name, device):
         to_channels_last(model.to(device))
@@ -126,8 +130,22 @@ def identify(name_or_path: str | Path, download: bool = True, image_side: int = 
     with _readable(name):
         path = locate(name, download)
         size = _recognise(*_read(path), path)
+        if image_side:
+            size = size.at(image_side)
         version = "" if size.name == EDGETAM.name else "2.1" if size.version_2_1 else "2.0"
-        return Identity(size.name, version, sha256(path), path, image_side or size.image_size)
+        return Identity(size.name, version, sha256(path), path, size.image_size)
+
+
+def what_is_in(path: Path) -> str:
+    """Half a sentence on what a file holds: a complete model, or why it cannot be loaded."""
+    try:
+        tensors, metadata = _read(path)
+        size = _recognise(tensors, metadata, path)
+        with torch.device("meta"):
+            _refuse_incomplete(tensors, SAM2(size), path)
+    except CheckpointError as error:
+        return str(error)
+    return f"it holds {size.title}"
 
 
 def save(model: SAM2, path: str | Path) -> None:
@@ -153,16 +171,20 @@ def _readable(name_or_path: str | Path) -> Iterator[None]:
         raise CheckpointError(f"the weights {name_or_path} cannot be read: {error}") from error
 
 
-def _name_and_side(name_or_path: str | Path, image_side: int) -> tuple[str | Path, int]:
-    """What to locate, and the side that the name or the caller gives, 0 for none; InvalidInput when they differ."""
+def _name_and_side(name_or_path: str | Path, image_side: int) -> tuple[str, int]:
+    """What to locate, and the side that the name or the caller gives, 0 for none.
+
+    Raises InvalidInput when the two differ, and for a side that a published model cannot take.
+    """
     name, side = without_side(str(name_or_path))
-    if not side:
-        return name_or_path, image_side
-    if image_side not in (0, side):
+    if side and image_side not in (0, side):
         raise InvalidInput(
             f"{name_or_path} is for images of {side} pixels, but the image side is set to {image_side}; "
             f"set it to 0, or name {name}"
         )
+    side = side or image_side
+    if side and name in PUBLISHED:  # refused before anything is downloaded
+        SIZES[PUBLISHED[name].size].at(side)
     return name, side
 
 
@@ -176,23 +198,13 @@ def locate(name_or_path: str | Path, download: bool = True) -> Path:
             )
         return EMBEDDED
     if str(name_or_path) in PUBLISHED:
-        return _published(PUBLISHED[str(name_or_path)], download)
+        return published_file(PUBLISHED[str(name_or_path)], download)
     path = Path(name_or_path).expanduser()
     if path.is_dir():
         raise CheckpointError(f"{path} is a folder; give the .pt or .safetensors file in it")
     if not path.is_file():
         raise CheckpointError(f"there is no file {path}, and it is not a known name ({', '.join(known_names())})")
     return path
-
-
-def _published(published: Published, download: bool) -> Path:
-    try:
-        return published_file(published, download)
-    except CheckpointError as error:
-        kept = cache_folder() / published.file_name
-        if not kept.is_file():
-            raise
-        raise CheckpointError(f"{error}; {_what_is_in(kept)}") from error
 
 
 # What is in the file -------------------------------------------------------------------------------
@@ -246,8 +258,19 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     if isinstance(contents, dict) and isinstance(contents.get("model"), dict):
         contents = contents["model"]  # as published, and as training leaves it beside its optimizer
     if not isinstance(contents, dict) or not contents or not all(isinstance(x, Tensor) for x in contents.values()):
-        raise CheckpointError(f"{path} holds no state dict of a model; give a checkpoint with tensors by name")
+        raise CheckpointError(
+            f"{path} holds {_in_words(contents)}, and no state dict of a model; "
+            'give a checkpoint with tensors by name, or with these under "model"'
+        )
     return contents
+
+
+def _in_words(contents: object) -> str:
+    """What an object is, for a sentence."""
+    if not isinstance(contents, dict):
+        return f"a {type(contents).__name__}"
+    names = [str(name) for name in contents]
+    return f"a dictionary of {', '.join(names[:5])}{', ...' * (len(names) > 5)}" if names else "an empty dictionary"
 
 
 # Which model it is ---------------------------------------------------------------------------------
@@ -276,11 +299,13 @@ def _recognise(tensors: dict[str, Tensor], metadata: dict[str, str], path: Path)
     )
 
 
-def _complete(tensors: dict[str, Tensor], model: SAM2, path: Path) -> dict[str, Tensor]:
-    """The state of ``model`` from a file's tensors, which must be neither fewer nor more nor of other shapes."""
+def _refuse_incomplete(tensors: dict[str, Tensor], model: SAM2, path: Path) -> None:
+    """CheckpointError unless the tensors of ``model`` are all there, with their shapes, and no others."""
     state = model.state_dict()
-    published = repvit.is_published(tensors)
-    expected = repvit.published_shapes(state) if published else {name: tuple(x.shape) for name, x in state.items()}
+    if repvit.is_published(tensors):
+        expected = repvit.published_shapes(state)
+    else:
+        expected = {name: tuple(x.shape) for name, x in state.items()}
     missing, unknown = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     misshapen = [name for name in tensors if name in expected and tensors[name].shape != expected[name]]
     if missing or unknown or misshapen:
@@ -288,15 +313,6 @@ def _complete(tensors: dict[str, Tensor], model: SAM2, path: Path) -> dict[str, 
             f"{path} looks like {model.size.title}, but {_count(missing)} missing, {_count(unknown)} not known and "
             f"{_count(misshapen)} of another shape; give a complete checkpoint"
         )
-    return repvit.folded(tensors) if published else tensors
-
-
-def _what_is_in(path: Path) -> str:
-    """Half a sentence on what a file holds."""
-    try:
-        return f"it holds {_recognise(*_read(path), path).title}"
-    except CheckpointError as error:
-        return str(error)
 
 
 def _other_family(names: dict[str, Tensor]) -> str:

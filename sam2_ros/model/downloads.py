@@ -1,14 +1,18 @@
 """The published checkpoints: which there are, and the verified file of each.
 
 They are downloaded once into ``$SAM2_ROS_CACHE`` (default ``~/.cache/sam2_ros``), and looked for there first.
+A file that was carried here by hand is put there, too.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import http.client
+import logging
 import os
+import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -18,12 +22,18 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from sam2_ros.errors import CheckpointError
+from sam2_ros.errors import CheckpointError, InvalidInput
+
+logger = logging.getLogger(__name__)
 
 #: Seconds that a silent server is waited for.
 TIMEOUT = 30.0
 #: Bytes read at once from the network and for checksums.
 CHUNK = 1 << 20
+#: Errors of the disk, not of the network: it is full, or may not be written.
+OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+#: What helps where a folder cannot be written.
+ELSEWHERE = "free some space there, or name another folder: SAM2_ROS_CACHE=FOLDER"
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,11 @@ class Published:
     def file_name(self) -> str:
         """The last part of the address."""
         return self.url.rsplit("/", 1)[1]
+
+    @property
+    def size(self) -> str:
+        """The name of its size."""
+        return self.file_name.removesuffix(".pt").rpartition("_hiera_")[2]
 
     @property
     def checksum(self) -> tuple[str, str]:
@@ -93,20 +108,87 @@ def cache_folder() -> Path:
     return Path(os.environ.get("SAM2_ROS_CACHE") or "~/.cache/sam2_ros").expanduser()
 
 
-def published_file(published: Published, download: bool = True) -> Path:
-    """The verified file of a published checkpoint, fetched if need be and allowed."""
-    path = cache_folder() / published.file_name
+def bring(name: str, folder: Path | None = None, source: Path | None = None) -> str:
+    """Have the published weights of a known name in ``folder`` (None = the cache), and say where they are.
+
+    source: a file that was carried here by hand, or the folder that it is in; None = the network.
+    Raises CheckpointError, and InvalidInput for a name that is not known.
+    """
+    known, _ = without_side(name)
+    if known == "embedded":
+        return f"{name}: ships with this package"
+    if known not in PUBLISHED:
+        raise InvalidInput(f"{name} is not the name of published weights; known are {', '.join(known_names())}")
+    published = PUBLISHED[known]
+    path = published_file(published, folder=folder) if source is None else _placed(published, source, folder)
+    kind, checksum = published.checksum
+    return f"{name}: {path} ({path.stat().st_size / 1e6:.1f} MB, {kind} {checksum} as published)"
+
+
+def overview(folder: Path | None = None) -> list[str]:
+    """A line for each published file: the names that stand for it, and where it is; folder: None = the cache."""
+    names: dict[Published, list[str]] = {}
+    for name, published in sorted(PUBLISHED.items(), key=lambda one: len(one[0])):
+        names.setdefault(published, []).append(name)
+    return [f"{', '.join(known):30} {_state(published, folder)}" for published, known in names.items()]
+
+
+def _state(published: Published, folder: Path | None) -> str:
+    path = (folder or cache_folder()) / published.file_name
+    if not path.is_file():
+        return "not here"
+    return str(path) if published.is_in(path) else f"{path}, which is not what was published"
+
+
+def published_file(published: Published, download: bool = True, folder: Path | None = None) -> Path:
+    """The verified file of a published checkpoint, fetched if need be and allowed; folder: None = the cache."""
+    path = (folder or cache_folder()) / published.file_name
     kind, checksum = published.checksum
     if not path.is_file():
         if not download:
             raise CheckpointError(
                 f"{published.file_name} ({kind} {checksum}) is not in {path.parent}; "
-                "it is downloaded when a model is first loaded by this name"
+                "it is downloaded when a model is first loaded by this name, or by: sam2_ros download"
             )
         _download(published, path)
     elif not published.is_in(path):
-        raise CheckpointError(f"{path} is not what was published (its {kind} differs); delete it and try again")
+        raise CheckpointError(
+            f"{path} is not what was published (its {kind} differs): {_what_is_in(path)}; delete it and try again"
+        )
     return path
+
+
+def _placed(published: Published, source: Path, folder: Path | None) -> Path:
+    """A file that was carried here, verified and copied to where ``published_file`` looks for it."""
+    path = (folder or cache_folder()) / published.file_name
+    file = source / published.file_name if source.is_dir() else source
+    if not file.is_file():
+        raise CheckpointError(f"there is no file {file}; name the file that was carried here, or the folder it is in")
+    copy = path.with_name(path.name + ".copy")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(path):
+            shutil.copyfile(file, copy)
+            if not published.is_in(copy):
+                kind, checksum = published.checksum
+                raise CheckpointError(
+                    f"{file} is not {published.file_name} as it was published (its {kind} is not {checksum}): "
+                    f"{_what_is_in(file)}; carry {published.url} here"
+                )
+            os.replace(copy, path)
+    except OSError as error:
+        raise CheckpointError(f"cannot copy {file} to {path} ({error.strerror}); {ELSEWHERE}") from error
+    finally:
+        if copy.parent.is_dir():
+            copy.unlink(missing_ok=True)
+    return path
+
+
+def _what_is_in(path: Path) -> str:
+    """Half a sentence on what a file holds that is not what it should be."""
+    from sam2_ros.model import checkpoint  # brings torch, which a download does without
+
+    return checkpoint.what_is_in(path)
 
 
 def _download(published: Published, path: Path) -> None:
@@ -120,15 +202,19 @@ def _download(published: Published, path: Path) -> None:
                 return
             _fetch(published.url, part)
             if not published.is_in(part):
+                found = _what_is_in(part)
                 part.unlink()
                 kind, _ = published.checksum
                 raise CheckpointError(
-                    f"what {published.url} sent is not what was published (its {kind} differs); try again, or {by_hand}"
+                    f"what {published.url} sent is not what was published (its {kind} differs): {found}; "
+                    f"try again, or {by_hand}"
                 )
             os.replace(part, path)
     except urllib.error.HTTPError as error:
         raise CheckpointError(f"{published.url} answered {error.code} {error.reason}; {by_hand}") from error
-    except (OSError, http.client.HTTPException) as error:  # URLError and time-outs among them, and a full disk
+    except (OSError, http.client.HTTPException) as error:  # URLError and time-outs among them
+        if isinstance(error, OSError) and error.errno in OF_THE_DISK:
+            raise CheckpointError(f"cannot write {part} ({error.strerror}); {ELSEWHERE}") from error
         reason = getattr(error, "reason", error)
         raise CheckpointError(f"cannot download {published.url} ({reason}); try again, or {by_hand}") from error
 
@@ -138,7 +224,11 @@ def _alone(path: Path) -> Iterator[None]:
     """Keep other processes from downloading ``path`` meanwhile; waits for one that does."""
     lock = path.with_name(path.name + ".lock")
     with open(lock, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logger.warning("another process brings %s; waiting for it", path)
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
         lock.unlink(missing_ok=True)  # the file is there: processes that wait or start now need no lock
 
@@ -158,6 +248,8 @@ def _fetch(url: str, part: Path) -> None:
             have = 0
         length = response.headers.get("Content-Length")
         total = have + int(length) if length else None
+        if total is not None and total - have > shutil.disk_usage(part.parent).free:
+            raise OSError(errno.ENOSPC, f"it needs {total / 1e6:.1f} MB, and the disk has no room for that")
         with (
             open(part, "ab" if have else "wb") as file,
             tqdm(desc=part.stem, total=total, initial=have, unit="B", unit_scale=True, disable=None) as progress,

@@ -14,6 +14,8 @@ from sam2_ros.errors import InvalidInput
 
 #: Stride of the coarsest image feature in pixels.
 COARSEST_STRIDE = 32
+#: The largest side of the image in pixels: beyond it the attention over the whole image fills any memory.
+LARGEST_SIDE = 4096
 #: The trunk of the published models.
 HIERA = "hiera"
 #: The memories of the published models: every place of the map is remembered.
@@ -126,8 +128,12 @@ class Size:
         step = math.lcm(COARSEST_STRIDE, 4 * self.window_spec[0]) if self.trunk == HIERA else COARSEST_STRIDE
         if self.memory == PERCEIVER:
             step = math.lcm(step, 16 * PERCEIVER_SIDE)
-        if self.image_size < step or self.image_size % step:
-            raise InvalidInput(f"the image side must be a multiple of {step} pixels, got {self.image_size}")
+        if not step <= self.image_size <= LARGEST_SIDE or self.image_size % step:
+            below = min(max(step, self.image_size // step * step), LARGEST_SIDE - step)
+            raise InvalidInput(
+                f"the image side must be a multiple of {step} pixels, got {self.image_size}; "
+                f"the nearest that {self.name} can take are {below} and {below + step}"
+            )
         if self.hidden_dim % self.memory_dim or self.hidden_dim % 16 or self.memory_dim % 4:
             raise InvalidInput(
                 f"hidden_dim {self.hidden_dim} must be a multiple of 16 and of memory_dim "

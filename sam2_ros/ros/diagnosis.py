@@ -213,14 +213,15 @@ def _late_masks(facts: Facts, settings: NodeSettings) -> Diagnosis | None:
         return _warning(
             "stuck",
             f"images of {facts.topic} arrive, but no masks were published for {facts.unanswered:.0f} s: the tracker "
-            "is busy with one image or prompt; choose a smaller model or a GPU (parameters model, device)",
+            "is busy with one image or prompt; choose a smaller model, a smaller image_side or a GPU (parameters "
+            "model, image_side, device)",
         )
     if facts.objects and useless:
         return _warning(
             "late",
             f"masks are {facts.age:.1f} s old when they are published, {intervals:.0f} intervals of the camera: this "
-            "machine is too slow for the model and its objects; choose a smaller model or a GPU (parameters model, "
-            "device), or track fewer objects",
+            "machine is too slow for the model and its objects; choose a smaller model, a smaller image_side or a GPU "
+            "(parameters model, image_side, device), or track fewer objects",
         )
     return None
 

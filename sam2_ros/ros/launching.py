@@ -64,6 +64,13 @@ def check_number(argument: str, text: str, what: str, above: bool = False) -> No
         raise InvalidInput(f"{argument}:={text} is not a {what}")
 
 
+def whole_number(argument: str, text: str, what: str) -> int:
+    """The number that ``text`` is, at least 0; what: name of that number in the error."""
+    if not text.isdecimal():
+        raise InvalidInput(f"{argument}:={text} is not a {what}; give a whole number")
+    return int(text)
+
+
 def misspelt(given: Iterable[str], known: Iterable[str]) -> list[str]:
     """A sentence for each argument that is not declared but looks like one of ``known``."""
     known = list(known)

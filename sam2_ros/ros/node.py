@@ -56,7 +56,7 @@ def make_tracker(parameters: Parameters) -> tuple[Tracker, str]:
     """
     settings = parameters.node
     checkpoint.use_threads(settings.threads)
-    model = checkpoint.load(settings.model, settings.device)
+    model = checkpoint.load(settings.model, settings.device, settings.image_side)
     size, device = model.size, model.device
     tracker = Tracker(model, parameters.tracker)
     if device.type != "cpu":

@@ -27,6 +27,7 @@ from sam2_ros.tracking.settings import TrackerSettings
 FIXED = frozenset(
     {
         "model",
+        "image_side",
         "device",
         "threads",
         "precision",

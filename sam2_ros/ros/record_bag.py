@@ -104,18 +104,17 @@ def _new_bag(out: Path) -> Iterator[BagWriter]:
 
 def _note_node(writer: BagWriter, of_node: str, parameters: dict[str, Any]) -> None:
     """Note the parameters of a node at once, and again with its model once that was looked up, which takes a while."""
-    model = str(parameters.get("model", ""))
+    model, side = str(parameters.get("model", "")), int(parameters.get("image_side") or 0)
     with suppress(RecordingError):  # the bag is full or closed, which is not for this thread to say
         note(writer, ABOUT, {"node": of_node, "model": {"name": model}, "parameters": parameters})
-        note(writer, ABOUT, {"node": of_node, "model": _identity(model), "parameters": parameters})
+        note(writer, ABOUT, {"node": of_node, "model": _identity(model, side), "parameters": parameters})
 
 
-def _identity(model: str) -> dict[str, str]:
-    """Name, version and checksum of a model, as far as this machine has it, too."""
+def _identity(model: str, side: int = 0) -> dict[str, Any]:
+    """Name, version, checksum and image side of a model, as far as this machine has it, too; side: 0 = its own."""
     try:
         from sam2_ros.model import checkpoint  # brings torch, which a recorder on a small machine can do without
 
-        known = checkpoint.identify(model, download=False)
-        return {"name": known.name, "version": known.version, "sha256": known.sha256}
+        return checkpoint.identify(model, download=False, image_side=side).noted()
     except (Sam2RosError, ImportError) as error:
         return {"name": model, "unknown": str(error)}

@@ -11,6 +11,7 @@ from sam2_ros.model.downloads import PUBLISHED, without_side
 from sam2_ros.node_settings import NodeSettings
 from sam2_ros.recordings.bags.notes import About, about
 from sam2_ros.recordings.recording import Recording
+from sam2_ros.settings import convert
 from sam2_ros.stream.tracker_setup import DEFAULT_MODEL, FIELDS, TrackerSetup, checked
 
 #: Parameters of the node that change no mask.
@@ -22,20 +23,22 @@ OF_RCLPY = frozenset({"use_sim_time", "start_type_description_service"})
 def as_recorded(chosen: TrackerSetup, recording: Recording) -> tuple[TrackerSetup, list[str]]:
     """``chosen``, completed by the recorded model and parameters, and sentences about it; unchanged without a record.
 
-    Only settings of tracker and session are used.  Parameters that this version does not know, and invalid values,
-    are named and left out.
+    Of the parameters only the settings of tracker and session are used, and the image side, which belongs to the
+    recorded model: another model that was chosen keeps its own.  Parameters that this version does not know, and
+    invalid values, are named and left out.
     """
     noted = about(recording)
     if noted is None:
         return chosen, []
     settings, left_out = _settings(chosen, noted)
-    model, doubt = (chosen.chosen_model, "") if chosen.chosen_model else _model(noted)
-    if doubt:
-        left_out.insert(0, doubt)
-    found = dataclasses.replace(
-        chosen, chosen_model=model, settings=tuple(sorted({**settings, **dict(chosen.settings)}.items()))
-    )
-    taken = [] if chosen.chosen_model else [f"model {found.model}"]
+    found = dataclasses.replace(chosen, settings=tuple(sorted({**settings, **dict(chosen.settings)}.items())))
+    taken = []
+    if not chosen.chosen_model:
+        found, doubts = _with_model(found, noted)
+        left_out = [*doubts, *left_out]
+        taken = [f"model {found.model}"]
+        if found.image_side and chosen.chosen_side is None:
+            taken.append(f"image_side {found.image_side}")
     taken += [f"{name} {value}" for name, value in settings.items() if value != FIELDS[name][1].default]
     rest = "other settings are the defaults" if taken else "all settings are the defaults"
     sentences = [f"as recorded of {noted.node}: {', '.join([*taken, rest])}"]
@@ -59,16 +62,38 @@ def _settings(chosen: TrackerSetup, noted: About) -> tuple[dict[str, Any], list[
     return settings, left_out
 
 
-def _model(noted: About) -> tuple[str, str]:
-    """The recorded model, or the default where it is not here, and what is wrong with it."""
-    name = str(noted.parameters.get("model") or DEFAULT_MODEL)
+def _with_model(chosen: TrackerSetup, noted: About) -> tuple[TrackerSetup, list[str]]:
+    """``chosen`` with the recorded model and image side, or the default where it is not here, and what is wrong.
+
+    Raises InvalidInput where a side was chosen that the recorded model cannot take.
+    """
+    name, side = str(noted.parameters.get("model") or DEFAULT_MODEL), chosen.chosen_side
+    doubts: list[str] = []
+    if side is None:
+        side, doubts = _side(noted)
+    elif side:
+        name, _ = without_side(name)
+    found = dataclasses.replace(chosen, chosen_model=name, chosen_side=side)
     recorded = noted.model.get("sha256")
     try:
-        here = checkpoint.identify(name, download=False).sha256
+        here = checkpoint.identify(name, download=False, image_side=side).sha256
+    except InvalidInput as error:
+        if chosen.chosen_side is not None:
+            raise
+        return dataclasses.replace(found, chosen_side=0), [*doubts, str(error)]
     except CheckpointError as error:
         if without_side(name)[0] in PUBLISHED:
-            return name, ""  # it will be downloaded
-        return DEFAULT_MODEL, f"model {name} ({error})"
+            return found, doubts  # it will be downloaded
+        return dataclasses.replace(chosen, chosen_model=DEFAULT_MODEL), [f"model {name} ({error})", *doubts]
     if recorded and recorded != here:
-        return name, f"the weights of model {name} with sha256 {recorded[:12]}, those here have {here[:12]}"
-    return name, ""
+        doubts.append(f"the weights of model {name} with sha256 {recorded[:12]}, those here have {here[:12]}")
+    return found, doubts
+
+
+def _side(noted: About) -> tuple[int, list[str]]:
+    """The recorded image side, or 0 and a sentence where it cannot be one."""
+    try:
+        side = convert("image_side", noted.parameters.get("image_side", 0), int)
+        return NodeSettings(image_side=side).image_side, []
+    except InvalidInput as error:
+        return 0, [str(error)]

@@ -34,11 +34,13 @@ class TrackerSetup:
 
     chosen_model: "" leaves it to the recording (see ``recorded_setup``), else ``DEFAULT_MODEL``.
     settings: of the tracker and of the session by name.
+    chosen_side: of the square to which images are brought [pixels]; None leaves it to the recording, else 0.
     """
 
     chosen_model: str = ""
     device: str = "auto"
     settings: tuple[tuple[str, Any], ...] = ()
+    chosen_side: int | None = None
     #: Classes of the settings that make a difference.
     uses: ClassVar[tuple[type, ...]] = (SessionSettings, TrackerSettings)
 
@@ -46,6 +48,11 @@ class TrackerSetup:
     def model(self) -> str:
         """The model that is used."""
         return self.chosen_model or DEFAULT_MODEL
+
+    @property
+    def image_side(self) -> int:
+        """The side of the square to which images are brought [pixels]; 0 = that of the model."""
+        return self.chosen_side or 0
 
     def session(self) -> SessionSettings:
         """The settings of the session.  Raises InvalidInput."""
@@ -61,7 +68,7 @@ class TrackerSetup:
 
     def tracker(self) -> ObjectTracker:
         """A new tracker; the model is loaded once in each process.  Raises CheckpointError and InvalidInput."""
-        tracker = Tracker(_load(self.model, self.device), self.tracker_settings())
+        tracker = Tracker(_load(self.model, self.device, self.image_side), self.tracker_settings())
         if self.arithmetic()["device"] != "cpu":
             with needs_room(self.model, self.arithmetic()["device"]):
                 tracker.warm_up()  # otherwise the first images of a recording on the clock would be dropped
@@ -74,9 +81,8 @@ class TrackerSetup:
         return {"device": str(device), "precision": str(precision(wanted, device)).removeprefix("torch.")}
 
     def identity(self) -> dict[str, Any]:
-        """Name, version and checksum of the weights."""
-        known = checkpoint.identify(self.model)
-        return {"name": known.name, "version": known.version, "sha256": known.sha256}
+        """Name, version and checksum of the weights, and the side of the image."""
+        return checkpoint.identify(self.model, image_side=self.image_side).noted()
 
     def all_settings(self) -> dict[str, Any]:
         """Every setting of the tracker, defaults included."""
@@ -84,8 +90,8 @@ class TrackerSetup:
 
 
 @functools.lru_cache(maxsize=2)
-def _load(model: str, device: str) -> Any:
-    return checkpoint.load(model, device)
+def _load(model: str, device: str, image_side: int) -> Any:
+    return checkpoint.load(model, device, image_side)
 
 
 def settings_from(texts: Sequence[str], image_range: str = "") -> dict[str, Any]:

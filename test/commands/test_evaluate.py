@@ -309,6 +309,7 @@ def test_protocols_that_look_at_every_image_refuse_the_clock(tmp_path, protocol)
         (("--prompt", "online", "--every", "2"), "--every is of the prompt images, not of online"),
         (("--model", "opencv", "--set", "hole_area=0"), "opencv has no settings of the tracker; leave out --set"),
         (("--model", "first-mask", "--paper"), "leave out --paper"),
+        (("--model", "opencv", "--image-side", "512"), "opencv takes images as they are; leave out --image-side"),
         (("--set", "hole_area=99999"), "hole_area must be at most 4096"),
         (("--device", "toaster"), "device 'toaster' cannot be used"),
         (("--set", "visible_margin=nan"), "visible_margin must be a number"),

@@ -1,22 +1,35 @@
+import errno
 import fcntl
 import hashlib
 import http.server
+import os
+import shutil
+import signal
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
 
-from sam2_ros.errors import CheckpointError
-from sam2_ros.model.downloads import PUBLISHED, Published, git_blob, published_file
+from sam2_ros.errors import CheckpointError, InvalidInput
+from sam2_ros.model.downloads import PUBLISHED, Published, bring, git_blob, overview, published_file
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """A local server of one file; ``ranges``: it can resume; ``limit``: bytes after which it hangs up."""
+    """A local server of one file.
+
+    ranges: it can resume; limit: bytes after which it hangs up, or waits until it may go on.
+    """
 
     def __init__(self, data):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.data, self.ranges, self.limit, self.asked = data, True, None, []
         self.url = f"http://127.0.0.1:{self.server_port}/sam2.1_hiera_tiny.pt"
+        self.data, self.ranges, self.limit, self.asked = data, True, None, []
+        self.goes_on = None
+
+    def handle_error(self, *_):
+        """A client that was interrupted is no fault."""
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -35,6 +48,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body[: self.server.limit])
+        if self.server.goes_on is not None:
+            self.server.goes_on.wait(30)
+            self.wfile.write(body[self.server.limit :])
 
     def log_message(self, *_):
         pass
@@ -149,6 +165,174 @@ def test_being_offline_is_reported_with_address_and_remedy(server, cached):
     server.server_close()
     with pytest.raises(CheckpointError, match=f"cannot download {server.url} .*refused.*put it at {cached}"):
         fetched()
+
+
+def test_a_wrong_file_that_was_sent_is_named(server, cached):
+    server.data = b"<html><body>Sign in to this network</body></html>"
+    with pytest.raises(CheckpointError, match=f"what {server.url} sent is not what was published .*is a web page"):
+        fetched()
+    assert not list(cached.parent.glob("*.part")), "it is not continued"
+
+
+# Ctrl-C, the disk, two at once --------------------------------------------------------------------
+
+FETCH = """
+import sys
+from sam2_ros import cli
+from sam2_ros.model.downloads import PUBLISHED, Published
+PUBLISHED["tiny"] = Published(*sys.argv[1:3])
+sys.exit(cli.main(["download", "tiny"]))
+"""
+
+
+def in_a_process(server):
+    """``sam2_ros download tiny`` in a process of its own."""
+    words = [sys.executable, "-c", FETCH, server.url, PUBLISHED["tiny"].sha256]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(condition):
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_an_interrupted_download_goes_on_where_it_stopped(server, cached):
+    server.data = bytes(range(256)) * 2**13  # two megabytes, of which one and a half come
+    server.limit, server.goes_on = 3 * 2**19, threading.Event()
+    PUBLISHED["tiny"] = Published(server.url, hashlib.sha256(server.data).hexdigest())
+    part = cached.with_name(cached.name + ".part")
+    process = in_a_process(server)
+    wait_for(lambda: part.exists() and part.stat().st_size >= 2**20)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 130 and "Traceback" not in said and not cached.exists()
+    server.goes_on.set()
+    server.limit = server.goes_on = None
+    kept = part.stat().st_size
+    again = in_a_process(server)
+    out, said = again.communicate(timeout=20)
+    assert again.returncode == 0 and out.startswith(f"tiny: {cached} (2.1 MB, SHA256 "), said
+    assert cached.read_bytes() == server.data and server.asked == [None, f"bytes={kept}-"]
+
+
+def test_two_processes_that_download_one_file_fetch_it_once(server, cached):
+    server.limit, server.goes_on = 1000, threading.Event()
+    first = in_a_process(server)
+    wait_for(lambda: server.asked)
+    second = in_a_process(server)
+    wait_for(lambda: "waiting for it" in second.stderr.readline())
+    server.goes_on.set()
+    for process in (first, second):
+        out, said = process.communicate(timeout=20)
+        assert process.returncode == 0 and str(cached) in out, said
+    assert server.asked == [None] and [path.name for path in cached.parent.iterdir()] == [cached.name]
+
+
+def test_a_disk_without_room_is_said_before_anything_is_written(server, cached, monkeypatch):
+    usage = shutil.disk_usage(".")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(CheckpointError, match="cannot write .*needs 0.0 MB, .*no room.*SAM2_ROS_CACHE=FOLDER"):
+        fetched()
+    assert not cached.with_name(cached.name + ".part").exists()
+
+
+def test_a_disk_that_is_full_in_the_middle_is_said(server, part):
+    part.symlink_to("/dev/full")
+    with pytest.raises(CheckpointError, match=f"cannot write {part} .No space left on device.; free some space"):
+        fetched()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written_is_said(server, cached):
+    cached.parent.mkdir(mode=0o500)
+    with pytest.raises(CheckpointError, match="Permission denied.*SAM2_ROS_CACHE=FOLDER"):
+        fetched()
+
+
+# Carried by hand ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stick(tmp_path):
+    """A folder with the published file, as it was brought from another computer."""
+    (tmp_path / "stick").mkdir()
+    (tmp_path / "stick" / "sam2.1_hiera_tiny.pt").write_bytes(bytes(range(256)) * 40)
+    return tmp_path / "stick"
+
+
+@pytest.mark.parametrize("name", ["sam2.1_hiera_tiny.pt", "", "renamed.pt"])
+def test_a_file_that_was_carried_here_is_checked_and_put_in_its_place(server, cached, stick, name):
+    if name == "renamed.pt":
+        (stick / "sam2.1_hiera_tiny.pt").rename(stick / name)
+    said = bring("tiny", source=stick / name)
+    assert said == f"tiny: {cached} (0.0 MB, SHA256 {PUBLISHED['tiny'].sha256} as published)"
+    assert cached.read_bytes() == server.data and server.asked == []
+    assert [path.name for path in cached.parent.iterdir()] == [cached.name]
+
+
+def test_a_file_that_was_carried_here_takes_the_place_of_a_wrong_one(server, cached, stick):
+    cached.parent.mkdir()
+    cached.write_bytes(b"something else")
+    bring("tiny_512", source=stick)
+    assert cached.read_bytes() == server.data
+
+
+def test_a_wrong_file_that_was_carried_here_is_named_and_changes_nothing(server, cached, stick):
+    (stick / "sam2.1_hiera_tiny.pt").write_bytes(server.data[:-1])
+    with pytest.raises(
+        CheckpointError, match=f"is not sam2.1_hiera_tiny.pt as .*neither a PyTorch.*carry {server.url}"
+    ):
+        bring("tiny", source=stick)
+    assert list(cached.parent.iterdir()) == [cached.with_name(cached.name + ".lock")]
+    bring("tiny")
+    with pytest.raises(CheckpointError, match="its SHA256 is not"):
+        bring("tiny", source=stick)
+    assert cached.read_bytes() == server.data
+
+
+def test_a_file_that_is_not_there_is_named(server, stick):
+    with pytest.raises(CheckpointError, match="there is no file .*tiny.pt; name the file that was carried here"):
+        bring("tiny", source=stick / "tiny.pt")
+    with pytest.raises(CheckpointError, match="there is no file .*sam2.1_hiera_large.pt"):
+        bring("large", source=stick)
+
+
+def test_a_file_that_cannot_be_copied_leaves_nothing(server, cached, stick, monkeypatch):
+    def full(_, copy):
+        copy.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(CheckpointError, match="cannot copy .* to .*No space left on device.*SAM2_ROS_CACHE=FOLDER"):
+        bring("tiny", source=stick)
+    assert not list(cached.parent.glob("*.copy")) and not cached.exists()
+
+
+# The command --------------------------------------------------------------------------------------
+
+
+def test_weights_are_fetched_to_another_folder(server, cached, tmp_path):
+    assert bring("tiny", tmp_path / "stick").startswith(f"tiny: {tmp_path}/stick/sam2.1_hiera_tiny.pt (")
+    assert not cached.exists()
+
+
+def test_the_overview_names_every_file_once_and_says_where_it_is(server, cached):
+    lines = overview()
+    assert len(lines) == 10 and sum("edgetam" in line for line in lines) == 1
+    assert all(line.endswith("not here") for line in lines)
+    fetched()
+    (cached.parent / "edgetam.pt").write_bytes(b"something else")
+    here = {line.split()[0]: line for line in overview()}
+    assert here["tiny"].endswith(f" {cached}")
+    assert here["edgetam"].endswith("edgetam.pt, which is not what was published")
+
+
+def test_names_of_no_published_weights_are_refused_and_the_embedded_ones_are_here():
+    assert bring("embedded_384") == "embedded_384: ships with this package"
+    with pytest.raises(InvalidInput, match="best.pt is not the name of published weights; known are embedded, "):
+        bring("best.pt")
 
 
 def test_a_file_of_a_git_repository_is_known_by_its_blob(server, cached, monkeypatch):

@@ -138,6 +138,8 @@ def test_every_family_takes_a_side(tmp_path):
     assert checkpoint.load(path, image_side=192).size == TEST.at(192)
     assert checkpoint.load(path).size == TEST
     assert checkpoint.identify(path, image_side=192).image_side == 192
+    with pytest.raises(InvalidInput, match="multiple of 32 pixels, got 100"):
+        checkpoint.identify(path, image_side=100)
     assert checkpoint.load("embedded", image_side=384).size.image_size == 384
     assert checkpoint.load("embedded_384").size.image_size == 384
 
@@ -155,6 +157,25 @@ def test_short_names_with_a_side_are_known(cache, monkeypatch):
 def test_a_side_that_the_perceiver_does_not_divide_is_refused_by_value(edgetam_file, side):
     with pytest.raises(InvalidInput, match=f"must be a multiple of 256 pixels, got {side}"):
         checkpoint.load(edgetam_file, image_side=side)
+
+
+@pytest.mark.parametrize(
+    "name, side, words",
+    [
+        ("edgetam", 384, "multiple of 256 pixels, got 384; the nearest that edgetam can take are 256 and 512"),
+        ("edgetam_100", 0, "got 100; the nearest that edgetam can take are 256 and 512"),
+        ("edgetam", 10240, "got 10240; the nearest that edgetam can take are 3840 and 4096"),
+        ("large", 1000, "multiple of 32 pixels, got 1000; the nearest that large can take are 992 and 1024"),
+        ("sam2_hiera_base_plus_50", 0, "got 50; the nearest that base_plus can take are 32 and 64"),
+    ],
+)
+def test_a_side_that_a_published_model_cannot_take_is_refused_before_it_is_downloaded(
+    cache, monkeypatch, name, side, words
+):
+    monkeypatch.setattr(downloads.urllib.request, "urlopen", None)
+    for ask in (checkpoint.load, checkpoint.identify):
+        with pytest.raises(InvalidInput, match=words):
+            ask(name, image_side=side)
 
 
 def test_two_sides_that_differ_are_refused(cache):

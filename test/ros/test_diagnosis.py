@@ -78,8 +78,8 @@ OTHERS = (
         (dict(turned_away=3, waiting=256), "overloaded", ["256 wait", "3 turned away", "prompt an object once"]),
         (dict(age=4.3, merged=500), "overloaded", ["500 were merged", "4.3 s old"]),
         (dict(age=4.3, waiting=20), "overloaded", ["20 wait"]),
-        (dict(age=4.3), "late", ["masks are 4.3 s old", "129 intervals", "smaller model"]),
-        (dict(unanswered=7.0, processed=0), "stuck", ["no masks were published for 7 s"]),
+        (dict(age=4.3), "late", ["masks are 4.3 s old", "129 intervals", "smaller model", "smaller image_side"]),
+        (dict(unanswered=7.0, processed=0), "stuck", ["no masks were published for 7 s", "smaller image_side"]),
         (
             dict(boxes=12, left_out={"with a box without a size": 9, WEAK: 3}),
             "unusable detections",

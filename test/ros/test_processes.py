@@ -318,6 +318,9 @@ def test_a_node_that_still_loads_its_model_can_be_terminated(start):
         (["-p", "visible_margin:=99.0"], "visible_margin"),
         (["-p", "threads:=many"], "threads"),
         (["-p", "device:=abacus"], "abacus"),
+        (["-p", "model:=edgetam", "-p", "image_side:=384"], "must be a multiple of 256 pixels, got 384"),
+        (["-p", "model:=tiny_512", "-p", "image_side:=256"], "tiny_512 is for images of 512 pixels"),
+        (["-p", "image_side:=5000"], "image_side must be at most 4096, got 5000"),
     ],
 )
 def test_a_start_that_cannot_succeed_ends_with_a_sentence(arguments, words, capfd):

@@ -104,6 +104,50 @@ def test_a_published_model_that_is_not_here_is_fetched_when_it_is_loaded(tmp_pat
     assert setup.model == name and len(sentences) == 1
 
 
+def test_the_recorded_image_side_belongs_to_the_recorded_model(tmp_path, weights):
+    recording = recordings.open(noted_bag(tmp_path / "bag", {"model": str(weights), "image_side": 192}))
+    choice, (sentence,) = as_recorded(TrackerSetup(), recording)
+    assert (choice.model, choice.image_side, choice.identity()["image_side"]) == (str(weights), 192, 192)
+    assert choice.tracker()._model.size.image_size == 192
+    assert f"model {weights}, image_side 192, " in sentence
+    other, _ = as_recorded(TrackerSetup("embedded"), recording)
+    assert (other.image_side, other.identity()["image_side"]) == (0, 256)
+
+
+@pytest.mark.parametrize("side, in_use", [(128, 128), (0, 128), (64, 64)])
+def test_an_image_side_that_is_chosen_goes_before_the_recorded_one(tmp_path, weights, side, in_use):
+    recording = recordings.open(noted_bag(tmp_path / "bag", {"model": str(weights), "image_side": 192}))
+    choice, (sentence,) = as_recorded(TrackerSetup(chosen_side=side), recording)
+    assert choice.identity()["image_side"] == in_use and "image_side" not in sentence
+
+
+def test_a_chosen_image_side_goes_before_the_one_in_the_recorded_name(tmp_path):
+    recording = recordings.open(noted_bag(tmp_path / "bag", {"model": "embedded_384"}))
+    assert as_recorded(TrackerSetup(), recording)[0].identity()["image_side"] == 384
+    choice, _ = as_recorded(TrackerSetup(chosen_side=320), recording)
+    assert (choice.model, choice.identity()["image_side"]) == ("embedded", 320)
+
+
+@pytest.mark.parametrize(
+    "side, words", [(100, "multiple of 32 pixels, got 100"), ("wide", "image_side"), (-1, "least 0")]
+)
+def test_a_recorded_image_side_that_cannot_be_is_named_and_left_out(tmp_path, weights, side, words):
+    recording = recordings.open(noted_bag(tmp_path / "bag", {"model": str(weights), "image_side": side}))
+    choice, (_, left_out) = as_recorded(TrackerSetup(), recording)
+    assert choice.image_side == 0 and left_out.startswith("recorded, but left out: ") and words in left_out
+
+
+def test_a_chosen_image_side_that_the_recorded_model_cannot_take_is_refused(tmp_path, weights):
+    recording = recordings.open(noted_bag(tmp_path / "bag", {"model": str(weights)}))
+    with pytest.raises(InvalidInput, match="multiple of 32 pixels, got 100"):
+        as_recorded(TrackerSetup(chosen_side=100), recording)
+
+
+def test_the_side_of_a_model_that_is_not_here_is_not_given_to_the_default(tmp_path):
+    recording = recordings.open(noted_bag(tmp_path / "bag", {"model": "/robot/best.pt", "image_side": 512}))
+    assert as_recorded(TrackerSetup(), recording)[0].identity()["image_side"] == 256
+
+
 def test_a_baseline_has_no_settings_of_the_tracker(bag):
     setup, (sentence,) = as_recorded(BaselineSetup("first-mask"), recordings.open(bag))
     assert dict(setup.settings) == {"prompt_tolerance": 0.3, "max_objects": 64} and setup.model == "first-mask"
@@ -145,6 +189,16 @@ def test_a_replay_uses_what_was_recorded_and_says_so(bag, tmp_path, weights, cap
         "replay", bag, "--out", tmp_path / "set", "--threads", "1", "--model", weights, "--set", "hole_area=4096"
     )
     assert "as recorded of /sam2_ros: visible_margin 2" in capsys.readouterr().out
+
+
+def test_a_replay_and_an_evaluation_use_the_recorded_image_side_unless_another_is_chosen(tmp_path, weights, capsys):
+    bag = noted_bag(tmp_path / "side", {"model": str(weights), "image_side": 192})
+    assert run_command("replay", bag, "--out", tmp_path / "out", "--threads", "1") == 0
+    assert "image_side 192" in capsys.readouterr().out
+    assert run_command("replay", bag, "--out", tmp_path / "other", "--threads", "1", "--image-side", "64") == 0
+    assert "image_side" not in capsys.readouterr().out
+    assert evaluated(tmp_path, bag, "--prompt", "mask")["model"]["image_side"] == 192
+    assert evaluated(tmp_path, bag, "--prompt", "mask", "--image-side", "64")["model"]["image_side"] == 64
 
 
 def far_prompt(path):

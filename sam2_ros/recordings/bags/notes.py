@@ -29,7 +29,10 @@ def note(writer: BagWriter, topic: str, content: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What was noted of a node: its name, its parameters, and the model's name, version and sha256 as far as known."""
+    """What was noted of a node: its name, its parameters, and facts of its model as far as they were known.
+
+    The facts are name, version, sha256 and image side.
+    """
 
     node: str
     parameters: Mapping[str, Any]
