@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import array
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -167,14 +167,14 @@ def frame_from_compressed(message: Any, grey: Range = _FULL) -> Frame:
     return Frame(rgb, nanoseconds(message.header.stamp), message.header.frame_id)
 
 
-def values_from(message: Any) -> np.ndarray:
+def values_from(message: Any, types: Mapping[str, str] = _ONE_CHANNEL) -> np.ndarray:
     """The (H, W) values of an Image of one channel: mono8, mono16, or an OpenCV type of whole numbers.
 
-    Raises InvalidImage.
+    types: of the values, by the encodings that are read.  Raises InvalidImage.
     """
-    if message.encoding not in _ONE_CHANNEL:
-        raise InvalidImage(f"encoding {message.encoding!r} is not one of {', '.join(_ONE_CHANNEL)}")
-    return _pixels(message, _ONE_CHANNEL[message.encoding], 1)[:, :, 0]
+    if message.encoding not in types:
+        raise InvalidImage(f"encoding {message.encoding!r} is not one of {', '.join(types)}")
+    return _pixels(message, types[message.encoding], 1)[:, :, 0]
 
 
 def _pixels(message: Any, dtype: str, channels: int) -> np.ndarray:

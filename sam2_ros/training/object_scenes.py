@@ -63,10 +63,11 @@ class Renderer:
         cast = stage(np.random.default_rng((seed, 41)), self.models, frames, story)
         with Studio() as studio:
             random = np.random.default_rng((seed, 42))
-            self._furnish(studio, random)
+            self.furnish(studio, random)
             return _filmed(studio, cast, _light(random), size)
 
-    def _furnish(self, studio: Studio, random: np.random.Generator) -> None:
+    def furnish(self, studio: Studio, random: np.random.Generator) -> None:
+        """Put a table, a floor and four walls into an empty studio."""
         table, floor, wall = (self.surfaces[random.integers(len(self.surfaces))] for _ in range(3))
         studio.slab((0.0, 0.0, -TABLE[2] / 2), TABLE, _picture(table, random))
         studio.slab((0.0, 0.0, -0.7), (6.0, 6.0, 0.02), _picture(floor, random))
@@ -193,13 +194,13 @@ def _filmed(studio: Studio, cast: Cast, light: dict[str, Any], size: tuple[int, 
         labels[number] = label_of[np.clip(seen, 0, 255)] * (seen >= 0)
         to_clip = np.array(projection).reshape(4, 4).T @ np.array(view).reshape(4, 4).T
         for place, actor in enumerate(cast.actors):
-            whole = outline(_projected(actor, number, to_clip, size), actor.model.triangles, size).sum()
+            whole = outline(projected(actor, number, to_clip, size), actor.model.triangles, size).sum()
             own = (labels[number] == place + 1).sum()
             visible[number, place] = min(own / whole, 1.0) if whole else 0.0
     return Scene(frames, labels, visible, [actor.model.name for actor in cast.actors], cast.story)
 
 
-def _projected(actor: Actor, number: int, to_clip: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def projected(actor: Actor, number: int, to_clip: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The vertices in one frame, (V, 3): x and y in pixels, and w."""
     world = actor.model.vertices * actor.scale @ matrix(actor.turns[number]).T + actor.base(number)
     clip = np.column_stack((world, np.ones(len(world)))) @ to_clip.T

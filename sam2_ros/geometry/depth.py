@@ -1,0 +1,42 @@
+"""Depth images: what is published as one, in metres.
+
+REP 118: 16UC1 is whole millimetres with 0 for "not measured", 32FC1 is metres with nan, and inf for "too far".  Some
+cameras count in other units; the setting depth_scale says which.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sam2_ros.errors import InvalidImage
+from sam2_ros.geometry.settings import DepthSettings
+from sam2_ros.messages import values_from
+from sam2_ros.recordings.bags.compressed_depth import depth_from as decompressed
+
+#: Types of the values by encoding.
+ENCODINGS = {"16UC1": "u2", "mono16": "u2", "32FC1": "f4", "64FC1": "f8"}
+
+
+def depth_from(message: Any) -> np.ndarray:
+    """A depth image (H, W) in its own units: a sensor_msgs/Image, or a CompressedImage of compressedDepth.
+
+    Raises InvalidImage.
+    """
+    if hasattr(message, "format"):
+        return decompressed(message)
+    try:
+        return values_from(message, ENCODINGS)
+    except InvalidImage as error:
+        raise InvalidImage(f"a depth image cannot be read: {error}") from error
+
+
+def metres(depth: np.ndarray, settings: DepthSettings = DepthSettings()) -> np.ndarray:
+    """Depth in its own units as (H, W) float32 metres; 0 where it is unknown, too near or too far to be believed."""
+    if depth.dtype.kind in "ui":
+        depth = depth.astype(np.float32)
+        depth *= np.float32(settings.depth_scale)
+    with np.errstate(invalid="ignore"):
+        known = (depth >= settings.depth_near) & (depth <= settings.depth_far)  # false for nan
+    return np.where(known, depth, 0).astype(np.float32, copy=False)

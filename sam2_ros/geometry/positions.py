@@ -1,0 +1,120 @@
+"""Where each object is in metres, over time: measured on this image, or known from an earlier one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from sam2_ros.errors import InvalidImage
+from sam2_ros.geometry.camera import Camera
+from sam2_ros.geometry.surface import Surface, surfaces
+from sam2_ros.geometry.velocity import Velocity
+from sam2_ros.stamps import went_back
+from sam2_ros.types import Track, label_image
+
+#: How much the proportions of depth and image may differ, as a share: sizes are whole numbers.
+PROPORTION = 0.01
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Position:
+    """What is known of one object on one image.
+
+    surface: as it was measured last.  age: seconds since then, 0 = on this very image.
+    velocity: (3,), metres per second in the optical frame; None where it is not estimated or not known.
+    """
+
+    surface: Surface
+    age: float = 0.0
+    velocity: np.ndarray | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Known:
+    surface: Surface
+    stamp: int
+    velocity: Velocity = field(default_factory=Velocity)
+
+
+class Positions:
+    """The positions of the objects of one camera.
+
+    An object that is hidden, or has no depth, keeps its last known position, which grows older.  It is in the
+    optical frame of the camera at the time when it was measured: where the camera moves, the position moves with it.
+    """
+
+    def __init__(self, velocity: bool = False) -> None:
+        """velocity: estimate that, too."""
+        self.velocity = velocity
+        self._known: dict[int, _Known] = {}
+        self._newest = 0
+
+    def measure(
+        self, stamp: int, tracks: Iterable[Track], depth: np.ndarray, camera: Camera, size: tuple[int, int]
+    ) -> None:
+        """Take in the depth (H, W), metres, for the image of ``stamp`` (nanoseconds) with these tracks.
+
+        An object that is occluded is not measured, whatever is left of its mask.
+        size: (height, width) of the image.  Raises InvalidImage for depth or a camera of other proportions.
+        """
+        self._begin(stamp)
+        seen = [track for track in tracks if not track.occluded]
+        for one, surface in measured(seen, depth, camera, size).items():
+            known = self._known.setdefault(one, _Known(surface, stamp))
+            known.surface, known.stamp = surface, stamp
+            if self.velocity:
+                known.velocity.measure(stamp, surface.position)
+
+    def at(self, stamp: int, tracks: Iterable[Track]) -> dict[int, Position]:
+        """What is known of these objects on the image of ``stamp``; others are forgotten."""
+        self._begin(stamp)
+        ids = {track.id for track in tracks}
+        self._known = {one: known for one, known in self._known.items() if one in ids}
+        return {one: self._position(known, stamp) for one, known in self._known.items()}
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._known.clear()
+
+    def _begin(self, stamp: int) -> None:
+        """Where time starts again, ages would make no sense."""
+        if went_back(self._newest, stamp):
+            self.clear()
+            self._newest = stamp
+        self._newest = max(self._newest, stamp)
+
+    def _position(self, known: _Known, stamp: int) -> Position:
+        velocity = known.velocity.at(stamp) if self.velocity else None
+        return Position(known.surface, max(stamp - known.stamp, 0) / 1e9, velocity)
+
+
+def measured(
+    tracks: Iterable[Track], depth: np.ndarray, camera: Camera, size: tuple[int, int]
+) -> Mapping[int, Surface]:
+    """The visible surfaces of tracks on an image of ``size`` (height, width), by their ids.
+
+    Depth (H, W) may be larger or smaller than the image if it shows the same.  Raises InvalidImage if not.
+    """
+    labels: np.ndarray = label_image(tracks, size)
+    camera = camera.sized(size)
+    if camera.size != size:
+        raise InvalidImage(
+            f"camera_info is for images of {_shown(camera.size)}, but they are {_shown(size)}; publish the "
+            "camera_info that belongs to the image topic"
+        )
+    if depth.shape != size:
+        if abs(depth.shape[0] * size[1] / (depth.shape[1] * size[0]) - 1) > PROPORTION:
+            raise InvalidImage(
+                f"depth of {_shown(depth.shape)} does not show the same as an image of {_shown(size)}; use the depth "
+                "that the driver registers to the image"
+            )
+        labels = cv2.resize(labels, depth.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+        camera = camera.resized(depth.shape)
+    return surfaces(labels, depth, camera)
+
+
+def _shown(size: tuple[int, ...] | None) -> str:
+    return f"{size[1]}x{size[0]}" if size else "unknown size"
