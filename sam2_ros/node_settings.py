@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sam2_ros import settings as declared
-from sam2_ros.settings import setting
+from sam2_ros.settings import check, setting
 
 
 @dataclass(frozen=True)
@@ -46,4 +45,4 @@ class NodeSettings:
     report_period: float = setting(10.0, "an unchanged state is logged again after this long [s]", low=0.1, high=3600.0)
 
     def __post_init__(self) -> None:
-        declared.check(self)
+        check(self)

@@ -12,12 +12,11 @@ in either case.
 from __future__ import annotations
 
 import math
-import queue
-import threading
 import time
 from bisect import bisect
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -39,7 +38,7 @@ PREFETCHED = 4
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Moment:
     """A frame of a recording and what goes with it.
 
@@ -52,7 +51,7 @@ class Moment:
     frame: Frame
     arrival: int
     truth: Truth | None = None
-    events: tuple[Event, ...] = ()
+    events: list[Event] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -260,45 +259,29 @@ class _Driver:
 # -- frames with what goes with them --------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class _Gathering:
-    """A moment in the making."""
-
-    index: int
-    frame: Frame
-    arrival: int
-    events: list[Event] = field(default_factory=list)
-
-
 def moments_of(recording: Recording) -> Iterator[Moment]:
     """The frames of a recording, each with its truth and with the events that came with it.
 
     Truth that matches no image is a sentence in ``recording.lost``.
     """
-    waiting: deque[_Gathering] = deque()
+    waiting: deque[Moment] = deque()
     truths = _Truths()
     early: list[Event] = []
-    index = 0
+    count = 0
     for event in recording.events():
-        if isinstance(event.content, Frame):
-            waiting.append(_Gathering(index, event.content, event.time, early))
-            early, index = [], index + 1
         if isinstance(event.content, Truth):
-            truths.add(event.content, {gathering.frame.stamp for gathering in waiting})
-        elif isinstance(event.content, (Frame, PromptEvent, RemovalEvent)):  # others could pile up without an image
+            truths.add(event.content, {moment.frame.stamp for moment in waiting})
+        elif isinstance(event.content, Frame):
+            waiting.append(Moment(count, event.content, event.time, events=[*early, event]))
+            early, count = [], count + 1
+        elif isinstance(event.content, (PromptEvent, RemovalEvent)):  # others could pile up without an image
             (waiting[-1].events if waiting else early).append(event)
         while len(waiting) > 1 and (
             not recording.has_truth or waiting[0].frame.stamp in truths.known or len(waiting) > LOOK_AHEAD
         ):
-            yield _moment(waiting.popleft(), truths)
-    while waiting:
-        yield _moment(waiting.popleft(), truths)
+            yield truths.give(waiting.popleft())
+    yield from map(truths.give, waiting)
     recording.lost += truths.lost()
-
-
-def _moment(gathering: _Gathering, truths: _Truths) -> Moment:
-    truth = truths.take(gathering.frame.stamp)
-    return Moment(gathering.index, gathering.frame, gathering.arrival, truth, tuple(gathering.events))
 
 
 class _Truths:
@@ -318,11 +301,12 @@ class _Truths:
             del self.known[stamp]
             self._unmatched.append(stamp)
 
-    def take(self, stamp: int) -> Truth | None:
-        """The truth of an image, which then has had its chance."""
-        truth = self.known.pop(stamp, None)
-        self._images[stamp] = truth is not None or self._images.get(stamp, False)
-        return truth
+    def give(self, moment: Moment) -> Moment:
+        """A moment with its truth, if that has come."""
+        stamp = moment.frame.stamp
+        moment.truth = self.known.pop(stamp, None)
+        self._images[stamp] = moment.truth is not None or self._images.get(stamp, False)
+        return moment
 
     def lost(self) -> list[str]:
         """A sentence on truth that no image got, if there is any; asked after the last image."""
@@ -350,32 +334,11 @@ def _nearest(stamp: int, images: list[int]) -> int:
 
 def prefetched(items: Iterable[T], depth: int = PREFETCHED) -> Generator[T, None, None]:
     """The same items, drawn by a thread that is at most ``depth`` ahead; what it raises is raised here."""
-    box: queue.Queue[tuple[str, Any]] = queue.Queue(depth)
-    stopping = threading.Event()
-
-    def put(kind: str, item: Any) -> bool:
-        while not stopping.is_set():
-            try:
-                box.put((kind, item), timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def fill() -> None:
-        try:
-            if all(put("item", item) for item in items):
-                put("end", None)
-        except BaseException as error:  # handed over whatever it is
-            put("error", error)
-
-    thread = threading.Thread(target=fill, name="reader", daemon=True)
-    thread.start()
+    pool, iterator, end = ThreadPoolExecutor(1, "reader"), iter(items), object()
+    coming: deque[Future[Any]] = deque(pool.submit(next, iterator, end) for _ in range(depth))
     try:
-        while (found := box.get())[0] == "item":
-            yield found[1]
-        if found[0] == "error":
-            raise found[1]
+        while (item := coming.popleft().result()) is not end:
+            coming.append(pool.submit(next, iterator, end))
+            yield item
     finally:
-        stopping.set()
-        thread.join()
+        pool.shutdown(cancel_futures=True)

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sam2_ros import settings as declared
 from sam2_ros.ranges import AUTO, limits_of
-from sam2_ros.settings import setting
+from sam2_ros.settings import check, setting
 from sam2_ros.stamps import TOLERANCE
 
 
@@ -56,5 +55,5 @@ class SessionSettings:
     )
 
     def __post_init__(self) -> None:
-        declared.check(self)
+        check(self)
         limits_of(self.image_range)

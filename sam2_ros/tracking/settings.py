@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sam2_ros import settings as declared
-from sam2_ros.settings import setting
+from sam2_ros.settings import check, setting
 
 
 @dataclass(frozen=True)
@@ -45,4 +44,4 @@ class TrackerSettings:
     )
 
     def __post_init__(self) -> None:
-        declared.check(self)
+        check(self)

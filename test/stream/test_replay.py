@@ -167,7 +167,7 @@ def test_prefetching_stops_its_thread_when_nobody_takes_any_more():
     numbers = prefetched(iter(range(10**9)))
     next(numbers)
     numbers.close()
-    assert not any(thread.name == "reader" for thread in threading.enumerate())
+    assert not any(thread.name.startswith("reader") for thread in threading.enumerate())
 
 
 # -- offline ---------------------------------------------------------------------------------------
