@@ -25,7 +25,7 @@ from contextlib import contextmanager
 
 
 class Sam2RosError(Exception):
-    """The root: whatever sam2_ros refuses, it refuses with a subclass of this."""
+    """The root of all errors that sam2_ros raises on purpose."""
 
 
 class InvalidInput(Sam2RosError, ValueError):
@@ -80,7 +80,7 @@ class Unanswered(Sam2RosError):
 
 
 def first_sentence(error: Exception) -> str:
-    """The first sentence of what an exception of somebody else's says."""
+    """The first sentence of the message of an exception from another library."""
     return (str(error) or type(error).__name__).splitlines()[0].split(". ")[0].rstrip(" .:")
 
 

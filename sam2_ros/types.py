@@ -1,6 +1,6 @@
-"""The words that every room speaks: a Frame comes in, Prompts come in, Tracks go out.
+"""What goes in and what comes out: a Frame and Prompts in, Tracks out.
 
-Conventions, said once: coordinates are pixels of the camera image, x to the right and y
+Conventions: coordinates are pixels of the camera image, x to the right and y
 down, the centre of the top-left pixel at (0, 0); images are RGB, uint8; stamps are
 nanoseconds; scores are raw logits unless the name says probability.
 """
@@ -34,7 +34,7 @@ class Frame:
     """One camera image.
 
     image: (H, W, 3) uint8, RGB, at least 1 x 1; not copied, so do not write into it.
-    stamp: acquisition time in nanoseconds; 0 means that the camera did not say.
+    stamp: acquisition time in nanoseconds; 0 = unknown.
     frame_id: name of the camera's coordinate frame, as in a ROS header; empty where there is none.
     """
 
@@ -64,7 +64,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, eq=False, init=False)
 class Prompt:
-    """What an operator or a detector says about one object on one image.
+    """What an operator or a detector marks as one object on one image.
 
     name: the caller's key; empty = a new object that the tracker names.
     points: (N, 2) float32, pixels; labels: (N,) int8, 1 = on the object, 0 = off it.
@@ -112,7 +112,7 @@ class Prompt:
         """This prompt as it applies to an image of ``size`` (height, width), box clipped.
 
         known: whether something is known already of the object on that image (then negative
-        clicks alone are a correction; else they say nothing).
+        clicks alone are a correction; else they mean nothing).
         Raises InvalidPrompt when it cannot mean anything on that image.
         """
         height, width = size
@@ -197,7 +197,7 @@ def _checked_mask(mask: ArrayLike) -> Mask:
 
 
 class State(enum.IntEnum):
-    """What the tracker says about an object, with hysteresis; the values are those on the wire."""
+    """The state of an object, with hysteresis; the values are those on the wire."""
 
     VISIBLE = 0
     OCCLUDED = 1

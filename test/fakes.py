@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from sam2_ros.model.interface import Candidates, Found, ImageFeatures, Memories, PromptInputs
 from sam2_ros.model.sizes import TEST
+from sam2_ros.stream.session import Session
 from sam2_ros.types import Frame
 
 SIDE = 64  # of the model's input
@@ -133,3 +134,14 @@ def picture(squares: dict[tuple[int, int, int], tuple[int, int]], size: tuple[in
 
 def frame(stamp: int, squares: dict[tuple[int, int, int], tuple[int, int]], size: tuple[int, int] = (64, 64)) -> Frame:
     return Frame(picture(squares, size), stamp)
+
+
+class DirectSession(Session):
+    """A session whose clicks and detections are done at once, without a worker."""
+
+    def click(self, x, y, stamp):
+        (applied,) = filter(None, super().click(x, y, stamp))
+        return applied
+
+    def detections(self, detections, stamp):
+        return [applied for applied in super().detections(detections, stamp) if applied]

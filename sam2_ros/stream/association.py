@@ -22,9 +22,9 @@ def associate(boxes: Sequence[Box], tracked: Mapping[str, Box], threshold: float
     """For each box the name of the tracked object that it belongs to, or None for a new object.
 
     tracked: the box around each tracked mask on the same image.  Pairs are taken by falling
-    intersection over union, down to ``threshold``, and each object is given away once.  A box
+    intersection over union, down to ``threshold``, and each object is given to one box only.  A box
     left over that still overlaps an object by ``threshold`` is a duplicate and belongs to it
-    as well: it is no reason to start another object.
+    as well, so that it does not start another object.
     """
     pairs = sorted(
         (

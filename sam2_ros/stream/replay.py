@@ -180,7 +180,7 @@ class _Driver:
         self._recorded_prompts = recorded_prompts
         self._clock = clock
         self._queue = RequestQueue(most=math.inf)
-        self._given: list[Given] = []  # on the frame at hand
+        self._given: list[Given] = []  # on the present frame
         self._spent = 0.0  # seconds for these
 
     def keep(self, moment: Moment) -> None:

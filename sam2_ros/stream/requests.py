@@ -1,10 +1,10 @@
-"""The requests that wait for the tracker: in order, bounded in number, repeats made one.
+"""The requests that wait for the tracker: in order, bounded in number, repeats merged.
 
-Two prompts for one object on one image are one when nothing that could concern the object was
-asked between them: the later box or mask starts over as it would on the tracker, clicks add up.
-That one takes the place of the earlier, so a flood of repeats is not put off for ever.
+Two prompts for one object on one image are merged when no request that could concern the object
+came between them: the later box or mask starts over as it would on the tracker, clicks add up.
+It takes the place of the earlier one, so a flood of repeats is not delayed for ever.
 
-Prompts for one object, each on an image of its own, are not one.  When they come faster than the
+Prompts for one object, each on an image of its own, are not merged.  When they come faster than the
 tracker can apply them the oldest gives way, so that they do not hold up those of others.
 """
 
@@ -39,7 +39,7 @@ class Request:
     stamp: the image that it waits for, nanoseconds; 0 = the newest, whichever that is; None = it needs no image.
     deadline: until when it waits for that image, in seconds of ``time.monotonic``.
     name: of the object that it starts or corrects; empty = another, or several.
-    revokes: says which requests that still wait for their images are refused in its favour; revoked: those that were.
+    revokes: says which requests that still wait for their images it cancels; revoked: those that were.
     join: makes one content of an earlier one's and its own, where that is the same; else None.
     """
 
@@ -172,7 +172,7 @@ class RequestQueue:
 
 
 def join_equal(earlier: tuple[Any, ...], later: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """The content of requests that are one only when they say the same."""
+    """The content of requests that are merged only when they are equal."""
     return later if earlier == later else None
 
 

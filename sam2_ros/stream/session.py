@@ -1,6 +1,6 @@
-"""One tracker and what it is asked: images in their order, prompts, clicks, detections and removals.
+"""One tracker, and the rules by which images, prompts, clicks, detections and removals reach it.
 
-The tracker speaks of stamps and names.  From outside a stamp may be that of an image that was
+The tracker knows exact stamps and names.  From outside a stamp may be that of an image that was
 dropped, a click may be meant for an object that it does not name, and a detector repeats itself.
 The node drives a session through a ``worker.Worker``, ``replay`` and ``evaluate`` drive it themselves.
 Nothing here waits or publishes, and all of it runs on one thread; only ``view`` may be
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """The newest image, None before the first, and what is on it.
+    """The newest image, None before the first, and the objects on it.
 
     tracks: their masks may be made only when they are looked at, so that many prompts cost them once.
     """
@@ -67,7 +67,7 @@ OnApplied = Callable[[Prompt, Applied], None]
 
 
 class Session:
-    """One tracker and the newest view of the world.
+    """One tracker, and the newest view: image and objects.
 
     on_applied: called for every prompt that was applied, from a topic, a service, a click or a detection.
     in_parts: an object that was prompted on an older image is followed to the newest one by
@@ -152,17 +152,12 @@ class Session:
         self._on_applied(prompt, applied)
         return applied
 
-    def click(self, x: float, y: float, stamp: int) -> Applied:
-        """``click_in_parts`` to its end."""
-        (applied,) = filter(None, self.click_in_parts(x, y, stamp))
-        return applied
-
-    def click_in_parts(self, x: float, y: float, stamp: int) -> Iterator[Applied | None]:
+    def click(self, x: float, y: float, stamp: int) -> Iterator[Applied | None]:
         """A click at a pixel: for the object of the setting click_object, else the one under it, else a new one.
 
         It is positive unless the setting click_negative says otherwise.
         stamp: when it was clicked, which is only a hint at the image that was looked at.
-        Objects are brought up to date on that image first, an image a part; None stands for such a part.
+        Objects are brought up to date on that image first, an image a part, for which None is yielded.
         """
         while self._is_behind_on(self._remembered(stamp, hint=True)):
             self.catch_up()
@@ -177,12 +172,8 @@ class Session:
             )
         yield self.prompt(replace(clicked, name=name), stamp, hint=True)
 
-    def detections(self, detections: Iterable[Detection], stamp: int) -> list[Applied]:
-        """``each_detection`` to its end."""
-        return [applied for applied in self.each_detection(detections, stamp) if applied]
-
-    def each_detection(self, detections: Iterable[Detection], stamp: int) -> Iterator[Applied | None]:
-        """Start objects for those detections that are none yet, and find again those that were out of sight.
+    def detections(self, detections: Iterable[Detection], stamp: int) -> Iterator[Applied | None]:
+        """Start an object for each detection of a new one, and correct those that were out of sight.
 
         Each is applied when it is asked for, so that something else may be done in between; None stands
         for a part without an outcome of its own.
@@ -207,7 +198,7 @@ class Session:
         named = Counter(found.name for found in detections)
         started: list[Box] = []
         for found, owner in zip(detections, owners):
-            name = found.name if named[found.name] == 1 else ""  # what two share, such as their class, is no name
+            name = found.name if named[found.name] == 1 else ""  # a shared name, such as a class, names none of them
             known = name in states
             if owner or (known and states[name] == State.VISIBLE):
                 continue
@@ -233,18 +224,18 @@ class Session:
         return self._tracker.is_behind()
 
     def catch_up(self) -> None:
-        """Follow such objects onto one more image; ``look`` when it is enough."""
+        """Follow such objects onto one more image; ``update_view`` when it is enough."""
         self._tracker.catch_up()
 
-    def look(self) -> None:
-        """Make a new view, from what the tracker knows now."""
+    def update_view(self) -> None:
+        """Make a new view from what the tracker knows now."""
         self.view = View(self.view.frame, self._tracker.newest())
 
     def forget(self, name: str) -> None:
         """Stop following ``name``.  Raises UnknownObject."""
         self._tracker.forget(name)
         self._detected.discard(name)
-        self.look()
+        self.update_view()
 
     def export(self, name: str) -> Generator[None, None, ObjectMemory]:
         """The memory of an object, to be restored later or in another session.  Raises UnknownObject.

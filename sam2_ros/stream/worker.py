@@ -61,7 +61,7 @@ PARTS = 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """What a turn of the worker led to, for publishing.
+    """The outcome of a turn of the worker, for publishing.
 
     seconds: from taking the image or request to having the masks.
     dropped: images that newer ones replaced, or that came too late, since the last result.
@@ -142,7 +142,7 @@ class Worker:
 
     @property
     def view(self) -> View:
-        """The newest image and what is on it; stays as it is when a newer one comes."""
+        """The newest image and its objects; stays as it is when a newer one comes."""
         return self._session.view
 
     def configure(self, settings: SessionSettings, tracker: TrackerSettings) -> None:
@@ -163,13 +163,13 @@ class Worker:
         return self._ask_on(stamp, self._session.prompt, (prompt, stamp), name=prompt.name, join=join)
 
     def click(self, x: float, y: float, stamp: int) -> Future[Any]:
-        """Have a click at a pixel made, see ``Session.click_in_parts``; the future brings a list with its Applied."""
+        """Have a click at a pixel made, see ``Session.click``; the future brings a list with its Applied."""
         # Its stamp is only a hint at an image, so it waits for any.
-        return self._ask_on(0, self._session.click_in_parts, (x, y, stamp), join=join_equal)
+        return self._ask_on(0, self._session.click, (x, y, stamp), join=join_equal)
 
     def detections(self, found: list[Detection], stamp: int) -> Future[Any]:
         """Have objects started from detections on the image of ``stamp``; the future brings a list of Applied."""
-        return self._ask_on(stamp, self._session.each_detection, (found, stamp), join=join_equal)
+        return self._ask_on(stamp, self._session.detections, (found, stamp), join=join_equal)
 
     def remove(self, name: str) -> Future[Any]:
         """Stop following ``name``; prompts for it that wait for their images are refused.
@@ -216,7 +216,7 @@ class Worker:
         return request.answer
 
     def _ask_on(self, stamp: int, act: Callable[..., Any], content: tuple[Any, ...], **more: Any) -> Future[Any]:
-        """The same for what is about an image, which is waited for."""
+        """The same for a request about an image, which is waited for."""
         return self.ask(act, stamp, self._session.settings.prompt_timeout, content=content, **more)
 
     # -- the thread ----------------------------------------------------------------------------
@@ -331,7 +331,7 @@ class Worker:
         except Exception:  # a defect must not end the thread
             self._complain("catch up", "following a late prompt failed")
         if budget.parts > first:
-            self._session.look()
+            self._session.update_view()
 
     def _report(self, started: float) -> None:
         """Publish what there is, if it is new."""
@@ -340,7 +340,7 @@ class Worker:
             return
         self._published_view, self._arrived = view, None
         try:
-            tuple(view.tracks)  # masks that nobody has looked at yet are made now, and their time counts
+            tuple(view.tracks)  # makes the masks now, so that their time counts
             self._publish(Result(view, time.perf_counter() - started, self._dropped))
         except Exception:  # a defect must not end the thread
             self._complain("publish", "publishing failed")

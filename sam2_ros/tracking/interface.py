@@ -1,4 +1,4 @@
-"""What a session, and with it the node, a replay and an evaluation, asks of a tracker.
+"""What a tracker must offer to a session, and so to the node, a replay and an evaluation.
 
 ``tracker.Tracker`` is one, the baselines of an evaluation are others.
 """
@@ -31,7 +31,7 @@ class Prompted:
 
 
 class ObjectTracker(Protocol):
-    """Frames and prompts in, the objects of each frame out.  It belongs to one thread."""
+    """Frames and prompts in, the objects of each frame out.  Used by one thread only."""
 
     #: Where the last frame that was given belongs in the stream.
     placed: Place
@@ -60,7 +60,7 @@ class ObjectTracker(Protocol):
         ...
 
     def track(self, frame: Frame) -> list[Track]:
-        """Follow every object onto ``frame`` and say where it is, in id order."""
+        """Follow every object onto ``frame``; returns where they are, in id order."""
         ...
 
     def prompt(self, prompt: Prompt, stamp: int = 0, *, later: bool = False) -> Prompted:

@@ -1,11 +1,11 @@
 """Which past frames may one object look at?  What a memory rule is, and the rule of SAM 2.
 
-A rule holds whatever the caller calls a memory: it never looks inside, so it needs no torch.
+A rule never looks into the tokens and pointers that it keeps, so it needs no torch.
 An index is the order of arrival of a frame, not its time: a stream drops frames.
 
 Rules of SAM 2 (paper section 4, "memory bank"; figures from the released configuration):
 
-* a *prompted* frame, on which somebody clicked, is seen from any distance;
+* a *prompted* frame, for which a prompt was given, is seen from any distance;
 * a *recent* frame is seen as a memory for six frames and as a pointer for fifteen;
 * at most ``max_prompted`` prompted frames take part: the first one that was given, always,
   and the nearest others.  One that does not take part is still seen while it is recent.
@@ -37,7 +37,7 @@ class Sighting:
     """What was found of one object on one frame: all that a rule may go by.
 
     index: the frame's order of arrival.  seconds: its acquisition time; None where the camera does not say.
-    prompted: whether somebody prompted the object on it.
+    prompted: whether the object was prompted on it.
     object_score: raw logit, positive where the object is seen.
     ious: the predicted IoU of each candidate.  chosen: the place among them of the one that is the answer.
     logits: (K, a, a), the candidates themselves.  They are a part of what all objects share: a rule that
@@ -77,7 +77,7 @@ class MemoryRule(Protocol[Tokens, Pointer]):
     """The memories of one object: which are kept, and which are seen from a frame.
 
     A tracker asks for ``past`` before it looks at a frame and calls ``keep`` afterwards; frames may be gone through
-    again after a late prompt, so both may name an index once more.  ``prune`` is the promise that what is held does
+    again after a late prompt, so both may be called with an index again.  ``prune`` is the bound: what is held must
     not grow with the stream.
     """
 
@@ -104,14 +104,14 @@ class MemoryRule(Protocol[Tokens, Pointer]):
     def past(self, index: int, seconds: float | None = None) -> Past[Tokens, Pointer]:
         """What the object sees from frame ``index``, taken at ``seconds``: never that frame itself.
 
-        Where ``has_past`` says that there is a past, it sees at least one memory and one pointer.
+        Where ``has_past`` is true, it sees at least one memory and one pointer.
         """
         ...
 
     def forget_stale(self, index: int, *, corrected: bool) -> None:
         """Drop what a prompt on frame ``index`` made doubtful.
 
-        corrected: whether the prompt says that the object was lost before.
+        corrected: whether the prompt corrects an object that was followed before.
         """
         ...
 
@@ -175,7 +175,7 @@ class MemoryBank(Generic[Tokens, Pointer]):
             self._tokens[index], self._pointers[index] = tokens, pointer
 
     def past(self, index: int, seconds: float | None = None) -> Past[Tokens, Pointer]:
-        """What the object sees from frame ``index``; this rule counts frames, whatever time lies between them."""
+        """What the object sees from frame ``index``; this rule counts frames, not the time between them."""
         chosen = self._chosen(index)
         aside = {kept: both for kept, both in self._prompted.items() if kept not in chosen}
         recent_tokens = {**self._tokens, **{kept: tokens for kept, (tokens, _) in aside.items()}}

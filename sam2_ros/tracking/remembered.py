@@ -30,7 +30,7 @@ class RememberedFrame:
 
     @property
     def seconds(self) -> float | None:
-        """Its acquisition time; None where the camera did not say."""
+        """Its acquisition time; None where it is unknown."""
         return self.stamp / 1e9 if self.stamp else None
 
 
@@ -106,7 +106,7 @@ class Target:
         earlier = [kept for kept in self.estimates if kept < index]
         if earlier:
             return self.estimates[max(earlier)].visibility
-        return Visibility() if self.estimates else self.start  # what came later says nothing about an earlier frame
+        return Visibility() if self.estimates else self.start  # later frames do not tell
 
     def rewind(self) -> None:
         """The frames come again from the first one: the answers to prompts stay."""

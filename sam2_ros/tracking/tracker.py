@@ -1,4 +1,4 @@
-"""The heart: a stream of frames and prompts in, the tracked objects of each frame out.
+"""The tracker: a stream of frames and prompts in, the tracked objects of each frame out.
 
     tracker = Tracker(load("embedded"))
     tracker.track(frame)
@@ -7,7 +7,7 @@
 
 The stream has no end, so everything kept has a bound: the last ``remembered_frames`` frames
 with their features and answers (the ring, so that a prompt may come late), and per object
-the memories that its memory rule says can still be seen.
+the memories that can still be seen under its memory rule.
 
 A Tracker belongs to one thread.  A call that raises a Sam2RosError has changed nothing.
 """
@@ -102,7 +102,7 @@ class Tracker:
         return self._timeline.newest if self._ring.newest else None
 
     def track(self, frame: Frame) -> list[Track]:
-        """Follow every object onto ``frame`` and say where it is, in id order.
+        """Follow every object onto ``frame``; returns where they are, in id order.
 
         The image is encoded once, whatever the number of objects.  ``placed`` says where it belongs:
         the newest stamp once more, or a slightly older one, gets the answer of the newest frame, and

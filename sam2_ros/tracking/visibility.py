@@ -20,7 +20,7 @@ class Visibility:
         The state changes only when the score passes 0 by more than ``margin`` (logits), so that
         an object half hidden does not flicker.  Unseen for ``lost_after`` frames, it is lost.
         prompted: the object was prompted on that frame, which replaces the state of before.  Only the count
-        goes on: a person who says again and again "it is not here" has not seen it either.
+        goes on: a prompt "it is not here" does not mean that the object was seen.
         """
         before = State.VISIBLE if prompted else self.state
         unseen = 0 if score > 0 else self.frames_since_seen + 1

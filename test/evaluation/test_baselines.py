@@ -1,11 +1,12 @@
 import cv2
 import numpy as np
 import pytest
+from fakes import DirectSession
 
 from sam2_ros.errors import InvalidInput, InvalidPrompt, UnknownStamp
 from sam2_ros.evaluation.baselines import FirstMask, OpenCVTracker, box_tracker_name, grab
 from sam2_ros.evaluation.metrics import region_similarity
-from sam2_ros.stream.session import Detection, Session
+from sam2_ros.stream.session import Detection
 from sam2_ros.types import Frame, Prompt
 
 SIZE = (120, 160)
@@ -39,7 +40,7 @@ def test_the_disk_is_followed_from_every_kind_of_prompt(prompt):
 
 
 def test_a_baseline_drives_a_session_as_the_tracker_does_on_the_newest_frame():
-    session = Session(FirstMask())
+    session = DirectSession(FirstMask())
     session.track(scene(0)[0])
     session.prompt(Prompt("disk", mask=scene(0)[1]), 0)
     assert session.click(40, 60, 0).track.name == "disk" and session.click(150, 10, 0).track.name == "object_2"

@@ -5,13 +5,12 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from fakes import RED, ColourModel, frame, picture
+from fakes import RED, ColourModel, DirectSession, frame, picture
 from fuzz.doors import damaged, door, floats, fuzz, small, texts
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sam2_ros.messages import ENCODINGS, frame_from, frame_from_compressed, prompt_from
-from sam2_ros.stream.session import Session
 from sam2_ros.tracking.tracker import Tracker
 from sam2_ros.types import Frame
 
@@ -244,7 +243,7 @@ def detection_arrays(draw):
 
 @pytest.fixture(scope="module")
 def session():
-    return Session(Tracker(ColourModel()))
+    return DirectSession(Tracker(ColourModel()))
 
 
 @fuzz(2)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from fakes import BLUE, GREEN, RED, ColourModel, picture
+from fakes import BLUE, GREEN, RED, ColourModel, DirectSession, picture
 
 from sam2_ros.errors import InvalidInput, InvalidPrompt, UnknownObject, UnknownStamp
 from sam2_ros.stream.session import Detection, Session
@@ -18,7 +18,7 @@ def session():
 
 
 def made(settings=SessionSettings(), on_applied=lambda prompt, applied: None, **tracker):
-    return Session(Tracker(ColourModel(), TrackerSettings(**tracker)), settings, on_applied)
+    return DirectSession(Tracker(ColourModel(), TrackerSettings(**tracker)), settings, on_applied)
 
 
 def show(session, stamp, squares):
@@ -316,7 +316,7 @@ def test_a_click_on_an_older_image_brings_the_objects_up_to_date_in_parts(sessio
     for stamp in range(1, 7):
         show(session, stamp, {RED: (0, 0)})
     session.prompt(click("cup", 8, 8), 1)
-    *parts, applied = session.click_in_parts(8, 8, 5)
+    *parts, applied = Session.click(session, 8, 8, 5)
     assert parts == [None] * 4  # images 2 to 5
     assert applied.track.name == "cup" and applied.stamp == 5
 
