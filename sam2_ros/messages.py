@@ -306,16 +306,14 @@ def fill_compressed(message: Any, image: np.ndarray, quality: int | None = None)
 
     message: a sensor_msgs/CompressedImage, which is returned.
     """
-    encoding = encoding_of(image)
-    # OpenCV takes colours as BGR and then writes an ordinary picture file.
-    stored = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
-    colours = "bgr8" if image.ndim == 3 else ""
     if quality is None:
-        _, data = cv2.imencode(".png", stored, [cv2.IMWRITE_PNG_COMPRESSION, 1])  # label images are flat: 1 is enough
-        message.format = f"{encoding}; png compressed {colours}"
+        kind, options = "png", [cv2.IMWRITE_PNG_COMPRESSION, 1]  # label images are flat: 1 is enough
     else:
-        _, data = cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        message.format = f"{encoding}; jpeg compressed {colours}"
+        kind, options = "jpeg", [cv2.IMWRITE_JPEG_QUALITY, quality]
+    # OpenCV takes colours as BGR and then writes an ordinary picture file.
+    stored, colours = (cv2.cvtColor(image, cv2.COLOR_RGB2BGR), "bgr8") if image.ndim == 3 else (image, "")
+    _, data = cv2.imencode(f".{kind}", stored, options)
+    message.format = f"{encoding_of(image)}; {kind} compressed {colours}"
     message.data = _bytes(data)
     return message
 

@@ -75,7 +75,7 @@ class Node(RosNode):
         tracker, description = make(self.parameters)
         bridge = find_bridge(self.get_logger().info)
         self.outputs = Outputs(self, self.parameters, bridge)
-        session = Session(tracker, self.parameters.session, partial(self._send, self.outputs.repeat))
+        session = Session(tracker, self.parameters.session, partial(self._send, self.outputs.publish_prompt))
         self.worker = Worker(session, partial(self._send, self.outputs.publish), self.get_logger())
         self.parameters.watch(self.worker.configure)
         self.prompts = Prompts(self, self.parameters, self.worker, bridge)

@@ -79,7 +79,7 @@ class Outputs:
         self._overlay = self._publisher(node, Image, "~/overlay")
         self._packed_overlay = self._publisher(node, CompressedImage, "~/overlay/compressed")
 
-    def repeat(self, prompt: Prompt, applied: Applied) -> None:
+    def publish_prompt(self, prompt: Prompt, applied: Applied) -> None:
         """Publish an applied prompt with its object's name and its image, so that it can be recorded.
 
         Clicks, detections and service calls can be replayed only from this.
