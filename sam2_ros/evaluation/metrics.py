@@ -215,7 +215,7 @@ class Occlusion:
     precision, recall, f1: over frames; nan where there is nothing to divide by.
     delay: mean number of frames by which the flag follows a disappearance or a return.
     missed: changes that the flag did not follow before the next one came; a flag that was on before the
-    object disappeared has not followed it.  followed: the others.
+    object disappeared has not followed it, nor has one that was off before the object returned.  followed: the others.
     """
 
     precision: float
@@ -286,9 +286,9 @@ def occlusion(flagged: np.ndarray, absent: np.ndarray) -> Occlusion:
     flagged, absent = np.asarray(flagged, bool), np.asarray(absent, bool)
     changes = np.flatnonzero(absent[1:] != absent[:-1]) + 1
     delays, missed = [], 0
-    raised = np.concatenate([[False], flagged[1:] & ~flagged[:-1]])
+    changed = np.concatenate([[False], flagged[1:] != flagged[:-1]])
     for start, stop in zip(changes, [*changes[1:], len(absent)]):
-        follows = np.flatnonzero(raised[start:stop] if absent[start] else ~flagged[start:stop])
+        follows = np.flatnonzero(changed[start:stop] & (flagged[start:stop] == absent[start]))
         delays.extend(follows[:1].tolist())
         missed += not len(follows)
     counts = [int(np.count_nonzero(frames)) for frames in (flagged & absent, flagged, absent)]

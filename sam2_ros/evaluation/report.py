@@ -116,8 +116,9 @@ def _overview(result: Mapping[str, Any]) -> str:
         "view: only over images that show the object; on the other images an empty mask scores 100. Occlusion: "
         "the flag “not in view”, over images; late by: images until the flag follows a disappearance or a return, "
         "mean over those that it follows; missed: those that it does not follow, because it was on before the "
-        "object disappeared or did not change in time. Found again: returns after an absence with an IoU of at "
-        "least 0.5. Prompts: clicks, boxes and masks. p50, p95: from an image to its masks, waiting included."
+        "object disappeared, off before it returned, or did not change in time. Found again: returns after an absence "
+        "with an IoU of at least 0.5. Prompts: clicks, boxes and masks. p50, p95: from an image to its masks, waiting "
+        "included."
     )
     failed = [entry["name"] for entry in result["sequences"] if entry["error"]]
     lost = f'<p class="bad">In no mean, because they failed: {_text(", ".join(failed))}</p>' if failed else ""

@@ -209,9 +209,9 @@ def test_occlusion_is_counted_by_frames_and_delays_by_changes():
     assert result.precision == 2 / 5
     assert result.recall == 2 / 4
     assert result.f1 == 4 / 9
-    # Gone at 2: flagged at 3 (1 late); back at 5: at 7 (2 late); gone at 8: never; back at 9: at once.
-    assert result.delay == 1.0
-    assert result.missed == 1
+    # Gone at 2: flagged at 3 (1 late); back at 5: at 7 (2 late); gone at 8: never, so the return at 9 is missed too.
+    assert result.delay == 1.5
+    assert result.missed == 2
 
 
 def test_a_flag_that_was_on_before_the_object_vanished_has_not_detected_it():
@@ -223,6 +223,13 @@ def test_a_flag_that_was_on_before_the_object_vanished_has_not_detected_it():
     assert (again.delay, again.missed) == (2.0, 0), "it was raised anew while the object was away"
     same_moment = metrics.occlusion(np.array([0, 0, 1, 1], bool), np.array([0, 0, 1, 1], bool))
     assert (same_moment.delay, same_moment.missed) == (0.0, 0)
+
+
+def test_a_flag_that_was_off_before_the_object_returned_has_not_detected_it():
+    never = metrics.occlusion(np.zeros(5, bool), np.array([0, 1, 1, 0, 0], bool))
+    assert np.isnan(never.delay) and (never.missed, never.followed) == (2, 0)
+    too_soon = metrics.occlusion(np.array([0, 1, 0, 0, 0], bool), np.array([0, 1, 1, 0, 0], bool))
+    assert (too_soon.delay, too_soon.missed, too_soon.followed) == (0.0, 1, 1)
 
 
 def test_j_in_view_leaves_out_the_empty_frames_that_an_empty_mask_wins():
