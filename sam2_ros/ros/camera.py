@@ -3,17 +3,18 @@
 With ``auto`` it subscribes when a camera publishes, with the QoS that the camera offers, and
 subscribes again when another camera takes over.  A reliable subscription gets nothing from a
 best-effort camera, and a best-effort one loses large images, so neither is a good default.
+Where every publisher keeps its last image for those who come later (transient local), that image is asked for.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node as RosNode
-from rclpy.qos import QoSPolicyKind, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSPolicyKind, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -25,6 +26,15 @@ DEPTH = 5
 _COMPRESSED = "/compressed"
 _TYPES = {"raw": ("sensor_msgs/msg/Image", Image), "compressed": ("sensor_msgs/msg/CompressedImage", CompressedImage)}
 IMAGE_TYPES = tuple(kind for _, kind in _TYPES.values())
+
+
+class _Choice(NamedTuple):
+    """What is subscribed to, and how; latched: the last image from before the subscription is asked for."""
+
+    transport: str
+    topic: str
+    reliable: bool
+    latched: bool
 
 
 class Camera:
@@ -48,7 +58,7 @@ class Camera:
         self._last_time = time.monotonic()  # of the last image, or of the start
         self._published_since: float | None = None  # None without a publisher
         self._before = 0  # images that had come before that
-        self._chosen: tuple[str, str, bool] | None = None  # transport, topic, reliable
+        self._chosen: _Choice | None = None
         self._hesitated = False
         self._subscription: Any = None
         self.update()
@@ -100,7 +110,7 @@ class Camera:
             if self._subscription is not None:
                 self._node.destroy_subscription(self._subscription)
             self._chosen = wanted
-            self._subscription = self._subscribe(*wanted)
+            self._subscription = self._subscribe(wanted)
         if not self.publishers():
             self._published_since = None
         elif self._published_since is None:
@@ -119,8 +129,8 @@ class Camera:
         kind = _TYPES[transport][0]
         return [info for info in self._node.get_publishers_info_by_topic(topic) if info.topic_type == kind]
 
-    def _wanted(self) -> tuple[str, str, bool] | None:
-        """Transport, topic and reliability for what is published now; None = no change."""
+    def _wanted(self) -> _Choice | None:
+        """What fits the publishers that there are now; None = no change."""
         wish, reliability = self._settings.image_transport, self._settings.image_reliability
         publishers = {source: self._publishers_of(source) for source in self._allowed()}
         source = max(publishers, key=lambda one: (bool(publishers[one]), one == self._source))
@@ -129,23 +139,30 @@ class Camera:
         if source[0] == "compressed" and wish == "auto" and not (self._chosen or self._hesitated):
             self._hesitated = True  # the raw topic of the same camera may be discovered a moment later
             return None
+        latched = self._latched(publishers[source])
         if reliability != "auto":
-            return *source, reliability == "reliable"
-        return *source, all_reliable(publishers[source])
+            return _Choice(*source, reliability == "reliable", latched)
+        return _Choice(*source, all_reliable(publishers[source]), latched)
 
-    def _subscribe(self, transport: str, topic: str, reliable: bool) -> Any:
+    def _latched(self, publishers: list[Any]) -> bool:
+        """Whether to ask for earlier images: a subscription that does receives nothing from a volatile publisher."""
+        if not publishers:
+            return self._chosen is not None and self._chosen.latched
+        return {info.qos_profile.durability for info in publishers} == {DurabilityPolicy.TRANSIENT_LOCAL}
+
+    def _subscribe(self, choice: _Choice) -> Any:
         # qos_overrides of a topic are declared once, with the first default, which must not
         # override a later choice of reliability.
         kinds = [QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH]
-        name = f"qos_overrides.{topic}.subscription.reliability"
+        name = f"qos_overrides.{choice.topic}.subscription.reliability"
         if not self._node.has_parameter(name):
             kinds.append(QoSPolicyKind.RELIABILITY)
         return subscribe(
             self._node,
-            _TYPES[transport][1],
-            topic,
+            _TYPES[choice.transport][1],
+            choice.topic,
             self._receive,
-            quality(DEPTH, reliable),
+            quality(DEPTH, choice.reliable, choice.latched),
             on_lost=self._count_lost,
             # Its own group: a subscription that is destroyed during a callback may leave its group occupied.
             callback_group=MutuallyExclusiveCallbackGroup(),

@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage
 
 from sam2_ros.ros.camera import Camera
@@ -21,19 +21,26 @@ class Graph:
         self.subscribed = []
         self.offers: dict[str, list[ReliabilityPolicy]] = {}
         self.types: dict[str, str] = {}
+        self.durabilities: dict[str, list[DurabilityPolicy]] = {}
 
     def resolve_topic_name(self, name):
         return f"/{(self.image if name == 'image' else name).lstrip('/')}"
 
     def get_publishers_info_by_topic(self, topic):
         kind = self.types.get(topic) or f"sensor_msgs/msg/{'CompressedImage' if topic == COMPRESSED else 'Image'}"
-        return [Shape(qos_profile=Shape(reliability=offer), topic_type=kind) for offer in self.offers.get(topic, [])]
+        offers = self.offers.get(topic, [])
+        durabilities = self.durabilities.get(topic, [DurabilityPolicy.VOLATILE] * len(offers))
+        return [
+            Shape(qos_profile=Shape(reliability=reliability, durability=durability), topic_type=kind)
+            for reliability, durability in zip(offers, durabilities)
+        ]
 
     def has_parameter(self, name):
         return True
 
     def create_subscription(self, kind, topic, callback, qos: QoSProfile, **_):
         self.subscribed.append((kind, topic))
+        self.durability = qos.durability
         return Shape(qos_profile=qos)
 
     def destroy_subscription(self, subscription):
@@ -142,3 +149,25 @@ def test_one_best_effort_publisher_makes_the_subscription_best_effort():
     graph.offers[RAW] = [ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT]
     camera.update()
     assert camera.reliable is False
+
+
+LATCHED, VOLATILE = DurabilityPolicy.TRANSIENT_LOCAL, DurabilityPolicy.VOLATILE
+
+
+@pytest.mark.parametrize(
+    "offered, wanted", [([VOLATILE], VOLATILE), ([LATCHED], LATCHED), ([LATCHED, VOLATILE], VOLATILE)]
+)
+def test_earlier_images_are_asked_for_where_every_publisher_keeps_them(offered, wanted):
+    graph, camera = made()
+    graph.offers[RAW], graph.durabilities[RAW] = [ReliabilityPolicy.RELIABLE] * len(offered), offered
+    camera.look()
+    assert graph.durability == wanted
+
+
+def test_a_latched_camera_that_goes_away_does_not_change_the_subscription():
+    graph, camera = made(image_transport="raw", image_reliability="reliable")
+    graph.offers[RAW], graph.durabilities[RAW] = [ReliabilityPolicy.RELIABLE], [LATCHED]
+    camera.look()
+    graph.offers[RAW] = []
+    camera.look()
+    assert len(graph.subscribed) == 2 and graph.durability == LATCHED

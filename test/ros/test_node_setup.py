@@ -9,7 +9,7 @@ rclpy = pytest.importorskip("rclpy")
 
 from fakes import ColourModel
 from rclpy.executors import ExternalShutdownException
-from rclpy.qos import QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_bench import (
     MILLISECOND,
     ON_RED,
@@ -142,6 +142,20 @@ def test_the_subscription_changes_when_another_kind_of_camera_appears(opened):
     other.publish(image_message(scene(), 7))
     bench.result(7)
     assert bench.node.camera.reliable is False
+
+
+def test_an_image_that_was_published_before_the_subscription_is_shown_where_the_camera_keeps_it():
+    bench = Bench("-r", "image:=/latched")
+    try:
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        camera = bench.ros.create_publisher(Image, "/latched", latched)
+        camera.publish(image_message(scene(), 5))
+        assert not camera.get_subscription_count()
+        bench.result(5)
+        answer = bench.call(Prompt, "prompt", prompt=prompt_message("cup", points=[ON_RED]))
+        assert answer.success and answer.object.area > 0
+    finally:
+        bench.close()
 
 
 def test_a_fixed_reliability_that_hears_nothing_is_explained():
