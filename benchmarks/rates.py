@@ -32,7 +32,7 @@ from sam2_ros.messages import nanoseconds
 from sam2_ros.msg import Prompt, TrackedObjectArray
 
 LOAD = Path(__file__).with_name("ros_load.py")
-#: Topic and kind of message by the word for --topics.
+#: Topic (or service) and kind of message by the word for --topics.
 TOPICS = {
     "tf": ("/tf", "tf"),
     "camera_info": ("/camera/camera_info", "camera_info"),
@@ -44,6 +44,7 @@ TOPICS = {
     "boxes": ("/sam2_ros/prompt", "boxes"),
     "image": (IMAGE, "image"),
     "compressed": (f"{IMAGE}/compressed", "compressed"),
+    "calls": ("/sam2_ros/list", "calls"),
 }
 RATES = (50, 100, 300)
 

@@ -180,17 +180,36 @@ def example(kind: str) -> Any:
     return makers[kind]()
 
 
-def flood(topic: str, kind: str, rate: float) -> None:
-    """Publish messages as bytes, ``rate`` times a second."""
+def publish(topic: str, kind: str) -> Callable[[], None]:
+    """What publishes the next message, as bytes."""
     import rclpy
     from rclpy.qos import QoSProfile
     from rclpy.serialization import serialize_message
 
     messages = examples(kind)
     publisher = rclpy.create_node("flood").create_publisher(type(messages[0]), topic, QoSProfile(depth=100))
-    contents, when = itertools.cycle(map(serialize_message, messages)), time.monotonic()
+    contents = itertools.cycle(map(serialize_message, messages))
+    return lambda: publisher.publish(next(contents))
+
+
+def call(service: str) -> Callable[[], None]:
+    """What calls the service that lists the objects; nobody waits for the answer."""
+    import rclpy
+
+    from sam2_ros.srv import List
+
+    client = rclpy.create_node("flood").create_client(List, service)
+    client.wait_for_service(PATIENCE)
+    return lambda: client.remove_pending_request(client.call_async(List.Request()))
+
+
+def flood(topic: str, kind: str, rate: float) -> None:
+    """Publish messages or call, ``rate`` times a second."""
+    import rclpy
+
+    send, when = call(topic) if kind == "calls" else publish(topic, kind), time.monotonic()
     while rclpy.ok():
-        publisher.publish(next(contents))
+        send()
         when = max(when + 1 / rate, time.monotonic() - 0.1)  # what it could not keep up with is not made up for
         time.sleep(max(when - time.monotonic(), 0))
 

@@ -102,8 +102,9 @@ class Node(RosNode):
         return pacing.together(super().create_subscription, rate, msg_type, *arguments, **options)
 
     def close(self) -> None:
-        """End the worker; call it before the node is destroyed."""
+        """End the worker and the threads of calls; call it before the node is destroyed."""
         self.worker.stop()
+        self.prompts.close()
 
     def say_what_is_unused(self, arguments: Sequence[str]) -> None:
         """Warn of parameters without effect; arguments: those of the process."""

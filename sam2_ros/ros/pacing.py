@@ -3,13 +3,16 @@
 For each message the executor builds its wait sets again.  That takes about 2 ms of Python, during which the
 tracker's thread waits for the interpreter: 300 messages a second on one topic would stop it.  So the executor
 serves each topic a bounded number of times a second, and each turn handles all waiting messages (``Turns``).
+The same holds for the calls of a service (``Calls``).
 Other topics it never serves: their messages wait in the middleware until they are needed (``OnDemand``).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from rclpy.callback_groups import CallbackGroup, MutuallyExclusiveCallbackGroup
@@ -25,7 +28,7 @@ WITHOUT_DEPTH = 1000
 
 
 class Pace:
-    """Counts the turns of one topic: ``rate`` of them per second, and up to ``BURST`` at once after a quiet time."""
+    """Counts the turns of a topic or service: ``rate`` per second, and up to ``BURST`` at once after a quiet time."""
 
     def __init__(self, rate: float) -> None:
         self._rate = rate
@@ -92,6 +95,58 @@ class Turns:
         time.sleep(self._pace.spend())
 
 
+class Calls(CallbackGroup):
+    """The group of a paced service: one turn hands every waiting call to a thread of its own, then it rests.
+
+    The executor only notices that there are calls, and does not wait for others before the turn has ended.
+    """
+
+    def __init__(self, node: RosNode, threads: ThreadPoolExecutor, failed: Callable[[], None]) -> None:
+        """failed: called in an ``except`` block when a call could not be answered."""
+        super().__init__()
+        self._node = node
+        self._threads = threads
+        self._failed = failed
+        self._pace = Pace(RATE)
+        self._turn_lasts = False
+
+    def can_execute(self, entity: Any) -> bool:
+        """Whether the executor may wait for calls."""
+        return not self._turn_lasts
+
+    def beginning_execution(self, entity: Any) -> bool:
+        """Begin a turn; False, as it leaves nothing for the executor."""
+        self._turn_lasts = True
+        self._submit(self._turn, entity)
+        return False
+
+    def ending_execution(self, entity: Any) -> None:
+        """Nothing was begun."""
+
+    def _turn(self, service: Any) -> None:
+        try:
+            for request, header in waiting_calls(service):
+                self._submit(self._answer, service, request, header)
+        except Exception:  # of a call that cannot be deserialised; the others wait for the next turn
+            self._failed()
+        time.sleep(self._pace.spend())
+        self._turn_lasts = False
+        if self._node.executor is not None:
+            self._node.executor.wake()
+
+    def _answer(self, service: Any, request: Any, header: Any) -> None:
+        try:
+            service.send_response(service.callback(request, service.srv_type.Response()), header)
+        except InvalidHandle:  # destroyed: the node is shutting down
+            pass
+        except Exception:
+            self._failed()
+
+    def _submit(self, *work: Any) -> None:
+        with suppress(RuntimeError):  # the threads have ended: the node is shutting down
+            self._threads.submit(*work)
+
+
 def together(
     create: Callable[..., Any],
     rate: float,
@@ -122,6 +177,16 @@ def waiting(subscription: Any) -> list[Any]:
     except InvalidHandle:  # destroyed, because another camera is used now
         pass
     return taken
+
+
+def waiting_calls(service: Any) -> Iterator[tuple[Any, Any]]:
+    """Take the calls that wait in the middleware, each with its header; at most a full queue."""
+    with suppress(InvalidHandle), service.handle:  # InvalidHandle: destroyed
+        for _ in range(service.qos_profile.depth or WITHOUT_DEPTH):
+            request, header = service.handle.service_take_request(service.srv_type.Request)
+            if header is None:
+                return
+            yield request, header
 
 
 def _ignore(message: Any) -> None:

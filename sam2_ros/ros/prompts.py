@@ -1,19 +1,19 @@
 """The ways into the tracker: a topic, four services, clicks and detections.
 
-Callbacks of topics return at once; their outcome is logged later.  A service waits for the worker
-on a thread of the executor, without blocking anything else: see ``THREADS``.
+Callbacks of topics return at once; their outcome is logged later.  A call of a service waits for the worker
+on a thread of its own, without blocking anything else.
 """
 
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from functools import partial
 from typing import Any
 
-from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node as RosNode
 from rclpy.qos import QoSProfile
 from std_srvs.srv import Trigger
@@ -23,7 +23,9 @@ from sam2_ros.messages import prompt_from
 from sam2_ros.msg import Prompt as PromptMessage
 from sam2_ros.ros.bridge import Bridge
 from sam2_ros.ros.outputs import header_of, mask_image, tracked_object
+from sam2_ros.ros.pacing import Calls
 from sam2_ros.ros.parameters import Parameters
+from sam2_ros.ros.throttle import SELDOM
 from sam2_ros.srv import List, Remove
 from sam2_ros.srv import Prompt as PromptService
 from sam2_ros.stream.session import Applied, Detection
@@ -32,8 +34,10 @@ from sam2_ros.stream.worker import Worker
 
 #: Service calls that may wait for the tracker at the same time; more are refused.
 WAITING_CALLS = 12
-#: Threads of the executor: for waiting calls, for resting topics (see ``pacing``), and some for everything else.
-THREADS = WAITING_CALLS + 12
+#: Threads for calls: for those that wait, for the turns of four services, and some for calls that do not wait.
+CALL_THREADS = WAITING_CALLS + 8
+#: Threads of the executor: for resting topics (see ``pacing``), and some for everything else.
+THREADS = 12
 #: A burst of prompts or calls waits in the middleware until their callback runs.
 BURST = QoSProfile(depth=50)
 #: At most this many applied prompts of a kind are logged within ``QUIET`` seconds; more are only counted.
@@ -53,7 +57,7 @@ class Prompts:
         self._refused = Throttle(1)
         #: Number of refused prompts, clicks and detections, and the reason of the last one; for the status.
         self.refused, self.reason = 0, ""
-        group = ReentrantCallbackGroup()
+        self._threads = ThreadPoolExecutor(CALL_THREADS, "call")
         subscription = node.create_subscription(PromptMessage, "~/prompt", self._on_prompt, BURST)
         #: Fully qualified, for log lines.
         self.topic = subscription.topic_name
@@ -64,7 +68,12 @@ class Prompts:
             (List, "list", self._answer_list),
         )
         for kind, name, answer in services:
+            group = Calls(node, self._threads, self._failed)
             node.create_service(kind, f"~/{name}", answer, qos_profile=BURST, callback_group=group)
+
+    def close(self) -> None:
+        """End the threads of the calls; call it after the worker has been stopped, which ends their waiting."""
+        self._threads.shutdown()
 
     # -- topics --------------------------------------------------------------------------------
 
@@ -110,6 +119,10 @@ class Prompts:
             self._logger.warning(sentence)
 
     # -- services ------------------------------------------------------------------------------
+
+    def _failed(self) -> None:
+        """A call raised what it should not."""
+        self._logger.error(f"a call failed unexpectedly:\n{traceback.format_exc()}", **SELDOM)
 
     def _answer_prompt(self, request: Any, response: Any) -> Any:
         try:

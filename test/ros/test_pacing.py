@@ -1,4 +1,4 @@
-"""A topic of 300 messages a second costs the executor a few turns, or none."""
+"""A topic of 300 messages a second costs the executor a few turns, or none; a flood of calls as well."""
 
 import time
 
@@ -7,12 +7,14 @@ import pytest
 rclpy = pytest.importorskip("rclpy")
 
 from geometry_msgs.msg import Point
-from ros_bench import Bench, image_message, scene, stamp_of, wait_until
+from rclpy.qos import QoSProfile
+from ros_bench import PATIENCE, Bench, image_message, scene, stamp_of, wait_until
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo
 
 from sam2_ros.ros import pacing
 from sam2_ros.ros.pacing import BURST, IMAGE_RATE, RATE, Pace
+from sam2_ros.srv import List
 
 COUNT = 300
 
@@ -73,6 +75,39 @@ def test_a_fast_clock_gets_few_turns_and_is_followed(bench, turns):
     assert BURST < len(turns) <= BURST + RATE * (seconds + 1)
 
 
+def test_a_flood_of_calls_gets_few_turns_and_every_call_is_answered(bench, turns):
+    client = bench.ros.create_client(List, "/sam2_ros/list", qos_profile=QoSProfile(depth=COUNT))
+    assert client.wait_for_service(PATIENCE)
+    start, answers = time.monotonic(), []
+    for number in range(COUNT // 2):
+        answers.append(client.call_async(List.Request()))
+        time.sleep(max(start + 2 * number / COUNT - time.monotonic(), 0))
+    wait_until(lambda: all(answer.done() for answer in answers), "every answer")
+    assert BURST < len(turns) <= BURST + RATE * (time.monotonic() - start + 1)
+
+
+def test_a_call_that_cannot_be_read_or_answered_costs_no_other_call_its_answer(bench, monkeypatch):
+    (service,) = [one for one in bench.node.services if one.srv_name.endswith("/list")]
+    calls, answer = iter(range(1, 100)), service.callback
+
+    def fail_twice(request, response):
+        if next(calls) <= 2:
+            raise ValueError("a defect")
+        return answer(request, response)
+
+    monkeypatch.setattr(service, "callback", fail_twice)
+    take = pacing.waiting_calls
+
+    def take_and_fail(one):
+        yield from take(one)
+        raise ValueError("bytes that are no request")
+
+    monkeypatch.setattr(pacing, "waiting_calls", take_and_fail)
+    asked = [bench.ask(List, "list") for _ in range(5)]
+    wait_until(lambda: sum(one.done() for one in asked) == 3, "the answers to the other three")
+    bench.says("a call failed unexpectedly")
+
+
 def test_camera_info_is_read_when_a_click_needs_it_and_not_before(bench, turns):
     def fill(message, number):
         message.width = number
@@ -109,6 +144,13 @@ def test_every_subscription_of_the_node_is_paced_or_read_on_demand(bench):
     assert paced | never == {one.topic_name for one in bench.node.subscriptions}
     assert {"/clock", "/image", "/clicked_point", "/sam2_ros/prompt", "/image_mouse_left"} <= paced
     assert "/camera_info" in never
+
+
+def test_every_service_of_the_node_is_paced(bench):
+    ours = [
+        one for one in bench.node.services if one.srv_type.__module__.startswith("sam2_ros") or "reset" in one.srv_name
+    ]
+    assert len(ours) == 4 and all(isinstance(one.callback_group, pacing.Calls) for one in ours)
 
 
 def test_a_topic_that_was_fast_is_handled_at_once_again_after_a_quiet_second(monkeypatch):
