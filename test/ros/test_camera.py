@@ -160,14 +160,14 @@ LATCHED, VOLATILE = DurabilityPolicy.TRANSIENT_LOCAL, DurabilityPolicy.VOLATILE
 def test_earlier_images_are_asked_for_where_every_publisher_keeps_them(offered, wanted):
     graph, camera = made()
     graph.offers[RAW], graph.durabilities[RAW] = [ReliabilityPolicy.RELIABLE] * len(offered), offered
-    camera.look()
+    camera.update()
     assert graph.durability == wanted
 
 
 def test_a_latched_camera_that_goes_away_does_not_change_the_subscription():
     graph, camera = made(image_transport="raw", image_reliability="reliable")
     graph.offers[RAW], graph.durabilities[RAW] = [ReliabilityPolicy.RELIABLE], [LATCHED]
-    camera.look()
+    camera.update()
     graph.offers[RAW] = []
-    camera.look()
+    camera.update()
     assert len(graph.subscribed) == 2 and graph.durability == LATCHED
