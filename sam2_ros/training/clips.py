@@ -62,7 +62,7 @@ class ClipStock:
     that show the footage or the scenes, if there are any.  robot_share: of those that show robot scenes, where
     there are many.  photo_share: of the single images that are photographs.  plain_share: of the footage clips
     that have nothing drawn on top.  lingering_share: of the drawn things that hide another for a while, or stay
-    away and come back elsewhere.
+    away and come back elsewhere.  crossing_share: of the drawn look-alikes that pass over what they look like.
     """
 
     seed: int = 0
@@ -78,6 +78,7 @@ class ClipStock:
     robot_share: float = 0.4
     plain_share: float = 0.4
     lingering_share: float = 0.0
+    crossing_share: float = 0.0
 
 
 class ClipSource:
@@ -176,8 +177,9 @@ class ClipSource:
             sprites = self._sprites(random, frames, int(np.clip(size * side * 1.15, 20, 200)))
             layers.append(_layer(random, sprites, wanted, size, side))
             placed.append((wanted, size))
-            if random.random() < 0.2:  # a look-alike somewhere else
-                apart = object_places(random, frames)
+            if random.random() < 0.2:  # a look-alike somewhere else, or on its way
+                crosses = self.stock.crossing_share and random.random() < self.stock.crossing_share
+                apart = meeting(random, wanted) if crosses else object_places(random, frames)
                 layers.append(_layer(random, sprites, apart, size * random.uniform(0.8, 1.2), side, with_part=False))
         return layers
 

@@ -72,6 +72,7 @@ def stock_of(settings: TrainSettings) -> ClipStock:
         footage_share=settings.footage_share,
         plain_share=settings.plain_share,
         lingering_share=settings.lingering_share,
+        crossing_share=settings.crossing_share,
     )
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from sam2_ros.errors import MissingDependency, RecordingError
 from sam2_ros.recordings.pictures import read_picture, write_picture
 from sam2_ros.training.scanned_objects import Model, backgrounds, models, outline
-from sam2_ros.training.staging import Actor, Cast, Part, matrix, stage
+from sam2_ros.training.staging import STORIES, Actor, Cast, Part, matrix, stage
 
 logger = logging.getLogger(__name__)
 
@@ -251,6 +251,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument(
+        "--story", default="", choices=sorted(STORIES), help="what happens in all of them; drawn by default"
+    )
     parser.add_argument("--held-out", action="store_true", help="the scenes that nothing may train on or be tuned to")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -261,7 +264,8 @@ def main() -> None:
     for number in range(HELD_OUT_SCENES if options.held_out else options.count):
         path = options.folder / f"{first + number:06d}.npy"
         if not path.exists():
-            scene = renderer.render(first + number, story=HELD_OUT_STORIES[number % 5] if options.held_out else "")
+            story = HELD_OUT_STORIES[number % 5] if options.held_out else options.story
+            scene = renderer.render(first + number, story=story)
             write(scene, path)
             logger.info("%s %s", path, scene.story)
 

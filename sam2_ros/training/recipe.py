@@ -185,6 +185,9 @@ class TrainSettings:
     lingering_share: float = setting(
         0.0, "share of drawn things that stay in front of another, or come back elsewhere", low=0.0, high=1.0
     )
+    crossing_share: float = setting(
+        0.0, "share of drawn look-alikes that pass over what they look like", low=0.0, high=1.0
+    )
     edge_weight: float = setting(
         0.0, "how much more a pixel at the edge of an object counts in the focal loss", low=0.0
     )

@@ -2,7 +2,8 @@
 
 One file is one scene: a compressed ``.npz`` with ``frames`` (T, H, W, 3) uint8 RGB and
 ``labels`` (T, H, W) uint8, one value per object, 0 = background; or a plain ``.npy`` (T, H, W, 4) uint8
-of both, of which only what is wanted is read.  ``random_scenes`` and ``object_scenes`` write such files.
+of both, of which only what is wanted is read.  ``random_scenes`` and ``object_scenes`` write such files; the
+latter put the names of the objects beside them, which say what looks alike.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ KEPT = 250
 ENOUGH = 100
 #: Share of the robot scenes that skip every second picture; they have two pictures a second, so that is fast.
 FAST_SHARE = 0.25
+#: Share of the clips of a scene with look-alikes that ask for nothing else: they are what trackers confuse.
+ALIKE_SHARE = 0.6
 
 
 class RobotClips:
@@ -39,7 +42,8 @@ class RobotClips:
 
     def clip(self, random: np.random.Generator, frames: int, side: int) -> tuple[np.ndarray, np.ndarray]:
         """Pictures (T, side, side, 3) and coverages (T, K, side, side) of a random stretch and window."""
-        pictures, labels = self._scene(int(random.integers(len(self.files))))
+        scene = int(random.integers(len(self.files)))
+        pictures, labels = self._scene(scene)
         count, height, width = labels.shape
         wanted = int(random.integers(2, self.fastest + 1)) if random.random() < self.fast_share else 1
         speed = min(wanted, max((count - 1) // max(frames - 1, 1), 1))
@@ -50,9 +54,24 @@ class RobotClips:
         tall, wide = (int(length * random.uniform(narrowest, 1.0)) for length in (height, width))
         y, x = int(random.integers(height - tall + 1)), int(random.integers(width - wide + 1))
         values = [value for value in np.unique(labels[numbers[0], y : y + tall, x : x + wide]) if value]
+        alike = [value for value in values if value in self._alike(scene)]
+        if alike and random.random() < ALIKE_SHARE:
+            values = alike
         step = -1 if random.random() < 0.5 else 1
         window = (numbers, slice(y, y + tall), slice(x, x + wide))
         return as_clip(pictures[window][:, :, ::step], list(labels[window][:, :, ::step]), values, side)
+
+    def _alike(self, number: int) -> set[int]:
+        """The values of the objects of a scene that look like another one; none where no names are told."""
+        names = self._names(number)
+        return {value for value, name in enumerate(names, 1) if names.count(name) > 1}
+
+    def _names(self, number: int) -> list[str]:
+        table = self.files[number].with_suffix(".visible.csv")
+        if not table.is_file():
+            return []
+        with open(table, encoding="utf-8") as lines:
+            return lines.readline().lstrip("# ").rstrip().split(",")
 
     def _scene(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         if self.files[number].suffix == ".npy":

@@ -1,3 +1,5 @@
+import itertools
+
 import cv2
 import numpy as np
 import pytest
@@ -66,6 +68,23 @@ def test_more_goes_out_of_sight_where_things_linger():
         drawn = ClipSource(ClipStock(seed=3, lingering_share=share))
         absent.append(np.mean([(~drawn.draw(index, 8, 64).masks[1:].any(axis=(2, 3))).mean() for index in range(12)]))
     assert absent[1] > 2 * absent[0]
+
+
+def test_look_alikes_can_be_made_to_cross():
+    def crossings(share):
+        drawn = ClipSource(ClipStock(seed=3, crossing_share=share))
+        random = np.random.default_rng(0)
+        found = 0
+        for _ in range(40):
+            layers = drawn._layers(random, 8, 64, 3)
+            for one, other in itertools.combinations(layers, 2):
+                if one.sprites is other.sprites:
+                    middle = np.array([one.sprites.shape[1] / 2] * 2 + [1])
+                    apart = np.linalg.norm(((one.matrices - other.matrices) @ middle)[:, :2], axis=1)
+                    found += apart[0] > 16 and apart.min() < 8
+        return found
+
+    assert crossings(1.0) > 2 * crossings(0.0)
 
 
 def test_footage_is_seen_by_another_camera_with_its_masks_on_the_same_pixels(tmp_path):

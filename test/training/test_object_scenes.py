@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from sam2_ros.errors import RecordingError
+from sam2_ros.training import robot_clips
 from sam2_ros.training.kept_aside import kept_aside
 from sam2_ros.training.robot_clips import RobotClips
 from sam2_ros.training.scanned_objects import Model, models, outline
@@ -123,6 +124,20 @@ def test_scenes_are_played_as_fast_as_asked_for(tmp_path):
             pictures = clips.clip(np.random.default_rng(seed), 4, 32)[0]
             steps.add((clips.fast_share, *np.unique(np.abs(np.diff(pictures[:, 16, 16, 0].astype(int)))) // 10))
     assert steps == {(0.0, 1), (1.0, 2), (1.0, 3)}
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_clips_of_a_scene_with_look_alikes_can_ask_for_these_alone(tmp_path, monkeypatch, share):
+    monkeypatch.setattr(robot_clips, "ALIKE_SHARE", share)
+    scene = np.zeros((4, 32, 32, 4), np.uint8)
+    for value, column in ((1, 0), (2, 8), (3, 16)):
+        scene[:, 8:24, column : column + 6, 3] = value
+    np.save(tmp_path / "0.npy", scene)
+    most = {}
+    for names in ("cup,box,cup", "cup,box,can"):
+        (tmp_path / "0.visible.csv").write_text(f"# {names}\n1,1,1\n")
+        most[names] = max(RobotClips(tmp_path).clip(np.random.default_rng(s), 1, 32)[1].shape[1] for s in range(20))
+    assert most == {"cup,box,cup": 2 if share else 3, "cup,box,can": 3}
 
 
 def test_held_out_scenes_tell_look_alikes_from_others(folder, monkeypatch):
