@@ -83,6 +83,12 @@ def edges(cover: Tensor) -> Tensor:
     return (F.max_pool2d(cover, 5, stride=1, padding=2) + F.max_pool2d(-cover, 5, stride=1, padding=2) > 0.5).float()
 
 
+def right(logits: Tensor, cover: Tensor) -> Tensor:
+    """1 where an answer (N, 1, a, a) is right, else 0: (N, 1, L, L), as ``cover``."""
+    logits = F.interpolate(logits, size=cover.shape[-2:], mode="bilinear", align_corners=False)
+    return ((logits > 0) == (cover >= 0.5)).float()
+
+
 def click_loss(answer: Candidates, prompt: PromptInputs | None, side: int) -> Tensor:
     """How far clicks are from being obeyed: cross-entropy of each answer at each of its clicks, a scalar.
 

@@ -191,6 +191,9 @@ class TrainSettings:
     edge_weight: float = setting(
         0.0, "how much more a pixel at the edge of an object counts in the focal loss", low=0.0
     )
+    steady_weight: float = setting(
+        0.0, "how much more a pixel that was right before a correction counts in the focal loss", low=0.0
+    )
     click_weight: float = setting(0.0, "weight of what clicks that are not obeyed cost", low=0.0)
     loss_stride: int = setting(2, "masks are compared at the image side divided by this", low=1, high=4)
     quiet: float = setting(

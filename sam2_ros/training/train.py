@@ -34,10 +34,10 @@ from sam2_ros.tracking.memory import RECENT_MEMORIES
 from sam2_ros.training.clips import Clip, ClipSource, ClipStock
 from sam2_ros.training.feeding import check_folders, feed
 from sam2_ros.training.journal import Journal
-from sam2_ros.training.losses import Losses, answer_loss, click_loss, edges, mean
+from sam2_ros.training.losses import Losses, answer_loss, click_loss, edges, mean, right
 from sam2_ros.training.recipe import Stage, TrainSettings, changes, read_settings
 from sam2_ros.training.start import initialise
-from sam2_ros.training.unroll import SPOILED, ClipBatch, Prompting, Unroller
+from sam2_ros.training.unroll import SPOILED, Answer, ClipBatch, Prompting, Unroller
 from sam2_ros.training.validation import PROMPTS, validate
 
 logger = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class Training:
         batch = batch.to(self.device)
         with autocast(self.device):
             unrolled = Unroller(model, batch, prompting, generator).run()
-        losses = _losses(unrolled.answers, batch, settings.loss_stride, settings.edge_weight)
+        losses = _losses(unrolled.answers, batch, settings)
         loss = losses.total(stage.dice_weight, stage.visibility_weight) + settings.quiet * unrolled.loudness
         clicks = torch.stack(
             [click_loss(answer.candidates, answer.prompt, stage.side) for answer in unrolled.answers]
@@ -328,15 +328,18 @@ def _validated(training: Training, clips: list[Clip], journal: Journal) -> str:
     return f"step {training.step}: J " + ", ".join(f"{prompt} {scores[prompt].j:.3f}" for prompt in PROMPTS)
 
 
-def _losses(answers: list[Any], batch: ClipBatch, stride: int, edge_weight: float) -> Losses:
+def _losses(answers: list[Answer], batch: ClipBatch, settings: TrainSettings) -> Losses:
     covers: dict[int, tuple[Tensor, Tensor | float]] = {}
     parts = []
     for answer in answers:
         truth = batch.masks[answer.frame]
         if answer.frame not in covers:
-            cover = F.avg_pool2d(truth[:, None].float(), stride)
-            covers[answer.frame] = cover, 1 + edge_weight * edges(cover) if edge_weight else 1.0
-        parts.append(answer_loss(answer.candidates, truth, *covers[answer.frame]))
+            cover = F.avg_pool2d(truth[:, None].float(), settings.loss_stride)
+            covers[answer.frame] = cover, 1 + settings.edge_weight * edges(cover) if settings.edge_weight else 1.0
+        cover, emphasis = covers[answer.frame]
+        if settings.steady_weight and answer.before is not None:
+            emphasis = emphasis * (1 + settings.steady_weight * right(answer.before, cover))
+        parts.append(answer_loss(answer.candidates, truth, cover, emphasis))
     return mean(parts)
 
 

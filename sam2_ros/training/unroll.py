@@ -91,11 +91,13 @@ class Answer:
     """What the model said about frame ``frame``, to be compared with the truth; corrections come one by one.
 
     prompt: what it was asked with; None where it tracked.
+    before: the logits (N, 1, a, a) that a click was to correct; None where nothing was corrected.
     """
 
     frame: int
     candidates: Candidates
     prompt: PromptInputs | None = None
+    before: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +211,7 @@ class Unroller:
 
     def _decode(self, number: int, view: Tensor, features: ImageFeatures, prompt: PromptInputs | None) -> Found:
         candidates = step.answer(self.model, view, features, prompt)
-        self.answers.append(Answer(number, candidates, prompt))
+        self.answers.append(Answer(number, candidates, prompt, None if prompt is None else prompt.mask_logits))
         return candidates.best()
 
     def _corrected(

@@ -1,7 +1,7 @@
 import torch
 
 from sam2_ros.model.interface import ABSENT_LOGIT, Candidates, PromptInputs
-from sam2_ros.training.losses import answer_loss, click_loss, dice_loss, edges, focal_loss, overlap
+from sam2_ros.training.losses import answer_loss, click_loss, dice_loss, edges, focal_loss, overlap, right
 
 
 def truth(side=16):
@@ -93,6 +93,22 @@ def test_what_is_wrong_at_the_edge_can_cost_more_than_what_is_wrong_elsewhere():
         return (focal_loss(logits, cover(mask), 1 + 3 * edges(cover(mask))) / focal_loss(logits, cover(mask))).item()
 
     assert extra(at_edge) > 3.5 and extra(inside) < 1.5
+
+
+def test_what_was_right_before_a_correction_can_cost_more_to_lose_than_what_was_wrong_to_keep():
+    mask = truth()
+    fit = good(mask)[:, None]
+    before = fit.clone()
+    before[..., 4:7, 4:10] = -8  # the upper half was missed
+    spoilt, kept = fit.clone(), before.clone()
+    spoilt[..., 7:10, 4:10] = -8
+
+    def extra(logits):
+        emphasis = 1 + 3 * right(before, cover(mask))
+        return (focal_loss(logits, cover(mask), emphasis) / focal_loss(logits, cover(mask))).item()
+
+    assert extra(spoilt) > 3.9 and extra(kept) < 1.1
+    assert right(before[..., ::2, ::2], cover(mask)).shape == (1, 1, 16, 16), "at the side of the truth"
 
 
 def test_a_click_that_is_not_obeyed_costs_and_box_corners_do_not():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sam2_ros.evaluation.protocols import Target, click, give_first
-from sam2_ros.model.interface import Found
+from sam2_ros.model.interface import PROMPT_LOGIT_BOUND, Found
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import TEST
 from sam2_ros.tracking.tracker import Tracker, TrackerSettings
@@ -58,6 +58,13 @@ def test_a_given_mask_is_its_own_answer_and_is_not_taught(model):
 def test_each_click_of_a_correction_is_an_answer_of_its_own(model):
     unrolled = run(model, [clip(0, 1)], Prompting("click", (0, 2), 3))
     assert [answer.frame for answer in unrolled.answers] == [0] * 4 + [1] + [2] * 4 + [3]
+
+
+def test_a_correction_knows_what_it_corrects_and_nothing_else_does(model):
+    answers = run(model, [clip(0, 1)], Prompting("click", (0, 2), 2)).answers
+    assert [answer.before is not None for answer in answers] == [False, True, True, False, False, True, True, False]
+    best = answers[1].candidates.best().logits
+    torch.testing.assert_close(answers[2].before, best.clamp(-PROMPT_LOGIT_BOUND, PROMPT_LOGIT_BOUND))
 
 
 def test_one_click_gives_three_masks_and_several_give_one(model):
