@@ -33,6 +33,7 @@ FIXED = frozenset(
         "precision",
         "image_transport",
         "image_reliability",
+        "memory_rule",
         "max_prompted_frames",
         "remembered_frames",
     }

@@ -11,6 +11,12 @@ from sam2_ros.settings import check, setting
 class TrackerSettings:
     """How the tracker behaves; the defaults are those that a robot needs."""
 
+    memory_rule: str = setting(
+        "sam2",
+        "past frames that an object looks at: sam2 = prompted and recent ones; distractor_aware = also those on which "
+        "a look-alike was told apart, none on which the object was hidden",
+        choices=("sam2", "distractor_aware"),
+    )
     max_prompted_frames: int = setting(
         4, "prompted frames that take part in an object's memory, the first always among them; 0 = all", low=0, high=64
     )

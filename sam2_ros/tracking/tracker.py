@@ -29,6 +29,7 @@ from sam2_ros.errors import InvalidInput, InvalidPrompt, UnknownObject
 from sam2_ros.model.interface import Model, refuse_no_model
 from sam2_ros.model.precision import autocast
 from sam2_ros.stamps import Place, Timeline
+from sam2_ros.tracking.distractor_aware import DistractorAwareMemory
 from sam2_ros.tracking.exported import ObjectMemory, with_tensors
 from sam2_ros.tracking.finder import Finder
 from sam2_ros.tracking.interface import Prompted as Prompted
@@ -40,12 +41,18 @@ from sam2_ros.tracking.tracks import Tracks
 from sam2_ros.types import MAX_OBJECT_ID, Frame, Prompt, Track
 
 #: Settings that a running tracker cannot change: its memories were made with them.
-BUILT_IN = ("max_prompted_frames", "remembered_frames", "precision")
+BUILT_IN = ("memory_rule", "max_prompted_frames", "remembered_frames", "precision")
 
 
-def rule_of_sam2(settings: TrackerSettings) -> MemoryRule[Tensor, Tensor]:
-    """The empty memory of a new object under the rule of SAM 2."""
-    return MemoryBank(settings.max_prompted_frames or None)
+#: The memory rules by the names that the setting ``memory_rule`` gives them.
+RULES: dict[str, type[MemoryBank[Tensor, Tensor]]] = {
+    rule.name: rule for rule in (MemoryBank[Tensor, Tensor], DistractorAwareMemory[Tensor, Tensor])
+}
+
+
+def chosen_rule(settings: TrackerSettings) -> MemoryRule[Tensor, Tensor]:
+    """The empty memory of a new object under the rule that the settings name."""
+    return RULES[settings.memory_rule](settings.max_prompted_frames or None)
 
 
 class Tracker:
@@ -56,9 +63,9 @@ class Tracker:
         model: Model,
         settings: TrackerSettings = TrackerSettings(),
         *,
-        memory_rule: Callable[[TrackerSettings], MemoryRule[Tensor, Tensor]] = rule_of_sam2,
+        memory_rule: Callable[[TrackerSettings], MemoryRule[Tensor, Tensor]] = chosen_rule,
     ) -> None:
-        """memory_rule: makes the empty memory of each new object from the settings."""
+        """memory_rule: makes the empty memory of each new object from the settings; by default the one they name."""
         _refuse_other_kind("settings", settings, TrackerSettings)
         refuse_no_model(model)
         self._model = model

@@ -24,7 +24,9 @@ from sam2_ros import cpu_threads
 from sam2_ros.model import checkpoint
 from sam2_ros.recordings.labels import IGNORE_LABEL
 from sam2_ros.simulated_user import box_around, first_click, next_click
-from sam2_ros.tracking.tracker import Tracker
+from sam2_ros.tracking.memory import MemoryBank
+from sam2_ros.tracking.settings import TrackerSettings
+from sam2_ros.tracking.tracker import RULES, Tracker
 from sam2_ros.training.kept_aside import kept_aside
 from sam2_ros.training.photographs import Photographs
 from sam2_ros.types import Frame, Prompt
@@ -72,6 +74,8 @@ class Followed:
             if len(part):
                 means[f"{prompt} J seen {low:.0%}+"] = part.mean()
         hidden, flagged = every[:, 1] < HIDDEN_BELOW, every[:, 2] > 0
+        means[f"{prompt} hidden precision"] = (hidden & flagged).sum() / max(flagged.sum(), 1)
+        means[f"{prompt} hidden recall"] = (hidden & flagged).sum() / max(hidden.sum(), 1)
         means[f"{prompt} hidden F1"] = 2 * (hidden & flagged).sum() / max(hidden.sum() + flagged.sum(), 1)
         back = [found for row in self.rows for found in _returns(row)]
         if back:
@@ -184,9 +188,11 @@ def _iou(found: np.ndarray, truth: np.ndarray) -> float:
     return np.count_nonzero(found & truth) / either if either else 1.0
 
 
-def judge(weights: str, photos: Path | None, scenes: list[Path], prompts: list[str]) -> dict[str, float]:
+def judge(
+    weights: str, photos: Path | None, scenes: list[Path], prompts: list[str], memory_rule: str = MemoryBank.name
+) -> dict[str, float]:
     """All numbers of one model."""
-    tracker = Tracker(checkpoint.load(weights))
+    tracker = Tracker(checkpoint.load(weights), TrackerSettings(memory_rule=memory_rule))
     table: dict[str, float] = {}
     if photos:
         table |= judge_photos(tracker, photos).table()
@@ -203,12 +209,14 @@ def main() -> None:
     parser.add_argument("--scenes", type=Path, help="folder of rendered held-out scenes")
     parser.add_argument("--count", type=int, default=0, help="number of scenes; 0 = all")
     parser.add_argument("--prompts", nargs="+", default=["mask", "1-click"], choices=("mask", "box", "1-click"))
+    parser.add_argument("--memory-rule", default=MemoryBank.name, choices=sorted(RULES), help="in scenes")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     files = sorted(options.scenes.glob("*.npy")) if options.scenes else []
+    scenes = files[: options.count or None]
     columns = [
-        judge(weights, options.photos, files[: options.count or None], options.prompts) for weights in options.weights
+        judge(weights, options.photos, scenes, options.prompts, options.memory_rule) for weights in options.weights
     ]
     for name in columns[0]:
         print(f"{name:28}" + "".join(f"{column[name]:8.1f}" for column in columns))

@@ -15,7 +15,7 @@ from sam2_ros.model.sizes import TEST
 from sam2_ros.stamps import Place
 from sam2_ros.tracking.memory import PROMPTED_TIME_CODE, MemoryBank
 from sam2_ros.tracking.remembered import MAX_CLICKS
-from sam2_ros.tracking.tracker import Tracker, TrackerSettings
+from sam2_ros.tracking.tracker import RULES, Tracker, TrackerSettings
 from sam2_ros.types import Frame, Prompt, State
 
 SECOND = 10**9
@@ -30,9 +30,9 @@ def walk(tracker, stamps, x0=0, colour=RED):
     return [tracker.track(frame(stamp, {colour: (x0 + n, 8)})) for n, stamp in enumerate(stamps)]
 
 
-@pytest.fixture
-def tracker():
-    return Tracker(ColourModel())
+@pytest.fixture(params=RULES)
+def tracker(request):
+    return Tracker(ColourModel(), TrackerSettings(memory_rule=request.param))
 
 
 def test_a_clicked_object_is_followed_where_it_goes(tracker):
@@ -76,7 +76,8 @@ def test_a_prompt_is_applied_to_the_frame_of_its_stamp_and_reaches_the_newest_on
     assert abs(answer.newest[0].centroid[0] - 55.5) < 2
 
 
-def test_the_next_frame_after_a_late_prompt_sees_every_frame_since(tracker):
+def test_the_next_frame_after_a_late_prompt_sees_every_frame_since():
+    tracker = Tracker(ColourModel())
     walk(tracker, [1, 2, 3, 4])
     tracker.prompt(click("cup", 6, 16), stamp=2)
     tracker.track(frame(5, {RED: (4, 8)}))
@@ -424,16 +425,19 @@ def test_the_newest_of_an_answer_stays_as_it_was(tracker):
     [
         ({"remembered_frames": 10}, "remembered_frames cannot change"),
         ({"precision": "bfloat16"}, "precision"),
+        ({"memory_rule": "distractor_aware"}, "memory_rule cannot change"),
         ({"max_prompted_frames": 2, "remembered_frames": 9}, "max_prompted_frames and remembered_frames"),
     ],
 )
-def test_settings_that_a_running_tracker_cannot_change_are_refused_by_name(tracker, changes, part):
+def test_settings_that_a_running_tracker_cannot_change_are_refused_by_name(changes, part):
+    tracker = Tracker(ColourModel())
     with pytest.raises(InvalidInput, match=part):
         tracker.settings = TrackerSettings(**changes)
     assert tracker.settings == TrackerSettings()
 
 
-def test_other_settings_take_effect_on_the_next_frame(tracker):
+def test_other_settings_take_effect_on_the_next_frame():
+    tracker = Tracker(ColourModel())
     tracker.track(frame(1, {RED: (0, 8)}))
     tracker.prompt(click("cup", 8, 16))
     tracker.settings = TrackerSettings(lost_after_frames=1)
