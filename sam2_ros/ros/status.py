@@ -22,8 +22,6 @@ from sam2_ros.stream.worker import Worker
 _CONTAINER = ("/.dockerenv", "/run/.containerenv")
 #: Counts of the worker that decide about the state.
 _COUNTED = ("processed", "refused", "late", "repeated", "restarts", "merged", "turned_away")
-#: Starts the names of counts of detections that were left out; the rest of the name is the reason.
-_LEFT_OUT = "left out: "
 #: Seconds between checks of the names of all nodes.
 NAMES = 1.0
 #: The state is that of the last seconds: as many as report_period says, but at most these.
@@ -47,7 +45,7 @@ class Status:
         self._answered, self._answered_at = 0, time.monotonic()  # images, and when that number last grew
         self._unread = Unread()
         self._period_at = time.monotonic()
-        self._samples = deque([(self._period_at, self._counts())])  # times and counts, the oldest first
+        self._samples = deque([(self._period_at, *self._counts())])  # times and counts, the oldest first
 
     def update(self) -> None:
         """Log the state when it has changed, and again after the parameter report_period."""
@@ -74,8 +72,8 @@ class Status:
         while len(self._samples) > 1 and now - self._samples[1][0] >= window:
             self._samples.popleft()
 
-    def _counts(self) -> Counter[str]:
-        """The counts since the start."""
+    def _counts(self) -> tuple[Counter[str], Counter[str]]:
+        """Counts since the start, and those of detections that were left out, by reason."""
         counts, tally = self._worker.counts, self._tally
         counted = Counter(
             received=self._camera.received,
@@ -84,15 +82,13 @@ class Status:
             refused_prompts=self._prompts.refused,
             **{name: getattr(counts, name) for name in _COUNTED},
         )
-        for left_out in (tally.left_out, counts.left_out):
-            for reason, count in tuple(left_out.items()):
-                counted[_LEFT_OUT + reason] = count
-        return counted
+        return counted, Counter(tally.left_out) + Counter(counts.left_out)  # copies: other threads go on counting
 
     def _facts(self, now: float) -> Facts:
-        (began, before), counts = self._samples[0], self._counts()
-        self._samples.append((now, counts))
-        since = Counter({name: count - before[name] for name, count in counts.items()})
+        began, counts_before, left_out_before = self._samples[0]
+        counts, left_out = self._counts()
+        self._samples.append((now, counts, left_out))
+        since = counts - counts_before
         publishers = self._camera.publishers()
         best_effort = sum(info.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT for info in publishers)
         return Facts(
@@ -128,11 +124,7 @@ class Status:
             waiting=self._worker.counts.waiting,
             age=self._worker.counts.age,
             unanswered=self._unanswered(now),
-            left_out={
-                name.removeprefix(_LEFT_OUT): count
-                for name, count in since.items()
-                if count and name.startswith(_LEFT_OUT)
-            },
+            left_out=left_out - left_out_before,
         )
 
     def _other_images(self, published: bool) -> tuple[ImageTopic, ...] | None:
