@@ -32,7 +32,7 @@ def segment(
     tracker.track(Frame(picture))
     for _, prompt in prompts:
         tracker.prompt(prompt)
-    tracks = tracker.current()
+    tracks = tracker.newest()
     labels.write(label_image(tracks, picture.shape[:2]), "masks")
     write_picture(out / "overlay.png", drawing.overlay(picture, tracks))
     write_whole(out / "result.json", json.dumps([values_of(track) for track in tracks], indent=1) + "\n")

@@ -57,10 +57,6 @@ class Mailbox:
         self._requests: list[Request] = []
         self.closed = False
 
-    def __len__(self) -> int:
-        """How many requests are in the box."""
-        return len(self._requests)
-
     def has_image(self) -> bool:
         """Whether an image waits."""
         return self._image is not None

@@ -28,11 +28,12 @@ nothing that arrives from outside ends the thread.
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -78,31 +79,6 @@ class Log(Protocol):
     def info(self, message: str, /) -> object: ...
     def warning(self, message: str, /) -> object: ...
     def error(self, message: str, /) -> object: ...
-
-
-class _Budget:
-    """The time of one turn for requests and the like: the ``seconds`` and the number of ``parts`` that were done.
-
-    image_waits: says whether an image waits, for which the turn is to end soon.
-    """
-
-    def __init__(self, image_waits: Callable[[], bool]) -> None:
-        self.seconds = 0.0
-        self.parts = 0
-        self._image_waits = image_waits
-
-    def has_room(self, least: int = 1) -> bool:
-        """Whether one more part may be done: always for the ``least``, then while there is time."""
-        return self.parts < least or (self.seconds < BUDGET and not self._image_waits())
-
-    def do(self, part: Callable[[], object]) -> None:
-        """Do one part and count it."""
-        started = time.perf_counter()
-        try:
-            part()
-        finally:
-            self.seconds += time.perf_counter() - started
-            self.parts += 1
 
 
 class Worker:
@@ -237,7 +213,7 @@ class Worker:
 
     def _do(self, turn: Turn) -> None:
         """One turn, as it is described above."""
-        started, budget = time.perf_counter(), _Budget(self._mailbox.has_image)
+        started = time.perf_counter()
         self._queue.accept(turn.requests, self._session.newest)
         self.counts.dropped += turn.dropped
         self.counts.late += turn.late
@@ -246,11 +222,12 @@ class Worker:
             self._arrived = turn.image.at
             if self._session.view.tracks:
                 self._report(started)
-        self._do_requests(budget)
-        self._catch_up(budget)
+        deadline = time.perf_counter() + BUDGET
+        self._do_requests(deadline)
+        self._catch_up(deadline)
         if self._arrived is not None or not self._mailbox.has_image():
             self._report(started)
-        self.counts.waiting = len(self._queue) + len(self._mailbox) + (self._running is not None)
+        self.counts.waiting = len(self._queue) + (self._running is not None)
 
     def _patience(self) -> float | None:
         """Seconds until there is something to do though nothing arrives; None without it."""
@@ -263,10 +240,20 @@ class Worker:
         if line := self._throttle.line(kind, f"{text}:\n{traceback.format_exc()}"):
             self._logger.error(line)  # each severity has a line of its own: a logger of ROS wants that
 
-    def _do_requests(self, budget: _Budget) -> None:
+    def _parts(self, least: int, deadline: float) -> Iterator[None]:
+        """As many steps as this turn may do: the ``least``, then more while no image waits, up to the deadline."""
+        for done in itertools.count():
+            has_time = time.perf_counter() < deadline and not self._mailbox.has_image()
+            if self._mailbox.closed or (done >= least and not has_time):
+                return
+            yield
+
+    def _do_requests(self, deadline: float) -> None:
         """Do the requests that are due, in their order, as far as there is time."""
-        while budget.has_room() and not self._mailbox.closed and (self._running or self._begin()):
-            budget.do(self._do_part)
+        for _ in self._parts(1, deadline):
+            if self._running is None and not self._begin():
+                return
+            self._do_part()
 
     def _begin(self) -> bool:
         """Take the next request that is due; whether there is one."""
@@ -311,27 +298,26 @@ class Worker:
             return False
         self.counts.processed += 1
         if went_back:
-            self._say_restart(went_back)
+            text = (
+                f"image stamps went back by {went_back / 1e9:.3f} s (a looped bag?): images of before "
+                "cannot be prompted any more, the objects live on"
+            )
+            if line := self._throttle.line("restart", text):
+                self._logger.info(line)
         return True
 
-    def _say_restart(self, went_back: int) -> None:
-        text = (
-            f"image stamps went back by {went_back / 1e9:.3f} s (a looped bag?): images of before "
-            "cannot be prompted any more, the objects live on"
-        )
-        if line := self._throttle.line("restart", text):
-            self._logger.info(line)
-
-    def _catch_up(self, budget: _Budget) -> None:
+    def _catch_up(self, deadline: float) -> None:
         """Bring objects that were prompted on older images up to date, as far as there is time."""
-        first = budget.parts
+        if not self._session.is_behind:
+            return
         try:
-            while self._session.is_behind and not self._mailbox.closed and budget.has_room(first + PARTS):
-                budget.do(self._session.catch_up)
+            for _ in self._parts(PARTS, deadline):
+                if not self._session.is_behind:
+                    break
+                self._session.catch_up()
         except Exception:  # a defect must not end the thread
             self._complain("catch up", "following a late prompt failed")
-        if budget.parts > first:
-            self._session.update_view()
+        self._session.update_view()
 
     def _report(self, started: float) -> None:
         """Publish what there is, if it is new."""

@@ -87,57 +87,47 @@ class MemoryRule(Protocol[Tokens, Pointer]):
     @property
     def prompted(self) -> list[int]:
         """Indices of the prompted frames that are kept, in order."""
-        ...
 
     def __len__(self) -> int:
         """Number of memories held."""
-        ...
 
     def has_past(self, index: int) -> bool:
         """Whether any frame before ``index`` is remembered."""
-        ...
 
     def keep(self, sighting: Sighting, tokens: Tokens, pointer: Pointer) -> None:
         """Remember a frame, or not."""
-        ...
 
     def past(self, index: int, seconds: float | None = None) -> Past[Tokens, Pointer]:
         """What the object sees from frame ``index``, taken at ``seconds``: never that frame itself.
 
         Where ``has_past`` is true, it sees at least one memory and one pointer.
         """
-        ...
 
     def forget_stale(self, index: int, *, corrected: bool) -> None:
         """Drop what a prompt on frame ``index`` made doubtful.
 
         corrected: whether the prompt corrects an object that was followed before.
         """
-        ...
 
     def rewind(self) -> None:
         """The frames come again from the first one: only what was prompted is remembered, at its place."""
-        ...
 
     def prune(self, oldest: int) -> None:
         """Drop all that can never be seen again from frame ``oldest`` or a later one."""
-        ...
 
     def export(self, newest: int) -> dict[str, Any]:
         """All that can be seen from frames after ``newest``, as memories, pointers and numbers in lists and dicts.
 
         Indices in it are counted from ``newest``: 0 is that frame, -1 the one before.
         """
-        ...
 
     def restore(self, contents: dict[str, Any], newest: int) -> None:
         """Hold what was exported, as if it had been found up to frame ``newest`` of this stream."""
-        ...
 
 
 @dataclass(slots=True)
 class MemoryBank(Generic[Tokens, Pointer]):
-    """The rule of SAM 2, bounded by ``prune``.
+    """The rule of SAM 2, bounded by ``prune``; ``MemoryRule`` says what each method is for.
 
     max_prompted: how many prompted frames take part; None = all (then nothing bounds them).
     """
@@ -153,15 +143,12 @@ class MemoryBank(Generic[Tokens, Pointer]):
 
     @property
     def prompted(self) -> list[int]:
-        """Indices of the prompted frames that are kept, in order."""
         return sorted(self._prompted)
 
     def __len__(self) -> int:
-        """Number of memories held."""
         return len(self._prompted) + len(self._tokens)
 
     def has_past(self, index: int) -> bool:
-        """Whether any frame before ``index`` is remembered."""
         return any(kept < index for kept in (*self._prompted, *self._tokens))
 
     def keep(self, sighting: Sighting, tokens: Tokens, pointer: Pointer) -> None:
@@ -201,20 +188,13 @@ class MemoryBank(Generic[Tokens, Pointer]):
         self.forget_unprompted(index - (FORGOTTEN_BEFORE_CORRECTION if corrected else 0))
 
     def rewind(self) -> None:
-        """The frames come again from the first one: only what was prompted is remembered, at its place.
-
-        From then on nothing prompted is dropped, since what is behind may come again; the
-        prompts that are given while going through a recording several times are the bound.
-        """
+        # What is behind may come again, so nothing prompted is dropped from now on.  The bound is the number of
+        # prompts that are given while going through a recording several times.
         self._rewound = True
         self._tokens.clear()
         self._pointers.clear()
 
     def prune(self, oldest: int) -> None:
-        """Drop all that can never be seen again from frame ``oldest`` or a later one.
-
-        This is the bound: what stays does not depend on how long the stream has run.
-        """
         self._tokens = {i: kept for i, kept in self._tokens.items() if i >= oldest - RECENT_MEMORIES}
         self._pointers = {i: kept for i, kept in self._pointers.items() if i >= oldest - RECENT_POINTERS}
         if self.max_prompted is None or self._rewound:
@@ -229,7 +209,6 @@ class MemoryBank(Generic[Tokens, Pointer]):
         }
 
     def export(self, newest: int) -> dict[str, Any]:
-        """See MemoryRule."""
         seen = replace(self)
         seen.prune(newest + 1)
         return {
@@ -240,7 +219,6 @@ class MemoryBank(Generic[Tokens, Pointer]):
         }
 
     def restore(self, contents: dict[str, Any], newest: int) -> None:
-        """See MemoryRule."""
         self._first = None if contents["first"] is None else contents["first"] + newest
         self._prompted = {index + newest: kept for index, kept in contents["prompted"].items()}
         self._tokens = {index + newest: kept for index, kept in contents["tokens"].items()}

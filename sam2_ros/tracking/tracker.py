@@ -133,8 +133,8 @@ class Tracker:
 
     def is_behind(self, stamp: int = 0) -> bool:
         """Whether an object was prompted on an older frame and has not been followed from there to ``stamp``'s."""
-        index = self._ring.at(stamp).index if self._ring.newest else 0
-        return any(target.behind <= index for target in self._objects.values())
+        first = self._first_behind()
+        return first < math.inf and first <= self._ring.at(stamp).index
 
     def prompt(self, prompt: Prompt, stamp: int = 0, *, later: bool = False) -> Prompted:
         """Apply ``prompt`` to the frame of ``stamp`` (nanoseconds; 0 = the newest frame).
@@ -165,7 +165,7 @@ class Tracker:
 
     def catch_up(self) -> None:
         """Follow the objects that are behind onto one more remembered frame; those at the same one go together."""
-        first = min((target.behind for target in self._objects.values()), default=math.inf)
+        first = self._first_behind()
         frames = [remembered for remembered in self._ring if remembered.index >= first]
         if not frames:
             return
@@ -306,6 +306,10 @@ class Tracker:
     def _tracks_on(self, remembered: RememberedFrame) -> Tracks:
         """Every object on ``remembered``, masks at the size of its image when they are looked at."""
         return Tracks(self._objects.values(), remembered, self.settings.non_overlapping)
+
+    def _first_behind(self) -> float:
+        """Index of the first frame onto which an object is still to be followed; infinite = none."""
+        return min((target.behind for target in self._objects.values()), default=math.inf)
 
     def _known(self, name: str) -> Target:
         if name not in self._objects:
