@@ -13,25 +13,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import cv2
 import numpy as np
 from geometry_msgs.msg import Point, PointStamped
 from rclpy.node import Node as RosNode
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo
 
-from sam2_ros.errors import InvalidPrompt, MissingDependency, Sam2RosError
+from sam2_ros.errors import InvalidInput, InvalidPrompt, MissingDependency, Sam2RosError
+from sam2_ros.geometry.camera import Camera as CameraModel
 from sam2_ros.messages import nanoseconds
 from sam2_ros.ros import transforms
 from sam2_ros.ros.camera import Camera
 from sam2_ros.ros.pacing import OnDemand
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.throttle import SELDOM
-
-#: Lens models of camera_info for OpenCV's fisheye functions; all others use its standard model.
-FISHEYE = ("equidistant", "fisheye")
-#: Points between the optical axis and a click; the projection must move outwards at each of them.
-STEPS = 64
 
 
 class Clicks:
@@ -119,53 +114,14 @@ def info_topic(node: RosNode, image_topic: str) -> str:
 def project(position: np.ndarray, info: Any, rectified: bool) -> tuple[float, float]:
     """The pixel of a position (3,) in the optical frame (z forward, metres), by a sensor_msgs/CameraInfo.
 
-    rectified: the image is undistorted, so P applies instead of K and D.  Binning and the
-    region of interest are those of the image, as in REP 104.
+    rectified: the image is undistorted, so P applies instead of K and D.
     Raises InvalidPrompt for a point behind the camera or outside the lens model, or without a calibration.
     """
-    if not np.isfinite(position).all() or position[2] <= 0:
-        raise InvalidPrompt(f"the point {_shown(position)} is not in front of the camera")
-    if not info.k[0] or (rectified and not info.p[0]):
-        raise InvalidPrompt("camera_info holds no calibration, so a click in 3-D has no pixel")
-    with np.errstate(all="ignore"):  # a calibration may hold any numbers; the result is checked below
-        if rectified:
-            x, y = _dehomogenised(np.reshape(info.p, (3, 4)) @ [*position, 1.0])
-        else:
-            x, y = _distorted(position, np.reshape(info.k, (3, 3)), np.array(info.d, np.float64), info.distortion_model)
-    if not np.isfinite((x, y)).all():
-        raise InvalidPrompt(f"camera_info puts the point {_shown(position)} at no finite pixel; check its K, D and P")
-    across, down = max(info.binning_x, 1), max(info.binning_y, 1)
-    return float((x - info.roi.x_offset + 0.5) / across - 0.5), float((y - info.roi.y_offset + 0.5) / down - 0.5)
-
-
-def _distorted(position: np.ndarray, camera: np.ndarray, lens: np.ndarray, model: str) -> tuple[float, float]:
-    """Project with the lens model; far off the axis its polynomials fold back, and such points are refused."""
-    function = cv2.fisheye.projectPoints if model in FISHEYE else cv2.projectPoints
-    nothing = np.zeros(3)
     try:
-        if lens.any() or (len(lens) and model in FISHEYE):  # a fisheye lens bends even with zero coefficients
-            ray = np.linspace(0.0, 1.0, STEPS)[:, None] * position  # from the optical axis to the position
-            ray[:, 2] = position[2]
-            pixels, _ = function(ray[:, None], nothing, nothing, camera, lens)
-            outwards = np.diff(np.linalg.norm((pixels[:, 0] - pixels[0, 0]) / camera[[0, 1], [0, 1]], axis=1))
-            if (outwards < -1e-9).any():
-                raise InvalidPrompt(f"the point {_shown(position)} is farther to the side than the lens sees")
-            x, y = pixels[-1, 0]
-            return float(x), float(y)
-    except cv2.error as error:
-        raise InvalidPrompt(f"{len(lens)} lens coefficients of {model!r} cannot be used: {error.err}") from error
-    return _dehomogenised(camera @ position)
-
-
-def _shown(position: np.ndarray) -> list[float]:
-    """To millimetres, for errors; numpy's rounding would warn of huge numbers."""
-    return [round(float(value), 3) for value in position]
-
-
-def _dehomogenised(point: np.ndarray) -> tuple[float, float]:
-    """The pixel of a homogeneous point (3,); not finite where its last coordinate is 0."""
-    u, v, w = np.asarray(point, np.float64)
-    return float(u / w), float(v / w)
+        model = CameraModel.of(info, rectified)
+    except InvalidInput as error:
+        raise InvalidPrompt(f"a click in 3-D has no pixel: {error}") from error
+    return model.pixel(position)
 
 
 def moved(position: np.ndarray, transform: Any) -> np.ndarray:
