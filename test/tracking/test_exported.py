@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from fakes import BLUE, GREEN, RED, ColourModel, frame
+from tiny_models import EDGETAM_TEST, tiny_model
 
 from sam2_ros.errors import InvalidInput, UnknownObject
 from sam2_ros.model.sam2 import SAM2
@@ -18,11 +19,7 @@ from sam2_ros.types import Frame, Prompt, State
 
 @pytest.fixture(scope="module")
 def model():
-    torch.manual_seed(0)
-    model = SAM2(TEST).eval()
-    with torch.no_grad():
-        model.sam_mask_decoder.pred_obj_score_head.layers[2].bias.fill_(1.0)
-    return model
+    return tiny_model(object_score=1.0)
 
 
 def noise(seed):
@@ -57,6 +54,13 @@ def test_a_restored_object_is_followed_as_the_original_is(model, corrected_on, b
     expected, found = follow(original, range(200, 220)), follow(other, range(200, 220))
     assert found == expected
     assert len({mask for ((*_, mask),) in found}) > 10, "masks that show nothing"
+
+
+def test_a_restored_memory_of_edgetam_is_followed_as_the_original_is():
+    model = tiny_model(EDGETAM_TEST, object_score=1.0)
+    original, other = followed(model, (3, 8), frames=12), Tracker(model)
+    other.restore(original.export("cup"))
+    assert follow(original, range(200, 206)) == follow(other, range(200, 206))
 
 
 def test_an_object_that_was_forgotten_comes_back_under_another_name_and_id(model):

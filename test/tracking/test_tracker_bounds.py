@@ -7,17 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_models import EDGETAM_TEST, TEST, tiny_model
 
-from sam2_ros.model.sam2 import SAM2
-from sam2_ros.model.sizes import TEST
 from sam2_ros.tracking.memory import MemoryBank
 from sam2_ros.tracking.tracker import Tracker, TrackerSettings
 from sam2_ros.types import Frame, Prompt
-
-
-def model():
-    torch.manual_seed(0)
-    return SAM2(TEST).eval()
 
 
 def noise(seed):
@@ -46,10 +40,11 @@ def run(tracker, frames):
     return seen
 
 
-def test_a_bounded_memory_answers_as_an_unbounded_one_bit_for_bit(monkeypatch):
-    bounded = run(Tracker(model(), TrackerSettings(remembered_frames=2)), 60)
+@pytest.mark.parametrize("size, frames", [(TEST, 60), (EDGETAM_TEST, 30)], ids=["SAM 2.1", "EdgeTAM"])
+def test_a_bounded_memory_answers_as_an_unbounded_one_bit_for_bit(size, frames, monkeypatch):
+    bounded = run(Tracker(tiny_model(size), TrackerSettings(remembered_frames=2)), frames)
     monkeypatch.setattr(MemoryBank, "prune", lambda *_: None)
-    unbounded = run(Tracker(model(), TrackerSettings(remembered_frames=1000)), 60)
+    unbounded = run(Tracker(tiny_model(size), TrackerSettings(remembered_frames=1000)), frames)
     for ours, theirs in zip(bounded, unbounded, strict=True):
         for (logits, pointer, score), (their_logits, their_pointer, their_score) in zip(ours, theirs, strict=True):
             assert torch.equal(logits, their_logits)
@@ -75,7 +70,7 @@ def resident_bytes():
 
 @pytest.mark.slow
 def test_memory_stays_flat_over_2000_frames_with_three_objects_coming_and_going():
-    tracker, held, resident = Tracker(model(), TrackerSettings(remembered_frames=8)), [], []
+    tracker, held, resident = Tracker(tiny_model(), TrackerSettings(remembered_frames=8)), [], []
     images = [noise(n) for n in range(8)]
     for n in range(2000):
         tracker.track(Frame(images[n % 8], n + 1))
