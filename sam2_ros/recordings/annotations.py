@@ -75,11 +75,11 @@ class LabelImages(Annotations):
     def __init__(self, folder: Path, pictures: Sequence[Path]) -> None:
         super().__init__()
         self.files = _pairs(folder, pictures, self.lost)
-        self._among_ids = functools.cache(lambda: any(map(_holds_ids, self.files.values())))
+        self._white_is_void = functools.cache(lambda: any(map(_holds_ids, self.files.values())))
 
     def labels(self, index: int) -> np.ndarray:
         """The (H, W) ids on image number ``index``, which must be in ``files``.  Raises RecordingError."""
-        return read_labels(self.files[index], self._among_ids)
+        return read_labels(self.files[index], self._white_is_void)
 
     def truth(self, index: int, stamp: int, size: tuple[int, int]) -> Truth | None:
         if index not in self.files:
@@ -110,7 +110,7 @@ class ObjectImages(Annotations):
                 )
             else:
                 self._files[number] = _pairs(folder, pictures, self.lost)
-        self._among_ids = functools.cache(lambda number: any(map(_holds_ids, self._files[number].values())))
+        self._white_is_void = functools.cache(lambda number: any(map(_holds_ids, self._files[number].values())))
 
     def truth(self, index: int, stamp: int, size: tuple[int, int]) -> Truth | None:
         masks, ignores = {}, {}
@@ -124,7 +124,7 @@ class ObjectImages(Annotations):
                 self.lost.append(str(error))
                 continue
             void = np.zeros(size, bool) if values.dtype != np.uint8 else values == IGNORE_LABEL
-            if void.any() and (holds_ids(values) or self._among_ids(number)):
+            if void.any() and (holds_ids(values) or self._white_is_void(number)):
                 ignores[number] = void
             if number not in ignores or not void.all():  # an image that is all void is not annotated
                 masks[number] = (values > 0) & ~ignores.get(number, np.False_)

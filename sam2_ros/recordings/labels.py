@@ -45,25 +45,26 @@ def encode_labels(labels: np.ndarray) -> bytes:
 
 
 def decode_labels(
-    data: bytes, source: str = "label image", among_ids: Callable[[], bool] = lambda: False
+    data: bytes, source: str = "label image", white_is_void: Callable[[], bool] = lambda: False
 ) -> np.ndarray:
     """The (H, W) ids in a PNG file: indices of a palette picture, values of a grey one, or numbers of colours.
 
-    among_ids: see ``labels_of_grey``.  Raises RecordingError when ``data`` is no such picture;
+    white_is_void: see ``labels_of_grey``.  Raises RecordingError when ``data`` is no such picture;
     ``source`` names it there.
     """
     values = stored_values(data, source)
-    return values if data[KIND_AT] == PALETTE else labels_of_grey(values, among_ids)
+    return values if data[KIND_AT] == PALETTE else labels_of_grey(values, white_is_void)
 
 
-def labels_of_grey(values: np.ndarray, among_ids: Callable[[], bool] = lambda: False) -> np.ndarray:
+def labels_of_grey(values: np.ndarray, white_is_void: Callable[[], bool] = lambda: False) -> np.ndarray:
     """Ids from (H, W) grey values; nothing but black and white is the mask of one object, its id 1.
 
-    among_ids: whether other images of the sequence hold ids; then 255 is ``IGNORE_LABEL`` here, too.
+    white_is_void: asked where it matters; true where other images of the sequence hold ids, so that 255 is
+    ``IGNORE_LABEL`` here, too.
     """
     if values.dtype == np.uint16 and values.any() and np.isin(values, (0, WHITE_16)).all():
         return np.asarray(values == WHITE_16, np.uint8)
-    if values.dtype == np.uint8 and values.any() and not holds_ids(values) and not among_ids():
+    if values.dtype == np.uint8 and values.any() and not holds_ids(values) and not white_is_void():
         return np.asarray(values == 255, np.uint8)
     return values
 
@@ -79,13 +80,13 @@ def holds_ids(values: np.ndarray) -> bool:
     return bool(((values != 0) & (values != 255)).any())
 
 
-def read_labels(path: Path, among_ids: Callable[[], bool] = lambda: False) -> np.ndarray:
+def read_labels(path: Path, white_is_void: Callable[[], bool] = lambda: False) -> np.ndarray:
     """``decode_labels`` of a file."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         raise RecordingError(f"cannot read the label image {path}: {error.strerror}") from error
-    return decode_labels(data, str(path), among_ids)
+    return decode_labels(data, str(path), white_is_void)
 
 
 class LabelWriter:

@@ -67,7 +67,8 @@ class Mailbox:
             if self._image is not None and not replaces(self._image.stamp, image.stamp):
                 self._late += 1
                 return
-            self._dropped += self._image is not None
+            if self._image is not None:
+                self._dropped += 1
             self._image = image
             self._changed.notify()
 

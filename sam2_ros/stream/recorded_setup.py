@@ -42,7 +42,9 @@ def as_recorded(chosen: TrackerSetup, recording: Recording) -> tuple[TrackerSetu
     taken += [f"{name} {value}" for name, value in settings.items() if value != FIELDS[name][1].default]
     rest = "other settings are the defaults" if taken else "all settings are the defaults"
     sentences = [f"as recorded of {noted.node}: {', '.join([*taken, rest])}"]
-    return found, sentences + [f"recorded, but left out: {'; '.join(left_out)}"] * bool(left_out)
+    if left_out:
+        sentences.append(f"recorded, but left out: {'; '.join(left_out)}")
+    return found, sentences
 
 
 def _settings(chosen: TrackerSetup, noted: About) -> tuple[dict[str, Any], list[str]]:

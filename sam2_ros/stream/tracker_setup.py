@@ -100,14 +100,14 @@ def settings_from(texts: Sequence[str], image_range: str = "") -> dict[str, Any]
     image_range: that setting, which has an option of its own; "" = none.
     """
     given: dict[str, Any] = {"image_range": checked("image_range", image_range)} if image_range else {}
-    for name, value in map(setting, texts):
+    for name, value in map(named_value, texts):
         if name in given:
             raise InvalidInput(f"--set {name} is given twice, with {given[name]} and {value}; give it once")
         given[name] = value
     return given
 
 
-def setting(text: str) -> tuple[str, Any]:
+def named_value(text: str) -> tuple[str, Any]:
     """A setting from ``name=value``, of the type that its default has and in its range.  Raises InvalidInput."""
     name, equals, value = text.partition("=")
     if not equals or name not in FIELDS:

@@ -58,7 +58,7 @@ class Photographs:
         """Pixels (H, W, 3) RGB and labels (H, W) of one photograph."""
         if name not in self._kept:
             picture = read_picture(self.folder / "images" / f"{name}.jpg")
-            labels = read_labels(self.folder / "masks" / f"{name}.png", among_ids=lambda: True)
+            labels = read_labels(self.folder / "masks" / f"{name}.png", white_is_void=lambda: True)
             if picture is None or picture.shape[:2] != labels.shape:
                 raise RecordingError(
                     f"photograph {name} in {self.folder} cannot be read, or has another size than its masks"

@@ -18,7 +18,7 @@ from sam2_ros.evaluation.results import new_run, percent, plain
 from sam2_ros.recordings.bags.writer import BagWriter
 from sam2_ros.recordings.labels import read_labels
 from sam2_ros.recordings.recording import stamp_of
-from sam2_ros.stream.tracker_setup import setting
+from sam2_ros.stream.tracker_setup import named_value
 
 
 def read(path):
@@ -345,15 +345,15 @@ def test_a_score_is_rounded_once(tmp_path):
 
 
 def test_settings_of_the_tracker_are_given_by_name():
-    assert setting("hole_area=0") == ("hole_area", 0)
-    assert setting("non_overlapping=false") == ("non_overlapping", False)
+    assert named_value("hole_area=0") == ("hole_area", 0)
+    assert named_value("non_overlapping=false") == ("non_overlapping", False)
     for text, message in (
         ("hole_area=big", "hole_area must be a number"),
         ("nonsense=1", "hole_area"),
         ("non_overlapping=no", "true or"),
     ):
         with pytest.raises(InvalidInput, match=message):
-            setting(text)
+            named_value(text)
 
 
 def test_runs_of_one_name_are_numbered_and_the_newest_is_latest(tmp_path):

@@ -125,4 +125,4 @@ def test_black_and_white_among_pictures_with_ids_is_an_object_nowhere():
     cv2 = pytest.importorskip("cv2")
     ignored = label_picture(ids=2) * 255
     data = cv2.imencode(".png", ignored)[1].tobytes()
-    assert (decode_labels(data, among_ids=lambda: True) == ignored).all()
+    assert (decode_labels(data, white_is_void=lambda: True) == ignored).all()

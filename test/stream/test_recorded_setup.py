@@ -20,7 +20,7 @@ from sam2_ros.model.downloads import known_names
 from sam2_ros.recordings.bags.notes import ABOUT, STRING, about, note
 from sam2_ros.recordings.bags.writer import BagWriter
 from sam2_ros.stream.recorded_setup import OF_NODE, as_recorded
-from sam2_ros.stream.tracker_setup import TrackerSetup, setting, settings_from
+from sam2_ros.stream.tracker_setup import TrackerSetup, named_value, settings_from
 
 PARAMETERS = {
     "use_sim_time": False,
@@ -171,10 +171,10 @@ def test_parameters_of_the_node_around_the_tracker_are_those_of_its_settings():
 
 
 def test_settings_of_the_session_can_be_set_as_those_of_the_tracker():
-    assert setting("prompt_tolerance=0.5") == ("prompt_tolerance", 0.5)
-    assert setting("click_negative=true") == ("click_negative", True)
+    assert named_value("prompt_tolerance=0.5") == ("prompt_tolerance", 0.5)
+    assert named_value("click_negative=true") == ("click_negative", True)
     with pytest.raises(InvalidInput, match="max_objects must be at least 1"):
-        setting("max_objects=0")
+        named_value("max_objects=0")
     with pytest.raises(InvalidInput, match="image_range is given twice, with full and auto"):
         settings_from(["image_range=auto"], image_range="full")
 

@@ -164,7 +164,7 @@ class Bag(Recording):
             return Frame(image, frame.stamp or stored.time, frame.frame_id)
         if stored.topic == self.truth_topic:
             stamp = messages.nanoseconds(message.header.stamp) or stored.time
-            return Truth.from_labels(labels_from(message, self._among_ids), stamp)
+            return Truth.from_labels(labels_from(message, self._white_is_void), stamp)
         if stored.type == PROMPT:
             return PromptEvent(*messages.prompt_from(_Older(message)))
         if stored.topic in self._listed:
@@ -173,7 +173,7 @@ class Bag(Recording):
             return _camera_event(message)
         return DepthEvent(messages.nanoseconds(message.header.stamp), depth_from(message))
 
-    def _among_ids(self) -> bool:
+    def _white_is_void(self) -> bool:
         """Whether some label image of the bag holds other values than 0 and 255; looked up once."""
         if self._holds_ids is None:
             self._holds_ids = any(map(_holds_ids, self.source.messages({self.truth_topic}, [])))
@@ -245,19 +245,19 @@ def refuse_without_bag(recording: Recording, **options: str) -> None:
         raise InvalidInput(f"{' and '.join(given)} would be ignored: {recording.path} is not a bag; leave it out")
 
 
-def labels_from(message: Any, among_ids: Callable[[], bool] = lambda: False) -> np.ndarray:
+def labels_from(message: Any, white_is_void: Callable[[], bool] = lambda: False) -> np.ndarray:
     """A label image message (mono8, mono16, their OpenCV names, or a compressed PNG) as (H, W) ids.
 
-    among_ids: see ``labels_of_grey``.  Raises InvalidImage.
+    white_is_void: see ``labels_of_grey``.  Raises InvalidImage.
     """
     if hasattr(message, "format"):
         labels = decoding.decode(message.data, cv2.IMREAD_UNCHANGED)
         if labels.ndim != 2:
             raise InvalidImage(f"a compressed label image is a PNG of one channel, not {message.format!r}")
-        return labels_of_grey(labels, among_ids)
+        return labels_of_grey(labels, white_is_void)
     if message.encoding not in ("mono8", "8UC1", "mono16", "16UC1"):
         raise InvalidImage(f"label images are mono8 or mono16, got {message.encoding!r}")
-    return labels_of_grey(messages.values_from(message), among_ids)
+    return labels_of_grey(messages.values_from(message), white_is_void)
 
 
 class _Older:
