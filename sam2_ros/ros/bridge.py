@@ -79,15 +79,15 @@ class Bridge:
         return made
 
 
-def find(say: Callable[[str], Any]) -> Bridge:
-    """A bridge with the installed cv_bridge, or without it if it does not work; ``say`` is called with the reason."""
+def find(log: Callable[[str], Any]) -> Bridge:
+    """A bridge with the installed cv_bridge, or without it if it does not work; ``log`` is called with the reason."""
     if importlib.util.find_spec("cv_bridge") is None:
         return Bridge()
     encodings, fault = _trial()
     if fault:
-        say(f"cv_bridge is installed, but cannot be used ({fault}); images are converted without it")
+        log(f"cv_bridge is installed, but cannot be used ({fault}); images are converted without it")
         return Bridge()
-    say(f"cv_bridge converts images ({', '.join(encodings)})")
+    log(f"cv_bridge converts images ({', '.join(encodings)})")
     return Bridge(encodings)
 
 

@@ -67,28 +67,22 @@ def read(message: Any, least_score: float, tally: Tally | None = None) -> list[D
     for detection in message.detections:
         best = max((result.hypothesis for result in detection.results), key=lambda guess: guess.score, default=None)
         box = _upright(detection.bbox)
-        reason = "" if box else _what_is_wrong(detection.bbox)
-        reason = reason or _too_weak(1.0 if best is None else best.score, least_score)
+        score = 1.0 if best is None else best.score
         tally.boxes += 1
-        if reason or box is None:
-            tally.left_out[reason] += 1
-            continue
-        detections.append(Detection(box, name=detection.id, label=best.class_id if best else ""))
+        if box is None:
+            tally.left_out[_fault(detection.bbox)] += 1
+        elif not score >= least_score:
+            tally.left_out[NO_SCORE if math.isnan(score) else WEAK] += 1
+        else:
+            detections.append(Detection(box, name=detection.id, label=best.class_id if best else ""))
     return detections
 
 
-def _what_is_wrong(box: Any) -> str:
+def _fault(box: Any) -> str:
     """Why a box cannot be used."""
     centre = getattr(box.center, "position", box.center)
     numbers = (centre.x, centre.y, box.center.theta, box.size_x, box.size_y)
     return NO_SIZE if all(map(math.isfinite, numbers)) else NO_NUMBER
-
-
-def _too_weak(score: float, least_score: float) -> str:
-    """Why a detection of this score cannot be used; empty when it can."""
-    if math.isnan(score):
-        return NO_SCORE
-    return "" if score >= least_score else WEAK
 
 
 def _upright(box: Any) -> Box | None:

@@ -84,7 +84,7 @@ class Node(RosNode):
         self.clicks = clicks.Clicks(self, self.parameters, self.camera, self.prompts.click)
         tally = detections.Tally()
         detects = detections.subscribe(self, self.parameters, self.prompts.detections, tally)
-        self._say_what_is_missing(detects)
+        self._log_missing_packages(detects)
         self.status = Status(self, self.camera, self.worker, self.parameters, tally, self.prompts)
         # Real time: with use_sim_time and no /clock the node must still log why it is silent.
         self.create_timer(UPDATE, self._update, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -106,7 +106,7 @@ class Node(RosNode):
         self.worker.stop()
         self.prompts.close()
 
-    def say_what_is_unused(self, arguments: Sequence[str]) -> None:
+    def warn_of_unused_parameters(self, arguments: Sequence[str]) -> None:
         """Warn of parameters without effect; arguments: those of the process."""
         known = self.list_parameters([], depth=0).names
         for sentence in (
@@ -129,7 +129,7 @@ class Node(RosNode):
         self.camera.update()
         self.status.update()
 
-    def _say_what_is_missing(self, detects: bool) -> None:
+    def _log_missing_packages(self, detects: bool) -> None:
         if not detects:
             self.get_logger().info("vision_msgs is not installed: there is no detections topic, send boxes as prompts")
         if not transforms.installed():
@@ -184,7 +184,7 @@ def _run(arguments: list[str], make: MakeTracker) -> None:
     try:
         with creating():
             node = Node(make)
-        node.say_what_is_unused(arguments)
+        node.warn_of_unused_parameters(arguments)
         executor = MultiThreadedExecutor(THREADS)
         executor.add_node(node)
         spin(executor, node)

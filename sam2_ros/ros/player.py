@@ -67,13 +67,13 @@ class Player:
                 continue
             self._publishers[topic] = self.node.create_publisher(message_type, topic, quality(DEPTH, latched=latched))
 
-    def say_who_is_missing(self, images: Sequence[str], prompts: Sequence[str]) -> None:
+    def wait_for_subscribers(self, images: Sequence[str], prompts: Sequence[str]) -> None:
         """Wait for subscribers of ``images``; warn of topics in ``images`` and ``prompts`` without a subscriber."""
         if images and (missing := self.wait(images, PATIENCE)):
-            self._say(f"{missing}; playing anyway")
+            self._warn(f"{missing}; playing anyway")
         for topic in prompts:
             if topic in self._publishers and not self._publishers[topic].get_subscription_count():
-                self._say(
+                self._warn(
                     f"nobody subscribes to {topic}, so its prompts are lost: start the node under the name and "
                     f"namespace {topic.removesuffix('/prompt')} that it was recorded with"
                 )
@@ -128,16 +128,16 @@ class Player:
         """Nanoseconds of the recording to skip between two messages; negative where its clock goes back."""
         gap = (now - newest) / 1e9
         if gap < 0:
-            self._say(f"the clock of the recording goes back by {-gap:.1f} s here; playing on without a wait")
+            self._warn(f"the clock of the recording goes back by {-gap:.1f} s here; playing on without a wait")
             return now - newest
         if gap > self.longest_gap:
-            self._say(f"a gap of {gap:.1f} s without messages follows and is skipped; --longest-gap inf waits for it")
+            self._warn(f"a gap of {gap:.1f} s without messages follows and is skipped; --longest-gap inf waits for it")
             return now - newest
         if gap / self.rate > LOGGED_GAP:
-            self._say(f"a gap of {gap:.1f} s without messages follows; --longest-gap {LOGGED_GAP:g} skips such gaps")
+            self._warn(f"a gap of {gap:.1f} s without messages follows; --longest-gap {LOGGED_GAP:g} skips such gaps")
         return 0
 
-    def _say(self, sentence: str) -> None:
+    def _warn(self, sentence: str) -> None:
         self.node.get_logger().warning(sentence)
 
     def _tick(self, now: int) -> None:
@@ -167,7 +167,7 @@ def run(
             with interrupts.raised():
                 with creating():
                     player.announce(topics)
-                player.say_who_is_missing(wait_for, [topic for topic, kind, _ in topics if kind == PROMPT])
+                player.wait_for_subscribers(wait_for, [topic for topic, kind, _ in topics if kind == PROMPT])
                 for messages in rounds:
                     player.play(messages)
                 time.sleep(DRAIN)

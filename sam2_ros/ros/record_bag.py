@@ -88,7 +88,7 @@ def _record(node: RosNode, writer: BagWriter, topics: list[str], of_node: str, s
 
 @contextmanager
 def _new_bag(out: Path) -> Iterator[BagWriter]:
-    """A bag to write into; it is removed again, lest it block the next try, when nothing but notes was written."""
+    """A bag to write into; it is removed again when nothing but notes was written, so that the name stays free."""
     written: Counter[str] = Counter()
     try:
         with BagWriter(out) as writer:

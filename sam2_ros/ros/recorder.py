@@ -106,9 +106,9 @@ class Recorder:
                     self._subscribe(topic, types[0], offer or Offer())
         if self._silent_since is not None and time.monotonic() - self._silent_since > DISCOVERY:
             self._silent_since = None
-            self._say_what_is_silent()
+            self._warn_of_silent_topics()
 
-    def _say_what_is_silent(self) -> None:
+    def _warn_of_silent_topics(self) -> None:
         """Warn of requested topics that nobody publishes, and name topics that may have been meant."""
         there = [topic for topic, _ in self._node.get_topic_names_and_types() if self._offer(topic) is not None]
         for topic in sorted(self._wanted - set(there)):
