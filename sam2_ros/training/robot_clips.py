@@ -43,7 +43,7 @@ class RobotClips:
     def clip(self, random: np.random.Generator, frames: int, side: int) -> tuple[np.ndarray, np.ndarray]:
         """Pictures (T, side, side, 3) and coverages (T, K, side, side) of a random stretch and window."""
         scene = int(random.integers(len(self.files)))
-        pictures, labels = self._scene(scene)
+        pictures, labels = self.scene(scene)
         count, height, width = labels.shape
         wanted = int(random.integers(2, self.fastest + 1)) if random.random() < self.fast_share else 1
         speed = min(wanted, max((count - 1) // max(frames - 1, 1), 1))
@@ -63,17 +63,19 @@ class RobotClips:
 
     def _alike(self, number: int) -> set[int]:
         """The values of the objects of a scene that look like another one; none where no names are told."""
-        names = self._names(number)
+        names = self.names(number)
         return {value for value, name in enumerate(names, 1) if names.count(name) > 1}
 
-    def _names(self, number: int) -> list[str]:
+    def names(self, number: int) -> list[str]:
+        """What the objects of a scene are called; none where the file does not say."""
         table = self.files[number].with_suffix(".visible.csv")
         if not table.is_file():
             return []
         with open(table, encoding="utf-8") as lines:
             return lines.readline().lstrip("# ").rstrip().split(",")
 
-    def _scene(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+    def scene(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """All pictures (T, H, W, 3) and labels (T, H, W) of a scene."""
         if self.files[number].suffix == ".npy":
             scene = np.load(self.files[number], mmap_mode="r")
             return scene[..., :3], scene[..., 3]
