@@ -33,7 +33,7 @@ def run(pack: Path, folder: Path, minutes: float, config: Path = RECIPE) -> Path
     started = time.monotonic()
     data = unpack(pack, folder / "data")
     logger.info("unpacked after %.0f s", time.monotonic() - started)
-    whole = read_settings(config, out=str(folder), **data)
+    whole = read_settings(config, None, out=str(folder), **data)
     if not (folder / "state.pt").is_file():
         train(dataclasses.replace(whole, stages=whole.stages[:1]))
     settings = read_settings(None, saved_settings(folder), out=str(folder), **data)
