@@ -5,6 +5,7 @@ import hashlib
 import shutil
 
 import pytest
+import safetensors.torch
 import torch
 from edgetam_weights import edgetam_shapes, edgetam_weights
 
@@ -114,6 +115,59 @@ def test_another_model_under_the_published_name_is_named(cache):
     found = r"edgetam.pt is not what was published \(its git blob id differs\).*it holds SAM 2.1 test"
     with pytest.raises(CheckpointError, match=found):
         checkpoint.load("edgetam_512")
+
+
+def zeros_of_tiny():
+    """The tensors of SAM 2.1 tiny, which cost no time to make."""
+    with torch.device("meta"):
+        state = SAM2(TINY).state_dict()
+    return {name: torch.zeros(tensor.shape) for name, tensor in state.items()}
+
+
+def renamed(tensors):
+    """EdgeTAM with the perceiver under the name that another fork gives it."""
+    return {name.replace("spatial_perceiver.latents_2d", "spatial_perceiver.grid"): x for name, x in tensors.items()}
+
+
+@pytest.mark.parametrize(
+    "name, contents, found",
+    [
+        ("edgetam", lambda: {"model": zeros_of_tiny()}, "it holds SAM 2.1 tiny; delete it"),
+        ("edgetam_512", lambda: zeros_of_tiny(), "it holds SAM 2.1 tiny; delete it"),
+        ("tiny", lambda: {"model": weights()}, "it holds EdgeTAM; delete it"),
+        ("sam2_hiera_large", lambda: {"model": weights()}, "it holds EdgeTAM; delete it"),
+        (
+            "edgetam",
+            lambda: {"model": renamed(weights())},
+            r"looks like EdgeTAM, but 1 tensor \(.*latents_2d\) is missing, ",
+        ),
+        (
+            "edgetam",
+            lambda: {"state_dict": {}, "epoch": 3},
+            "holds a dictionary of state_dict, epoch, and no state dict",
+        ),
+        ("edgetam", lambda: {"model": {"vision_encoder.x": torch.zeros(1)}}, "naming of the transformers library"),
+    ],
+    ids=["SAM 2", "SAM 2 without model", "EdgeTAM as tiny", "EdgeTAM as large", "fork", "no model", "transformers"],
+)
+def test_a_file_that_is_not_what_its_name_says_is_called_what_it_is(cache, name, contents, found):
+    known = PUBLISHED[downloads.without_side(name)[0]]
+    torch.save(contents(), cache / known.file_name)
+    with pytest.raises(CheckpointError, match=f"{known.file_name} is not what was published .*: .*{found}"):
+        checkpoint.load(name)
+
+
+def test_a_safetensors_file_under_the_published_name_is_called_what_it_is(cache):
+    safetensors.torch.save_file(weights(), cache / "edgetam.pt")
+    with pytest.raises(CheckpointError, match="is not what was published .*it holds EdgeTAM; delete it"):
+        checkpoint.load("edgetam")
+    assert checkpoint.load(cache / "edgetam.pt").size == EDGETAM, "by its path it is used as it is"
+
+
+def test_a_truncated_file_under_the_published_name_is_named(edgetam_file, cache):
+    (cache / "edgetam.pt").write_bytes(edgetam_file.read_bytes()[:-1000])
+    with pytest.raises(CheckpointError, match="is not what was published .*truncated, damaged or no checkpoint"):
+        checkpoint.load("edgetam")
 
 
 def test_a_damaged_file_under_the_published_name_is_named(cache):

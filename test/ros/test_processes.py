@@ -15,6 +15,7 @@ rclpy = pytest.importorskip("rclpy")
 
 import moving_squares
 import torch
+from edgetam_weights import edgetam_weights
 from moving_squares import BLUE, PERIOD, RED
 from ros_bench import PATIENCE, Operator, image_message, labels_in, prompt_message, stamp_of, wait_until
 from sensor_msgs.msg import CompressedImage, Image
@@ -283,6 +284,27 @@ def test_a_model_from_a_file_is_loaded_and_tracks(start, tmp_path):
         assert answer.success and len(answer.object.object_pointer) == TEST.hidden_dim
         wait_until(lambda: someone.results and someone.results[-1].objects, "the object")
     assert node.end() == 0
+
+
+@pytest.mark.parametrize("side", [256, pytest.param(512, marks=pytest.mark.slow)])
+def test_edgetam_from_a_file_tracks_at_a_side_that_is_chosen(start, tmp_path, side):
+    torch.save({"model": edgetam_weights(seed=2, object_score=5.0)}, tmp_path / "edgetam.pt")
+    given = {"model": tmp_path / "edgetam.pt", "image_side": side, "threads": 1, "device": "cpu"}
+    parameters = [word for name, value in given.items() for word in ("-p", f"{name}:={value}")]
+    node = start("-m", "sam2_ros", "node", "--ros-args", *parameters)
+    node.says("ready")
+    assert f"EdgeTAM at {side} pixels on cpu" in node.output
+    start(HERE / "camera_process.py", "/image")
+    with operator() as someone:
+        seen = stamp_of(wait_until(lambda: someone.results and someone.results[-1], "the first result"))
+        for name, colour in (("red", RED), ("blue", BLUE)):
+            prompt = prompt_message(name, seen, points=[middle(seen, colour)])
+            answer = someone.call(Prompt, "prompt", prompt=prompt)
+            assert answer.success and len(answer.object.object_pointer) == 256, answer.message
+        result = wait_until(lambda: next((r for r in someone.results if len(r.objects) == 2), None), "both objects")
+        assert [(one.name, one.occluded) for one in result.objects] == [("red", False), ("blue", False)]
+    assert node.end() == 0
+    assert "Traceback" not in node.output
 
 
 def test_parameters_that_reach_nothing_and_a_second_node_of_the_name_are_named(start, tmp_path):

@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from edgetam_weights import edgetam_weights
 from recordings.bags import IMAGE, PROMPT, image_message, prompt_message, stamp, write_bag
 from run_command import run_command
 
@@ -199,6 +201,19 @@ def test_a_replay_and_an_evaluation_use_the_recorded_image_side_unless_another_i
     assert "image_side" not in capsys.readouterr().out
     assert evaluated(tmp_path, bag, "--prompt", "mask")["model"]["image_side"] == 192
     assert evaluated(tmp_path, bag, "--prompt", "mask", "--image-side", "64")["model"]["image_side"] == 64
+
+
+def test_a_recording_of_a_node_with_edgetam_is_replayed_and_evaluated_with_it(tmp_path, capsys):
+    torch.save({"model": edgetam_weights(seed=2, object_score=5.0)}, tmp_path / "edgetam.pt")
+    parameters = {"model": str(tmp_path / "edgetam.pt"), "image_side": 256, "threads": 1}
+    known = checkpoint.identify(tmp_path / "edgetam.pt", image_side=256).noted()
+    bag = noted_bag(tmp_path / "bag", parameters, known)
+    assert run_command("replay", bag, "--out", tmp_path / "out", "--threads", "1") == 0
+    said = capsys.readouterr().out
+    assert "edgetam.pt, image_side 256, " in said and "left out" not in said
+    result = evaluated(tmp_path, bag, "--prompt", "recorded")
+    assert result["model"] == known and (known["name"], known["image_side"]) == ("edgetam", 256)
+    assert result["frames"] == 4 and not result["failed"]
 
 
 def far_prompt(path):
