@@ -6,7 +6,7 @@ import os
 import re
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -68,6 +68,12 @@ def clear_parts(folder: Path) -> None:
     """Remove incomplete files in ``folder`` and below it, which ``write_whole`` leaves if its process is killed."""
     for part in folder.rglob(f".{'?' * 32}.part"):
         part.unlink(missing_ok=True)
+
+
+def some_of(names: Sequence[object], most: int = 12) -> str:
+    """The first of some names and how many more there are, for a sentence."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(shown, names[:most])) + more
 
 
 def shown(text: object) -> str:

@@ -37,11 +37,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    from sam2_ros.file_processing.result_bag import replay_file
+    from sam2_ros.file_processing.result_bag import replay_into_bag
     from sam2_ros.stream.tracker_setup import TrackerSetup, settings_from
 
     settings = tuple(settings_from(parsed.set, parsed.image_range).items())
-    written = replay_file(
+    written = replay_into_bag(
         parsed.recording,
         TrackerSetup(parsed.model, parsed.device, settings, parsed.image_side),
         parsed.out,

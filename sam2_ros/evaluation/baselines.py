@@ -36,7 +36,6 @@ class _Followed:
     seen: int = 0
     state: Any = None
     box: tuple[int, int, int, int] | None = None
-    prompted_frames: int = 1
 
 
 @dataclass
@@ -268,7 +267,7 @@ def _track(followed: _Followed) -> Track:
         0.0,
         np.zeros(0, np.float32),
         followed.seen,
-        followed.prompted_frames,
+        1,
     )
 
 

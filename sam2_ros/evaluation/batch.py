@@ -15,7 +15,7 @@ from sam2_ros.evaluation.evaluate import Job, failed
 from sam2_ros.evaluation.metrics import RULES, Summary, summary
 from sam2_ros.evaluation.report import write_report
 from sam2_ros.evaluation.results import SequenceResult, latencies, write_result
-from sam2_ros.files import clear_parts
+from sam2_ros.files import clear_parts, some_of
 from sam2_ros.ranges import AUTO
 from sam2_ros.recordings.bags import Bag, refuse_without_bag
 from sam2_ros.recordings.folders import splits
@@ -102,8 +102,7 @@ def work_list(
             absent = sorted(set(listed) - {name for name, _ in found})
             if absent:
                 raise RecordingError(
-                    f"{path} lacks {len(absent)} of the {len(listed)} sequences of its list {split}: "
-                    f"{', '.join(absent[:12])}{', ...' * (len(absent) > 12)}"
+                    f"{path} lacks {len(absent)} of the {len(listed)} sequences of its list {split}: {some_of(absent)}"
                 )
             found = [(name, place) for name, place in found if name in listed]
         names += [name for name, _ in found]

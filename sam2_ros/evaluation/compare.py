@@ -13,12 +13,9 @@ import numpy as np
 from sam2_ros.errors import InvalidInput
 from sam2_ros.evaluation.metrics import Difference, paired_difference
 from sam2_ros.evaluation.results import read_result
+from sam2_ros.files import some_of
 
 Scores = dict[tuple[str, int], float]  # J&F in percent by sequence (name or path) and object id
-
-
-#: At most this many names of sequences are listed; of more only the number.
-NAMED = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +27,6 @@ class Comparison:
     shared: these objects.  unshared: objects that only this run or only the first has.
     """
 
-    name: str
     mean: float
     first: float
     difference: Difference
@@ -64,9 +60,9 @@ def compare(first: Scores, others: Mapping[str, Scores]) -> list[Comparison]:
     if not shared:
         raise InvalidInput("no object is in all of these runs; compare them two at a time")
     before = np.array([first[key] for key in shared])
-    rows = {sequence: keys for sequence, keys in _by_sequence(first, others.values()).items() if keys}
+    rows = _by_sequence(first, others.values())
     found = []
-    for name, scores in others.items():
+    for scores in others.values():
         after = np.array([scores[key] for key in shared])
         sequences = {
             sequence: float(np.mean([scores[key] - first[key] for key in keys]))
@@ -75,7 +71,6 @@ def compare(first: Scores, others: Mapping[str, Scores]) -> list[Comparison]:
         }
         found.append(
             Comparison(
-                name,
                 float(after.mean()),
                 float(before.mean()),
                 paired_difference(before, after, [key[0] for key in shared]),
@@ -88,12 +83,13 @@ def compare(first: Scores, others: Mapping[str, Scores]) -> list[Comparison]:
 
 
 def _by_sequence(first: Scores, others: Iterable[Scores]) -> dict[str, list[tuple[str, int]]]:
-    """For each sequence of the first run the objects of it that all runs with that sequence have, two runs at least."""
+    """For each sequence the objects that all runs with that sequence have, of the first run and one more at least."""
     found: dict[str, list[tuple[str, int]]] = {}
     for sequence in sorted({key[0] for key in first}):
-        own = {key for key in first if key[0] == sequence}
-        theirs = [keys for run in others if (keys := {key for key in run if key[0] == sequence})]
-        found[sequence] = sorted(own.intersection(*theirs)) if theirs else []
+        own, *theirs = ({key for key in run if key[0] == sequence} for run in (first, *others))
+        theirs = [keys for keys in theirs if keys]
+        if theirs and own.intersection(*theirs):
+            found[sequence] = sorted(own.intersection(*theirs))
     return found
 
 
@@ -102,9 +98,8 @@ def table(first_name: str, first: Scores, others: Mapping[str, Scores]) -> str:
     comparisons = compare(first, others)
     lines = [["sequence", first_name, *others]]
     for sequence, keys in _by_sequence(first, others.values()).items():
-        if keys:
-            base = float(np.mean([first[key] for key in keys]))
-            lines.append([sequence, f"{base:.1f}", *(_signed(one.sequences.get(sequence)) for one in comparisons)])
+        base = float(np.mean([first[key] for key in keys]))
+        lines.append([sequence, f"{base:.1f}", *(_signed(one.sequences.get(sequence)) for one in comparisons)])
     lines.append(
         [
             "**all objects**",
@@ -130,14 +125,9 @@ def left_out(first_name: str, first: Scores, others: Mapping[str, Scores]) -> li
         parts = [f"object {number} of {sequence}" for sequence, number in sorted(rest) if sequence in shared]
         if rest:
             notes.append(
-                f"note: {len(rest)} objects are only in {first_name} or only in {name}: {_named([*whole, *parts])}"
+                f"note: {len(rest)} objects are only in {first_name} or only in {name}: {some_of([*whole, *parts])}"
             )
     return notes
-
-
-def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
 
 
 def _signed(value: float | None) -> str:
@@ -161,7 +151,7 @@ def report(paths: Sequence[Path]) -> str:
     runs = {label: scores_of(result, by_path) for label, (_, result) in zip(labels, results)}
     without = [name for name, scores in runs.items() if not scores]
     if without:
-        raise InvalidInput(f"no scores in: {_named(without)}; a run has scores where its recordings have ground truth")
+        raise InvalidInput(f"no scores in: {some_of(without)}; a run has scores where its recordings have ground truth")
     first_name, *others = labels
     given = first_name, runs[first_name], {name: runs[name] for name in others}
     return "\n".join([table(*given), *_differences_in_kind(results), *left_out(*given)])

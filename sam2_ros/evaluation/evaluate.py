@@ -9,19 +9,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+import cv2
 import numpy as np
 
 from sam2_ros import recordings
 from sam2_ros.errors import InvalidInput, RecordingError, Sam2RosError
 from sam2_ros.evaluation.choices import FIRST_PROMPTS, MOST_FRAMES
-from sam2_ros.evaluation.gallery import Gallery, jpeg
+from sam2_ros.evaluation.gallery import Gallery
 from sam2_ros.evaluation.metrics import RULES, summary
 from sam2_ros.evaluation.protocols import FirstFrame, Offline, Online, segment_images
 from sam2_ros.evaluation.results import CurvePoint, SequenceResult, Timing, latencies, write_rows
 from sam2_ros.evaluation.scoring import Row, Scorer
-from sam2_ros.files import write_whole
 from sam2_ros.model import checkpoint
 from sam2_ros.recordings.bags import Bag, refuse_unclear_nodes
+from sam2_ros.recordings.pictures import write_picture
 from sam2_ros.recordings.recording import Recording
 from sam2_ros.stream.replay import Step, User, moments_of, prefetched, replay
 from sam2_ros.stream.tracker_setup import TrackerSetup
@@ -29,6 +30,8 @@ from sam2_ros.tracking.interface import ObjectTracker
 from sam2_ros.types import MAX_MONO8_ID, MAX_OBJECT_ID, label_image
 
 T = TypeVar("T")
+#: Of the JPEG file with the pictures of a report.
+SHEET_QUALITY = 85
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,7 @@ def _evaluate(job: Job, recording: Recording, tick: Callable[[], object]) -> Seq
     write_rows(job.folder / "timing.csv", outcome.timings, Timing)
     sheet = gallery.sheet()
     if sheet is not None:
-        write_whole(job.folder / "sheet.jpg", jpeg(sheet))
+        write_picture(job.folder / "sheet.jpg", sheet, cv2.IMWRITE_JPEG_QUALITY, SHEET_QUALITY)
     return _result(job, recording, outcome, tuple(curve))
 
 

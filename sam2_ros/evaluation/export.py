@@ -14,18 +14,16 @@ import numpy as np
 from sam2_ros import recordings
 from sam2_ros.errors import RecordingError
 from sam2_ros.evaluation.choices import FORMATS
-from sam2_ros.evaluation.gallery import jpeg
 from sam2_ros.evaluation.results import read_result
 from sam2_ros.files import shown, write_whole
 from sam2_ros.recordings import coco_rle
 from sam2_ros.recordings.folders import PictureFolder
-from sam2_ros.recordings.labels import LabelWriter, read_labels
+from sam2_ros.recordings.labels import LabelWriter, ids_in, read_labels
 from sam2_ros.recordings.pictures import is_turned, picture_of, pictures_in, write_picture
 from sam2_ros.simulated_user import box_around
 
 #: SA-V annotates six images of a second.
 SA_V_RATE = 6.0
-JPEG_QUALITY = 95
 
 
 @dataclass
@@ -106,7 +104,7 @@ def _write_pictures(sequence: Masklets, folder: Path) -> None:
                 _write_as_shown(path, folder / path.name)
         return
     for frame, label in zip(recording, sequence.labels):
-        (folder / f"{label.stem}.jpg").write_bytes(jpeg(frame.image, JPEG_QUALITY))
+        write_picture(folder / f"{label.stem}.jpg", frame.image)
 
 
 def _write_as_shown(path: Path, copy: Path) -> None:
@@ -132,7 +130,7 @@ def _write_youtube_vos(sequences: Sequence[Masklets], out: Path, every: int) -> 
     for sequence in sequences:
         shown: dict[int, list[str]] = {}
         for stem, labels in _label_images(sequence, every):
-            for number in _ids(labels):
+            for number in ids_in(labels):
                 shown.setdefault(number, []).append(stem)
         videos[sequence.name] = {
             "objects": {
@@ -147,7 +145,7 @@ def _write_sa_v(sequences: Sequence[Masklets], out: Path, every: int) -> None:
     for sequence in sequences:
         rate = sequence.recording().rate or SA_V_RATE
         step = every if every > 1 else max(round(rate / SA_V_RATE), 1)
-        ids = sorted({number for _, labels in _label_images(sequence) for number in _ids(labels)})
+        ids = sorted({number for _, labels in _label_images(sequence) for number in ids_in(labels)})
         folder = out / "Annotations_6fps" / sequence.name
         writers = {number: LabelWriter(folder / f"{index:03d}") for index, number in enumerate(ids)}
         for stem, labels in _label_images(sequence, step):
@@ -198,7 +196,7 @@ def _coco_tracks(sequence: Masklets, every: int) -> dict[int, dict[str, dict[str
     """Code, area and box of each object by its id and the picture."""
     tracks: dict[int, dict[str, dict[str, Any]]] = {}
     for stem, labels in _label_images(sequence, every):
-        for number in _ids(labels):
+        for number in ids_in(labels):
             tracks.setdefault(number, {})[stem] = _coco_mask(labels == number)
     return dict(sorted(tracks.items()))
 
@@ -215,10 +213,6 @@ def _coco_mask(mask: np.ndarray) -> dict[str, Any]:
 def _label_images(sequence: Masklets, every: int = 1) -> Iterator[tuple[str, np.ndarray]]:
     for path in sequence.labels[::every]:
         yield path.stem, read_labels(path)
-
-
-def _ids(labels: np.ndarray) -> list[int]:
-    return [int(number) for number in np.unique(labels) if number]
 
 
 WRITERS = {"davis": _write_davis, "youtube-vos": _write_youtube_vos, "sa-v": _write_sa_v, "coco-rle": _write_coco}

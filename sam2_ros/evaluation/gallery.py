@@ -126,8 +126,3 @@ def picture(step: Step, numbers: Mapping[int, int] = MappingProxyType({})) -> np
 
 def _small(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(bool)
-
-
-def jpeg(image: np.ndarray, quality: int = 85) -> bytes:
-    """An (H, W, 3) RGB image as a JPEG file."""
-    return cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()

@@ -17,7 +17,7 @@ import os
 import platform
 import reprlib
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -28,7 +28,7 @@ import numpy as np
 
 from sam2_ros.errors import InvalidInput, RecordingError
 from sam2_ros.evaluation.metrics import Latency, ObjectResult, Summary, latency
-from sam2_ros.files import shown, write_whole
+from sam2_ros.files import make_folder, shown, write_whole
 
 #: Libraries whose versions can change a number.
 _LIBRARIES = ("sam2_ros", "numpy", "opencv-python-headless", "opencv-contrib-python-headless", "torch", "rosbags")
@@ -176,42 +176,28 @@ def _line(path: str, key: str) -> str:
 # -- files ---------------------------------------------------------------------------------------
 
 
-def new_run(out: Path, name: str) -> Path:
-    """A new folder ``out/name``, numbered when that exists, and ``out/latest`` pointing to it."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        run, number = out / name, 1
-        while run.exists():
-            number += 1
-            run = out / f"{name}-{number}"
-        run.mkdir()
-        link = out / "latest"
-        if link.is_symlink() or not link.exists():
-            link.unlink(missing_ok=True)
-            link.symlink_to(run.name)
-    except OSError as error:
-        raise RecordingError(f"cannot create a folder for the results in {shown(out)}: {error.strerror}") from error
-    return run
-
-
 @contextmanager
 def run_folder(out: Path, name: str) -> Iterator[Path]:
-    """``new_run`` for the block; when the block is refused before it wrote anything, ``out`` is as it was before."""
-    link, existed = out / "latest", out.exists()
-    former = link.readlink() if link.is_symlink() else None
-    run = new_run(out, name)
+    """A new folder ``out/name``, numbered when that exists; then ``out/latest`` leads to it.
+
+    Nothing is left when the block writes nothing, because it is refused.
+    """
+    existed, run, number = out.exists(), out / name, 1
+    while run.exists():
+        number += 1
+        run = out / f"{name}-{number}"
+    make_folder(run)
     try:
         yield run
-    except BaseException:
+    finally:
+        link = out / "latest"
         if not any(run.iterdir()):
             run.rmdir()
-            if link.is_symlink():
-                link.unlink()
-            if former:
-                link.symlink_to(former)
             if not existed:
                 out.rmdir()
-        raise
+        elif link.is_symlink() or not link.exists():
+            link.unlink(missing_ok=True)
+            link.symlink_to(run.name)
 
 
 def write_rows(path: Path, rows: Iterable[Any], kind: type) -> None:
@@ -272,37 +258,46 @@ def read_result(run: Path) -> dict[str, Any]:
     return result
 
 
-#: The types of the fields that commands read from a result again, by their place in it.
-_RUN = {"sequences": list, "configuration": dict}
-_CONFIGURATION = {"topics": dict, "rules": dict, "tracker": dict}
-_SEQUENCE = {"name": str, "folder": str, "path": str, "objects": list, "names": dict}
-_OBJECT = {"id": int, "name": str, "j_and_f": (int, float, type(None))}
+#: What commands read from a result again: types of fields by their names; with a question mark, one may be missing.
+_SHAPE = {
+    "sequences": [
+        {
+            "name": str,
+            "folder?": str,
+            "path?": str,
+            "names?": dict,
+            "objects": [{"id": int, "name?": str, "j_and_f": (int, float, type(None))}],
+        }
+    ],
+    "configuration": {"topics?": dict, "rules?": dict, "tracker?": dict},
+}
 
 
 def _refuse_other_types(result: Any) -> None:
-    _refuse_fields("the file", result, _RUN, needed=_RUN)
-    _refuse_fields("configuration", result["configuration"], _CONFIGURATION)
+    _refuse_other_shape("it", result, _SHAPE)
     for number, entry in enumerate(result["sequences"]):
-        _refuse_fields(f"sequence {number}", entry, _SEQUENCE, needed=("name", "objects"))
         folder = entry.get("folder", entry["name"])
         if folder in ("", ".", "..") or set(folder) & set("/\0"):
             raise InvalidInput(f"folder of sequence {number} is not a name of a folder: {folder!r}")
         for name, value in entry.get("names", {}).items():
-            if type(value) is not int:
-                raise InvalidInput(f"the value of {name!r} in sequence {number} is {value!r}")
-        for found in entry["objects"]:
-            _refuse_fields(f"an object of sequence {number}", found, _OBJECT, needed=("id", "j_and_f"))
+            _refuse_other_shape(f"{name!r} of sequence {number}", value, int)
 
 
-def _refuse_fields(what: str, value: Any, types: Mapping[str, Any], needed: Collection[str] = ()) -> None:
-    """InvalidInput unless ``value`` is an object whose fields, as far as it has them, are of these types."""
-    if not isinstance(value, dict):
-        raise InvalidInput(f"{what} is not a JSON object")
-    for name, kind in types.items():
-        if name not in value and name in needed:
-            raise InvalidInput(f"{what} has no {name}")
-        if name in value and (not isinstance(value[name], kind) or isinstance(value[name], bool)):
-            raise InvalidInput(f"{name} of {what} is {reprlib.repr(value[name])}")
+def _refuse_other_shape(place: str, value: Any, shape: Any) -> None:
+    """InvalidInput unless ``value`` has the type, the fields, or the items that ``shape`` shows."""
+    kind = type(shape) if isinstance(shape, (dict, list)) else shape
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise InvalidInput(f"{place} is {reprlib.repr(value)}")
+    if isinstance(shape, list):
+        for number, item in enumerate(value):
+            _refuse_other_shape(f"{place}[{number}]", item, shape[0])
+    elif isinstance(shape, dict):
+        for name, inner in shape.items():
+            key = name.removesuffix("?")
+            if key in value:
+                _refuse_other_shape(f"{key} of {place}", value[key], inner)
+            elif key == name:
+                raise InvalidInput(f"{place} has no {name}")
 
 
 def write_result(

@@ -23,10 +23,8 @@ from sam2_ros.recordings import LabelWriter, Recording
 from sam2_ros.recordings.bags import IMAGE, OBJECTS, Bag, Source, refuse_unclear_nodes, refuse_without_bag
 from sam2_ros.recordings.bags.writer import BagWriter
 from sam2_ros.stream.recorded_setup import as_recorded
-from sam2_ros.stream.replay import SETTINGS, Step, prefetched, replay
-from sam2_ros.stream.settings import SessionSettings
+from sam2_ros.stream.replay import Step, prefetched, replay
 from sam2_ros.stream.tracker_setup import TrackerSetup
-from sam2_ros.tracking.interface import ObjectTracker
 from sam2_ros.types import Track, label_image
 
 #: Where results go: where the node publishes, or beside its own results and those of former replays.
@@ -47,7 +45,7 @@ class Written:
     lost: list[str] = field(default_factory=list)
 
 
-def replay_file(
+def replay_into_bag(
     path: Path,
     chosen: TrackerSetup,
     out: Path,
@@ -73,27 +71,7 @@ def replay_file(
         tell(sentence)
     settings = setup.session()
     recording.image_range = settings.image_range
-    written = replay_into_bag(recording, setup.tracker(), out, settings=settings, on_clock=on_clock, labels=labels)
-    for sentence in _sentences_on(written, recording):
-        tell(sentence)
-    return written
-
-
-def replay_into_bag(
-    recording: Recording,
-    tracker: ObjectTracker,
-    out: Path,
-    *,
-    settings: SessionSettings = SETTINGS,
-    on_clock: bool = False,
-    labels: Path | None = None,
-) -> Written:
-    """Run the tracker over a recording again and write the bag ``out``, and label images into the folder ``labels``.
-
-    settings: of the session.
-    Raises RecordingError; then no bag is left.
-    """
-    steps = replay(recording, tracker, settings=settings, on_clock=on_clock)
+    steps = replay(recording, setup.tracker(), settings=settings, on_clock=on_clock)
     if not on_clock:
         steps = prefetched(steps)  # writing goes on beside the model
     with contextlib.closing(steps):  # the thread that reads ahead must end before the process does
@@ -102,7 +80,10 @@ def replay_into_bag(
             itertools.chain([first], steps), total=recording.frames, unit="image", disable=not sys.stderr.isatty()
         )
         with _new_bag(out) as writer:
-            return write_results(bar, recording, writer, LabelWriter(labels) if labels else None)
+            written = write_results(bar, recording, writer, LabelWriter(labels) if labels else None)
+    for sentence in _sentences_on(written, recording):
+        tell(sentence)
+    return written
 
 
 def _sentences_on(written: Written, recording: Recording) -> Iterator[str]:
@@ -124,20 +105,20 @@ def write_results(
     """
     prefix = _free_prefix(recording)
     camera = recording.image_topic if isinstance(recording, Bag) else "/camera/image"
-    frame_id, lately, written = "camera", 0, Written()
+    lately, written = 0, Written()
     original = _Original(recording.source, writer, written.lost) if isinstance(recording, Bag) else None
     for step in steps:
         if original is not None:
             original.copy(_ready(step))
         else:
-            writer.write(camera, IMAGE, step.moment.arrival, _image(step.moment.frame.image, step, frame_id))
+            writer.write(camera, IMAGE, step.moment.arrival, _image(step.moment.frame.image, step))
         written.images += 1
         written.dropped += step.dropped
         written.prompts += len(step.given)
         written.refused += step.refused
         lately += step.dropped
         if not step.dropped:
-            _write_step(step, writer, prefix, frame_id, lately)
+            _write_step(step, writer, prefix, lately)
             lately = 0
         if labels is not None:
             name = recording.stem(step.moment.index)
@@ -178,10 +159,10 @@ def _ready(step: Step) -> int:
     return step.moment.arrival + (round(step.delay_ms * 1e6) if step.timed else 0)
 
 
-def _write_step(step: Step, writer: BagWriter, prefix: str, frame_id: str, dropped: int) -> None:
+def _write_step(step: Step, writer: BagWriter, prefix: str, dropped: int) -> None:
     ready = _ready(step)
-    header = _header(step, frame_id)
-    masks = _image(label_image(step.tracks, step.moment.frame.size), step, frame_id)
+    header = _header(step)
+    masks = _image(label_image(step.tracks, step.moment.frame.size), step)
     objects = SimpleNamespace(
         header=header,
         objects=[_object(track, header) for track in step.tracks],
@@ -197,17 +178,17 @@ def _object(track: Track, header: Any) -> Any:
     return fill_object(SimpleNamespace(header=header, box=SimpleNamespace(), centroid=SimpleNamespace()), track)
 
 
-def _image(image: Any, step: Step, frame_id: str) -> Any:
-    return fill_image(SimpleNamespace(header=_header(step, frame_id)), image)
+def _image(image: Any, step: Step) -> Any:
+    return fill_image(SimpleNamespace(header=_header(step)), image)
 
 
-def _header(step: Step, frame_id: str) -> Any:
+def _header(step: Step) -> Any:
     """The header of the step's image."""
     event = next((event for event in step.moment.events if event.content is step.moment.frame), None)
     if event is not None and event.stored is not None:
         return event.stored.decode().header
     seconds, rest = seconds_and_rest(step.moment.frame.stamp)
-    return SimpleNamespace(stamp=SimpleNamespace(sec=seconds, nanosec=rest), frame_id=frame_id)
+    return SimpleNamespace(stamp=SimpleNamespace(sec=seconds, nanosec=rest), frame_id="camera")
 
 
 @contextlib.contextmanager

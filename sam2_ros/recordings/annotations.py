@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from sam2_ros.errors import RecordingError
+from sam2_ros.files import some_of
 from sam2_ros.recordings import coco_rle
 from sam2_ros.recordings.labels import IGNORE_LABEL, holds_ids, read_labels
 from sam2_ros.recordings.pictures import masks_of, natural, pictures_in
@@ -60,7 +61,7 @@ def annotations_of(place: Path | None, sequence: str, pictures: Sequence[Path]) 
     others = [path.name for path in folders if path not in objects]
     if others:
         found.lost.append(
-            f"{place} holds folders that are not used: {', '.join(others[:6])}; the folder of an object "
+            f"{place} holds folders that are not used: {some_of(others, 6)}; the folder of an object "
             "is called by its number"
         )
     return found
@@ -147,7 +148,7 @@ class CocoTracks(Annotations):
         gone = [stem for stem, place in self._places.items() if place in self._annotated and stem not in there]
         if gone:
             self.lost.append(
-                f"{len(gone)} annotated images of {sequence} in {file} are not among its pictures ({_some(gone)})"
+                f"{len(gone)} annotated images of {sequence} in {file} are not among its pictures ({some_of(gone, 3)})"
             )
         self._tracks: dict[int, list[Any]] = {}
         ids = [one.get("id") for one in content["videos"] if isinstance(one, dict)]
@@ -278,20 +279,16 @@ def _pairs(folder: Path, pictures: Sequence[Path], lost: list[str]) -> dict[int,
     masks = [path for path in files if path.suffix.lower() == ".png"]
     if len(masks) < len(files):
         others = [path.name for path in files if path not in masks]
-        lost.append(f"{len(others)} files in {folder} are not used ({_some(others)}): masks are PNG files")
+        lost.append(f"{len(others)} files in {folder} are not used ({some_of(others, 3)}): masks are PNG files")
     found, left = masks_of(pictures, masks)
     if left:
         lost.append(
-            f"{len(left)} masks in {folder} belong to no picture ({_some([path.name for path in left])}); "
+            f"{len(left)} masks in {folder} belong to no picture ({some_of([path.name for path in left], 3)}); "
             "give each the name of its picture"
         )
     if not files:
         lost.append(f"{folder} holds no masks")
     return found
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + ", ..." * (len(names) > 3)
 
 
 def _fitting(values: np.ndarray, size: tuple[int, int], path: Path) -> np.ndarray:

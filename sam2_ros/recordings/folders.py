@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from sam2_ros.errors import RecordingError
+from sam2_ros.files import some_of
 from sam2_ros.ranges import Range
 from sam2_ros.recordings.annotations import annotations_of
 from sam2_ros.recordings.pictures import PICTURE_SUFFIXES, doubles_among, natural, picture_of, pictures_in
@@ -68,7 +69,7 @@ class PictureFolder(Recording):
         doubles = doubles_among(self.pictures)
         if doubles:
             raise RecordingError(
-                f"{self.path} holds several pictures of one name ({', '.join(doubles[:4])}), whose results "
+                f"{self.path} holds several pictures of one name ({some_of(doubles, 4)}), whose results "
                 "would be mixed; leave one of each there, and move masks to a folder of their own"
             )
         masks, unreadable = annotations_of(self.annotations, self.path.name, self.pictures), 0
@@ -105,10 +106,10 @@ def sequences_in(folder: Path, rate: float = DEFAULT_RATE) -> list[PictureFolder
             return _sequences(_resolution(images), _resolution(annotations), rate)
     if pictures_in(folder):
         return [PictureFolder(folder.name, folder, rate=rate, annotations=_annotations_beside(folder))]
-    children = sorted(path.name for path in folder.iterdir())[:8]
+    children = sorted(path.name for path in folder.iterdir())
     raise RecordingError(
         f"{folder} is neither a folder of pictures, a data set in DAVIS, YouTube-VOS or SA-V layout, "
-        f"nor a bag; it holds: {', '.join(children) or 'nothing'}"
+        f"nor a bag; it holds: {some_of(children, 8) or 'nothing'}"
     )
 
 

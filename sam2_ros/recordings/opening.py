@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sam2_ros.errors import MissingDependency, RecordingError
-from sam2_ros.files import shown
+from sam2_ros.files import shown, some_of
 from sam2_ros.ranges import AUTO, limits_of
 from sam2_ros.recordings.bags import Bag
 from sam2_ros.recordings.bags.storage_file import COMPRESSED, is_storage, storage_files
@@ -20,9 +20,9 @@ def open(path: str | Path, **options: Any) -> Recording:
     """The one recording at ``path``, with the options of ``find``.  RecordingError if there are none or several."""
     found = find(path, **options)
     if len(found) > 1:
-        names = ", ".join(recording.name for recording in found[:12])
+        names = [recording.name for recording in found]
         raise RecordingError(
-            f"{shown(path)} holds {len(found)} sequences ({names}); name one of them, "
+            f"{shown(path)} holds {len(found)} sequences ({some_of(names)}); name one of them, "
             f"for example {shown(found[0].path)}"
         )
     return found[0]

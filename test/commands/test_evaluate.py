@@ -14,7 +14,7 @@ from sam2_ros.errors import InvalidInput, RecordingError
 from sam2_ros.evaluation import baselines, batch, report
 from sam2_ros.evaluation.evaluate import Job
 from sam2_ros.evaluation.metrics import boundary_accuracy, region_similarity
-from sam2_ros.evaluation.results import new_run, percent, plain
+from sam2_ros.evaluation.results import percent, plain, run_folder
 from sam2_ros.recordings.bags.writer import BagWriter
 from sam2_ros.recordings.labels import read_labels
 from sam2_ros.recordings.recording import stamp_of
@@ -92,34 +92,14 @@ def test_a_bag_is_evaluated_with_the_prompts_and_corrections_in_it(tmp_path, wei
     (entry,) = result["sequences"]
     assert (entry["prompted_frames"], entry["clicks"], entry["frames"]) == (2, 2, 8)
     assert [found["name"] for found in entry["objects"]] == ["square"]
-    assert [row["prompted"] for row in read(folder / "sequences" / "bag" / "timing.csv")] == [
-        "square",
-        "",
-        "",
-        "",
-        "square",
-        "",
-        "",
-        "",
-    ]
+    prompted = [row["prompted"] for row in read(folder / "sequences" / "bag" / "timing.csv")]
+    assert prompted == ["square", "", "", ""] * 2
 
 
 @pytest.mark.parametrize("prompt", ["online", "online-sam", "online-restart", "offline"])
 def test_interactive_protocols_give_a_curve(tmp_path, data_set, weights, prompt):
-    result, _, code = evaluate(
-        tmp_path,
-        data_set,
-        "--model",
-        weights,
-        "--prompt",
-        prompt,
-        "--budgets",
-        "1,3",
-        "--sequences",
-        "short",
-        "--clicks",
-        1,
-    )
+    options = ("--budgets", "1,3", "--sequences", "short", "--clicks", 1)
+    result, _, code = evaluate(tmp_path, data_set, "--model", weights, "--prompt", prompt, *options)
     assert code == 0
     curve = result["sequences"][0]["curve"]
     assert [point["frames"] for point in curve] == ([1, 2, 3] if prompt == "offline" else [1, 3])
@@ -241,6 +221,12 @@ def test_the_clock_drops_frames_and_counts_them(tmp_path, weights):
 def test_an_unknown_sequence_is_refused_with_those_that_there_are(tmp_path, data_set):
     with pytest.raises(RecordingError, match="no sequence is called medium; there are: long, short"):
         evaluate(tmp_path, data_set, "--model", "first-mask", "--sequences", "medium")
+
+
+def new_run(out, name):
+    with run_folder(out, name) as run:
+        (run / "result.json").touch()
+    return run
 
 
 def test_a_run_that_is_refused_leaves_nothing_and_the_newest_stays_latest(tmp_path, data_set):
@@ -372,11 +358,9 @@ def test_what_is_not_a_number_becomes_null():
 def test_masks_that_cannot_be_used_fail_their_sequence(tmp_path, data_set):
     for path in (data_set / "Annotations" / "short").iterdir():
         path.rename(path.with_name(f"{path.stem}_1.png"))
-    status = run_command(
-        "evaluate", str(data_set), "--model", "first-mask", "--out", str(tmp_path / "runs"), "--name", "run"
-    )
-    found = json.loads((tmp_path / "runs" / "run" / "result.json").read_text())["sequences"]
-    assert status == 1 and found[0]["error"] in (None, "")
+    result, _, code = evaluate(tmp_path, data_set, "--model", "first-mask")
+    found = result["sequences"]
+    assert code == 1 and found[0]["error"] in (None, "")
     assert "no ground truth could be used: 5 masks in" in found[1]["error"]
 
 

@@ -257,8 +257,8 @@ def test_16_bit_images_are_read_with_the_recorded_range_unless_another_is_chosen
     assert topics == ({} if range_ == "auto" else {"image_range": range_}), "an export opens the recording again"
 
     ranges = []
-    monkeypatch.setattr(result_bag, "replay_into_bag", lambda recording, *_, **__: ranges.append(recording.image_range))
-    with pytest.raises(AttributeError):  # nothing was written
+    monkeypatch.setattr(result_bag, "replay", lambda recording, *_, **__: ranges.append(recording.image_range))
+    with pytest.raises(TypeError):  # there are no steps
         run_command("replay", twelve_bits, "--out", tmp_path / "out", "--threads", "1", "--model", weights, *chosen)
     assert ranges == [range_]
 

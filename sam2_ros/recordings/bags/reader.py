@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from sam2_ros.errors import RecordingError, first_sentence
-from sam2_ros.files import shown
+from sam2_ros.files import shown, some_of
 from sam2_ros.recordings.bags.mcap_file import McapFile
 from sam2_ros.recordings.bags.message_types import BagTypes
 from sam2_ros.recordings.bags.sqlite3_file import Sqlite3File
@@ -146,20 +146,16 @@ class _Metadata:
                 "reading the files without it"
             )
             return cls(there)
-        known = {
-            path.name.removesuffix(COMPRESSED): path for path in there
-        }  # some list the file without its compression
+        # Some writers list the file without its compression.
+        known = {path.name.removesuffix(COMPRESSED): path for path in there}
         wanted = [name.removesuffix(COMPRESSED) for name in names]
         files = [known[name] for name in wanted if name in known]
         missing = [name for name in wanted if name not in known]
         unknown = [path.name for name, path in known.items() if name not in wanted]
+        name = shown(folder.name)
         if missing:
-            said.append(f"{shown(folder.name)} lacks {_listed(missing)}, which its metadata.yaml lists")
+            said.append(f"{name} lacks {len(missing)} files ({some_of(missing)}), which its metadata.yaml lists")
         if unknown:
-            what = "read in their place" if missing else "left out"
-            said.append(f"{shown(folder.name)} has {_listed(unknown)}, which its metadata.yaml does not list; {what}")
+            what, fate = f"{len(unknown)} files ({some_of(unknown)})", "read in their place" if missing else "left out"
+            said.append(f"{name} has {what}, which its metadata.yaml does not list; {fate}")
         return cls(there if missing else files, count, distribution)  # the files may have been renamed
-
-
-def _listed(names: list[str]) -> str:
-    return f"{len(names)} files ({', '.join(map(shown, names[:5]))}{', ...' * (len(names) > 5)})"

@@ -17,8 +17,8 @@ from sam2_ros.errors import RecordingError
 from sam2_ros.files import shown
 from sam2_ros.recordings.bags.storage_file import CDR, Channel, Stored, is_latched, message_bytes, temporary_folder
 
-#: Files with changes that are not in the database yet, and their size when they hold none.
-_BESIDE = {"-wal": 32, "-journal": 0}
+#: The size of a write-ahead log without messages.
+_EMPTY_LOG = 32
 #: The start of a journal that is still valid.
 _JOURNAL = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
 
@@ -42,10 +42,9 @@ class Sqlite3File:
 
     def _settled(self) -> Path:
         """The file, or a copy of it and of its journal: to apply a journal, SQLite writes into the folder."""
-        beside = [
-            Path(f"{self.path}{end}") for end, nothing in _BESIDE.items() if _size(Path(f"{self.path}{end}")) > nothing
-        ]
-        beside = [path for path in beside if not path.name.endswith("-journal") or _starts_with(path, _JOURNAL)]
+        log, journal = Path(f"{self.path}-wal"), Path(f"{self.path}-journal")
+        beside = [log] if log.is_file() and log.stat().st_size > _EMPTY_LOG else []
+        beside += [journal] if journal.is_file() and _starts_with(journal, _JOURNAL) else []
         if not beside:
             return self.path
         reason = f"which needs a copy because there are messages in {', '.join(shown(path.name) for path in beside)}"
@@ -152,13 +151,6 @@ class Sqlite3File:
         except sqlite3.Error as error:
             table = query.partition(" FROM ")[2].partition(" ")[0] or "schema"
             lost.append(f"{shown(self.path.name)}: table {table} is damaged after {count} rows ({error})")
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1
 
 
 def _starts_with(path: Path, start: bytes) -> bool:

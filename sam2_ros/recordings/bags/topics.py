@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from sam2_ros.files import some_of
+
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
@@ -38,8 +40,7 @@ class Topic:
 
 def listed(topics: Sequence[Topic]) -> str:
     """Topics for an error message."""
-    rest = f" and {len(topics) - MOST_LISTED} more" if len(topics) > MOST_LISTED else ""
-    return (", ".join(map(str, topics[:MOST_LISTED])) or "none") + rest
+    return some_of(topics, MOST_LISTED) or "none"
 
 
 def cameras_in(topics: Iterable[Topic]) -> set[str]:
