@@ -10,6 +10,11 @@ def run_command(name, *arguments):
     return cli.command_of(name).run(cli.parse(name, [str(argument) for argument in arguments]))
 
 
+def main(*arguments):
+    """Run a whole command line; its exit code.  Errors are sentences on standard error."""
+    return cli.main([str(argument) for argument in arguments])
+
+
 def evaluate(tmp_path, *arguments):
     """Run ``evaluate``; its result.json, its folder and its exit code."""
     code = run_command("evaluate", *arguments, "--out", tmp_path / "runs", "--name", "run")

@@ -1,14 +1,10 @@
 """Options that say what to look for, in the order in which they were said."""
 
 import pytest
+from run_command import main
 
-from sam2_ros import cli
 from sam2_ros.commands.prompt_options import prompts_from
 from sam2_ros.errors import InvalidPrompt
-
-
-def run(*arguments):
-    return cli.main([str(argument) for argument in arguments])
 
 
 @pytest.mark.parametrize(
@@ -25,21 +21,13 @@ def run(*arguments):
 )
 def test_options_of_the_wrong_form_are_explained(tmp_path, capsys, arguments):
     with pytest.raises(SystemExit):
-        run("track", tmp_path, *arguments, "--out", tmp_path / "out")
+        main("track", tmp_path, *arguments, "--out", tmp_path / "out")
     assert "error: argument" in capsys.readouterr().err
 
 
 def test_options_gather_by_name_and_image_in_the_order_they_were_said():
-    prompts = prompts_from(
-        [
-            ("point", (1, 2, 1)),
-            ("name", "b"),
-            ("box", (0, 0, 5, 5)),
-            ("frame", 4),
-            ("point", (3, 4, 0)),
-            ("point", (5, 6, 1)),
-        ]
-    )
+    first = [("point", (1, 2, 1)), ("name", "b"), ("box", (0, 0, 5, 5))]
+    prompts = prompts_from([*first, ("frame", 4), ("point", (3, 4, 0)), ("point", (5, 6, 1))])
     assert [(index, prompt.name, prompt.labels.tolist(), prompt.box) for index, prompt in prompts] == [
         (0, "object", [1], None),
         (0, "b", [], (0, 0, 5, 5)),

@@ -45,21 +45,16 @@ def folder(tmp_path_factory):
     return folder
 
 
+def command(folder, out):
+    """The command line of a demo of the recording and the model in ``folder``."""
+    options = ("--recording", folder / "recording", "--model", folder / "model.safetensors", "--out", out)
+    return [sys.executable, "-m", "sam2_ros", "demo", *map(str, options)]
+
+
 @pytest.fixture(scope="module")
 def result(folder):
     """What a run of the demo leaves behind."""
-    command = [
-        "-m",
-        "sam2_ros",
-        "demo",
-        "--recording",
-        folder / "recording",
-        "--model",
-        folder / "model.safetensors",
-        "--out",
-        folder / "out",
-    ]
-    done = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command(folder, folder / "out"), capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     return folder / "out", json.loads((folder / "out" / "result.json").read_text()), done.stdout
 
@@ -97,21 +92,7 @@ def children(process):
     [(signal.SIGINT, 128 + signal.SIGINT), (signal.SIGHUP, 128 + signal.SIGHUP), (signal.SIGKILL, -signal.SIGKILL)],
 )
 def test_no_process_of_the_demo_outlives_it(folder, tmp_path, number, code):
-    demo = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "sam2_ros",
-            "demo",
-            "--recording",
-            folder / "recording",
-            "--model",
-            folder / "model.safetensors",
-            "--out",
-            tmp_path / "out",
-        ],
-        stderr=subprocess.PIPE,
-    )
+    demo = subprocess.Popen(command(folder, tmp_path / "out"), stderr=subprocess.PIPE)
     (node,) = wait_until(lambda: children(demo), "the node")
     wait_until(lambda: (tmp_path / "out" / "node.log").read_text(), "its first words")
     demo.send_signal(number)

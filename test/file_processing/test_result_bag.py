@@ -120,30 +120,28 @@ def _every_time(check):
     return checked
 
 
+OLD_IMAGE = f"""std_msgs/Header header
+uint32 height
+uint32 width
+string encoding
+uint8 is_bigendian
+uint32 step
+uint8[] data
+{"=" * 80}
+MSG: std_msgs/Header
+builtin_interfaces/Time stamp
+string frame_id
+{"=" * 80}
+MSG: builtin_interfaces/Time
+int32 sec
+uint32 nanosec"""
+
+
 def test_foreign_channels_of_a_recording_are_named_and_not_written_as_messages_of_ros(tmp_path, weights, capsys):
     images = [stored for stored in messages(write_bag(tmp_path / "bag", count=2)) if stored[0] == "/camera/image"]
-    definition = "\n".join(
-        [
-            "std_msgs/Header header",
-            "uint32 height",
-            "uint32 width",
-            "string encoding",
-            "uint8 is_bigendian",
-            "uint32 step",
-            "uint8[] data",
-            "=" * 80,
-            "MSG: std_msgs/Header",
-            "builtin_interfaces/Time stamp",
-            "string frame_id",
-            "=" * 80,
-            "MSG: builtin_interfaces/Time",
-            "int32 sec",
-            "uint32 nanosec",
-        ]
-    )
     write(
         tmp_path / "a.mcap",
-        schema(1, IMAGE, definition=definition),
+        schema(1, IMAGE, definition=OLD_IMAGE),
         channel(1, 1, "/camera/image"),
         schema(2, "Pose", "jsonschema", "{}"),
         channel(2, 2, "/pose", "json"),

@@ -4,39 +4,18 @@ import json
 
 import numpy as np
 import pytest
+from run_command import main as run
 
-from sam2_ros import cli
 from sam2_ros.recordings.labels import read_labels
 from sam2_ros.stream import tracker_setup
 
 pytestmark = pytest.mark.usefixtures("colour_model")
 
 
-def run(*arguments):
-    return cli.main([str(argument) for argument in arguments])
-
-
 def test_one_picture_is_segmented(folder, tmp_path, capsys):
     out = tmp_path / "out"
-    assert (
-        run(
-            "segment",
-            folder / "00003.png",
-            "--name",
-            "a",
-            "--point",
-            "18,16",
-            "--point",
-            "60,2,0",
-            "--name",
-            "b",
-            "--box",
-            "40,40,55,55",
-            "--out",
-            out,
-        )
-        == 0
-    )
+    first, second = ("--name", "a", "--point", "18,16", "--point", "60,2,0"), ("--name", "b", "--box", "40,40,55,55")
+    assert run("segment", folder / "00003.png", *first, *second, "--out", out) == 0
     assert np.unique(read_labels(out / "masks.png")).tolist() == [0, 1, 2]
     assert [found["name"] for found in json.loads((out / "result.json").read_text())] == ["a", "b"]
     assert "a: " in capsys.readouterr().out

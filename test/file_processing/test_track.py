@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import pytest
 from fakes import RED, picture
+from run_command import main as run
 
-from sam2_ros import cli
 from sam2_ros.file_processing import track
 from sam2_ros.messages import fill_image
 from sam2_ros.recordings.bags.writer import BagWriter
@@ -20,10 +20,6 @@ from sam2_ros.recordings.labels import read_labels
 from sam2_ros.recordings.video_writer import VideoWriter
 
 pytestmark = pytest.mark.usefixtures("colour_model")
-
-
-def run(*arguments):
-    return cli.main([str(argument) for argument in arguments])
 
 
 def states(out):
@@ -108,39 +104,15 @@ def test_an_image_that_cannot_be_read_is_said_and_the_others_keep_their_names(fo
     assert (
         "00002.png is not a readable picture: 10 bytes are not a readable picture\n5 images" in capsys.readouterr().out
     )
-    assert [(line["frame"], line["image"]) for line in states(tmp_path / "out")] == [
-        (0, "00000"),
-        (1, "00001"),
-        (2, "00003"),
-        (3, "00004"),
-        (4, "00005"),
-    ]
+    images = [(line["frame"], line["image"]) for line in states(tmp_path / "out")]
+    assert images == [(0, "00000"), (1, "00001"), (2, "00003"), (3, "00004"), (4, "00005")]
 
 
 def test_a_second_object_may_start_on_a_later_image(folder, tmp_path):
-    out = tmp_path / "out"
-    assert (
-        run(
-            "track",
-            folder,
-            "--name",
-            "red",
-            "--point",
-            "6,16",
-            "--name",
-            "blue",
-            "--frame",
-            3,
-            "--box",
-            "40,40,55,55",
-            "--out",
-            out,
-        )
-        == 0
-    )
-    assert [[found["name"] for found in line["objects"]] for line in states(out)] == [["red"]] * 3 + [
-        ["red", "blue"]
-    ] * 3
+    red, blue = ("--name", "red", "--point", "6,16"), ("--name", "blue", "--frame", 3, "--box", "40,40,55,55")
+    assert run("track", folder, *red, *blue, "--out", tmp_path / "out") == 0
+    names = [[found["name"] for found in line["objects"]] for line in states(tmp_path / "out")]
+    assert names == [["red"]] * 3 + [["red", "blue"]] * 3
 
 
 def test_an_object_that_is_gone_is_written_as_occluded_without_a_place(folder, tmp_path):
@@ -186,10 +158,7 @@ def test_a_mask_from_a_file_is_a_prompt(folder, tmp_path):
         (["--point", "6,16", "--frame", "99", "--point", "1,1"], "--frame 99 is not in"),
         (["--point", "600,16"], "outside the 64x64 image"),
         (["--box", "0,0,9,9", "--box", "1,1,8,8"], "put --name before the second"),
-        (
-            ["--point", "6,16", "--frame", "5"],
-            "comes after --frame 5; it is for those that come after it, so put it before",
-        ),
+        (["--point", "6,16", "--frame", "5"], "--frame 5; it is for those that come after it, so put it before"),
         (["--point", "6,16", "--frame", "50"], "comes after --frame 50"),
         (["--frame", "2", "--frame", "3", "--point", "6,16"], "comes after --frame 2"),
         (["--point", "6,16", "--name", "cup"], "comes after --name cup"),

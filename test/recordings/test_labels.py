@@ -1,37 +1,16 @@
 import io
-import struct
-import zlib
 
 import numpy as np
 import pytest
+from recordings.test_png import as_png, packed_png
 
 from sam2_ros.errors import RecordingError
 from sam2_ros.recordings.labels import LabelWriter, decode_labels, encode_labels, palette, read_labels
+from sam2_ros.recordings.png import PALETTE
 
 
 def label_picture(dtype=np.uint8, size=(37, 53), ids=200):
     return np.random.default_rng(0).integers(0, ids, size).astype(dtype)
-
-
-def packed_palette_png(labels, depth):
-    """A palette PNG of fewer bits for each pixel, as other tools write them for few objects."""
-
-    def chunk(name, content):
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
-    height, width = labels.shape
-    bits = ((labels[..., None] >> np.arange(depth - 1, -1, -1)) & 1).reshape(height, -1)
-    rows = b"".join(b"\0" + row.tobytes() for row in np.packbits(bits.astype(np.uint8), axis=1))
-    header = struct.pack(">IIBBBBB", width, height, depth, 3, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        [
-            chunk(b"IHDR", header),
-            chunk(b"PLTE", bytes(3 * 2**depth)),
-            chunk(b"tRNS", b"\0"),
-            chunk(b"IDAT", zlib.compress(rows)),
-            chunk(b"IEND", b""),
-        ]
-    )
 
 
 def test_the_palette_starts_as_that_of_davis():
@@ -68,28 +47,25 @@ def test_a_palette_png_of_another_writer_is_read_by_index_even_with_repeated_col
 @pytest.mark.parametrize("depth", [1, 2, 4])
 def test_a_palette_png_of_few_bits_gives_indices(depth):
     labels = label_picture(ids=2**depth)
-    assert (decode_labels(packed_palette_png(labels, depth)) == labels).all()
+    colours = (b"PLTE", bytes(3 * 2**depth)), (b"tRNS", b"\0")
+    assert (decode_labels(packed_png(labels, depth, PALETTE, *colours)) == labels).all()
 
 
 def test_a_grey_picture_of_nothing_but_black_and_white_is_one_object():
-    cv2 = pytest.importorskip("cv2")
     mask = label_picture(ids=2) * 255
-    data = cv2.imencode(".png", mask)[1].tobytes()
-    assert (decode_labels(data) == (mask > 0)).all()
+    assert (decode_labels(as_png(mask)) == (mask > 0)).all()
 
 
 def test_a_grey_picture_of_other_values_keeps_them():
-    cv2 = pytest.importorskip("cv2")
     labels = label_picture(ids=9)
     labels[0, 0] = 255
-    assert (decode_labels(cv2.imencode(".png", labels)[1].tobytes()) == labels).all()
+    assert (decode_labels(as_png(labels)) == labels).all()
 
 
 def test_a_colour_picture_is_refused():
-    cv2 = pytest.importorskip("cv2")
     colours = np.random.default_rng(0).integers(0, 255, (8, 8, 3)).astype(np.uint8)
     with pytest.raises(RecordingError, match="colour picture"):
-        decode_labels(cv2.imencode(".png", colours)[1].tobytes())
+        decode_labels(as_png(colours))
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture at all", encode_labels(label_picture())[:40]])
@@ -122,7 +98,5 @@ def test_what_is_no_label_image_is_refused(shape, kind):
 
 
 def test_black_and_white_among_pictures_with_ids_is_an_object_nowhere():
-    cv2 = pytest.importorskip("cv2")
     ignored = label_picture(ids=2) * 255
-    data = cv2.imencode(".png", ignored)[1].tobytes()
-    assert (decode_labels(data, white_is_void=lambda: True) == ignored).all()
+    assert (decode_labels(as_png(ignored), white_is_void=lambda: True) == ignored).all()

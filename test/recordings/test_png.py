@@ -7,7 +7,7 @@ import pytest
 
 from sam2_ros.errors import RecordingError
 from sam2_ros.recordings.labels import encode_labels
-from sam2_ros.recordings.png import SIGNATURE, chunk, palette, stored_values
+from sam2_ros.recordings.png import GREY, SIGNATURE, chunk, palette, stored_values
 
 LABELS = np.array([[0, 1, 16], [255, 254, 0]], np.uint8)
 
@@ -30,18 +30,19 @@ def as_png(values):
     return cv2.imencode(".png", values)[1].tobytes()
 
 
-def grey_png(labels, depth):
-    """A grey PNG of fewer bits for each pixel."""
+def packed_png(labels, depth, kind, *more):
+    """A PNG of fewer bits for each pixel, as other tools write them for few objects; more: parts after the header."""
     bits = ((labels[..., None] >> np.arange(depth - 1, -1, -1)) & 1).reshape(len(labels), -1).astype(np.uint8)
     rows = b"".join(b"\0" + row.tobytes() for row in np.packbits(bits, axis=1))
-    header = struct.pack(">IIBBBBB", labels.shape[1], len(labels), depth, 0, 0, 0, 0)
-    return SIGNATURE + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    header = struct.pack(">IIBBBBB", labels.shape[1], len(labels), depth, kind, 0, 0, 0)
+    parts = [(b"IHDR", header), *more, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return SIGNATURE + b"".join(chunk(*part) for part in parts)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4])
 def test_grey_values_of_few_bits_are_not_stretched(depth):
     labels = np.arange(24).reshape(4, 6).astype(np.uint8) % 2**depth
-    assert (stored_values(grey_png(labels, depth)) == labels).all()
+    assert (stored_values(packed_png(labels, depth, GREY)) == labels).all()
 
 
 MASK = np.zeros((8, 10), bool)
