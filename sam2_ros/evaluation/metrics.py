@@ -162,7 +162,6 @@ class ObjectScores:
 
     id: int
     name: str
-    stamps: np.ndarray
     j: np.ndarray
     f: np.ndarray
     absent: np.ndarray

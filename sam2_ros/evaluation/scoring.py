@@ -61,7 +61,7 @@ class Scorer:
     rows: list[Row] = field(default_factory=list)
     _names: dict[int, str] = field(default_factory=dict)  # of every track, by its id
     _true: dict[int, int] = field(default_factory=dict)  # true ids by ids of tracks, since a name may be used again
-    _seen: dict[int, int] = field(default_factory=dict)  # first image with each true id
+    _seen: set[int] = field(default_factory=set)  # true ids
     _truths: list[tuple[int, int, bool]] = field(default_factory=list)  # images with truth: frame, stamp, complete
     _recent: deque[Truth] = field(default_factory=lambda: deque(maxlen=LATE_PROMPTS))
 
@@ -75,7 +75,7 @@ class Scorer:
         self._recognise(step)
         by_id = self._identify(step.tracks, truth)
         rows = []
-        for object_id in sorted(set(self._seen) | set(by_id)):
+        for object_id in sorted(self._seen | set(by_id)):
             mask = truth.mask(object_id, frame.size) if truth is not None and object_id > 0 else None
             rows.append(self._row(step, object_id, by_id.get(object_id), mask, truth))
         self.rows += rows
@@ -111,7 +111,7 @@ class Scorer:
         """Note the true ids; a new one was absent from the images before, if their truth is complete."""
         for object_id in truth.masks:
             if object_id not in self._seen:
-                self._seen[object_id] = step.moment.index
+                self._seen.add(object_id)
                 self.rows += [
                     Row(frame, stamp, object_id, str(object_id), 1.0, 1.0, True, False, False, 0)
                     for frame, stamp, complete in self._truths
@@ -227,7 +227,6 @@ def _scores(rows: list[Row]) -> ObjectScores:
     return ObjectScores(
         id=rows[0].object,
         name=name,
-        stamps=column("stamp", np.int64),
         j=column("j", np.float64),
         f=column("f", np.float64),
         absent=column("absent", bool),

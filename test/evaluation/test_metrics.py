@@ -144,7 +144,6 @@ def scores_of(j, absent=None, predicted=None, occluded=None, matched=None):
     return ObjectScores(
         1,
         "cup",
-        np.arange(len(j)),
         j,
         j,
         absent,

@@ -22,16 +22,10 @@ from sam2_ros.files import shown
 from sam2_ros.recordings.bags.storage_file import CDR, Channel, Stored, is_latched, message_bytes, zstd
 
 MAGIC = b"\x89MCAP0\r\n"
-_FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _CHUNK_INDEX, _STATISTICS, _DATA_END = (
-    0x02,
-    0x03,
-    0x04,
-    0x05,
-    0x06,
-    0x08,
-    0x0B,
-    0x0F,
-)
+_FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK = 0x02, 0x03, 0x04, 0x05, 0x06
+_CHUNK_INDEX, _STATISTICS, _DATA_END = 0x08, 0x0B, 0x0F
+#: Where the time stands in the content of a message; that of a chunk begins with it.
+_TIME_IN_MESSAGE = 6
 #: Size of the kind and length before each record, and of the footer with the magic that ends a file.
 _HEAD, _TAIL = 9, 37
 
@@ -210,16 +204,13 @@ def _records(file: BinaryIO, torn: list[str]) -> Iterator[Record]:
 
 def _starts(file: BinaryIO, units: list[Record]) -> Iterator[tuple[int, Record]]:
     """Each unit with the time of its first message; schemas and channels come first."""
-    for kind, start, length in units:
-        file.seek(start)
-        if kind == _MESSAGE:
-            head = file.read(14)
-            yield struct.unpack("<HIQ", head)[2] if len(head) == 14 else 0, (kind, start, length)
-        elif kind == _CHUNK:
-            head = file.read(8)
-            yield struct.unpack("<Q", head)[0] if len(head) == 8 else 0, (kind, start, length)
-        else:
-            yield -1, (kind, start, length)
+    for unit in units:
+        kind, start, _ = unit
+        if kind not in (_MESSAGE, _CHUNK):
+            yield -1, unit
+            continue
+        file.seek(start + (_TIME_IN_MESSAGE if kind == _MESSAGE else 0))
+        yield int.from_bytes(file.read(8), "little"), unit
 
 
 def _summary(file: BinaryIO) -> list[tuple[int, bytes]]:
