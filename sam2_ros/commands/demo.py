@@ -26,17 +26,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    from sam2_ros.demo.run import RECORDING, run, table
-    from sam2_ros.interrupts import Interrupts
+    from sam2_ros.demo.run import RECORDING, main
 
-    with Interrupts() as interrupts:
-        try:
-            with interrupts.raised():
-                result = run(parsed.out, parsed.model, parsed.recording or RECORDING, parsed.picture)
-        except (KeyboardInterrupt, Exception):
-            if not interrupts.came:  # else ROS was shut down, too, which is raised as well
-                raise
-            return 128 + interrupts.came
-    print(table(result))
-    print(f"\nlook at {parsed.out}/sheet.png and {parsed.out}/overlay.mp4; numbers in {parsed.out}/result.json")
-    return 0
+    return main(parsed.out, parsed.model, parsed.recording or RECORDING, parsed.picture)

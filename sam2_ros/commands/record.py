@@ -22,18 +22,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    from sam2_ros.ros.record_bag import record
+    from sam2_ros.ros.record_bag import lines_of, record
 
     summary = record(parsed.out, parsed.topics, parsed.node, parsed.seconds)
-    asked = {f"/{topic.removeprefix('/')}" for topic in parsed.topics}
-    for topic in sorted({*asked, *summary["written"], *summary["lost"]}):
-        lost = summary["lost"].get(topic, 0)
-        print(f"{summary['written'].get(topic, 0):8} {topic}" + (f"   LOST {lost}" if lost else ""))
+    for line in lines_of(summary, parsed.topics):
+        print(line)
     if not summary["written"]:
-        print(
-            f"nothing was recorded: is {parsed.node or 'what the topics name'} running, in this ROS_DOMAIN_ID? "
-            "No bag is left"
-        )
+        what = parsed.node or "what the topics name"
+        print(f"nothing was recorded: is {what} running, in this ROS_DOMAIN_ID? No bag is left")
         return 1
     print(f"recorded into {parsed.out}")
     return 0

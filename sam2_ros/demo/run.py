@@ -51,6 +51,21 @@ class DemoFailed(Sam2RosError):
     """A process of the demo has failed; the message says which one, and where its log is."""
 
 
+def main(out: Path, model: str, source: Path = RECORDING, picture: Path | None = None) -> int:
+    """``run`` until it ends or a signal comes; prints the result and returns the exit code."""
+    with Interrupts() as interrupts:
+        try:
+            with interrupts.raised():
+                result = run(out, model, source, picture)
+        except (KeyboardInterrupt, Exception):
+            if not interrupts.came:  # else ROS was shut down, too, which is raised as well
+                raise
+            return 128 + interrupts.came
+    print(table(result))
+    print(f"\nlook at {out}/sheet.png and {out}/overlay.mp4; numbers in {out}/result.json")
+    return 0
+
+
 def run(out: Path, model: str, source: Path = RECORDING, picture: Path | None = None) -> dict[str, Any]:
     """Run the demo on a recording with ground truth and return the content of result.json.
 

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,14 @@ def _record(node: RosNode, writer: BagWriter, topics: list[str], of_node: str, s
     if recorder.failure is not None:
         raise recorder.failure
     return {"written": dict(recorder.written), "lost": dict(recorder.lost), "not_installed": recorder.unreadable}
+
+
+def lines_of(summary: Mapping[str, Any], topics: Sequence[str]) -> Iterator[str]:
+    """How many messages of each topic were written and lost; topics: those that were asked for, as in ``record``."""
+    written, lost = summary["written"], summary["lost"]
+    asked = {f"/{topic.removeprefix('/')}" for topic in topics}
+    for topic in sorted({*asked, *written, *lost}):
+        yield f"{written.get(topic, 0):8} {topic}" + (f"   LOST {lost[topic]}" if lost.get(topic) else "")
 
 
 @contextmanager
