@@ -283,25 +283,27 @@ class ObjectResult(Scores):
 def occlusion(flagged: np.ndarray, absent: np.ndarray) -> Occlusion:
     """Compare the (T,) bool flag "occluded" with the truth "the object is not in the image"."""
     flagged, absent = np.asarray(flagged, bool), np.asarray(absent, bool)
-    changes = np.flatnonzero(absent[1:] != absent[:-1]) + 1
     delays, missed = [], 0
     changed = np.concatenate([[False], flagged[1:] != flagged[:-1]])
-    for start, stop in zip(changes, [*changes[1:], len(absent)]):
-        follows = np.flatnonzero(changed[start:stop] & (flagged[start:stop] == absent[start]))
+    for frames in _stretches(absent):
+        follows = np.flatnonzero((changed & (flagged == absent))[frames])
         delays.extend(follows[:1].tolist())
         missed += not len(follows)
-    counts = [int(np.count_nonzero(frames)) for frames in (flagged & absent, flagged, absent)]
+    counts = [int(np.count_nonzero(where)) for where in (flagged & absent, flagged, absent)]
     return Occlusion.of(*counts, delay=_mean(delays), followed=len(delays), missed=missed)
 
 
 def recovery(j: np.ndarray, absent: np.ndarray, threshold: float = FOUND) -> Recovery:
     """Was an object found again after each absence, before it left again?  j: (T,); absent: (T,) bool."""
-    changes = np.flatnonzero(absent[1:] != absent[:-1]) + 1
-    delays = []
-    returns = [(start, stop) for start, stop in zip(changes, [*changes[1:], len(absent)]) if not absent[start]]
-    for start, stop in returns:
-        delays.extend(np.flatnonzero(j[start:stop] >= threshold)[:1].tolist())
+    returns = [j[frames] for frames in _stretches(absent) if not absent[frames.start]]
+    delays = [int(np.argmax(found >= threshold)) for found in returns if (found >= threshold).any()]
     return Recovery(len(returns), len(delays), _mean(delays))
+
+
+def _stretches(absent: np.ndarray) -> list[slice]:
+    """The frames from each change of (T,) bool values to the next one."""
+    changes = [*(np.flatnonzero(absent[1:] != absent[:-1]) + 1).tolist(), len(absent)]
+    return [slice(start, stop) for start, stop in itertools.pairwise(changes)]
 
 
 def identity_switches(matched: np.ndarray) -> int:

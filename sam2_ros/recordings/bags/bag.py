@@ -78,23 +78,26 @@ class Bag(Recording):
     more_topics: Iterable[str] = ()
     unclear_nodes: tuple[str, ...] = field(default=(), init=False)
     unclear_truths: tuple[str, ...] = field(default=(), init=False)
-    _holds_ids: bool | None = field(default=None, init=False, repr=False)
     _grey: Range = field(default_factory=Range, init=False, repr=False)
     _skipped: dict[str, tuple[int, str]] = field(default_factory=dict, repr=False)
     _listed: dict[str, set[str]] = field(default_factory=dict, repr=False)  # names of the objects, by topic
+    _prompts: dict[str, str] = field(default_factory=dict, init=False, repr=False)  # topics that are read; their nodes
 
     def __post_init__(self) -> None:
         topics = self.source.topics
         self.image_topic = self._checked(self.image_topic) or self._only_camera(topics)
         truths = [self._checked(self.truth_topic)] if self.truth_topic else truths_of(self.image_topic, topics)
         self.truth_topic, self.unclear_truths = (truths[0], ()) if len(truths) == 1 else ("", tuple(truths))
-        nodes = sorted(map(node_of, prompts_in(topics)))
+        prompts = {name: node_of(name) for name in prompts_in(topics)}
+        nodes = sorted(set(prompts.values()))
         self.node = f"/{self.node.strip('/')}" if self.node else ""
         if self.node and self.node not in nodes:
             raise RecordingError(
                 f"{self.path} holds no prompts of a node {self.node}; it holds those of: {', '.join(nodes) or 'none'}"
             )
         self.unclear_nodes = tuple(nodes) if len(nodes) > 1 and not self.node else ()
+        if not self.unclear_nodes:
+            self._prompts = {name: node for name, node in prompts.items() if self.node in ("", node)}
         self.frames = next(topic.count for topic in topics if topic.name == self.image_topic)
 
     @functools.cached_property
@@ -117,22 +120,21 @@ class Bag(Recording):
     @property
     def prompted_node(self) -> str:
         """The node whose prompts are read; "" when there is none, or several and none was named."""
-        return next(iter({node_of(name) for name in self._prompt_topics()}), "")
+        return next(iter(self._prompts.values()), "")
 
     def events(self) -> Iterator[Event]:
         self.lost.clear()
         self._skipped.clear()
         self._grey = Range(self.image_range)
-        self._listed = {topic: set() for topic in self._listings()}
-        ours = {topic.name for topic in self.source.topics if topic.type in (PROMPT, OBJECTS)}
-        prompts = self._prompt_topics()
-        all_topics = {topic.name for topic in self.source.topics}
-        more = all_topics if "*" in self.more_topics else set(self.more_topics)
-        wanted = {self.image_topic, self.truth_topic, *ours, *more} - {""}
+        topics = self.source.topics
+        listings = [topic.name for topic in topics if topic.type == OBJECTS]
+        self._listed = {name: set() for name in listings if name.removesuffix("/objects") in self._prompts.values()}
+        more = {topic.name for topic in topics if "*" in self.more_topics or topic.type in (PROMPT, OBJECTS)}
+        wanted = {self.image_topic, self.truth_topic, *more, *self.more_topics} - {""}
         count = 0
         for message in self.source.messages(wanted, self.lost):
             try:
-                content = self._content(message) if message.type != PROMPT or message.topic in prompts else None
+                content = self._content(message) if message.type != PROMPT or message.topic in self._prompts else None
             except (Sam2RosError, AttributeError, ValueError) as error:  # the bag may define a type differently
                 self._skip(message.topic, str(error))
                 continue
@@ -164,7 +166,7 @@ class Bag(Recording):
             return Frame(image, frame.stamp or stored.time, frame.frame_id)
         if stored.topic == self.truth_topic:
             stamp = messages.nanoseconds(message.header.stamp) or stored.time
-            return Truth.from_labels(labels_from(message, self._white_is_void), stamp)
+            return Truth.from_labels(labels_from(message, lambda: self._truth_holds_ids), stamp)
         if stored.type == PROMPT:
             return PromptEvent(*messages.prompt_from(_Older(message)))
         if stored.topic in self._listed:
@@ -173,26 +175,10 @@ class Bag(Recording):
             return _camera_event(message)
         return DepthEvent(messages.nanoseconds(message.header.stamp), depth_from(message))
 
-    def _white_is_void(self) -> bool:
-        """Whether some label image of the bag holds other values than 0 and 255; looked up once."""
-        if self._holds_ids is None:
-            self._holds_ids = any(map(_holds_ids, self.source.messages({self.truth_topic}, [])))
-        return self._holds_ids
-
-    def _prompt_topics(self) -> set[str]:
-        """The topics of prompts that are read: those of one node."""
-        if self.unclear_nodes:
-            return set()
-        return {name for name in prompts_in(self.source.topics) if self.node in ("", node_of(name))}
-
-    def _listings(self) -> set[str]:
-        """The topics on which the prompted nodes list their objects."""
-        nodes = {node_of(name) for name in self._prompt_topics()}
-        return {
-            topic.name
-            for topic in self.source.topics
-            if topic.type == OBJECTS and topic.name.removesuffix("/objects") in nodes
-        }
+    @functools.cached_property
+    def _truth_holds_ids(self) -> bool:
+        """Whether some label image of the bag holds other values than 0 and 255."""
+        return any(map(_holds_ids, self.source.messages({self.truth_topic}, [])))
 
     def _removal(self, topic: str, message: Any) -> RemovalEvent | None:
         """The objects that the node does not list any more: they were removed, by a service call that no bag holds.
