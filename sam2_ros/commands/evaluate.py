@@ -73,8 +73,7 @@ def run(parsed: argparse.Namespace) -> int:
     from sam2_ros.recordings import name_of
 
     template = job_from(parsed)
-    for known in (template.setup.identity, template.setup.all_settings, template.setup.arithmetic):
-        known()  # an unknown model, setting or device is refused before anything is written
+    template.setup.check()  # before anything is written
     name = parsed.name or f"{time.strftime('%Y%m%d-%H%M%S')}-{name_of(Path(template.setup.model))}-{parsed.prompt}"
     with run_folder(parsed.out, name) as folder:
         results = evaluate(

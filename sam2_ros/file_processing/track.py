@@ -66,7 +66,7 @@ def track(
         if isinstance(error, OSError):
             raise RecordingError(f"cannot write the results in {out}: {error.strerror or error}") from error
         raise
-    return count, [*[NO_H264] * (codec == MPEG4), *recording.lost]
+    return count, [NO_H264, *recording.lost] if codec == MPEG4 else recording.lost
 
 
 def _follow(

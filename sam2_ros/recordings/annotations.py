@@ -19,13 +19,11 @@ from sam2_ros.files import some_of
 from sam2_ros.recordings import coco_rle
 from sam2_ros.recordings.labels import IGNORE_LABEL, holds_ids, read_labels
 from sam2_ros.recordings.pictures import masks_of, natural, pictures_in
-from sam2_ros.recordings.recording import Truth
+from sam2_ros.recordings.recording import Truth, shortened
 from sam2_ros.types import MAX_OBJECT_ID
 
 #: The training videos of SA-V have 24 images per second, and every fourth is annotated.
 _SA_V_STEP = 4
-#: At most this many sentences about masks; the rest is counted.
-_MOST_SENTENCES = 8
 
 
 class Annotations:
@@ -42,8 +40,7 @@ class Annotations:
 
     def all_lost(self) -> list[str]:
         """``lost`` after the last image, a long list shortened."""
-        rest = len(self.lost) - _MOST_SENTENCES
-        return self.lost if rest <= 0 else [*self.lost[:_MOST_SENTENCES], f"and {rest} more sentences about masks"]
+        return shortened(self.lost, "sentences about masks")
 
 
 def annotations_of(place: Path | None, sequence: str, pictures: Sequence[Path]) -> Annotations:

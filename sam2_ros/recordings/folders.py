@@ -26,13 +26,11 @@ from sam2_ros.files import some_of
 from sam2_ros.ranges import Range
 from sam2_ros.recordings.annotations import annotations_of
 from sam2_ros.recordings.pictures import PICTURE_SUFFIXES, doubles_among, natural, picture_of, pictures_in
-from sam2_ros.recordings.recording import DEFAULT_RATE, Event, Recording, stamp_of
+from sam2_ros.recordings.recording import DEFAULT_RATE, Event, Recording, shortened, stamp_of
 from sam2_ros.types import Frame
 
 _LAYOUTS = (("JPEGImages", "Annotations"), ("JPEGImages_24fps", "Annotations_6fps"))
 _COCO_FILE = "annotations.json"
-#: At most this many unreadable pictures are named; the rest is counted.
-MOST_NAMED = 8
 _IMAGE_TOPIC, _TRUTH_TOPIC = "image", "truth"
 
 
@@ -72,14 +70,14 @@ class PictureFolder(Recording):
                 f"{self.path} holds several pictures of one name ({some_of(doubles, 4)}), whose results "
                 "would be mixed; leave one of each there, and move masks to a folder of their own"
             )
-        masks, unreadable = annotations_of(self.annotations, self.path.name, self.pictures), 0
+        masks = annotations_of(self.annotations, self.path.name, self.pictures)
         grey = Range(self.image_range)
+        unreadable: list[str] = []
         for index, path in enumerate(self.pictures):
             try:
                 image = picture_of(path, grey)
             except RecordingError as error:
-                unreadable += 1
-                self.lost += [str(error)] * (unreadable <= MOST_NAMED)
+                unreadable.append(str(error))
                 continue
             self._shown.append(path)
             stamp = stamp_of(index, self.rate)
@@ -89,9 +87,7 @@ class PictureFolder(Recording):
                 yield Event(stamp, _TRUTH_TOPIC, truth)
         if not self._shown:
             raise RecordingError(f"none of the {len(self.pictures)} pictures in {self.path} can be read")
-        if unreadable > MOST_NAMED:
-            self.lost.append(f"and {unreadable - MOST_NAMED} more pictures are not readable")
-        self.lost += masks.all_lost()
+        self.lost += [*shortened(unreadable, "pictures are not readable"), *masks.all_lost()]
         self.reduced = grey.reduced
 
 

@@ -178,3 +178,9 @@ class Recording(abc.ABC):
 def stamp_of(index: int, rate: float) -> int:
     """Stamp of picture ``index`` in nanoseconds, counted from one period because 0 means "unknown"."""
     return round((index + 1) * 1e9 / rate)
+
+
+def shortened(sentences: list[str], what: str, most: int = 8) -> list[str]:
+    """The first of some sentences, and the number of the others, which are about ``what``."""
+    rest = len(sentences) - most
+    return sentences if rest <= 0 else [*sentences[:most], f"and {rest} more {what}"]

@@ -74,6 +74,12 @@ class TrackerSetup:
                 tracker.warm_up()  # otherwise the first images of a recording on the clock would be dropped
         return tracker
 
+    def check(self) -> None:
+        """CheckpointError or InvalidInput for a model, a setting or a device that cannot be; loads no model."""
+        self.identity()
+        self.all_settings()
+        self.arithmetic()
+
     def arithmetic(self) -> dict[str, str]:
         """Where and in which precision the model computes: what "auto" stands for on this machine."""
         device = checkpoint.available(self.device)
