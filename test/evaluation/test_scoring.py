@@ -21,18 +21,8 @@ EMPTY = np.zeros(SIZE, bool)
 
 
 def track(name, mask, number=1, occluded=False):
-    return Track(
-        number,
-        name,
-        State.OCCLUDED if occluded else State.VISIBLE,
-        occluded,
-        mask,
-        5.0,
-        0.9,
-        np.zeros(4, np.float32),
-        0,
-        1,
-    )
+    state = State.OCCLUDED if occluded else State.VISIBLE
+    return Track(number, name, state, occluded, mask, 5.0, 0.9, np.zeros(4, np.float32), 0, 1)
 
 
 def step(index, tracks, truth=None, complete=True, given=()):

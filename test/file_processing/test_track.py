@@ -5,16 +5,15 @@ import json
 import os
 import signal
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 from fakes import RED, picture
+from recordings.bags import IMAGE, image_message
 from run_command import main as run
 
 from sam2_ros.file_processing import track
-from sam2_ros.messages import fill_image
 from sam2_ros.recordings.bags.writer import BagWriter
 from sam2_ros.recordings.labels import read_labels
 from sam2_ros.recordings.video_writer import VideoWriter
@@ -125,9 +124,8 @@ def test_an_object_that_is_gone_is_written_as_occluded_without_a_place(folder, t
 def test_the_video_of_a_bag_is_as_fast_as_its_camera(tmp_path):
     with BagWriter(tmp_path / "bag", kept_free=0) as writer:
         for n in range(1, 9):
-            header = SimpleNamespace(stamp=SimpleNamespace(sec=0, nanosec=50_000_000 * n), frame_id="camera")
-            message = fill_image(SimpleNamespace(header=header), picture({RED: (4 * n, 8)}))
-            writer.write("/camera/image", "sensor_msgs/msg/Image", 50_000_000 * n, message)
+            now = 50_000_000 * n
+            writer.write("/camera/image", IMAGE, now, image_message(picture({RED: (4 * n, 8)}), now))
     assert run("track", tmp_path / "bag", "--point", "10,16", "--out", tmp_path / "out") == 0
     assert cv2.VideoCapture(str(tmp_path / "out" / "overlay.mp4")).get(cv2.CAP_PROP_FPS) == pytest.approx(20)
 
@@ -135,9 +133,7 @@ def test_the_video_of_a_bag_is_as_fast_as_its_camera(tmp_path):
 def test_of_several_cameras_in_a_bag_one_is_named_and_depth_is_none(tmp_path, capsys):
     with BagWriter(tmp_path / "bag", kept_free=0) as writer:
         for topic in ("/camera/color/image_raw", "/camera/aligned_depth_to_color/image_raw", "/wrist/image_raw"):
-            header = SimpleNamespace(stamp=SimpleNamespace(sec=1, nanosec=0), frame_id="camera")
-            message = fill_image(SimpleNamespace(header=header), picture({RED: (4, 8)}))
-            writer.write(topic, "sensor_msgs/msg/Image", 1, message)
+            writer.write(topic, IMAGE, 1, image_message(picture({RED: (4, 8)}), 10**9))
     arguments = ("track", tmp_path / "bag", "--point", "10,16", "--out", tmp_path / "out")
     assert run(*arguments) == 1
     assert "name the image topic (--image-topic): /camera/aligned" in capsys.readouterr().err
@@ -180,8 +176,8 @@ def test_a_source_that_is_no_recording_is_one_sentence(tmp_path, capsys):
 def test_each_image_has_its_own_masks_whatever_its_stamp(tmp_path):
     with BagWriter(tmp_path / "bag", kept_free=0) as writer:
         for n, moment in enumerate((1, 2, 4, 3, 3, 5)):  # two in the wrong order, one stamp twice
-            message = SimpleNamespace(header=SimpleNamespace(stamp=SimpleNamespace(sec=10, nanosec=moment * 10**8)))
-            writer.write("/image", "sensor_msgs/msg/Image", 10**10 + n, fill_image(message, picture({RED: (4 * n, 8)})))
+            message = image_message(picture({RED: (4 * n, 8)}), 10**10 + moment * 10**8)
+            writer.write("/image", IMAGE, 10**10 + n, message)
     assert run("track", tmp_path / "bag", "--point", "6,16", "--out", tmp_path / "out") == 0
     centres = [line["objects"][0]["centroid"][0] for line in states(tmp_path / "out")]
     assert [after - before for before, after in itertools.pairwise(centres)] == pytest.approx([4] * 5, abs=1)
