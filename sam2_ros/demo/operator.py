@@ -33,7 +33,6 @@ class Seen:
     labels: np.ndarray | None = None  # (H, W) ids
     objects: list[TrackedObject] = field(default_factory=list)
     latency: float = 0.0  # seconds from the image's stamp to the mask's arrival
-    dropped: int = 0  # images that the node says it dropped before this one
 
     def mask(self, number: int) -> np.ndarray:
         """(H, W) bool: the pixels of one object."""
@@ -116,6 +115,4 @@ class Operator:
             seen.latency = (Clock().now().nanoseconds - nanoseconds(message.header.stamp)) / 1e9
 
     def _on_objects(self, message: TrackedObjectArray) -> None:
-        seen = self._at(message.header)
-        seen.objects = list(message.objects)
-        seen.dropped += message.dropped_frames
+        self._at(message.header).objects = list(message.objects)

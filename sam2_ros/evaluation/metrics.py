@@ -23,6 +23,8 @@ from sam2_ros.types import box_of
 BOUNDARY_TOLERANCE = 0.008
 #: A frame above this score counts for recall, and as "found" for recovery and identity.
 FOUND = 0.5
+#: Share of the bootstrap's differences that lie in its interval, and how many are drawn.
+CONFIDENCE, DRAWS = 0.95, 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +69,15 @@ def region_similarity(prediction: np.ndarray, truth: np.ndarray, ignore: np.ndar
     return np.count_nonzero(prediction & truth) / union if union else 1.0
 
 
-def boundary_accuracy(
-    prediction: np.ndarray, truth: np.ndarray, ignore: np.ndarray | None = None, tolerance: float = BOUNDARY_TOLERANCE
-) -> float:
+def boundary_accuracy(prediction: np.ndarray, truth: np.ndarray, ignore: np.ndarray | None = None) -> float:
     """F: harmonic mean of the shares of boundary pixels of each mask that lie near the other's boundary.
 
-    Near is within a disk of ``tolerance`` times the image diagonal, rounded up to pixels; every
+    Near is within a disk of ``BOUNDARY_TOLERANCE`` times the image diagonal, rounded up to pixels; every
     boundary pixel may match, there is no one-to-one assignment.  1 when neither mask has a
     boundary (both empty, or both the whole image), 0 when only one has.
     """
     prediction, truth = _counted(prediction, truth, ignore)
-    radius = int(np.ceil(tolerance * np.hypot(*truth.shape)))
+    radius = int(np.ceil(BOUNDARY_TOLERANCE * np.hypot(*truth.shape)))
     window = _window(prediction, truth)
     if window is None:
         return 1.0
@@ -293,10 +293,10 @@ def occlusion(flagged: np.ndarray, absent: np.ndarray) -> Occlusion:
     return Occlusion.of(*counts, delay=_mean(delays), followed=len(delays), missed=missed)
 
 
-def recovery(j: np.ndarray, absent: np.ndarray, threshold: float = FOUND) -> Recovery:
+def recovery(j: np.ndarray, absent: np.ndarray) -> Recovery:
     """Was an object found again after each absence, before it left again?  j: (T,); absent: (T,) bool."""
-    returns = [j[frames] for frames in _stretches(absent) if not absent[frames.start]]
-    delays = [int(np.argmax(found >= threshold)) for found in returns if (found >= threshold).any()]
+    returns = [j[frames] >= FOUND for frames in _stretches(absent) if not absent[frames.start]]
+    delays = [int(np.argmax(found)) for found in returns if found.any()]
     return Recovery(len(returns), len(delays), _mean(delays))
 
 
@@ -396,23 +396,15 @@ def latency(milliseconds: Iterable[float]) -> Latency:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Mean difference of paired scores with a bootstrap confidence interval."""
+    """Mean difference of paired scores with its bootstrap interval of ``CONFIDENCE``."""
 
     mean: float
     low: float
     high: float
-    confidence: float
 
 
-def paired_difference(
-    first: np.ndarray,
-    second: np.ndarray,
-    groups: Sequence[Hashable],
-    confidence: float = 0.95,
-    draws: int = 10_000,
-    seed: int = 0,
-) -> Difference:
-    """Mean of ``second - first`` (N,) paired by object; percentile bootstrap, seeded.
+def paired_difference(first: np.ndarray, second: np.ndarray, groups: Sequence[Hashable]) -> Difference:
+    """Mean of ``second - first`` (N,) paired by object; percentile bootstrap, the same each time.
 
     groups: (N,) what each object belongs to, its sequence say.  Objects of one group share a camera and
     a scene, so whole groups are drawn; to draw single objects would make the interval too narrow.
@@ -421,15 +413,15 @@ def paired_difference(
     known = ~np.isnan(differences)
     differences = differences[known]
     if not len(differences):
-        return Difference(np.nan, np.nan, np.nan, confidence)
+        return Difference(np.nan, np.nan, np.nan)
     numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
     group = np.array([numbers[one] for one in groups])[known]
     sums, counts = np.bincount(group, differences, len(numbers)), np.bincount(group, minlength=len(numbers))
     sums, counts = sums[counts > 0], counts[counts > 0]
-    chosen = np.random.default_rng(seed).integers(0, len(sums), (draws, len(sums)))
-    tail = 50 * (1 - confidence)
+    chosen = np.random.default_rng(0).integers(0, len(sums), (DRAWS, len(sums)))
+    tail = 50 * (1 - CONFIDENCE)
     low, high = np.percentile(sums[chosen].sum(axis=1) / counts[chosen].sum(axis=1), (tail, 100 - tail))
-    return Difference(float(differences.mean()), float(low), float(high), confidence)
+    return Difference(float(differences.mean()), float(low), float(high))
 
 
 def _mean(values: Sequence[float] | np.ndarray) -> float:

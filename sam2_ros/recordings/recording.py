@@ -21,6 +21,8 @@ from sam2_ros.types import Frame, Prompt
 
 #: Images per second of pictures without times (the rate of DAVIS and SA-V).
 DEFAULT_RATE = 24.0
+#: At most this many sentences on losses of one kind are listed; the others are counted.
+MOST_SENTENCES = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -180,7 +182,7 @@ def stamp_of(index: int, rate: float) -> int:
     return round((index + 1) * 1e9 / rate)
 
 
-def shortened(sentences: list[str], what: str, most: int = 8) -> list[str]:
+def shortened(sentences: list[str], what: str) -> list[str]:
     """The first of some sentences, and the number of the others, which are about ``what``."""
-    rest = len(sentences) - most
-    return sentences if rest <= 0 else [*sentences[:most], f"and {rest} more {what}"]
+    rest = len(sentences) - MOST_SENTENCES
+    return sentences if rest <= 0 else [*sentences[:MOST_SENTENCES], f"and {rest} more {what}"]
