@@ -19,6 +19,7 @@ from sam2_ros.types import Prompt
 
 def add_prompts(parser: argparse.ArgumentParser, frames: bool) -> None:
     """The options; frames: whether there are several images, of which ``--frame`` chooses one."""
+    parser.set_defaults(said=())
     add = parser.add_argument
     add("--point", action=_Said, type=_point, metavar="x,y[,0]", help="a click; ,0 = not on the object")
     add("--box", action=_Said, type=_box, metavar="x0,y0,x1,y1", help="a box around the object")
@@ -40,16 +41,11 @@ class _Said(argparse.Action):
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, value: Any, option: str | None = None
     ) -> None:
-        namespace.said = [*(getattr(namespace, "said", None) or []), (self.dest, value)]
-
-
-def prompts_of(parsed: argparse.Namespace) -> list[tuple[int, Prompt]]:
-    """What the options ask for, as (frame index, Prompt).  Raises InvalidPrompt."""
-    return prompts_from(getattr(parsed, "said", None) or [])
+        namespace.said = [*namespace.said, (self.dest, value)]
 
 
 def prompts_from(said: Sequence[tuple[str, Any]]) -> list[tuple[int, Prompt]]:
-    """Gather options in their order into (frame index, Prompt).  Raises InvalidPrompt."""
+    """What the options ask for, in their order, as (frame index, Prompt).  Raises InvalidPrompt."""
     name, index = "object", 0
     gathered: dict[tuple[int, str], dict[str, Any]] = {}
     _refuse_idle(said)

@@ -29,7 +29,7 @@ def run(parsed: argparse.Namespace) -> int:
     from sam2_ros.file_processing.segment import segment
     from sam2_ros.stream.tracker_setup import TrackerSetup
 
-    prompts = prompt_options.prompts_of(parsed)
+    prompts = prompt_options.prompts_from(parsed.said)
     setup = TrackerSetup(parsed.model, parsed.device, chosen_side=parsed.image_side)
     for track in segment(parsed.source, prompts, setup, parsed.out, parsed.image_range):
         print(f"{track.name}: {track.area} pixels, predicted IoU {track.predicted_iou:.2f}")

@@ -29,7 +29,7 @@ def run(parsed: argparse.Namespace) -> int:
     from sam2_ros.file_processing.track import track
     from sam2_ros.stream.tracker_setup import TrackerSetup
 
-    prompts = prompt_options.prompts_of(parsed)
+    prompts = prompt_options.prompts_from(parsed.said)
     setup = TrackerSetup(parsed.model, parsed.device, chosen_side=parsed.image_side)
     count, sentences = track(parsed.source, prompts, setup, parsed.out, parsed.image_topic, parsed.image_range)
     for sentence in sentences:
