@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import queue
 import signal
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -27,18 +26,17 @@ _OF_A_TERMINAL = (signal.SIGINT, signal.SIGHUP)
 
 def do(work: Sequence[Job], jobs: int = 1, engine: str = "processes") -> Iterator[SequenceResult]:
     """The results of all jobs in their order.  Raises MissingDependency for an engine that is not installed."""
-    quiet = not sys.stderr.isatty()
     if engine == "ray":
         yield from _do_on_ray(work)
     elif jobs == 1 or len(work) == 1:
         frames = [_length(job) for job in work]
         known = [count for count in frames if count is not None]
         total = sum(known) if len(known) == len(frames) else None
-        with tqdm(total=total, unit="image", disable=quiet) as bar:
+        with tqdm(total=total, unit="image", disable=None) as bar:
             yield from (evaluate_one(job, bar.update) for job in work)
     else:
         found = _do_in_processes(work, min(jobs, len(work)))
-        yield from tqdm(found, total=len(work), unit="recording", disable=quiet)
+        yield from tqdm(found, total=len(work), unit="recording", disable=None)
 
 
 def _length(job: Job) -> int | None:

@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import math
 import shutil
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,9 +75,7 @@ def replay_into_bag(
         steps = prefetched(steps)  # writing goes on beside the model
     with contextlib.closing(steps):  # the thread that reads ahead must end before the process does
         first = next(steps)  # a recording without a readable image makes no bag
-        bar = tqdm(
-            itertools.chain([first], steps), total=recording.frames, unit="image", disable=not sys.stderr.isatty()
-        )
+        bar = tqdm(itertools.chain([first], steps), total=recording.frames, unit="image", disable=None)
         with _new_bag(out) as writer:
             written = write_results(bar, recording, writer, LabelWriter(labels) if labels else None)
     for sentence in _sentences_on(written, recording):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -116,14 +115,13 @@ def _refuse_former_results(out: Path, source: Path) -> None:
 
 
 def _steps(
-    recording: Iterable[Frame], waiting: list[tuple[int, Prompt]], tracker: ObjectTracker
+    recording: recordings.Recording, waiting: list[tuple[int, Prompt]], tracker: ObjectTracker
 ) -> Iterator[tuple[Frame, Sequence[Track]]]:
     """Each frame with its tracks; prompts are taken from the front of ``waiting`` when their frame comes.
 
     The order is that of the file, whatever the stamps: one that goes back or comes twice would cost an image its masks.
     """
-    total = getattr(recording, "frames", None)
-    for index, frame in enumerate(tqdm(recording, total=total, unit="image", disable=not sys.stderr.isatty())):
+    for index, frame in enumerate(tqdm(recording, total=recording.frames, unit="image", disable=None)):
         tracks: Sequence[Track] = tracker.track(Frame(frame.image))
         while waiting and waiting[0][0] == index:
             tracks = tracker.prompt(waiting.pop(0)[1]).newest
