@@ -139,7 +139,7 @@ def _whole_scenes(folder: Path) -> None:
     for scene in [path for path in folder.iterdir() if path.is_dir()]:
         frames = []
         for path in sorted(scene.glob("*.jpg")):
-            labels = decode_labels(path.with_suffix(".png").read_bytes(), among_ids=lambda: True)
+            labels = decode_labels(path.with_suffix(".png").read_bytes(), white_is_void=lambda: True)
             picture = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
             if picture is None:
                 raise RecordingError(f"{path} is not a readable picture; pack the scenes again")
