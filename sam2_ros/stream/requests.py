@@ -82,16 +82,13 @@ class Request:
 class RequestQueue:
     """Requests for one session.
 
-    most: how many may wait at the same time.  counts: counts those that are merged or turned away.
+    most: how many may wait at the same time.  counts: of those that wait, are merged or are turned away.
     """
 
     def __init__(self, most: float = MAX_REQUESTS, counts: Counts | None = None) -> None:
         self.counts = counts or Counts()
         self._most = most
         self._requests: list[Request] = []
-
-    def __len__(self) -> int:
-        return len(self._requests)
 
     def __iter__(self) -> Iterator[Request]:
         return iter(self._requests)
@@ -107,12 +104,14 @@ class RequestQueue:
             else:
                 self._turn_away(request, f"{self._most} requests wait for images already; send it again later")
         self._give_way(newest)
+        self.counts.waiting = len(self._requests)
 
     def next_due(self, newest: int | None) -> Request | None:
         """Take out the first request that can be done, given the newest stamp; None without one."""
         due = next((request for request in self._requests if request.is_due(newest)), None)
         if due is not None:
             self._requests.remove(due)
+            self.counts.waiting = len(self._requests)
         return due
 
     def patience(self, newest: int | None) -> float | None:

@@ -227,7 +227,6 @@ class Worker:
         self._catch_up(deadline)
         if self._arrived is not None or not self._mailbox.has_image():
             self._report(started)
-        self.counts.waiting = len(self._queue) + (self._running is not None)
 
     def _patience(self) -> float | None:
         """Seconds until there is something to do though nothing arrives; None without it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -70,7 +71,8 @@ class Finder:
         pasts = []  # the first frame of an object is seen without memory
         if target.bank.has_past(frame.index):
             pasts.append(target.bank.past(frame.index, frame.seconds))
-        return Interaction(step.look(self._model, frame.features, pasts))
+        view = step.look(self._model, frame.features, pasts)
+        return Interaction(view, np.empty((0, 2), np.float32), np.empty(0, np.int32))
 
     def _decode(self, interaction: Interaction, frame: RememberedFrame, previous: Tensor | None) -> Candidates:
         """Decode the gathered clicks, on top of the ``previous`` logits (1, 1, a, a) if there are any."""

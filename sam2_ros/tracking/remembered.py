@@ -55,8 +55,8 @@ class Interaction:
     """The clicks that have gathered for one object on one remembered frame."""
 
     view: Tensor  # (1, C, h, w) the frame as the object's memory saw it before the first click
-    points: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 2), np.float32))  # (K, 2) camera pixels
-    labels: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))  # (K,) 2 and 3 are box corners
+    points: NDArray[np.float32]  # (K, 2) camera pixels
+    labels: NDArray[np.int32]  # (K,) 2 and 3 are box corners
 
     def gather(self, prompt: Prompt) -> Interaction:
         """The clicks so far with those of ``prompt``; its box, as two corners, or its mask starts over.

@@ -51,7 +51,7 @@ def test_other_objects_and_other_images_stay_apart():
     queue = waiting(
         request(Prompt("cup", box=BOX)), request(Prompt("can", box=BOX)), request(Prompt("cup", box=BOX), 5)
     )
-    assert len(queue) == 3 and queue.counts.merged == 0
+    assert queue.counts.waiting == 3 and queue.counts.merged == 0
 
 
 def test_clicks_add_up_and_a_repeated_one_counts_once():
@@ -74,9 +74,9 @@ def test_more_clicks_than_one_prompt_may_hold_wait_as_another():
 
 def test_what_could_concern_the_object_between_two_repeats_keeps_them_apart():
     reset = Request(lambda: None)
-    assert len(waiting(request(Prompt("cup", box=BOX)), reset, request(Prompt("cup", box=BOX)))) == 3
+    assert len([*waiting(request(Prompt("cup", box=BOX)), reset, request(Prompt("cup", box=BOX)))]) == 3
     call = Request(lambda: None, 0, 1e12, "cup")  # of a service, which has an answer of its own
-    assert len(waiting(request(Prompt("cup", box=BOX)), call, request(Prompt("cup", box=BOX)))) == 3
+    assert len([*waiting(request(Prompt("cup", box=BOX)), call, request(Prompt("cup", box=BOX)))]) == 3
 
 
 def test_a_repeat_takes_the_place_of_the_earlier_one():
@@ -88,12 +88,12 @@ def test_clicks_and_detections_are_one_only_when_they_say_the_same():
     def made(*content):
         return Request(lambda: None, 0, 1e12, content=content, join=join_equal)
 
-    assert len(waiting(made(1, 2, 0), made(1, 2, 0), made(1, 3, 0))) == 2
+    assert len([*waiting(made(1, 2, 0), made(1, 2, 0), made(1, 3, 0))]) == 2
 
 
 def test_requests_beyond_the_bound_are_turned_away():
     queue = waiting(*(request(Prompt("cup", box=BOX), stamp) for stamp in range(1, MAX_REQUESTS + 2)))
-    assert (len(queue), queue.counts.turned_away) == (MAX_REQUESTS, 1)
+    assert (queue.counts.waiting, queue.counts.turned_away) == (MAX_REQUESTS, 1)
     last = request(Prompt("cup", box=BOX), 10**6)
     queue.accept([last], None)
     with pytest.raises(Unanswered, match="256 requests wait for images already"):
@@ -115,4 +115,4 @@ def test_prompts_that_wait_for_their_images_and_unnamed_ones_do_not_give_way():
     unnamed = [Request(lambda: None, 0, content=(click(""), 0)) for _ in range(30)]
     queue = RequestQueue()
     queue.accept([*later, *unnamed], newest=0)
-    assert len(queue) == 60 and queue.counts.turned_away == 0
+    assert queue.counts.waiting == 60 and queue.counts.turned_away == 0
