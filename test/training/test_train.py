@@ -8,7 +8,9 @@ import signal
 
 import pytest
 import torch
+from edgetam_weights import edgetam_weights
 from run_command import run_command
+from tiny_models import EDGETAM_TEST, tiny_model
 
 from sam2_ros.errors import CheckpointError, InvalidInput, RecordingError, TrainingError
 from sam2_ros.model import checkpoint
@@ -131,6 +133,22 @@ def test_fine_tuning_starts_from_the_weights_that_were_named(whole, tmp_path):
     )
     before, after = (checkpoint.load(folder / "model.safetensors").state_dict() for folder in (whole, tmp_path))
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("published", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["small", "published"])
+def test_edgetam_is_fine_tuned_with_its_perceiver(tmp_path, published):
+    if published:
+        initial = tmp_path / "edgetam.pt"
+        torch.save({"model": edgetam_weights(seed=2, object_score=5.0)}, initial)
+    else:
+        initial = tmp_path / "edgetam.safetensors"
+        checkpoint.save(tiny_model(EDGETAM_TEST), initial)
+    stages = (Stage(1, 1, 1, 256, 1e-5, 1e-5), Stage(1, 2, 1, 256, 1e-5, 1e-5))
+    train(settings(tmp_path / "run", initial=str(initial), stages=stages, validate_every=0))
+    before, after = (checkpoint.load(path).state_dict() for path in (initial, tmp_path / "run" / "model.safetensors"))
+    assert before.keys() == after.keys()
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert {"image_encoder", "spatial_perceiver", "memory_attention", "sam_mask_decoder"} <= changed
 
 
 def test_there_is_nothing_to_resume_in_an_empty_folder(tmp_path):
