@@ -13,7 +13,7 @@ from typing import Any, NoReturn, Protocol, cast
 
 from sam2_ros import cpu_threads, interrupts, middleware
 from sam2_ros.errors import Sam2RosError
-from sam2_ros.missing import what_is_missing
+from sam2_ros.installation import what_is_missing
 
 #: Command, whose options are in commands/: the module that does its work, and what the command does.
 COMMANDS = {

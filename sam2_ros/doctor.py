@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from sam2_ros import __version__, middleware
-from sam2_ros.apart import run_apart
 from sam2_ros.errors import CannotStart, Sam2RosError, first_sentence
-from sam2_ros.missing import what_is_missing
+from sam2_ros.installation import what_is_missing
+from sam2_ros.separate_process import run_separately
 
 #: Modules and what they are called; the node needs them.
 NEEDED = {"numpy": "NumPy", "cv2": "OpenCV", "torch": "PyTorch", "safetensors": "safetensors"}
@@ -159,7 +159,7 @@ def ros() -> Iterator[Finding]:
 def _seen() -> dict[str, Any]:
     """What ``sam2_ros.ros.inspection`` found, or under ``stops`` why it found nothing."""
     try:
-        done = run_apart(INSPECTION, PATIENCE)
+        done = run_separately(INSPECTION, PATIENCE)
     except subprocess.TimeoutExpired:
         return {"stops": f"ROS has not started a node within {PATIENCE:.0f} seconds; is its middleware set up right?"}
     said = done.stdout.strip().splitlines()

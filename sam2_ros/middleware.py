@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from sam2_ros.errors import CannotStart
-from sam2_ros.installed import prefixes
+from sam2_ros.installation import prefixes
 
 #: The ports of a higher domain would lie above 65535.
 HIGHEST_DOMAIN = 232

@@ -4,7 +4,7 @@ import importlib.util
 from pathlib import Path
 
 import sam2_ros
-from sam2_ros.installed import prefixes
+from sam2_ros.installation import prefixes
 from sam2_ros.recordings.bags.message_types import known_types
 
 

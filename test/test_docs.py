@@ -181,7 +181,7 @@ def test_the_headings_of_troubleshooting_are_sentences_of_the_code():
         *re.findall(r"^\| ([^|]+) \| [^|]+ \|$", page, re.MULTILINE)[2:],
     ]
     beginnings = tuple(re.sub(r"\b(TOPIC|TYPE|VALUE|NODE|NAME|FILE|MODULE|N)\b", "{}", text) for text in written)
-    files = ("ros/diagnosis.py", "ros/unused.py", "ros/startup.py", "missing.py")
+    files = ("ros/diagnosis.py", "ros/unused.py", "ros/startup.py", "installation.py")
     texts = [text_of(node) for name in files for node in nodes_of(name)]
     for beginning in beginnings:
         assert any(text.startswith(beginning) for text in texts), f"no code says {beginning!r}"

@@ -10,7 +10,7 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAG
 
 #: Rooms by level; the words of level 0 are one room together.
 LEVELS = [
-    {"types", "errors", "settings", "ranges", "files", "decoding", "installed", "missing", "apart", "node_settings"},
+    {"types", "errors", "settings", "ranges", "files", "decoding", "installation", "separate_process", "node_settings"},
     {"messages", "stamps", "simulated_user", "drawing", "cpu_threads", "interrupts", "middleware", "version"},
     {"model", "recordings"},
     {"tracking", "geometry"},

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from sensor_msgs.msg import Image
 
-from sam2_ros.apart import run_apart
 from sam2_ros.errors import first_sentence
 from sam2_ros.messages import encoding_of, fill_image, frame_from
+from sam2_ros.separate_process import run_separately
 
 #: Bytes of a pixel in the encodings to try; cv_bridge cannot convert those that name no colours, such as 8UC3.
 PIXEL = {
@@ -94,7 +94,7 @@ def find(log: Callable[[str], Any]) -> Bridge:
 def _trial() -> tuple[list[str], str]:
     """The result of ``alike`` in another process, and the fault of cv_bridge, empty if it works."""
     try:
-        done = run_apart(_TRIAL, PATIENCE)
+        done = run_separately(_TRIAL, PATIENCE)
     except (OSError, subprocess.TimeoutExpired) as error:
         return [], first_sentence(error)
     if done.returncode < 0:

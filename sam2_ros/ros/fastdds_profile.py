@@ -10,7 +10,7 @@ import os
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from sam2_ros.installed import share
+from sam2_ros.installation import share
 
 PROFILE = "fastdds_large_images.xml"
 #: Major versions of rclpy in Humble and in Jazzy; ROS_DISTRO may name another installation than the one in use.

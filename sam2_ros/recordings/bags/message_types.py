@@ -11,7 +11,7 @@ from typing import Any
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
-from sam2_ros.installed import share
+from sam2_ros.installation import share
 
 
 class BagTypes:

@@ -20,7 +20,7 @@ from rosbags.typesys.store import Typestore
 
 from sam2_ros.errors import RecordingError, UnknownType
 from sam2_ros.files import shown
-from sam2_ros.installed import share
+from sam2_ros.installation import share
 from sam2_ros.recordings.bags.mcap_file import mend_mcap
 from sam2_ros.recordings.bags.message_types import idl_types, known_distribution, known_types
 from sam2_ros.recordings.recording import StoredMessage

@@ -9,7 +9,7 @@ pytest.importorskip("rosbags")
 from recordings.bags import IMAGE, PROMPT, image_message, picture, prompt_message
 from rosbags.typesys import get_types_from_msg
 
-from sam2_ros.installed import share
+from sam2_ros.installation import share
 from sam2_ros.recordings.bags.changed_types import Converter
 from sam2_ros.recordings.bags.message_types import known_types
 from sam2_ros.recordings.bags.reader import BagReader

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 
-def run_apart(code: str, patience: float) -> subprocess.CompletedProcess[str]:
+def run_separately(code: str, patience: float) -> subprocess.CompletedProcess[str]:
     """Run ``code`` with the modules that this process finds; raises subprocess.TimeoutExpired after ``patience`` s."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     return subprocess.run(

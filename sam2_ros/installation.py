@@ -1,9 +1,26 @@
-"""What a failed import says about the installation."""
+"""Where ROS packages are installed, in sourced workspaces and this Python environment, and what is missing there."""
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
+
+_SOURCE = Path(__file__).resolve().parents[1]
 #: Generated where the package is built, by pip or colcon.
 GENERATED = ("sam2_ros.msg", "sam2_ros.srv")
+
+
+def prefixes() -> list[Path]:
+    """The folders below which packages are installed, the one that was sourced last first."""
+    sourced = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
+    return [Path(prefix) for prefix in (*sourced, sys.prefix) if prefix]
+
+
+def share(package: str, part: str) -> Path:
+    """A folder that a package shares, such as its "msg"; where it is not installed, the one beside our source."""
+    found = (prefix / "share" / package / part for prefix in prefixes())
+    return next((path for path in found if path.is_dir()), _SOURCE / part)
 
 
 def what_is_missing(error: ImportError) -> str:
