@@ -181,7 +181,14 @@ def test_the_headings_of_troubleshooting_are_sentences_of_the_code():
         *re.findall(r"^\| ([^|]+) \| [^|]+ \|$", page, re.MULTILINE)[2:],
     ]
     beginnings = tuple(re.sub(r"\b(TOPIC|TYPE|VALUE|NODE|NAME|FILE|MODULE|N)\b", "{}", text) for text in written)
-    files = ("ros/diagnosis.py", "ros/unused.py", "ros/startup.py", "installation.py")
+    files = (
+        "ros/diagnosis.py",
+        "ros/unused.py",
+        "ros/startup.py",
+        "installation.py",
+        "model/downloads.py",
+        "model/sizes.py",
+    )
     texts = [text_of(node) for name in files for node in nodes_of(name)]
     for beginning in beginnings:
         assert any(text.startswith(beginning) for text in texts), f"no code says {beginning!r}"
@@ -230,7 +237,7 @@ def test_the_drawn_tree_is_the_real_one():
 PREPARING = {"cd", "mkdir", "git", "source", "export", "eval"}
 INSTALLING = {"pip", "python3", "sudo", "rosdep", "colcon"}
 #: Commands of ours that need a running node, a GPU or hours; their arguments are only parsed.
-ONLY_PARSED = {"node", "record", "play", "train", "demo"}
+ONLY_PARSED = {"node", "record", "play", "train", "demo", "download"}
 
 
 def commands(page):
