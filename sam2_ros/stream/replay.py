@@ -295,7 +295,8 @@ class _Truths:
 
     def add(self, truth: Truth, wanted: set[int]) -> None:
         """Keep the truth of one image, and of images that are not ``wanted`` yet that of the last few only."""
-        self._count += truth.stamp not in self.known
+        if truth.stamp not in self.known:
+            self._count += 1
         self.known[truth.stamp] = truth
         for stamp in [stamp for stamp in self.known if stamp not in wanted][:-LOOK_AHEAD]:
             del self.known[stamp]
