@@ -1,8 +1,9 @@
 """The one thread that owns a session, and the calls by which other threads use it.
 
 Any thread may hand over an image (``put_image``), ask for something (``prompt``, ``click``, ``detections``,
-``remove``, ``reset``, or ``ask`` for anything else), change the settings (``configure``) and read the
-newest ``view`` and the ``counts``.  None of these waits for the tracker: a request is answered by a future.
+``remove``, ``reset``, ``export``, ``restore``, or ``ask`` for anything else), change the settings
+(``configure``) and read the newest ``view`` and the ``counts``.  None of these waits for the tracker:
+a request is answered by a future.
 The worker calls back on its own thread: ``publish`` with each result, and the session's ``on_applied``.
 
 What has arrived lies in the mailbox, which is locked and emptied at the start of each turn.  From there
