@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from sam2_ros.evaluation.report import write_report
 from sam2_ros.evaluation.results import SequenceResult, latencies, write_result
 from sam2_ros.files import clear_parts, some_of
 from sam2_ros.ranges import AUTO
-from sam2_ros.recordings.bags import Bag, refuse_without_bag
+from sam2_ros.recordings.bags.bag import Bag, refuse_without_bag
 from sam2_ros.recordings.folders import splits
+from sam2_ros.recordings.recording import Recording
 from sam2_ros.stream.recorded_setup import as_recorded
 
 #: Stands for a setting that differs between the recordings of a run; each result has its own value.
@@ -85,7 +87,8 @@ def work_list(
     What cannot be read has a job as well, which will say so, as long as there is anything else.
     Raises RecordingError.
     """
-    wanted, names, unreadable, known = [], [], [], []
+    found: list[tuple[str, Path, Recording | None]] = []
+    unreadable = []
     # Not resolved, although a job may be done from another folder: folders know one another by the names on the way.
     for path in map(Path.absolute, paths):
         try:
@@ -93,41 +96,48 @@ def work_list(
             opened = recordings.find(path, **options)
         except (Sam2RosError, OSError) as error:
             unreadable.append(str(error))
-            wanted.append((recordings.name_of(path), path))
+            found.append((recordings.name_of(path), path, None))
             continue
-        known += opened
-        found = [(one.name, one.path) for one in opened]
-        if split:
-            listed = _split(path, split)
-            absent = sorted(set(listed) - {name for name, _ in found})
-            if absent:
-                raise RecordingError(
-                    f"{path} lacks {len(absent)} of the {len(listed)} sequences of its list {split}: {some_of(absent)}"
-                )
-            found = [(name, place) for name, place in found if name in listed]
-        names += [name for name, _ in found]
-        wanted += [(name, place) for name, place in found if not sequences or name in sequences]
+        opened = _listed(opened, path, split) if split else opened
+        found += [(one.name, one.path, one) for one in opened]
+    known = [one for _, _, one in found if one is not None]
     if known and not unreadable and not any(isinstance(one, Bag) for one in known):
         refuse_without_bag(known[0], **{name: topic for name, topic in template.topics if name in OF_BAGS})
+    names = [one.name for one in known]
     if not names:
         raise RecordingError("; ".join(unreadable) or f"the list {split} is empty")
     missing = set(sequences) - set(names)
     if missing:
         raise RecordingError(f"no sequence is called {', '.join(sorted(missing))}; there are: {', '.join(names)}")
-    work, taken = [], set()
-    noted = {one.path: one for one in known if isinstance(one, Bag)}
-    for name, place in wanted:
-        folder, number = name, 1
-        while folder in taken:
-            number += 1
-            folder = f"{name}-{number}"
-        taken.add(folder)
-        job = dataclasses.replace(template, path=place, folder=run.resolve() / "sequences" / folder)
-        if place in noted:
-            setup, sentences = as_recorded(template.setup, noted[place])
-            job = dataclasses.replace(job, setup=setup, recorded=tuple(sentences))
-        work.append(job)
+    work: list[Job] = []
+    taken: set[str] = set()
+    for name, place, recording in found:
+        if recording is not None and sequences and name not in sequences:
+            continue
+        folder = run.resolve() / "sequences" / _free(name, taken)
+        taken.add(folder.name)
+        setup, sentences = as_recorded(template.setup, recording) if recording else (template.setup, [])
+        work.append(dataclasses.replace(template, path=place, folder=folder, setup=setup, recorded=tuple(sentences)))
     return work
+
+
+def _listed(opened: Sequence[Recording], path: Path, split: str) -> list[Recording]:
+    """The sequences of a data set that are in its list of this name.  Raises RecordingError when one is not there."""
+    lists = splits(path)
+    if split not in lists:
+        raise RecordingError(f"{path} brings no list ImageSets/{split}.txt; its lists: {', '.join(lists) or 'none'}")
+    absent = sorted(set(lists[split]) - {one.name for one in opened})
+    if absent:
+        raise RecordingError(
+            f"{path} lacks {len(absent)} of the {len(lists[split])} sequences of its list {split}: {some_of(absent)}"
+        )
+    return [one for one in opened if one.name in lists[split]]
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    """The name, numbered when it is taken."""
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    return next(one for one in names if one not in taken)
 
 
 def _common(facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -137,13 +147,6 @@ def _common(facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
         name: facts[0].get(name) if all(one.get(name) == facts[0].get(name) for one in facts) else AS_RECORDED
         for name in names
     }
-
-
-def _split(path: Path, name: str) -> list[str]:
-    known = splits(path)
-    if name not in known:
-        raise RecordingError(f"{path} brings no list ImageSets/{name}.txt; its lists: {', '.join(known) or 'none'}")
-    return known[name]
 
 
 def total(results: Sequence[SequenceResult]) -> Summary | None:

@@ -21,7 +21,7 @@ from sam2_ros.evaluation.protocols import FirstFrame, Offline, Online, segment_i
 from sam2_ros.evaluation.results import CurvePoint, SequenceResult, Timing, latencies, write_rows
 from sam2_ros.evaluation.scoring import Row, Scorer
 from sam2_ros.model import checkpoint
-from sam2_ros.recordings.bags import Bag, refuse_unclear_nodes
+from sam2_ros.recordings.bags.bag import Bag, refuse_unclear_nodes
 from sam2_ros.recordings.pictures import write_picture
 from sam2_ros.recordings.recording import Recording
 from sam2_ros.stream.replay import Step, User, moments_of, prefetched, replay

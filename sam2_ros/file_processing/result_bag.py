@@ -19,7 +19,8 @@ from sam2_ros.errors import RecordingError
 from sam2_ros.messages import fill_image, fill_object, seconds_and_rest
 from sam2_ros.model import checkpoint
 from sam2_ros.recordings import LabelWriter, Recording
-from sam2_ros.recordings.bags import IMAGE, OBJECTS, Bag, Source, refuse_unclear_nodes, refuse_without_bag
+from sam2_ros.recordings.bags.bag import Bag, Source, refuse_unclear_nodes, refuse_without_bag
+from sam2_ros.recordings.bags.topics import IMAGE, OBJECTS
 from sam2_ros.recordings.bags.writer import BagWriter
 from sam2_ros.stream.recorded_setup import as_recorded
 from sam2_ros.stream.replay import Step, prefetched, replay

@@ -15,7 +15,7 @@ from sam2_ros.errors import InvalidPrompt, RecordingError
 from sam2_ros.file_processing.track_values import values_of
 from sam2_ros.files import make_folder
 from sam2_ros.ranges import AUTO
-from sam2_ros.recordings.bags import Bag, refuse_without_bag
+from sam2_ros.recordings.bags.bag import Bag, refuse_without_bag
 from sam2_ros.recordings.folders import PictureFolder
 from sam2_ros.recordings.labels import LabelWriter
 from sam2_ros.recordings.pictures import write_picture

@@ -9,17 +9,6 @@
 
 from sam2_ros.recordings.labels import LabelWriter, read_labels
 from sam2_ros.recordings.opening import find, is_bag, name_of, open
-from sam2_ros.recordings.recording import Event, PromptEvent, Recording, Truth
+from sam2_ros.recordings.recording import Recording
 
-__all__ = [
-    "Event",
-    "LabelWriter",
-    "PromptEvent",
-    "Recording",
-    "Truth",
-    "find",
-    "is_bag",
-    "name_of",
-    "open",
-    "read_labels",
-]
+__all__ = ["LabelWriter", "Recording", "find", "is_bag", "name_of", "open", "read_labels"]

@@ -9,7 +9,7 @@ from typing import Any
 from sam2_ros.errors import MissingDependency, RecordingError
 from sam2_ros.files import shown, some_of
 from sam2_ros.ranges import AUTO, limits_of
-from sam2_ros.recordings.bags import Bag
+from sam2_ros.recordings.bags.bag import Bag
 from sam2_ros.recordings.bags.storage_file import COMPRESSED, is_storage, storage_files
 from sam2_ros.recordings.folders import sequences_in
 from sam2_ros.recordings.recording import DEFAULT_RATE, Recording

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from sam2_ros.errors import InvalidInput, RecordingError
 from sam2_ros.recordings import is_bag
-from sam2_ros.recordings.bags import COMPRESSED, IMAGE
 from sam2_ros.recordings.bags.playback import CLOCK, rounds_of, targets_of
 from sam2_ros.recordings.bags.reader import BagReader
+from sam2_ros.recordings.bags.topics import COMPRESSED, IMAGE
 from sam2_ros.ros import player
 
 

@@ -4,19 +4,3 @@
 ``storage_file`` is what MCAP and SQLite files have in common, ``message_types`` are the definitions that turn bytes
 into messages.  Only ``reader``, ``writer`` and what they use need the rosbags library.
 """
-
-from sam2_ros.recordings.bags.bag import Bag, Source, refuse_unclear_nodes, refuse_without_bag
-from sam2_ros.recordings.bags.topics import APPLIED, COMPRESSED, IMAGE, OBJECTS, PROMPT, Topic
-
-__all__ = [
-    "APPLIED",
-    "COMPRESSED",
-    "IMAGE",
-    "OBJECTS",
-    "PROMPT",
-    "Bag",
-    "Source",
-    "Topic",
-    "refuse_unclear_nodes",
-    "refuse_without_bag",
-]

@@ -23,8 +23,8 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from sam2_ros import recordings
 from sam2_ros.errors import InvalidImage, InvalidInput, RecordingError
-from sam2_ros.recordings.bags import OBJECTS, refuse_unclear_nodes
-from sam2_ros.recordings.bags.bag import labels_from
+from sam2_ros.recordings.bags.bag import labels_from, refuse_unclear_nodes
+from sam2_ros.recordings.bags.topics import OBJECTS
 from sam2_ros.recordings.bags.writer import BagWriter
 from sam2_ros.recordings.recording import CameraEvent, DepthEvent, PromptEvent, RemovalEvent, Truth
 from sam2_ros.types import Frame
