@@ -25,6 +25,11 @@ from sam2_ros.types import Frame
 VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"}
 #: Files whose header has the exact number of images.
 _COUNTED = {".mp4", ".m4v", ".mov"}
+#: MPEG program streams: of one rate, and without any number of images.  Damaged images leave a gap in the times.
+_STREAMED = {".mpg", ".mpeg"}
+#: What is a gap, in images: one with a repeated field is shown for one and a half; where another recording begins,
+#: the time may jump far.
+_GAP = range(2, 300)
 #: After this many failures in a row, decoding continues behind the damage, or ends.
 _MOST_FAILURES = 1000
 #: To seek an image, OpenCV starts to decode this many images before it.
@@ -94,6 +99,7 @@ class _Decoder:
         self.count = 0
         self._path, self._announced, self._rate = path, announced, rate
         self._newest = 0.0  # milliseconds
+        self._left_out = 0  # images that are missing by the times of those around them, where the rate is constant
         self._failures, self._sought = 0, False  # failed images; whether a damage was skipped
 
     def images(self) -> Iterator[tuple[float, np.ndarray]]:
@@ -119,6 +125,8 @@ class _Decoder:
             elapsed = capture.get(cv2.CAP_PROP_POS_MSEC)
             if 0 < elapsed <= self._newest:  # already decoded before the damage
                 continue
+            gap = int((elapsed - self._newest) * self._rate / 1e3 + 0.25)
+            self._left_out += gap - 1 if self.count and gap in _GAP else 0
             self._newest = max(self._newest, elapsed)
             self.count += 1
             yield elapsed, image
@@ -139,7 +147,7 @@ class _Decoder:
     def lost(self) -> list[str]:
         """Sentences on images that could not be decoded; call it after the last image."""
         announced = self._announced or 0
-        if not self._failures and self.count >= announced:
+        if not self._failures and self.count >= announced and self._path.suffix.lower() not in _STREAMED:
             return []
         container = container_of(self._path)
         if container.missing:
@@ -155,6 +163,8 @@ class _Decoder:
         announced, suffix = self._announced or 0, self._path.suffix.lower()
         if suffix in _COUNTED and container.seconds:  # less what an edit list leaves out
             return min(announced, int(container.seconds * self._rate + 0.05))
+        if suffix in _STREAMED:
+            return self.count + self._left_out
         stored = max(len(image_times(self._path)), self.count + self._failures)
         damaged = container.broken or self._sought or stored > self.count
         return max(stored, announced) if damaged and (suffix == ".avi" or container.broken) else stored

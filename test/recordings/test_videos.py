@@ -17,8 +17,8 @@ from sam2_ros.recordings.video_headers import Container, container_of
 COUNT, SIZE = 40, (48, 64)
 
 
-def write_video(path, codec, count=COUNT):
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), 10.0, SIZE[::-1])
+def write_video(path, codec, count=COUNT, rate=10.0):
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), rate, SIZE[::-1])
     if not writer.isOpened():
         pytest.skip(f"this OpenCV cannot write {codec}")
     noise = np.random.default_rng(0).integers(0, 255, (count, 6, 8, 3)).astype(np.uint8)
@@ -56,6 +56,17 @@ def test_reading_goes_on_behind_damaged_images_and_says_how_many_were_lost(tmp_p
     assert len(frames) == COUNT - len(numbers)
     assert {frame.stamp for frame in frames} < whole, "each keeps its own time"
     assert lost == [f"{len(numbers)} of about {COUNT} images could not be decoded; the file is damaged"]
+
+
+def test_images_that_a_program_stream_has_lost_are_counted_by_its_times(tmp_path):
+    path = write_video(tmp_path / "a.mpg", "PIM1", rate=25.0)
+    assert len(read(path)[0]) == COUNT and not read(path)[1], "whatever number the length of the file suggests"
+    data = path.read_bytes()
+    middle, part = len(data) // 2, len(data) // 8
+    path.write_bytes(data[:middle] + bytes(part) + data[middle + part :])
+    frames, lost = read(path)
+    assert 10 < len(frames) < COUNT
+    assert lost == [f"{COUNT - len(frames)} of about {COUNT} images could not be decoded; the file is damaged"]
 
 
 def test_reading_goes_on_where_damage_swallows_what_follows(tmp_path):
