@@ -29,6 +29,9 @@ INSTALLED_FROM = pyproject.toml setup.py CMakeLists.txt package.xml $(CONSTRAINT
 
 FUZZ ?= 700
 SELECTED ?= -m 'not slow'
+# Processes that run the tests; WORKERS=0 runs them one after the other.
+WORKERS ?= 2
+PYTEST_ALL = python -m pytest test $(SELECTED) -n $(WORKERS)
 
 # The tests skip what they cannot import; these may not be missing here.
 NEEDED_BY_TESTS = sam2.sam2_video_predictor transformers $(if $(filter-out none,$(ROS)),rclpy)
@@ -52,7 +55,7 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-test
 	@$(VENV)/bin/python -c 'import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]' $(NEEDED_BY_TESTS)
-	$(VENV)/bin/python -m pytest test $(SELECTED)
+	$(VENV)/bin/$(PYTEST_ALL)
 
 test-all:
 	$(MAKE) test-packages
@@ -72,7 +75,7 @@ test-lowest:
 	test -x $(LOWEST)/bin/pip || $(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip --disable-pip-version-check install --quiet \
 		--constraint scripts/constraints/lowest.txt --editable ".[evaluate,train,test]"
-	$(LOWEST)/bin/python -m pytest test $(SELECTED)
+	$(LOWEST)/bin/$(PYTEST_ALL)
 
 lint: $(VENV)/.installed-test
 	$(VENV)/bin/ruff check .

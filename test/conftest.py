@@ -1,13 +1,71 @@
-"""Fixtures that several folders share."""
+"""Fixtures that several folders share, and what the tests need where several processes run them (pytest-xdist)."""
 
+import os
 import signal
+import sys
 
 import pytest
+
+#: How many processes run the tests; 0: this one alone.
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0"))
+
+if WORKERS:  # threads of torch that are more than the processors wait for each other; read when torch is imported
+    os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // WORKERS, 1)))
 
 # A shell starts what runs in the background with SIGINT ignored, and nohup with SIGHUP; the tests send both.
 for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) == signal.SIG_IGN:
         signal.signal(number, usual)
+
+
+# -- several processes -------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Divide the tests by groups, in the order in which they are collected."""
+    from worker_groups import ByGroup
+
+    config.option.loadscopereorder = False
+    return ByGroup(config, log)
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the longest groups."""
+    if WORKERS:
+        from worker_groups import longest_first
+
+        items.sort(key=lambda item: longest_first(item.nodeid))
+
+
+def pytest_sessionfinish(session):
+    """Hand the counts of the fuzz tests to the process that writes the table."""
+    doors = sys.modules.get("fuzz.doors")
+    if doors and hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["fuzzed"] = (dict(doors.CAME), dict(doors.REFUSED))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """Add the counts of a process that has ended."""
+    if counts := getattr(node, "workeroutput", {}).get("fuzzed"):
+        from fuzz.doors import CAME, REFUSED
+
+        CAME.update(counts[0])
+        REFUSED.update(counts[1])
+
+
+def pytest_terminal_summary(terminalreporter):
+    """How many inputs came to each door of the fuzz tests."""
+    doors = sys.modules.get("fuzz.doors")
+    if doors and doors.CAME:
+        terminalreporter.section("fuzzed doors")
+        for name, count in sorted(doors.CAME.items()):
+            terminalreporter.write_line(f"{count:7} inputs, {doors.REFUSED[name]:7} refused   {name}")
+        terminalreporter.write_line(f"{sum(doors.CAME.values()):7} in all")
+
+
+# -- fixtures ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")

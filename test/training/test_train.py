@@ -15,6 +15,7 @@ from tiny_models import EDGETAM_TEST, tiny_model
 from sam2_ros.errors import CheckpointError, InvalidInput, RecordingError, TrainingError
 from sam2_ros.model import checkpoint
 from sam2_ros.training.feeding import feed
+from sam2_ros.training.journal import Journal
 from sam2_ros.training.recipe import Stage, TrainSettings
 from sam2_ros.training.train import Training, _threads, draw_prompting, train, validation_clips
 
@@ -40,6 +41,12 @@ def settings(folder, **changes):
 def rows(path):
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+@pytest.fixture(autouse=True)
+def without_plots(monkeypatch):
+    """A run draws its plot whenever it saves: that of ``whole`` is enough, which is made before this."""
+    monkeypatch.setattr(Journal, "plot", lambda journal: None)
 
 
 @pytest.fixture(scope="module")
