@@ -84,6 +84,16 @@ def weights(tmp_path_factory):
 
 
 @pytest.fixture
+def quick_plots(monkeypatch):
+    """Each plot of a report is one pixel: to draw them takes longer than to evaluate a few small images."""
+    import cv2
+    import numpy as np
+
+    pixel = cv2.imencode(".png", np.zeros((1, 1), np.uint8))[1].tobytes()
+    monkeypatch.setattr("sam2_ros.evaluation.plots._png", lambda axes: pixel)
+
+
+@pytest.fixture
 def data_set(tmp_path):
     """Two sequences in DAVIS layout: a square that moves by one pixel for each image."""
     import cv2

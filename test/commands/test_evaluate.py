@@ -20,6 +20,8 @@ from sam2_ros.recordings.labels import read_labels
 from sam2_ros.recordings.recording import stamp_of
 from sam2_ros.stream.tracker_setup import named_value
 
+pytestmark = pytest.mark.usefixtures("quick_plots")
+
 
 def read(path):
     with path.open(newline="") as file:
@@ -56,7 +58,8 @@ def test_a_run_keeps_labels_scores_timings_and_pictures(tmp_path, data_set):
     assert (sequence / "sheet.jpg").stat().st_size > 1000
 
 
-def test_the_report_is_one_page_that_needs_nothing_else(tmp_path, data_set):
+def test_the_report_is_one_page_that_needs_nothing_else(tmp_path, data_set, monkeypatch):
+    monkeypatch.undo()  # with the plots as they are
     result, folder, _ = evaluate(tmp_path, data_set, "--model", "first-mask")
     page = (folder / "report.html").read_text()
     assert f'<div class="big">{result["j_and_f"]:.1f}</div>' in page

@@ -6,6 +6,8 @@ from run_command import evaluate, run_command
 from sam2_ros.errors import InvalidInput, RecordingError
 from sam2_ros.evaluation import compare
 
+pytestmark = pytest.mark.usefixtures("quick_plots")
+
 
 @pytest.fixture
 def write(tmp_path):

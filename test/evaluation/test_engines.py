@@ -17,6 +17,8 @@ from sam2_ros.evaluation import engines
 from sam2_ros.evaluation.evaluate import evaluate_one, failed
 from sam2_ros.files import write_whole
 
+pytestmark = pytest.mark.usefixtures("quick_plots")
+
 
 class LocalRay(types.ModuleType):
     """A cluster that does everything here, as late as it may."""

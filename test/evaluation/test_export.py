@@ -20,7 +20,7 @@ AS_PROMPTED = "--prompt", "recorded", "--model", "first-mask"
 
 
 @pytest.fixture
-def finished(tmp_path, data_set):
+def finished(tmp_path, data_set, quick_plots):
     """A run over a data set whose masks are known: those of the first image."""
     return evaluate(tmp_path, data_set, "--model", "first-mask")[1]
 

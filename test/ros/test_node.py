@@ -194,10 +194,12 @@ def test_a_prompt_for_an_image_that_never_comes_is_refused_in_the_end(bench):
 
 
 def test_prompts_before_any_image_are_refused_with_a_sentence(bench):
+    set_parameters(bench, prompt_timeout=0.5)
     answer = bench.call(Prompt, "prompt", prompt=prompt_message("early", points=[ON_RED]))
     assert not answer.success and "no image has arrived yet" in answer.message
     bench.prompts.publish(prompt_message("early", points=[ON_RED]))
     bench.says("prompt refused: no image has arrived yet")
+    set_parameters(bench, prompt_timeout=2.0)
 
 
 def test_a_call_before_any_image_or_for_one_to_come_waits_for_it(bench):

@@ -24,6 +24,8 @@ from sam2_ros.recordings.bags.writer import BagWriter
 from sam2_ros.stream.recorded_setup import OF_NODE, as_recorded
 from sam2_ros.stream.tracker_setup import TrackerSetup, named_value, settings_from
 
+pytestmark = pytest.mark.usefixtures("quick_plots")
+
 PARAMETERS = {
     "use_sim_time": False,
     "qos_overrides./image.subscription.depth": 5,

@@ -162,7 +162,8 @@ def test_only_a_bag_needs_the_rosbags_library(bag, data_set):
         return subprocess.run([sys.executable, "-c", OPEN, str(path)], capture_output=True, text=True)
 
     assert opened(data_set / "JPEGImages" / "short").stdout == "5\n"
-    assert "ModuleNotFoundError" in opened(bag).stderr and "rosbags" in opened(bag).stderr.splitlines()[-1]
+    refused = opened(bag).stderr
+    assert "ModuleNotFoundError" in refused and "rosbags" in refused.splitlines()[-1]
 
 
 # -- damage ----------------------------------------------------------------------------------------
