@@ -1,19 +1,27 @@
 """Milliseconds per frame of the tracker, whole: resize, encode, attend, decode, remember, masks at camera size.
 
     python benchmarks/speed.py --size embedded --objects 1 3 8
-    python benchmarks/speed.py --size tiny --side 512 --objects 1 4 --peer
+    python benchmarks/speed.py --size edgetam --side 512 --objects 1 4 --peer --json edgetam_512.json
 
 Weights are random: speed does not depend on them.  Every memory is full when timing starts.
---peer times the official code (PyPI package sam2) on the same frames and weights in the same
-run, the two in turn, so that the ratio holds on a machine whose speed drifts.
+--peer times the official code (see official.py) on the same frames, prompts and weights in the
+same process, the two in turn, so that the ratio holds on a machine whose speed drifts.
+
+The table is Markdown.  "rest" is what a frame takes besides the four stages.  The official code
+enlarges its mask to the side of the image in "decode", ours in "remember".
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import platform
 import statistics
 import time
+from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from sam2_ros import cpu_threads
@@ -22,17 +30,22 @@ cpu_threads.prepare()  # as the command line does, before torch is imported
 
 import numpy as np
 import torch
+from official import STAGES, OfficialStream, official_predictor
+from torch import Tensor
 
 from sam2_ros.model import pixels
 from sam2_ros.model.precision import autocast
+from sam2_ros.model.repvit import folded
 from sam2_ros.model.sam2 import SAM2
-from sam2_ros.model.sizes import SIZES
+from sam2_ros.model.sizes import PERCEIVER, SIZES, Size
 from sam2_ros.tracking.tracker import Tracker, TrackerSettings
 from sam2_ros.types import Frame, Prompt
 
 #: Frames until six memories and fifteen pointers are there.
 WARM_UP = 16
 IMAGE = (480, 640)
+#: The verbs of our model, by stage; decode_mask is not used here.
+VERBS = {"encode": "encode_image", "attend": "attend", "decode": "decode", "remember": "encode_memory"}
 
 
 #: Eight (480, 640, 3) images, shown in turn.
@@ -43,73 +56,140 @@ def boxes(count: int) -> list[tuple[float, float, float, float]]:
     return [(20.0 + 60 * n, 40.0 + 40 * n, 160.0 + 60 * n, 200.0 + 30 * n) for n in range(count)]
 
 
-def synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
+class Stopwatch:
+    """Seconds of each frame, whole and by stage."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.frames: list[dict[str, float]] = []
+        self._spent: defaultdict[str, float] = defaultdict(float)
+
+    def watch(self, owner: Any, methods: dict[str, str]) -> None:
+        """Add the time of the ``methods`` of an object, by stage, to that stage."""
+        for stage, name in methods.items():
+            setattr(owner, name, self._timed(stage, getattr(owner, name)))
+
+    def frame(self, step: Callable[[int], object], number: int) -> None:
+        """Take the step of frame ``number``, and keep its times."""
+        self._spent.clear()
+        self._timed("frame", step)(number)
+        self.frames.append(dict(self._spent))
+
+    def _timed(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*args: Any, **options: Any) -> Any:
+            start = self._now()
+            result = function(*args, **options)
+            self._spent[stage] += self._now() - start
+            return result
+
+        return timed
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
 
 
-def ours(model: SAM2, count: int) -> Callable[[int], None]:
-    """A function that tracks frame number n."""
-    tracker = Tracker(model, TrackerSettings())
-    device = model.device
+@dataclass
+class Row:
+    """Times of one contender in milliseconds: median and deciles of whole frames, medians of the stages.
 
-    def step(number: int) -> None:
-        tracker.track(Frame(PICTURES[number % 8], number + 1))
-        if number == 0:
-            for n, box in enumerate(boxes(count)):
-                tracker.prompt(Prompt(f"object {n}", box=box))
-        synchronise(device)
-
-    return step
-
-
-def official(model: SAM2, count: int, frames: int) -> Callable[[int], None]:
-    """The same of the official video predictor in the same precision, with its masks brought to camera size as it does.
-
-    frames: how many it will be asked for; its video has an end.
+    faster: the median over the frames of the official code's time over ours; 1 in its own rows.
     """
-    import sys
-    from pathlib import Path
 
-    sys.path.insert(0, str(Path(__file__).parents[1] / "test"))
-    import sam2.sam2_video_predictor as module
-    from oracle import official_model
-
-    device = model.device
-    predictor: Any = official_model(model.size, video=True).to(device)
-    predictor.load_state_dict(model.state_dict())
-    images = torch.cat([pixels.normalise(image, model.size.image_size, device) for image in PICTURES])
-    images = images.repeat(-(-frames // len(images)), 1, 1, 1)
-    module.load_video_frames = lambda **_: (images, *IMAGE)
-    module.tqdm = lambda steps, **_: steps
-    state = predictor.init_state("frames")
-
-    @torch.inference_mode()
-    def step(number: int) -> None:
-        with autocast(device):
-            follow(number)
-        synchronise(device)
-
-    def follow(number: int) -> None:
-        if number == 0:
-            for n, box in enumerate(boxes(count)):
-                predictor.add_new_points_or_box(state, 0, n, box=box)
-        pixels.normalise(PICTURES[number % 8], model.size.image_size, device)  # a stream has to do this
-        for _, _, logits in predictor.propagate_in_video(state, number, 0):
-            (logits > 0).cpu()
-
-    return step
+    contender: str
+    objects: int
+    median: float
+    p10: float
+    p90: float
+    stages: dict[str, float]
+    faster: float | None = None
 
 
-def timed(steps: list[Callable[[int], None]], frames: int) -> list[list[float]]:
-    """Seconds per frame of each function, the functions in turn."""
-    seconds: list[list[float]] = [[] for _ in steps]
-    for number in range(WARM_UP + frames):
-        for step, times in zip(steps, seconds):
-            start = time.perf_counter()
-            step(number)
-            times.append(time.perf_counter() - start)
-    return [times[WARM_UP:] for times in seconds]
+def row(contender: str, objects: int, frames: list[dict[str, float]]) -> Row:
+    """The row of a contender from the seconds of its timed frames."""
+    whole = [1000 * frame["frame"] for frame in frames]
+    stages = {stage: 1000 * statistics.median(frame.get(stage, 0.0) for frame in frames) for stage in STAGES}
+    deciles = statistics.quantiles(whole, n=10)
+    median = statistics.median(whole)
+    return Row(contender, objects, median, deciles[0], deciles[-1], {**stages, "rest": median - sum(stages.values())})
+
+
+def weights_of(size: Size) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Random weights in the names of our model, and in those of the official one."""
+    if size.memory == PERCEIVER:
+        from edgetam_weights import edgetam_weights
+
+        published = edgetam_weights(object_score=4.0)
+        return folded(published), published
+    drawn = SAM2(size).state_dict()
+    return drawn, drawn
+
+
+class Race:
+    """The contenders of one size with the same weights."""
+
+    def __init__(self, size: Size, device: torch.device, *, peer: bool) -> None:
+        self.size, self.device = size, device
+        own, published = weights_of(size)
+        self._model = SAM2(size)
+        self._model.load_state_dict(own, strict=True)
+        self._model.to(device).eval()
+        self._watches = {"sam2_ros": Stopwatch(device)}
+        self._watches["sam2_ros"].watch(self._model, VERBS)
+        if peer:
+            self._predictor = official_predictor(size, published).to(device)
+            self._watches["official"] = Stopwatch(device)
+            self._watches["official"].watch(self._predictor, STAGES)
+
+    def run(self, objects: int, frames: int) -> list[Row]:
+        """Time ``frames`` frames with so many objects, the contenders in turn."""
+        steps = {"sam2_ros": self._ours(objects)}
+        if "official" in self._watches:
+            steps["official"] = self._official(objects, WARM_UP + frames)
+        for number in range(WARM_UP + frames):
+            for name, step in steps.items():
+                self._watches[name].frame(step, number)
+        timed = {name: self._watches[name].frames[-frames:] for name in steps}
+        rows = [row(name, objects, times) for name, times in timed.items()]
+        if "official" in timed:
+            pairs = zip(timed["official"], timed["sam2_ros"])
+            rows[0].faster = statistics.median(theirs["frame"] / own["frame"] for theirs, own in pairs)
+        return rows
+
+    def _ours(self, count: int) -> Callable[[int], object]:
+        """A function that tracks frame number n."""
+        tracker = Tracker(self._model, TrackerSettings())
+
+        def step(number: int) -> None:
+            tracks = tracker.track(Frame(PICTURES[number % len(PICTURES)], number + 1))
+            _ = [track.mask for track in tracks]
+            if number == 0:
+                for n, box in enumerate(boxes(count)):
+                    tracker.prompt(Prompt(f"object {n}", box=box))
+
+        return step
+
+    def _official(self, count: int, frames: int) -> Callable[[int], object]:
+        """The same of the official video predictor; frames: how many, since its video has an end."""
+        side = self.size.image_size
+        images = torch.cat([pixels.normalise(image, side, self.device) for image in PICTURES])
+        images = images.repeat(-(-frames // len(images)), 1, 1, 1)
+        stream = OfficialStream(self.size, self._predictor, images, IMAGE, boxes(count))
+
+        def step(number: int) -> None:
+            pixels.normalise(PICTURES[number % len(PICTURES)], side, self.device)  # a stream has to do this
+            with autocast(self.device):
+                stream.track(number)
+
+        return step
+
+
+def cells(found: Row) -> list[str]:
+    """A row of the table."""
+    faster = "" if found.faster is None else f"{found.faster:.2f}"
+    spread = f"{found.median:.0f} ({found.p10:.0f} to {found.p90:.0f})"
+    return [str(found.objects), found.contender, spread, *(f"{ms:.0f}" for ms in found.stages.values()), faster]
 
 
 def main() -> None:
@@ -121,27 +201,31 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--peer", action="store_true", help="time the official code beside ours")
+    parser.add_argument("--json", type=Path, help="write the figures to this file too")
     chosen = parser.parse_args()
     if chosen.threads:
         torch.set_num_threads(chosen.threads)
     torch.manual_seed(0)
     size = SIZES[chosen.size].at(chosen.side) if chosen.side else SIZES[chosen.size]
-    model = SAM2(size).to(chosen.device).eval()
-    print(
-        f"{size.name} at {size.image_size} pixels, {chosen.device}, "
-        f"{torch.get_num_threads()} threads, torch {torch.__version__}"
-    )
-    print("objects  median ms  (p10, p90)  frames/s" + ("  official ms  ratio" if chosen.peer else ""))
+    facts = {
+        "size": size.name,
+        "side": size.image_size,
+        "device": chosen.device,
+        "processor": platform.processor() or platform.machine(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+    print(", ".join(f"{name} {value}" for name, value in facts.items()) + "\n")
+    header = ["objects", "", "ms per frame (p10 to p90)", *STAGES, "rest", "times as fast"]
+    print(f"| {' | '.join(header)} |\n|{' --- |' * len(header)}", flush=True)
+    race = Race(size, torch.device(chosen.device), peer=chosen.peer)
+    rows = []
     for count in chosen.objects:
-        steps = [ours(model, count), *([official(model, count, WARM_UP + chosen.frames)] if chosen.peer else [])]
-        mine, *peers = timed(steps, chosen.frames)
-        deciles = statistics.quantiles([1000 * value for value in mine], n=10)
-        median = 1000 * statistics.median(mine)
-        row = f"{count:7d}  {median:9.1f}  ({deciles[0]:.1f}, {deciles[-1]:.1f})  {1000 / median:8.1f}"
-        for peer in peers:
-            ratio = statistics.median(theirs / own for theirs, own in zip(peer, mine))
-            row += f"  {1000 * statistics.median(peer):11.1f}  {ratio:5.2f}"
-        print(row, flush=True)
+        for found in race.run(count, chosen.frames):
+            rows.append(found)
+            print(f"| {' | '.join(cells(found))} |", flush=True)
+    if chosen.json:
+        chosen.json.write_text(json.dumps({**facts, "rows": [asdict(found) for found in rows]}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
