@@ -6,6 +6,8 @@ window, so that a coarse grid stays.  Memory attention then sees 512 tokens wher
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -23,7 +25,7 @@ WIDENING = 4
 
 
 class LatentAttention(nn.Module):
-    """The latents look at the tokens of a memory."""
+    """The latents look at the tokens of a memory: the global ones at all, each of the grid at its window."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -33,17 +35,19 @@ class LatentAttention(nn.Module):
         self.to_kv = nn.Linear(width, 2 * width, bias=False)
         self.to_out = nn.Linear(width, width, bias=False)
 
-    def forward(self, latents: Tensor, tokens: Tensor, place: Tensor | None) -> Tensor:
-        """latents (N, L, m) and tokens (N, T, m) to (N, L, m); place (T, m) is added to keys and values."""
+    def forward(self, latents: Tensor, tokens: Tensor, place: Tensor) -> Tensor:
+        """latents (N, L, m) and tokens (N, hw, m) to (N, L, m); place (hw, m), for global latents only."""
+        queries = self.to_q(self.norm_latents(latents))
         keys, values = self.to_kv(self.norm_x(tokens)).chunk(2, dim=-1)
-        if place is not None:
-            keys, values = keys + place, values + place
-        seen: Tensor = self.to_out(_attention(self.to_q(self.norm_latents(latents)), keys, values))
+        whole = _attention(queries[:, :GLOBAL_LATENTS], keys + place, values + place)
+        # A window takes the place of a head.
+        grid = F.scaled_dot_product_attention(queries[:, GLOBAL_LATENTS:, None], _windows(keys), _windows(values))
+        seen: Tensor = self.to_out(torch.cat((whole, grid[:, :, 0]), dim=1))
         return seen
 
 
 class SelfAttention(nn.Module):
-    """The latents look at each other."""
+    """The global latents look at each other; one of the grid sees itself alone."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -56,8 +60,10 @@ class SelfAttention(nn.Module):
         """(N, L, m) to the same."""
         normed = self.norm(latents)
         keys, values = self.to_kv(normed).chunk(2, dim=-1)
-        seen: Tensor = self.to_out(_attention(self.to_q(normed), keys, values))
-        return seen
+        whole = slice(GLOBAL_LATENTS)
+        seen = _attention(self.to_q(normed[:, whole]), keys[:, whole], values[:, whole])
+        mixed: Tensor = self.to_out(torch.cat((seen, values[:, GLOBAL_LATENTS:]), dim=1))
+        return mixed
 
 
 class Layer(nn.Module):
@@ -70,7 +76,7 @@ class Layer(nn.Module):
         self.self_attn = SelfAttention(width)
         self.self_ff = _mlp(width)
 
-    def forward(self, latents: Tensor, tokens: Tensor, place: Tensor | None) -> Tensor:
+    def forward(self, latents: Tensor, tokens: Tensor, place: Tensor) -> Tensor:
         """As in LatentAttention."""
         latents = latents + self.attn(latents, tokens, place)
         latents = latents + self.ff(latents)
@@ -86,6 +92,7 @@ class SpatialPerceiver(nn.Module):
     is several of the image's.
     """
 
+    unturned = GLOBAL_LATENTS
     place: Tensor
     positions: Tensor
     cosine: Tensor
@@ -110,26 +117,13 @@ class SpatialPerceiver(nn.Module):
             self.register_buffer(name, table, persistent=False)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """(N, m, h, w), from the memory encoder, to (N, tokens, m)."""
-        tokens: Tensor = self.norm(torch.cat((self._global(maps), self._windows(maps)), dim=1))
-        return tokens
-
-    def _global(self, maps: Tensor) -> Tensor:
+        """(N, m, h, w), from the memory encoder, to (N, L, m)."""
         tokens = maps.flatten(2).transpose(1, 2)  # (N, hw, m)
-        latents = self.latents.expand(maps.shape[0], -1, -1)
+        latents = torch.cat((self.latents, self.latents_2d)).expand(len(maps), -1, -1)
         for layer in self.layers:
             latents = layer(latents, tokens, self.place)
-        return latents
-
-    def _windows(self, maps: Tensor) -> Tensor:
-        """Every latent of the grid sees the tokens of its window alone, and no other latent."""
-        count = maps.shape[0]
-        windows, _ = split_windows(maps.permute(0, 2, 3, 1), maps.shape[-1] // PERCEIVER_SIDE)
-        tokens = windows.flatten(1, 2)  # (N windows, tokens, m)
-        latents = self.latents_2d[:, None].repeat(count, 1, 1)
-        for layer in self.layers:
-            latents = layer(latents, tokens, None)
-        return torch.unflatten(latents, 0, (count, -1))[:, :, 0]
+        found: Tensor = self.norm(latents)
+        return found
 
 
 def _raster(grid: Tensor) -> Tensor:
@@ -144,6 +138,13 @@ def _mlp(width: int) -> nn.Sequential:
         nn.GELU(),
         nn.Linear(WIDENING * width, width, bias=False),
     )
+
+
+def _windows(tokens: Tensor) -> Tensor:
+    """(N, hw, m) of a square map, in raster order, to the windows of the grid (N, windows, tokens, m)."""
+    side = math.isqrt(tokens.shape[1])
+    windows, _ = split_windows(torch.unflatten(tokens, 1, (side, side)), side // PERCEIVER_SIDE)
+    return torch.unflatten(windows.flatten(1, 2), 0, (len(tokens), -1))
 
 
 def _attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
