@@ -9,6 +9,9 @@ from torch.nn import functional as F
 from sam2_ros.model.layers import MLP
 from sam2_ros.model.position import rotate
 
+#: Scores of queries and keys that are held at once, so that they stay in the cache.
+SCORES_AT_ONCE = 4 * 1024 * 1024
+
 
 class Projections(nn.Module):
     """What every attention has: keys and values may be narrower, and the inside smaller, than the queries."""
@@ -59,14 +62,53 @@ class RotaryAttention(Projections):
         query_table: tuple[Tensor, Tensor],
         key_table: tuple[Tensor, Tensor],
     ) -> Tensor:
-        """As in Attention; the tables are as from position.rotary_table, one row for each token."""
-        queries = rotate(_project_by_halves(self.q_proj, queries), *query_table)
-        keys = rotate(_project_by_halves(self.k_proj, keys), *key_table)
+        """As in Attention; the tables are as from position.rotary_table, one row for each token.
+
+        The key table may end before the keys do: those after its end are not turned.
+        """
+        queries = rotate(F.linear(queries, *_by_halves(self.q_proj)), *query_table)
+        if keys.shape[-1] < queries.shape[-1] and _is_plain(queries):
+            return self._attend_narrowly(queries, keys, values, key_table)
+        keys = F.linear(keys, *_by_halves(self.k_proj))
+        turned = rotate(keys[:, : len(key_table[0])], *key_table)
+        keys = torch.cat((turned, keys[:, len(key_table[0]) :]), dim=1)
         return self.attend(queries, keys, self.v_proj(values))
 
+    def _attend_narrowly(
+        self, queries: Tensor, keys: Tensor, values: Tensor, key_table: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        """The same for turned queries (1 or N, Q, C) and narrower keys and values (N, K, m), with less arithmetic.
 
-def _project_by_halves(projection: nn.Linear, x: Tensor) -> Tensor:
-    """Project, with the even output channels before the odd ones.
+        Where the order of two linear maps does not matter, the projection is applied to the fewer numbers: to what
+        was seen in place of all values, and to the queries in place of the keys that are not turned.
+        """
+        turns = len(key_table[0])
+        weight, bias = _by_halves(self.k_proj)
+        turned = rotate(F.linear(keys[:, :turns], weight, bias), *key_table).mT
+        unturned = F.pad(keys[:, turns:], (0, 1), value=1.0).mT  # 1 for the bias
+        queries = queries * queries.shape[-1] ** -0.5
+        narrow = queries @ torch.cat((weight, bias[:, None]), dim=1)
+        tile = max(SCORES_AT_ONCE // (keys.shape[0] * keys.shape[1]), 1)
+        seen = [
+            torch.cat((wide_tile @ turned, narrow_tile @ unturned), dim=2).softmax(dim=2) @ values
+            for wide_tile, narrow_tile in zip(torch.split(queries, tile, dim=1), torch.split(narrow, tile, dim=1))
+        ]
+        return F.linear(
+            torch.cat(seen, dim=1), self.out_proj.weight @ self.v_proj.weight, self.out_proj(self.v_proj.bias)
+        )
+
+
+def _is_plain(queries: Tensor) -> bool:
+    """Whether attention to narrow values is faster written out than by torch's kernel.
+
+    The kernel has no fast way for values that are narrower than the keys, but it needs less memory
+    on a GPU and for gradients.
+    """
+    return queries.device.type == "cpu" and queries.dtype == torch.float32 and not torch.is_grad_enabled()
+
+
+def _by_halves(projection: nn.Linear) -> tuple[Tensor, Tensor]:
+    """Weight and bias, with the even output channels before the odd ones.
 
     The published weights turn neighbouring channels together.  Dot products do not mind a
     common order of channels, and halves are several times faster to turn than neighbours.
@@ -75,7 +117,7 @@ def _project_by_halves(projection: nn.Linear, x: Tensor) -> Tensor:
         torch.unflatten(parameter, 0, (-1, 2)).transpose(0, 1).flatten(0, 1)
         for parameter in (projection.weight, projection.bias)
     )
-    return F.linear(x, weight, bias)
+    return weight, bias
 
 
 class TwoWayBlock(nn.Module):

@@ -10,6 +10,9 @@ from sam2_ros.model.attention import RotaryAttention
 from sam2_ros.model.position import rotary_table, sine_grid
 from sam2_ros.model.sizes import Size
 
+#: Values between the layers of an MLP that are held at once, so that they stay in the cache.
+HIDDEN_AT_ONCE = 2 * 1024 * 1024
+
 
 class MemoryAttentionLayer(nn.Module):
     """Self-attention, attention to the memories, MLP; each normalised before and added after."""
@@ -38,9 +41,15 @@ class MemoryAttentionLayer(nn.Module):
         normed = self.norm1(image)
         image = image + self.dropout(self.self_attn(normed, normed, normed, image_table, image_table))
         image = image + self.dropout(self.cross_attn_image(self.norm2(image), keys, values, image_table, key_table))
-        hidden = self.dropout(F.relu(self.linear1(self.norm3(image))))
-        out: Tensor = image + self.dropout(self.linear2(hidden))
+        normed, tokens = self.norm3(image), HIDDEN_AT_ONCE // self.linear1.out_features
+        mixed = torch.cat([self._mix(part) for part in normed.flatten(0, 1).split(tokens)])
+        out: Tensor = image + self.dropout(mixed.view_as(image))
         return out
+
+    def _mix(self, tokens: Tensor) -> Tensor:
+        """The MLP: (tokens, C) to the same."""
+        mixed: Tensor = self.linear2(self.dropout(F.relu_(self.linear1(tokens))))
+        return mixed
 
 
 class MemoryAttention(nn.Module):
@@ -63,7 +72,8 @@ class MemoryAttention(nn.Module):
         """image (1 or N, C, h, w) to (N, C, h, w).
 
         values: (N, tokens, m), of memories and of pointers; keys: the same with their positions in space
-        and time added.  key_table: cosine and sine by which each of them is turned, (tokens, C / 2).
+        and time added.  key_table: cosine and sine by which the first keys are turned, (those, C / 2); the
+        others are not.
         """
         side = image.shape[-2:]
         tokens = (image + 0.1 * self.position).flatten(2).transpose(1, 2)  # (., hw, C)

@@ -21,7 +21,10 @@ class MemoryTokens(Protocol):
     positions: (T, m), added to the tokens where they are keys; zeros for a token that stands nowhere.
     cosine, sine: (T, C / 2) each, by which the memory attention turns the keys, as from position.rotary_table;
     ones and zeros leave a key as it is.
+    unturned: how many tokens at the start are left as they are.
     """
+
+    unturned: int
 
     positions: Tensor
     cosine: Tensor
@@ -35,6 +38,7 @@ class MemoryTokens(Protocol):
 class WholeMap(nn.Module):
     """SAM 2: each of the h w places is one token, in raster order."""
 
+    unturned = 0
     positions: Tensor
     cosine: Tensor
     sine: Tensor

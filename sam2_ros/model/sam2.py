@@ -99,16 +99,21 @@ class SAM2(nn.Module):
             return features.stride16 + self.no_mem_embed.view(-1, 1, 1)
         # The tokens of one pointer follow each other; they have a position in time but none in the image.
         pointers = torch.unflatten(memories.pointers, 2, (-1, self.size.memory_dim)).flatten(1, 2)
-        values = torch.cat((memories.tokens.flatten(1, 2), pointers), dim=1)  # (N, M T + P C/m, m)
-        keys = values + torch.cat((self._memory_positions(memories), self._pointer_positions(memories)), dim=1)
-        turns = self._turns(memories.tokens.shape[1], pointers.shape[1])
-        seen: Tensor = self.memory_attention(features.stride16, keys, values, turns)
+        values = self._turned_first(memories.tokens, pointers)  # (N, M T + P C/m, m)
+        keys = values + self._turned_first(self._memory_positions(memories), self._pointer_positions(memories))
+        seen: Tensor = self.memory_attention(features.stride16, keys, values, self._turns(memories.tokens.shape[1]))
         return seen
 
+    def _turned_first(self, memories: Tensor, pointers: Tensor) -> Tensor:
+        """Tokens of memories (N, M, T, m) and of pointers (N, P C/m, m) in a row, first those whose keys are turned."""
+        unturned = self.spatial_perceiver.unturned
+        parts = (memories[:, :, unturned:].flatten(1, 2), memories[:, :, :unturned].flatten(1, 2), pointers)
+        return torch.cat(parts, dim=1)
+
     def _memory_positions(self, memories: Memories) -> Tensor:
-        """The positions of each memory token, in the image and in time: (N, M T, m)."""
+        """The positions of each memory token, in the image and in time: (N, M, T, m)."""
         time = self.maskmem_tpos_enc[memories.time_code, 0]  # (N, M, 1, m)
-        return (self.spatial_perceiver.positions + time).flatten(1, 2)
+        return self.spatial_perceiver.positions + time
 
     def _pointer_positions(self, memories: Memories) -> Tensor:
         """Time of each pointer token, in SAM 2.1 only: (N, P C/m, m)."""
@@ -119,13 +124,10 @@ class SAM2(nn.Module):
         time: Tensor = self.obj_ptr_tpos_proj(sine_line(memories.pointer_distance / POINTER_HORIZON, width))
         return time.repeat_interleave(width // memory_width, dim=1)
 
-    def _turns(self, memories: int, pointer_tokens: int) -> tuple[Tensor, Tensor]:
-        """The rotary table of the keys: every memory is turned alike, pointer tokens are not."""
-        cosine, sine = self.spatial_perceiver.cosine, self.spatial_perceiver.sine
-        return (
-            torch.cat((cosine.repeat(memories, 1), cosine.new_ones(pointer_tokens, cosine.shape[1]))),
-            torch.cat((sine.repeat(memories, 1), sine.new_zeros(pointer_tokens, sine.shape[1]))),
-        )
+    def _turns(self, memories: int) -> tuple[Tensor, Tensor]:
+        """The rotary table of the keys: every memory is turned alike; pointers are not."""
+        part = self.spatial_perceiver
+        return part.cosine[part.unturned :].repeat(memories, 1), part.sine[part.unturned :].repeat(memories, 1)
 
     def decode(
         self,

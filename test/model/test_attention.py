@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from sam2_ros.model import attention
 from sam2_ros.model.attention import Attention, RotaryAttention, TwoWayTransformer
 from sam2_ros.model.position import rotary_table
 
@@ -23,11 +24,11 @@ def test_attention_is_the_official_one():
 
 
 def test_one_row_is_shared_by_all_on_either_side():
-    attention = Attention(64, 8)
+    part = Attention(64, 8)
     queries, keys = torch.randn(3, 9, 64), torch.randn(1, 20, 64)
     copies = keys.expand(3, -1, -1)
-    assert torch.allclose(attention(queries, keys, keys), attention(queries, copies, copies), atol=1e-6)
-    assert torch.allclose(attention(keys, queries, queries), attention(copies, queries, queries), atol=1e-6)
+    assert torch.allclose(part(queries, keys, keys), part(queries, copies, copies), atol=1e-6)
+    assert torch.allclose(part(keys, queries, queries), part(copies, queries, queries), atol=1e-6)
 
 
 @pytest.mark.parametrize("pointers", [0, 8])
@@ -46,6 +47,20 @@ def test_rotary_attention_to_several_memories_and_pointers_is_the_official_one(p
     )
     seen = ours(queries, keys, values, (cosine, sine), key_table)
     assert (seen - theirs(queries, keys, values, num_k_exclude_rope=pointers)).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_attention_to_narrow_memories_finds_without_gradients_what_it_finds_with_them(shared, monkeypatch):
+    monkeypatch.setattr(attention, "SCORES_AT_ONCE", 2 * 57 * 10)  # the last tile is a smaller one
+    part = RotaryAttention(64, 1, key_width=16)
+    queries, keys, values = torch.randn(1 if shared else 2, 36, 64), torch.randn(2, 57, 16), torch.randn(2, 57, 16)
+    table = rotary_table(64, 6)
+    first = tuple(rows[:30] for rows in table)  # the other 27 keys are not turned
+    expected = part(queries, keys, values, table, first)
+    padded = (torch.cat((first[0], torch.ones(27, 32))), torch.cat((first[1], torch.zeros(27, 32))))
+    assert torch.allclose(part(queries, keys, values, table, padded), expected, atol=1e-6)
+    with torch.no_grad():
+        assert (part(queries, keys, values, table, first) - expected).abs().max() < 1e-5
 
 
 def test_the_two_way_transformer_is_the_official_one():

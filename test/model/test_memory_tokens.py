@@ -27,6 +27,8 @@ def test_every_place_of_the_map_is_a_token_in_raster_order_with_its_own_position
 class Rows(torch.nn.Module):
     """One token for each row of the map, without a position."""
 
+    unturned = 0
+
     def __init__(self, size):
         super().__init__()
         self.project = torch.nn.Linear(size.memory_dim, size.memory_dim)
