@@ -1,5 +1,7 @@
 """The rules of one step, which the tracker and the training share."""
 
+import dataclasses
+
 import pytest
 import torch
 from fakes import SIDE, ColourModel
@@ -36,6 +38,15 @@ def test_nothing_said_and_one_point_are_ambiguous_and_more_points_are_not(model,
     candidates = step.answer(model, view, features, prompt, stability_fallback=False)
     assert calls == [{"multimask": ambiguous, "stability_fallback": False}]
     assert candidates.iou.shape == (1, 3 if ambiguous else 1)
+
+
+def test_a_mask_prompt_is_its_own_and_only_answer(model, features):
+    masks = torch.zeros(2, 1, SIDE, SIDE)
+    masks[0, :, 8:40, 8:40] = 1
+    candidates, found = step.answer_mask(model, features, masks), model.decode_mask(features, masks)
+    assert candidates.iou.shape == (2, 1) and candidates.object_score.tolist() == [10, -10]
+    for kept, given in zip(dataclasses.astuple(candidates.best()), dataclasses.astuple(found)):
+        assert torch.equal(kept, given)
 
 
 def test_a_previous_answer_is_clamped_where_it_becomes_a_prompt():
