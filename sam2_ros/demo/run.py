@@ -23,6 +23,7 @@ import numpy as np
 import rclpy
 
 from sam2_ros import recordings
+from sam2_ros.demo.alone import own_domain, own_folder
 from sam2_ros.demo.camera import TOPIC
 from sam2_ros.demo.moving_picture import refuse_old_opencv, write_moving_picture
 from sam2_ros.demo.operator import Operator
@@ -44,6 +45,8 @@ LOADING, LAST_MASK = 120.0, 15.0
 #: The correction comes when this share of the recording has passed.
 CORRECTION = 0.6
 SHEET = 12
+#: Images, truth by name, names in the order of their prompts, and images per second.
+_Loaded = tuple[list[np.ndarray], dict[str, np.ndarray], list[str], float]
 _PRCTL, _PR_SET_PDEATHSIG = getattr(ctypes.CDLL(None), "prctl", None), 1
 
 
@@ -73,9 +76,15 @@ def run(out: Path, model: str, source: Path = RECORDING, picture: Path | None = 
     """
     if picture:
         refuse_old_opencv()
-    images, truth, names, rate = _load(source)
+    loaded = _load(source)
     out.mkdir(parents=True, exist_ok=True)
-    _stay_local()
+    with own_folder(out), own_domain() as domain:
+        _stay_local(domain)
+        return _run(out, model, source, picture, loaded)
+
+
+def _run(out: Path, model: str, source: Path, picture: Path | None, loaded: _Loaded) -> dict[str, Any]:
+    images, truth, names, rate = loaded
     make_room()
     with running_node("operator") as ros:
         operator = Operator(ros, truth, names)
@@ -95,10 +104,10 @@ def run(out: Path, model: str, source: Path = RECORDING, picture: Path | None = 
 # -- the processes ---------------------------------------------------------------------------
 
 
-def _stay_local() -> None:
+def _stay_local(domain: int) -> None:
     """Keep the demo's topics apart from others on the network and on this machine."""
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+    os.environ["ROS_DOMAIN_ID"] = str(domain)
     for name in ("ROS_DISCOVERY_SERVER", "ROS_SUPER_CLIENT", "ROS_STATIC_PEERS"):
         os.environ.pop(name, None)
 
@@ -180,7 +189,7 @@ def _attend(operator: Operator, camera: subprocess.Popen[str], rate: float, coun
 # -- what comes out --------------------------------------------------------------------------
 
 
-def _load(source: Path) -> tuple[list[np.ndarray], dict[str, np.ndarray], list[str], float]:
+def _load(source: Path) -> _Loaded:
     """Images, truth by name, names in the order of their prompts, and images per second."""
     facts = _facts(source / "recording.json")
     recording = recordings.open(source, rate=facts.get("frame_rate"))
