@@ -10,7 +10,7 @@ Other topics it never serves: their messages wait in the middleware until they a
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -96,9 +96,11 @@ class Turns:
 
 
 class Calls(CallbackGroup):
-    """The group of a paced service: one turn hands every waiting call to a thread of its own, then it rests.
+    """The group of a paced service: one turn takes every waiting call, then it rests.
 
     The executor only notices that there are calls, and does not wait for others before the turn has ended.
+    The callback of the service is a generator.  Its first part, up to the ``yield``, is done in the order of the
+    calls; the rest may wait for the tracker, on a thread of its own, and returns the response.
     """
 
     def __init__(self, node: RosNode, threads: ThreadPoolExecutor, failed: Callable[[], None]) -> None:
@@ -126,7 +128,7 @@ class Calls(CallbackGroup):
     def _turn(self, service: Any) -> None:
         try:
             for request, header in waiting_calls(service):
-                self._submit(self._answer, service, request, header)
+                self._begin(service, request, header)
         except Exception:  # of a call that cannot be deserialised; the others wait for the next turn
             self._failed()
         time.sleep(self._pace.spend())
@@ -134,13 +136,27 @@ class Calls(CallbackGroup):
         if self._node.executor is not None:
             self._node.executor.wake()
 
-    def _answer(self, service: Any, request: Any, header: Any) -> None:
+    def _begin(self, service: Any, request: Any, header: Any) -> None:
         try:
-            service.send_response(service.callback(request, service.srv_type.Response()), header)
-        except InvalidHandle:  # destroyed: the node is shutting down
-            pass
+            parts = service.callback(request, service.srv_type.Response())
         except Exception:
             self._failed()
+            return
+        if self._go_on(service, parts, header):
+            self._submit(self._go_on, service, parts, header)
+
+    def _go_on(self, service: Any, parts: Generator[None, None, Any], header: Any) -> bool:
+        """Do one part of an answer, and send it after the last; whether there are more."""
+        try:
+            next(parts)
+        except StopIteration as ended:
+            with suppress(InvalidHandle):  # destroyed: the node is shutting down
+                service.send_response(ended.value, header)
+            return False
+        except Exception:
+            self._failed()
+            return False
+        return True
 
     def _submit(self, *work: Any) -> None:
         with suppress(RuntimeError):  # the threads have ended: the node is shutting down

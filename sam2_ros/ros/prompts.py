@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from functools import partial
@@ -40,6 +40,8 @@ CALL_THREADS = WAITING_CALLS + 8
 THREADS = 12
 #: A burst of prompts or calls waits in the middleware until their callback runs.
 BURST = QoSProfile(depth=50)
+#: An answer to a call, see ``pacing.Calls``.
+Parts = Generator[None, None, Any]
 #: At most this many applied prompts of a kind are logged within ``QUIET`` seconds; more are only counted.
 SENTENCES = 5
 
@@ -124,10 +126,10 @@ class Prompts:
         """A call raised what it should not."""
         self._logger.error(f"a call failed unexpectedly:\n{traceback.format_exc()}", **SELDOM)
 
-    def _answer_prompt(self, request: Any, response: Any) -> Any:
+    def _answer_prompt(self, request: Any, response: Any) -> Parts:
         try:
             prompt, stamp = prompt_from(request.prompt)
-            applied: Applied = self._wait(partial(self._worker.prompt, prompt, stamp))
+            applied: Applied = yield from self._wait(partial(self._worker.prompt, prompt, stamp))
         except Sam2RosError as error:
             return _failed(response, error)
         header = header_of(applied.stamp, applied.frame_id)
@@ -137,35 +139,38 @@ class Prompts:
         response.object = tracked_object(applied.track, header)
         return response
 
-    def _answer_remove(self, request: Any, response: Any) -> Any:
+    def _answer_remove(self, request: Any, response: Any) -> Parts:
         try:
-            self._wait(partial(self._worker.remove, request.name))
+            yield from self._wait(partial(self._worker.remove, request.name))
         except Sam2RosError as error:
             return _failed(response, error)
         response.success, response.message = True, f"{request.name} is not tracked any more"
         return response
 
-    def _answer_reset(self, request: Any, response: Any) -> Any:
+    def _answer_reset(self, request: Any, response: Any) -> Parts:
         try:
-            count = self._wait(self._worker.reset)
+            count = yield from self._wait(self._worker.reset)
         except Sam2RosError as error:
             return _failed(response, error)
         response.success, response.message = True, f"forgot {count} object{'s' * (count != 1)}"
         return response
 
-    def _answer_list(self, request: Any, response: Any) -> Any:
+    def _answer_list(self, request: Any, response: Any) -> Parts:
+        yield
         view = self._worker.view
         if view.frame is not None:
             response.header = header_of(view.frame.stamp, view.frame.frame_id)
             response.objects = [tracked_object(track, response.header) for track in view.tracks]
         return response
 
-    def _wait(self, ask: Callable[[], Future[Any]]) -> Any:
-        """Ask the worker and wait for its answer.  Raises what that raises, or Unanswered."""
+    def _wait(self, ask: Callable[[], Future[Any]]) -> Parts:
+        """Ask the worker, and then wait for its answer.  Raises what that raises, or Unanswered."""
         if not self._waiting.acquire(blocking=False):
             raise Unanswered(f"{WAITING_CALLS} calls wait for the tracker already; call again later")
         try:
-            return self._result(ask(), self._parameters.node.answer_timeout)
+            answer = ask()
+            yield
+            return self._result(answer, self._parameters.node.answer_timeout)
         finally:
             self._waiting.release()
 

@@ -8,13 +8,13 @@ rclpy = pytest.importorskip("rclpy")
 
 from geometry_msgs.msg import Point
 from rclpy.qos import QoSProfile
-from ros_bench import PATIENCE, Bench, image_message, scene, stamp_of, wait_until
+from ros_bench import ON_RED, PATIENCE, Bench, image_message, prompt_message, scene, stamp_of, wait_until
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo
 
 from sam2_ros.ros import pacing
 from sam2_ros.ros.pacing import BURST, IMAGE_RATE, RATE, Pace
-from sam2_ros.srv import List
+from sam2_ros.srv import List, Prompt
 
 COUNT = 300
 
@@ -84,6 +84,18 @@ def test_a_flood_of_calls_gets_few_turns_and_every_call_is_answered(bench, turns
         time.sleep(max(start + 2 * number / COUNT - time.monotonic(), 0))
     wait_until(lambda: all(answer.done() for answer in answers), "every answer")
     assert BURST < len(turns) <= BURST + RATE * (time.monotonic() - start + 1)
+
+
+def test_calls_are_applied_in_their_order_though_all_of_them_wait_for_one_image(bench):
+    names = [f"object {number}" for number in range(10)]
+    bench.show(scene(), 10**12)
+    coming = 10**12 + 10**8
+    asked = [bench.ask(Prompt, "prompt", prompt=prompt_message(name, coming, points=[ON_RED])) for name in names]
+    time.sleep(0.2)
+    bench.show(scene(), coming)
+    wait_until(lambda: all(one.done() for one in asked), "every answer")
+    ids = [one.result().id for one in asked]
+    assert all(one.result().success for one in asked) and ids == sorted(ids)
 
 
 def test_a_call_that_cannot_be_read_or_answered_costs_no_other_call_its_answer(bench, monkeypatch):
