@@ -55,7 +55,7 @@ class Camera:
         self.frame_id = ""
         self.received = 0
         self.lost = 0  # messages that the middleware reports as lost
-        self._last_time = time.monotonic()  # of the last image, or of the start
+        self._last_time = time.monotonic()  # of the last image, of the start, or of the last pause of this process
         self._published_since: float | None = None  # None without a publisher
         self._before = 0  # images that had come before that
         self._chosen: _Choice | None = None
@@ -102,6 +102,10 @@ class Camera:
                 transport, topic = source
                 return f"{topic} ({_TYPES[transport][1].__name__})"
         return ""
+
+    def begin_again(self) -> None:
+        """Count the silence from now on."""
+        self._last_time = time.monotonic()
 
     def update(self) -> None:
         """Subscribe to what is published, or subscribe again when that has changed; called regularly."""

@@ -77,6 +77,11 @@ class Facts:
     left_out: Mapping[str, int] = field(default_factory=dict)  # detections by reason
 
 
+def after_pause(seconds: float) -> str:
+    """The sentence for a process that runs again."""
+    return f"this node did not run for {seconds:.0f} s: its process was stopped, or the machine is overloaded"
+
+
 def diagnose(facts: Facts, settings: NodeSettings) -> Diagnosis | None:
     """The state; None when it is too early to say anything."""
     fault = _not_published(facts, settings)

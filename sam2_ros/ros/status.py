@@ -12,7 +12,7 @@ from rclpy.qos import ReliabilityPolicy
 
 from sam2_ros.ros.camera import Camera
 from sam2_ros.ros.detections import Tally
-from sam2_ros.ros.diagnosis import Facts, diagnose
+from sam2_ros.ros.diagnosis import Facts, after_pause, diagnose
 from sam2_ros.ros.image_topics import ImageTopic, ImageTopicSearch
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.prompts import Prompts
@@ -26,6 +26,8 @@ _COUNTED = ("processed", "refused", "late", "repeated", "restarts", "merged", "t
 NAMES = 1.0
 #: The state is that of the last seconds: as many as report_period says, but at most these.
 LONGEST = 60.0
+#: When the state was not updated for so many seconds, the process of this node did not run.
+PAUSE = 2.0
 
 
 class Status:
@@ -44,12 +46,13 @@ class Status:
         self._namesakes, self._names_at = 0, 0.0
         self._answered, self._answered_at = 0, time.monotonic()  # images, and when that number last grew
         self._unread = Unread()
-        self._period_at = time.monotonic()
+        self._period_at = self._updated_at = time.monotonic()
         self._samples = deque([(self._period_at, *self._counts())])  # times and counts, the oldest first
 
     def update(self) -> None:
         """Log the state when it has changed, and again after the parameter report_period."""
         now, settings = time.monotonic(), self._parameters.node
+        self._notice_pause(now)
         self._forget_samples(now, min(settings.report_period, LONGEST))
         diagnosis = diagnose(self._facts(now), settings)
         if diagnosis is None:
@@ -63,6 +66,16 @@ class Status:
             self._state = diagnosis.state
         if periodic:
             self._period_at = now
+
+    def _notice_pause(self, now: float) -> None:
+        """Begin again after a pause of this process: neither was the camera silent nor the tracker stuck."""
+        paused, self._updated_at = now - self._updated_at, now
+        if paused < PAUSE:
+            return
+        self._logger.warning(after_pause(paused))
+        self._camera.begin_again()
+        self._answered_at = now
+        self._samples = deque([(now, *self._counts())])
 
     def _forget_samples(self, now: float, window: float) -> None:
         """Keep one sample that is ``window`` seconds old: the state follows from the counts since then.

@@ -87,6 +87,20 @@ def test_a_camera_that_pauses_leaves_no_image_unanswered(monkeypatch):
     assert not [line for line in world.log if "no masks were published" in line]
 
 
+def test_a_process_that_was_stopped_says_so_and_blames_neither_camera_nor_tracker(monkeypatch):
+    world = World(monkeypatch, silence_after=2.0)
+    world.second()
+    world.camera.silence, before = 30.0, len(world.log)
+    world.camera.begin_again = lambda: setattr(world.camera, "silence", 0.0)
+    world.now += 30
+    world.second(5, 0)  # images of before, and the first new ones
+    world.second()
+    said, *others = world.log[before:]
+    assert said == "this node did not run for 31 s: its process was stopped, or the machine is overloaded"
+    assert all("tracking 1 object at" in sentence for sentence in others)
+    assert world.status._samples[0][0] >= world.now - 1, "its rates are those of after the pause"
+
+
 def test_another_node_of_the_name_and_detections_that_are_left_out_are_noticed(monkeypatch):
     world = World(monkeypatch)
     world.second()
