@@ -6,6 +6,7 @@ run, from the fourth on its difference to the one before the last, in groups of 
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -44,7 +45,7 @@ def decode(code: Mapping[str, Any], size: tuple[int, int] | None = None) -> np.n
     size: (height, width) that it must have.  Raises RecordingError when it is damaged.
     """
     if not isinstance(code, Mapping):
-        raise RecordingError(f"a run-length code is an object with size and counts, got {_shown(code)}")
+        raise RecordingError(f"a run-length code is an object with size and counts, got {reprlib.repr(code)}")
     rows, columns = _size(code.get("size"))
     if size is not None and (rows, columns) != size:
         raise RecordingError(f"the code is for {columns}x{rows} pixels, the picture has {size[1]}x{size[0]}")
@@ -60,7 +61,7 @@ def _size(size: Any) -> tuple[int, int]:
     """(height, width) of a code; some writers put numbers such as 480.0 there."""
     sides: Sequence[Any] = size if isinstance(size, (list, tuple)) and len(size) == 2 else [None, None]
     if any(type(side) not in (int, float) or not 1 <= side <= MOST_PIXELS or side != int(side) for side in sides):
-        raise RecordingError(f"the size of a run-length code is two whole numbers, got {_shown(size)}")
+        raise RecordingError(f"the size of a run-length code is two whole numbers, got {reprlib.repr(size)}")
     rows, columns = map(int, sides)
     if rows * columns > MOST_PIXELS:
         raise RecordingError(
@@ -73,7 +74,9 @@ def _plain(counts: Any) -> list[float]:
     """Runs that are not compressed."""
     runs = counts if isinstance(counts, list) and all(type(run) in (int, float) for run in counts) else [-1]
     if any(not 0 <= run <= MOST_PIXELS or run != int(run) for run in runs):
-        raise RecordingError(f"the counts of a run-length code are a text or a list of runs, got {_shown(counts)}")
+        raise RecordingError(
+            f"the counts of a run-length code are a text or a list of runs, got {reprlib.repr(counts)}"
+        )
     return runs
 
 
@@ -97,7 +100,7 @@ def decompress(text: str | bytes) -> list[int]:
     value, shift = 0, 0
     for letter in letters:
         if not _FIRST_LETTER <= letter <= _LAST_LETTER or shift > _MOST_BITS:
-            raise RecordingError(f"a run-length code is damaged: {_shown(text)}")
+            raise RecordingError(f"a run-length code is damaged: {reprlib.repr(text)}")
         group = letter - _FIRST_LETTER
         value |= (group & (_MORE - 1)) << shift
         shift += _BITS
@@ -123,7 +126,7 @@ def filled(polygons: list[Any], size: tuple[int, int]) -> np.ndarray:
         known = isinstance(polygon, list) and all(type(value) in (int, float) for value in polygon)
         if not known or len(polygon) < 6 or len(polygon) % 2 or any(not abs(value) < MOST_PIXELS for value in polygon):
             raise RecordingError(
-                f"a polygon is a list of x, y, x, y, ... with three corners at least, got {_shown(polygon)}"
+                f"a polygon is a list of x, y, x, y, ... with three corners at least, got {reprlib.repr(polygon)}"
             )
         mask |= _inside(np.array(polygon, np.float64).reshape(-1, 2), size)
     return mask
@@ -142,12 +145,3 @@ def _inside(corners: np.ndarray, size: tuple[int, int]) -> np.ndarray:
             np.add.at(crossings, (crossed, first), 1)
     inside: np.ndarray = np.cumsum(crossings[:, :columns], axis=1) % 2 == 1
     return inside
-
-
-def _shown(value: Any) -> str:
-    """The beginning of a value, for a sentence."""
-    try:
-        text = ascii(value)
-    except RecursionError:
-        text = f"a nested {type(value).__name__}"
-    return text if len(text) <= 60 else f"{text[:60]}..."
