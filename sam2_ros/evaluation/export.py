@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,14 @@ class Masklets:
     """One sequence of a run: label images by the name of their picture, and what each id is called."""
 
     name: str
-    entry: Mapping[str, Any]
+    path: str
+    topics: dict[str, str]
     labels: list[Path]
-    names: dict[int, str] = field(default_factory=dict)
+    names: dict[int, str]
 
     def recording(self) -> recordings.Recording:
         """The recording that was evaluated.  Raises RecordingError when it is gone."""
-        return recordings.open(self.entry["path"], **self.entry["topics"])
+        return recordings.open(self.path, **self.topics)
 
 
 def masklets_of(run: Path) -> list[Masklets]:
@@ -58,12 +59,8 @@ def _masklets(run: Path, entry: Mapping[str, Any], result: Mapping[str, Any]) ->
     folder = run / "sequences" / entry["folder"] / "labels"
     names = {value: name for name, value in entry["names"].items()}
     names |= {one["id"]: one["name"] for one in entry["objects"]}
-    return Masklets(
-        entry["folder"],
-        {**entry, "topics": result["configuration"]["topics"]},
-        pictures_in(folder) if folder.is_dir() else [],
-        names,
-    )
+    labels = pictures_in(folder) if folder.is_dir() else []
+    return Masklets(entry["folder"], entry["path"], result["configuration"]["topics"], labels, names)
 
 
 def export(run: Path, kind: str, out: Path, every: int = 1) -> int:
