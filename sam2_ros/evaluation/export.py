@@ -66,8 +66,8 @@ def _masklets(run: Path, entry: Mapping[str, Any], result: Mapping[str, Any]) ->
 def export(run: Path, kind: str, out: Path, every: int = 1) -> int:
     """Write the data set; returns the number of its sequences.
 
-    out: a new folder, since masks there may have been corrected by hand.  every: mask of each so
-    many-th image only.  Raises RecordingError; then nothing is left in it.
+    out: a new folder, since masks there may have been corrected by hand.  every: masks of every N-th
+    image only.  Raises RecordingError; then nothing is left in it.
     """
     if kind not in FORMATS:
         raise RecordingError(f"the format is one of {', '.join(FORMATS)}; got {kind!r}")

@@ -155,7 +155,7 @@ class ObjectScores:
     """The measurements of one object on every image; arrays are (T,) in time order.
 
     j, f: nan where the object was not annotated.  absent: truth says it is not in the image.
-    predicted: the mask found is not empty.  followed: somebody had prompted it by then.
+    predicted: the mask found is not empty.  followed: it had been prompted by then.
     occluded: the tracker says that it is not seen.  matched: id of the true object that its mask
     lies on, 0 for none.
     """

@@ -58,7 +58,7 @@ def replay_into_bag(
 ) -> Written:
     """Replay the recording at ``path`` into the bag ``out``, with the model and the settings that it was made with.
 
-    chosen: goes before what was recorded.  tell: is told what somebody who uses the bag must know.
+    chosen: goes before what was recorded.  tell: is told what a user of the bag must know.
     threads: of the model on a CPU.  topics: image_topic and node of a bag.
     Raises RecordingError, CheckpointError and InvalidInput; then no bag is left.
     """
@@ -85,7 +85,7 @@ def replay_into_bag(
 
 
 def _sentences_on(written: Written, recording: Recording) -> Iterator[str]:
-    """What somebody who uses the bag must know: what is not in it, and why."""
+    """What a user of the bag must know: what is not in it, and why."""
     yield from dict.fromkeys((*recording.lost, *written.lost, *written.refused))
     if recording.reduced:
         yield f"the images of {recording.path} have more than 8 bits; the bag holds the 8 bits that were tracked"

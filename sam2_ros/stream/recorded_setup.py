@@ -1,4 +1,4 @@
-"""The model and the parameters that were recorded with a bag, in place of what nobody has chosen."""
+"""The model and the parameters that were recorded with a bag, where no others are chosen."""
 
 from __future__ import annotations
 
