@@ -151,18 +151,15 @@ def versions() -> dict[str, str]:
 
 def hardware() -> dict[str, Any]:
     """The machine in words; timings are only comparable on equal ones."""
+    from sam2_ros.model.graphics import graphics  # brings torch, which comparing results does without
+
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": _line("/proc/cpuinfo", "model name"),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory": _line("/proc/meminfo", "MemTotal"),
-        "gpus": _gpus(),
+        "gpus": graphics(),
     }
-
-
-def _gpus() -> list[str]:
-    folder = Path("/proc/driver/nvidia/gpus")
-    return [_line(str(path / "information"), "Model") for path in sorted(folder.iterdir())] if folder.is_dir() else []
 
 
 def _line(path: str, key: str) -> str:
