@@ -31,7 +31,7 @@ class Seen:
     """What the node said about one image."""
 
     labels: np.ndarray | None = None  # (H, W) ids
-    objects: list[TrackedObject] = field(default_factory=list)
+    objects: dict[str, TrackedObject] = field(default_factory=dict)  # by name
     latency: float = 0.0  # seconds from the image's stamp to the mask's arrival
 
     def mask(self, number: int) -> np.ndarray:
@@ -78,7 +78,7 @@ class Operator:
         if self.corrected is not None or index < due:
             return
         newest = self.seen[index]
-        found = {tracked.name: newest.mask(tracked.id) for tracked in newest.objects}
+        found = {name: newest.mask(tracked.id) for name, tracked in newest.objects.items()}
         visible = [name for name in found if self.truth[name][index].any()]
         if not visible:
             return
@@ -115,4 +115,4 @@ class Operator:
             seen.latency = (Clock().now().nanoseconds - nanoseconds(message.header.stamp)) / 1e9
 
     def _on_objects(self, message: TrackedObjectArray) -> None:
-        self._at(message.header).objects = list(message.objects)
+        self._at(message.header).objects = {tracked.name: tracked for tracked in message.objects}

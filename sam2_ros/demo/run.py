@@ -244,12 +244,12 @@ def _result(operator: Operator, count: int, rate: float, model: str) -> dict[str
     done = {index: seen for index, seen in operator.seen.items() if seen.labels is not None}
     waits = 1000 * np.array([seen.latency for seen in done.values()])
     span = (max(done) - min(done)) / rate
-    ids = {tracked.name: tracked.id for seen in done.values() for tracked in seen.objects}
+    ids = {name: tracked.id for seen in done.values() for name, tracked in seen.objects.items()}
     objects = []
     for name, number in ids.items():
-        scored = [index for index, seen in done.items() if any(t.name == name for t in seen.objects)]
+        scored = [index for index, seen in done.items() if name in seen.objects]
         overlaps = [region_similarity(done[index].mask(number), operator.truth[name][index]) for index in scored]
-        states = [next(t for t in done[index].objects if t.name == name).state for index in scored]
+        states = [done[index].objects[name].state for index in scored]
         objects.append(
             {
                 "name": name,
@@ -289,7 +289,9 @@ def _write_pictures(operator: Operator, images: list[np.ndarray], rate: float, o
     with VideoWriter(out / "overlay.mp4", rate) as video:
         for index in done:
             seen = operator.seen[index]
-            picture = overlay(images[index], [_track(tracked, seen.mask(tracked.id)) for tracked in seen.objects])
+            picture = overlay(
+                images[index], [_track(tracked, seen.mask(tracked.id)) for tracked in seen.objects.values()]
+            )
             video.write(picture)
             if moving:
                 overlays.append(picture)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,13 +52,15 @@ def track(
     """
     recording = recordings.open(source, image_topic=image_topic, image_range=image_range)
     refuse_without_bag(recording, image_topic=image_topic)
-    waiting = sorted(prompts, key=lambda item: item[0])
-    _refuse_unreachable(waiting, recording)
+    by_frame: dict[int, list[Prompt]] = {}
+    for number, prompt in prompts:
+        by_frame.setdefault(number, []).append(prompt)
+    _refuse_unreachable(by_frame, recording)
     _refuse_former_results(out, source)
     make_folder(out)
     tracker = setup.tracker()  # what takes long comes after what may be refused
     try:
-        count, codec = _follow(recording, waiting, tracker, out)
+        count, codec = _follow(recording, by_frame, tracker, out)
     except BaseException as error:  # the next try would be refused for the remains of this one
         for name in RESULTS:
             shutil.rmtree(out / name) if (out / name).is_dir() else (out / name).unlink(missing_ok=True)
@@ -69,39 +71,40 @@ def track(
 
 
 def _follow(
-    recording: recordings.Recording, waiting: list[tuple[int, Prompt]], tracker: ObjectTracker, out: Path
+    recording: recordings.Recording, prompts: dict[int, list[Prompt]], tracker: ObjectTracker, out: Path
 ) -> tuple[int, str]:
-    """The number of images and the codec of the video."""
+    """The number of images and the codec of the video; prompts: by the number of their image."""
     labels, tiles = LabelWriter(out / "masks"), _Tiles(recording.frames)
     count = 0
     with VideoWriter(out / "overlay.mp4", recording.rate or 10.0) as video, open(out / "states.jsonl", "w") as states:
-        for count, (frame, tracks) in enumerate(_steps(recording, waiting, tracker), start=1):
-            stem = recording.stem(count - 1)
+        for frame in tqdm(recording, total=recording.frames, unit="image", disable=None):
+            # In the order of the file: a stamp that goes back or comes twice would cost an image its masks.
+            tracks: Sequence[Track] = tracker.track(Frame(frame.image))
+            for prompt in prompts.pop(count, ()):
+                tracks = tracker.prompt(prompt).newest
+            stem = recording.stem(count)
             labels.write(label_image(tracks, frame.size), stem)
             picture = drawing.overlay(frame.image, tracks)
             video.write(picture)
-            tiles.offer(count - 1, picture)
-            line = {
-                "frame": count - 1,
-                "image": stem,
-                "stamp": frame.stamp,
-                "objects": [values_of(one) for one in tracks],
-            }
+            tiles.offer(count, picture)
+            objects = [values_of(one) for one in tracks]
+            line = {"frame": count, "image": stem, "stamp": frame.stamp, "objects": objects}
             states.write(json.dumps(line) + "\n")
-    if waiting:
+            count += 1
+    if prompts:
         raise InvalidPrompt(
-            f"--frame {waiting[0][0]} was never reached: {recording.path} has {count} images, counted from 0"
+            f"--frame {min(prompts)} was never reached: {recording.path} has {count} images, counted from 0"
         )
     write_picture(out / "sheet.png", drawing.contact_sheet(tiles.pictures, 4, tiles.captions))
     return count, video.codec
 
 
-def _refuse_unreachable(waiting: Sequence[tuple[int, Prompt]], recording: recordings.Recording) -> None:
+def _refuse_unreachable(frames: Collection[int], recording: recordings.Recording) -> None:
     """Before the model has gone through all of it; videos may hold more or less than they say."""
     counted = recording.frames if isinstance(recording, (PictureFolder, Bag)) else None
-    if counted is not None and waiting and waiting[-1][0] >= counted:
+    if counted is not None and frames and max(frames) >= counted:
         raise InvalidPrompt(
-            f"--frame {waiting[-1][0]} is not in {recording.path}, which has {counted} images, counted from 0"
+            f"--frame {max(frames)} is not in {recording.path}, which has {counted} images, counted from 0"
         )
 
 
@@ -112,20 +115,6 @@ def _refuse_former_results(out: Path, source: Path) -> None:
     found = [name for name in RESULTS if (out / name).exists()]
     if found:
         raise RecordingError(f"{out} holds results already ({', '.join(found)}); name another folder with --out")
-
-
-def _steps(
-    recording: recordings.Recording, waiting: list[tuple[int, Prompt]], tracker: ObjectTracker
-) -> Iterator[tuple[Frame, Sequence[Track]]]:
-    """Each frame with its tracks; prompts are taken from the front of ``waiting`` when their frame comes.
-
-    The order is that of the file, whatever the stamps: one that goes back or comes twice would cost an image its masks.
-    """
-    for index, frame in enumerate(tqdm(recording, total=recording.frames, unit="image", disable=None)):
-        tracks: Sequence[Track] = tracker.track(Frame(frame.image))
-        while waiting and waiting[0][0] == index:
-            tracks = tracker.prompt(waiting.pop(0)[1]).newest
-        yield frame, tracks
 
 
 class _Tiles:

@@ -118,7 +118,12 @@ def operator_who_saw(seen, said=()):
 
 @pytest.mark.parametrize(
     "seen",
-    [{}, {0: Seen(), 1: Seen(NO_LABELS)}, {0: Seen(NO_LABELS, [])}, {99: Seen(NO_LABELS, ["of another camera"])}],
+    [
+        {},
+        {0: Seen(), 1: Seen(NO_LABELS)},
+        {0: Seen(NO_LABELS, {})},
+        {99: Seen(NO_LABELS, {"cup": "of another camera"})},
+    ],
 )
 def test_a_demo_in_which_nothing_was_tracked_says_so(tmp_path, seen):
     with pytest.raises(run.DemoFailed, match="nothing was tracked on 20 images: refused .see .*node.log"):

@@ -25,22 +25,30 @@ def run(source, out, weights, *more):
 
 def messages(bag):
     source = BagReader(bag)
-    found = source.messages({topic.name for topic in source.topics}, [])
-    return [(one.topic, one.time, one.raw, one.decode()) for one in found]
+    return list(source.messages({topic.name for topic in source.topics}, []))
+
+
+def rows(bag):
+    return [(one.topic, one.type, one.time, one.raw) for one in messages(bag)]
+
+
+def topics_in(bag):
+    return [one.topic for one in messages(bag)]
+
+
+RESULTS = "/sam2_ros/masks", "/sam2_ros/objects"
 
 
 def test_results_lie_beside_what_was_recorded(tmp_path, weights):
     bag = write_bag(tmp_path / "bag", count=6)
     assert run(bag, tmp_path / "out", weights) == 0
-    before, after = messages(bag), messages(tmp_path / "out")
-    results = [one for one in after if one[0] in ("/sam2_ros/masks", "/sam2_ros/objects")]
-    assert [one[:3] for one in before] == [one[:3] for one in after if one not in results]
-    objects = [decoded for topic, _, _, decoded in results if topic == "/sam2_ros/objects"]
+    assert rows(bag) == [row for row in rows(tmp_path / "out") if row[0] not in RESULTS]
+    after = messages(tmp_path / "out")
+    masks, objects = ([one.decode() for one in after if one.topic == topic] for topic in RESULTS)
     assert [len(one.objects) for one in objects] == [1] * 6
     assert objects[2].objects[0].name == "square" and objects[2].objects[0].id == 1
     assert [one.header.stamp.sec * 10**9 + one.header.stamp.nanosec for one in objects] == [stamp(i) for i in range(6)]
     assert {one.header.frame_id for one in objects} == {"camera"}
-    masks = [decoded for topic, _, _, decoded in results if topic == "/sam2_ros/masks"]
     assert (masks[0].encoding, masks[0].height, masks[0].width) == ("mono8", 48, 64)
     assert len(objects[0].objects[0].object_pointer) > 8
 
@@ -72,8 +80,7 @@ def with_odd_messages(path, readable=4):
 def test_what_cannot_be_read_is_copied_all_the_same_and_said(tmp_path, weights, capsys):
     bag = with_odd_messages(tmp_path / "bag")
     assert run(bag, tmp_path / "out", weights) == 0
-    before, after = messages(bag), messages(tmp_path / "out")
-    assert [one[:3] for one in before] == [one[:3] for one in after if not one[0].startswith("/sam2_ros")]
+    assert rows(bag) == [row for row in rows(tmp_path / "out") if row[0] not in RESULTS]
     assert "2 messages on /image could not be read" in capsys.readouterr().out
     assert BagReader(tmp_path / "out").latched == {"/tf_static"}
 
@@ -138,7 +145,7 @@ uint32 nanosec"""
 
 
 def test_foreign_channels_of_a_recording_are_named_and_not_written_as_messages_of_ros(tmp_path, weights, capsys):
-    images = [stored for stored in messages(write_bag(tmp_path / "bag", count=2)) if stored[0] == "/camera/image"]
+    images = [one for one in messages(write_bag(tmp_path / "bag", count=2)) if one.topic == "/camera/image"]
     write(
         tmp_path / "a.mcap",
         schema(1, IMAGE, definition=OLD_IMAGE),
@@ -146,34 +153,25 @@ def test_foreign_channels_of_a_recording_are_named_and_not_written_as_messages_o
         schema(2, "Pose", "jsonschema", "{}"),
         channel(2, 2, "/pose", "json"),
         mcap_message(2, 5, b"{}"),
-        *(mcap_message(1, time, raw) for _, time, raw, _ in images),
+        *(mcap_message(1, one.time, one.raw) for one in images),
     )
     assert run(tmp_path / "a.mcap", tmp_path / "out", weights) == 0
     assert capsys.readouterr().out.count("/pose (json, 1 messages) is not as ROS 2 records and is left out") == 1
-    assert {topic for topic, *_ in messages(tmp_path / "out")} == {
-        "/camera/image",
-        "/sam2_ros/masks",
-        "/sam2_ros/objects",
-    }
+    assert set(topics_in(tmp_path / "out")) == {"/camera/image", *RESULTS}
 
 
 def test_the_results_of_a_live_run_are_kept_apart_from_new_ones(tmp_path, weights):
     run(write_bag(tmp_path / "bag", count=3), tmp_path / "live", weights)
     run(tmp_path / "live", tmp_path / "again", weights, "--image-topic", "/camera/image")
-    topics = {topic for topic, *_ in messages(tmp_path / "again")}
-    assert {"/sam2_ros/masks", "/sam2_ros_replay/masks"} <= topics
+    assert {"/sam2_ros/masks", "/sam2_ros_replay/masks"} <= set(topics_in(tmp_path / "again"))
 
 
 def test_a_replay_of_a_replay_has_a_place_of_its_own(tmp_path, weights):
     run(write_bag(tmp_path / "0", count=2), tmp_path / "1", weights)
     for number in (1, 2):
         run(tmp_path / str(number), tmp_path / str(number + 1), weights, "--image-topic", "/camera/image")
-    found = [topic for topic, *_ in messages(tmp_path / "3") if topic.endswith("/masks")]
-    assert {topic: found.count(topic) for topic in found} == {
-        "/sam2_ros/masks": 2,
-        "/sam2_ros_replay/masks": 2,
-        "/sam2_ros_replay_2/masks": 2,
-    }
+    found = [topic for topic in topics_in(tmp_path / "3") if topic.endswith("/masks")]
+    assert sorted(found) == sorted([f"/sam2_ros{more}/masks" for more in ("", "_replay", "_replay_2")] * 2)
 
 
 def test_types_that_nobody_defines_are_copied_all_the_same(tmp_path, weights, monkeypatch):
@@ -181,20 +179,11 @@ def test_types_that_nobody_defines_are_copied_all_the_same(tmp_path, weights, mo
     known = bag_writer._described
     with BagWriter(tmp_path / "humble", kept_free=0) as writer:  # bags of Humble hold no definitions
         monkeypatch.setattr(bag_writer, "_described", lambda *_: ("", f"RIHS01_{'0' * 64}"))
-        for topic, time, raw, _ in messages(bag):
-            kind = {"/camera/image": IMAGE, "/sam2_ros/prompt": PROMPT}.get(topic, "maker_msgs/msg/Extrinsics")
-            stored = StoredMessage(time, topic, kind, raw, lambda: None)
-            writer.copy(stored)
+        for one in messages(bag):
+            kind = {"/camera/image": IMAGE, "/sam2_ros/prompt": PROMPT}.get(one.topic, "maker_msgs/msg/Extrinsics")
+            writer.copy(StoredMessage(one.time, one.topic, kind, one.raw, lambda: None))
     monkeypatch.setattr(bag_writer, "_described", known)
     run(tmp_path / "humble", tmp_path / "out", weights)
-
-    def rows(bag):
-        source = BagReader(bag)
-        return [
-            (one.topic, one.type, one.time, one.raw)
-            for one in source.messages({topic.name for topic in source.topics}, [])
-        ]
-
     before, after = rows(tmp_path / "humble"), rows(tmp_path / "out")
     assert any(kind == "maker_msgs/msg/Extrinsics" for _, kind, _, _ in before)
     assert before == [row for row in after if not row[0].endswith(("/masks", "/objects"))]
@@ -203,10 +192,11 @@ def test_types_that_nobody_defines_are_copied_all_the_same(tmp_path, weights, mo
 def test_on_the_clock_results_are_stamped_when_they_were_ready(tmp_path, weights):
     run(write_bag(tmp_path / "bag", count=5), tmp_path / "out", weights, "--on-clock")
     arrivals = {stamp(index): stamp(index) + 1 for index in range(5)}
-    for topic, time, _, decoded in messages(tmp_path / "out"):
-        if topic == "/sam2_ros/objects":
-            assert time > arrivals[decoded.header.stamp.sec * 10**9 + decoded.header.stamp.nanosec]
-            assert decoded.processing_time > 0
+    objects = [one for one in messages(tmp_path / "out") if one.topic == "/sam2_ros/objects"]
+    for one in objects:
+        content = one.decode()
+        assert one.time > arrivals[content.header.stamp.sec * 10**9 + content.header.stamp.nanosec]
+        assert content.processing_time > 0
 
 
 def test_a_folder_of_pictures_becomes_a_bag(tmp_path, weights, data_set):
