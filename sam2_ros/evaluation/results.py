@@ -66,12 +66,11 @@ class SequenceResult:
     """One recording.
 
     folder: name of its folder in the run; the same as its own unless several are called so.
-    protocol: how its objects were prompted.
+    protocol: how its objects were prompted.  error: why there is nothing else, or "".
     frames: images in it; tracked: those that were not dropped; annotated: those with truth.
-    names: value in the label images of each prompted object.
-    unprompted: true ids that nobody prompted.  lost, refused: sentences; recorded: on the model and the settings that
-    were taken from the recording.  image_iou: mean IoU of
-    single images by number of clicks, over image_objects objects on them.  error: why there is nothing else, or "".
+    names: value in the label images of each prompted object.  unprompted: true ids that nobody prompted.
+    image_iou: mean IoU of single images by number of clicks, over image_objects objects on them.
+    lost, refused: sentences; recorded: on the model and the settings that were taken from the recording.
     timings: of every image, which are not in result.json but in timing.csv.
     """
 
