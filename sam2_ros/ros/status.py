@@ -28,6 +28,8 @@ NAMES = 1.0
 LONGEST = 60.0
 #: When the state was not updated for so many seconds, the process of this node did not run.
 PAUSE = 2.0
+#: Seconds after such a pause in which the middleware still reports what was lost meanwhile.
+SETTLING = 2.0
 
 
 class Status:
@@ -47,6 +49,7 @@ class Status:
         self._answered, self._answered_at = 0, time.monotonic()  # images, and when that number last grew
         self._unread = Unread()
         self._period_at = self._updated_at = time.monotonic()
+        self._settles_until = 0.0
         self._samples = deque([(self._period_at, *self._counts())])  # times and counts, the oldest first
 
     def update(self) -> None:
@@ -70,12 +73,13 @@ class Status:
     def _notice_pause(self, now: float) -> None:
         """Begin again after a pause of this process: neither was the camera silent nor the tracker stuck."""
         paused, self._updated_at = now - self._updated_at, now
-        if paused < PAUSE:
-            return
-        self._logger.warning(after_pause(paused))
-        self._camera.begin_again()
-        self._answered_at = now
-        self._samples = deque([(now, *self._counts())])
+        if paused >= PAUSE:
+            self._logger.warning(after_pause(paused))
+            self._camera.begin_again()
+            self._settles_until = now + SETTLING
+        if now < self._settles_until:
+            self._answered_at = now
+            self._samples = deque([(now, *self._counts())])
 
     def _forget_samples(self, now: float, window: float) -> None:
         """Keep one sample that is ``window`` seconds old: the state follows from the counts since then.
