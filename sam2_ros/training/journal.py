@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import logging
 from pathlib import Path
 from typing import Any
+
+logger = logging.getLogger(__name__)
 
 #: Weight of the past in the plotted, smoothed loss.
 SMOOTHING = 0.97
@@ -54,7 +57,12 @@ class Journal:
             from matplotlib.figure import Figure
         except ImportError:
             return
-        figure = Figure(figsize=(9, 4), layout="constrained")
+        try:
+            self._draw(Figure(figsize=(9, 4), layout="constrained"))
+        except Exception as error:  # fonts that an update took away: no reason to end a training of many hours
+            logger.warning("progress.png was not drawn: %s", error)
+
+    def _draw(self, figure: Any) -> None:
         left, right = figure.subplots(1, 2)
         steps = _columns(self.folder / "steps.csv")
         if steps.get("loss"):

@@ -66,6 +66,13 @@ def test_a_run_leaves_weights_logs_and_settings(whole):
     assert json.loads((whole / "settings.json").read_text())["seed"] == 3
 
 
+def test_a_plot_that_cannot_be_drawn_is_told_and_ends_nothing(tmp_path, monkeypatch, caplog):
+    figures = pytest.importorskip("matplotlib.figure")
+    monkeypatch.setattr(figures.Figure, "savefig", lambda *_, **__: 1 / 0)
+    Journal(tmp_path).plot()
+    assert "progress.png was not drawn: division by zero" in caplog.text
+
+
 def test_a_plot_is_drawn_where_matplotlib_is_installed(whole):
     pytest.importorskip("matplotlib")
     assert (whole / "progress.png").stat().st_size > 1000
