@@ -129,8 +129,8 @@ def weights_of(size: Size) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
 class Race:
     """The contenders of one size with the same weights."""
 
-    def __init__(self, size: Size, device: torch.device, *, peer: bool) -> None:
-        self.size, self.device = size, device
+    def __init__(self, size: Size, device: torch.device, *, peer: bool, warm_up: int = WARM_UP) -> None:
+        self.size, self.device, self.warm_up = size, device, warm_up
         own, published = weights_of(size)
         self._model = SAM2(size)
         self._model.load_state_dict(own, strict=True)
@@ -146,8 +146,8 @@ class Race:
         """Time ``frames`` frames with so many objects, the contenders in turn."""
         steps = {"sam2_ros": self._ours(objects)}
         if "official" in self._watches:
-            steps["official"] = self._official(objects, WARM_UP + frames)
-        for number in range(WARM_UP + frames):
+            steps["official"] = self._official(objects, self.warm_up + frames)
+        for number in range(self.warm_up + frames):
             for name, step in steps.items():
                 self._watches[name].frame(step, number)
         timed = {name: self._watches[name].frames[-frames:] for name in steps}
@@ -198,6 +198,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, help="image side in pixels, when not the size's own")
     parser.add_argument("--objects", type=int, nargs="+", default=[1, 3, 8])
     parser.add_argument("--frames", type=int, default=40, help="timed frames for each row")
+    parser.add_argument("--warm-up", type=int, default=WARM_UP, help="frames before those; memories are full after 7")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--peer", action="store_true", help="time the official code beside ours")
@@ -218,7 +219,7 @@ def main() -> None:
     print(", ".join(f"{name} {value}" for name, value in facts.items()) + "\n")
     header = ["objects", "", "ms per frame (p10 to p90)", *STAGES, "rest", "times as fast"]
     print(f"| {' | '.join(header)} |\n|{' --- |' * len(header)}", flush=True)
-    race = Race(size, torch.device(chosen.device), peer=chosen.peer)
+    race = Race(size, torch.device(chosen.device), peer=chosen.peer, warm_up=chosen.warm_up)
     rows = []
     for count in chosen.objects:
         for found in race.run(count, chosen.frames):

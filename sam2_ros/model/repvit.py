@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sam2_ros.model.layers import gelu_of_convolution
 from sam2_ros.model.sizes import REPVIT_STAGES, Size
 
 #: Added to the variances of the published batch norms.
@@ -35,7 +36,7 @@ class ChannelMixer(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """(B, channels, H, W) to the same."""
-        mixed: Tensor = maps + self.conv2(F.gelu(self.conv1(maps)))
+        mixed: Tensor = maps + self.conv2(gelu_of_convolution(maps, self.conv1))
         return mixed
 
 

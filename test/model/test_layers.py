@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sam2_ros.model.layers import MLP, DropPath, LayerNorm2d
+from sam2_ros.model.layers import MLP, DropPath, LayerNorm2d, gelu_of_convolution
 
 
 def test_layer_norm_of_maps_works_on_the_channels_of_each_place():
@@ -31,3 +31,18 @@ def test_drop_path_drops_whole_rows_in_training_and_keeps_their_mean():
 def test_drop_path_does_nothing_in_use():
     x = torch.randn(5, 3)
     assert DropPath(0.9).eval()(x) is x
+
+
+def test_a_convolution_and_its_activation_in_one_pass_are_those_in_two():
+    maps, convolution = (
+        torch.randn(2, 24, 9, 7).contiguous(memory_format=torch.channels_last),
+        torch.nn.Conv2d(24, 48, 1),
+    )
+    expected = gelu_of_convolution(maps, convolution)
+    expected.sum().backward()
+    assert convolution.weight.grad.any()
+    for context in (torch.no_grad(), torch.inference_mode()):
+        with context:
+            found = gelu_of_convolution(maps, convolution)
+        assert (found - expected).abs().max() < 2e-6
+        assert found.is_contiguous(memory_format=torch.channels_last)
