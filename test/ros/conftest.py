@@ -20,6 +20,7 @@ def bench(shared):
     shared.call(Trigger, "reset")
     shared.node.prompts._refused.clear()  # so that each test finds its own sentences in the log
     shared.node.prompts._told.clear()
+    shared.node.worker._throttle.clear()
     shared.clock += 10_000 * MILLISECOND
     return shared
 

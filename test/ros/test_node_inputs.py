@@ -77,7 +77,7 @@ def test_images_that_cannot_be_read_are_said_now_and_then_only(bench):
         time.sleep(0.02)
         return [line for line in bench.log if "image refused" in line and words in line]
 
-    wait_until(lines, "the sentence, which former tests may have used up for some seconds")
+    wait_until(lines, "the sentence")
     refused = bench.node.worker.counts.refused
     wait_until(lambda: lines() and bench.node.worker.counts.refused > refused + 20, "more refusals")
     assert len(lines()) <= 2
