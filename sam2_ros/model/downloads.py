@@ -31,7 +31,7 @@ TIMEOUT = 30.0
 #: Bytes read at once from the network and for checksums.
 CHUNK = 1 << 20
 #: Errors of the disk, not of the network: it is full, or may not be written.
-OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
 #: What helps where a folder cannot be written.
 ELSEWHERE = "free some space there, or name another folder: SAM2_ROS_CACHE=FOLDER"
 
@@ -130,7 +130,7 @@ def overview(folder: Path | None = None) -> list[str]:
     names: dict[Published, list[str]] = {}
     for name, published in sorted(PUBLISHED.items(), key=lambda one: len(one[0])):
         names.setdefault(published, []).append(name)
-    return [f"{', '.join(known):30} {_state(published, folder)}" for published, known in names.items()]
+    return [f"{', '.join(known):36} {_state(published, folder)}" for published, known in names.items()]
 
 
 def _state(published: Published, folder: Path | None) -> str:
@@ -168,20 +168,25 @@ def _placed(published: Published, source: Path, folder: Path | None) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _alone(path):
-            shutil.copyfile(file, copy)
-            if not published.is_in(copy):
-                kind, checksum = published.checksum
-                raise CheckpointError(
-                    f"{file} is not {published.file_name} as it was published (its {kind} is not {checksum}): "
-                    f"{_what_is_in(file)}; carry {published.url} here"
-                )
-            os.replace(copy, path)
+            try:
+                shutil.copyfile(file, copy)
+                _refuse_another(published, copy, file)
+                os.replace(copy, path)
+            finally:
+                copy.unlink(missing_ok=True)
     except OSError as error:
         raise CheckpointError(f"cannot copy {file} to {path} ({error.strerror}); {ELSEWHERE}") from error
-    finally:
-        if copy.parent.is_dir():
-            copy.unlink(missing_ok=True)
     return path
+
+
+def _refuse_another(published: Published, copy: Path, file: Path) -> None:
+    """CheckpointError unless the copy of a file that was carried here is what was published."""
+    if not published.is_in(copy):
+        kind, checksum = published.checksum
+        raise CheckpointError(
+            f"{file} is not {published.file_name} as it was published (its {kind} is not {checksum}): "
+            f"{_what_is_in(file)}; carry {published.url} here"
+        )
 
 
 def _what_is_in(path: Path) -> str:
