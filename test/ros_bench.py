@@ -27,6 +27,7 @@ import rclpy
 from fakes import BLUE, RED, ColourModel, picture
 from geometry_msgs.msg import Point
 from rcl_interfaces.msg import Log
+from rclpy.exceptions import InvalidHandle
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
@@ -182,6 +183,7 @@ class Bench(Operator):
 
         rclpy.init(args=["--ros-args", *ros_arguments])
         self.clock = 1_000_000 * MILLISECOND  # stamp of the newest image
+        self.closing = False
         super().__init__(**operator)
         self.node = Node(make)
         self.node_executor = rclpy.executors.MultiThreadedExecutor(THREADS)
@@ -203,9 +205,13 @@ class Bench(Operator):
 
     def _spin_node(self):
         with contextlib.suppress(ExternalShutdownException):
-            self.node_executor.spin()
+            while not self.closing:
+                # Sometimes rclpy still waits for a subscription that was destroyed just now: the node goes on, too.
+                with contextlib.suppress(InvalidHandle):
+                    self.node_executor.spin()
 
     def close(self):
+        self.closing = True
         self.node.close()
         self.node_executor.shutdown()
         self.node_thread.join()
