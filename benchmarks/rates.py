@@ -72,7 +72,7 @@ class Watch:
     def _on_result(self, message: TrackedObjectArray) -> None:
         self.objects = len(message.objects)
         stamp = nanoseconds(message.header.stamp)
-        if stamp != self._newest:  # a result that a prompt changed is no further image
+        if stamp not in (0, self._newest):  # 0: an image of the flood; a result that a prompt changed is no further one
             self._newest = stamp
             self.ages.append((time.time_ns() - stamp) / 1e6)
 
