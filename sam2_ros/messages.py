@@ -93,6 +93,8 @@ _ONE_CHANNEL = {
     "16SC1": "i2",
     "32SC1": "i4",
 }
+#: Types of the values in depth images: whole units of the camera, mostly millimetres, or metres.
+DEPTH_TYPES = {"16UC1": "u2", "mono16": "u2", "32FC1": "f4", "64FC1": "f8"}
 
 
 # -- stamps --------------------------------------------------------------------------------------

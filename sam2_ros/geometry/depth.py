@@ -12,11 +12,8 @@ import numpy as np
 
 from sam2_ros.errors import InvalidImage
 from sam2_ros.geometry.settings import DepthSettings
-from sam2_ros.messages import values_from
+from sam2_ros.messages import DEPTH_TYPES, values_from
 from sam2_ros.recordings.bags.compressed_depth import depth_from as decompressed
-
-#: Types of the values by encoding.
-ENCODINGS = {"16UC1": "u2", "mono16": "u2", "32FC1": "f4", "64FC1": "f8"}
 
 
 def depth_from(message: Any) -> np.ndarray:
@@ -27,7 +24,7 @@ def depth_from(message: Any) -> np.ndarray:
     if hasattr(message, "format"):
         return decompressed(message)
     try:
-        return values_from(message, ENCODINGS)
+        return values_from(message, DEPTH_TYPES)
     except InvalidImage as error:
         raise InvalidImage(f"a depth image cannot be read: {error}") from error
 

@@ -20,6 +20,7 @@ from sam2_ros.ranges import Range
 from sam2_ros.recordings.bags.compressed_depth import depth_from
 from sam2_ros.recordings.bags.topics import (
     CAMERA_INFO,
+    COMPRESSED,
     IMAGE,
     OBJECTS,
     PROMPT,
@@ -153,7 +154,7 @@ class Bag(Recording):
     def _content(self, stored: StoredMessage) -> Any:
         """The content of a message for an ``Event``; None for a type that is not read here."""
         known = {self.image_topic, self.truth_topic, *self._listed}
-        is_depth = stored.topic.endswith("compressedDepth")
+        is_depth = "depth" in stored.topic.lower() and stored.type in (IMAGE, COMPRESSED)
         if stored.topic not in known and stored.type not in (PROMPT, CAMERA_INFO) and not is_depth:
             return None
         message = stored.decode()
@@ -173,7 +174,7 @@ class Bag(Recording):
             return self._removal(stored.topic, message)
         if stored.type == CAMERA_INFO:
             return _camera_event(message)
-        return DepthEvent(messages.nanoseconds(message.header.stamp), depth_from(message))
+        return _depth_event(message)
 
     @functools.cached_property
     def _truth_holds_ids(self) -> bool:
@@ -260,6 +261,17 @@ class _Older:
         if name == "data" and self._message is None:
             return b""
         return getattr(self._message, name, self._EMPTY[name]) if name in self._EMPTY else getattr(self._message, name)
+
+
+def _depth_event(message: Any) -> DepthEvent | None:
+    """The depth of an image, raw or compressed; None for a picture of it, which viewers publish."""
+    if hasattr(message, "encoding") and message.encoding in messages.DEPTH_TYPES:
+        depth = messages.values_from(message, messages.DEPTH_TYPES)
+    elif "compressedDepth" in getattr(message, "format", ""):
+        depth = depth_from(message)
+    else:
+        return None
+    return DepthEvent(messages.nanoseconds(message.header.stamp), depth)
 
 
 def _camera_event(message: Any) -> CameraEvent:

@@ -16,7 +16,7 @@ from sam2_ros.recordings.recording import StoredMessage
 CLOCK = "/clock"
 #: The node's name, and its results, which a running node publishes itself.
 _NODE = "/sam2_ros"
-_RESULTS = ("/masks", "/masks/compressed", "/objects", "/overlay", "/overlay/compressed")
+_RESULTS = ("/masks", "/masks/compressed", "/objects", "/overlay", "/overlay/compressed", "/markers", "/points")
 #: Types that become prompts; so do the clicks of image viewers, which are known by their topic's name.
 _ASKED = ("geometry_msgs/msg/PointStamped", "vision_msgs/msg/Detection2DArray")
 

@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -44,6 +45,7 @@ class BagWriter:
         self.written: Counter[str] = Counter()
         self._types = known_types(known_distribution(os.environ.get("ROS_DISTRO")))
         self._connections: dict[tuple[str, str], Any] = {}
+        self._differing: dict[tuple[str, int], bool] = {}  # by type and the other bag's definitions
         self._unchecked = 0
         self._lock = threading.RLock()
         if shown(self.path.name) != self.path.name:
@@ -92,11 +94,31 @@ class BagWriter:
             self._write(topic, kind, time, message, partial(_described, self._types, kind), latched)
 
     def copy(self, stored: StoredMessage) -> None:
-        """Write a message of another bag unchanged, with the definition of its type if there is one."""
+        """Write a message of another bag unchanged, with the definition of its type if there is one.
+
+        One of ours that was recorded with another definition gets the present one: a file holds only one definition
+        of a type, and our results are written beside it.
+        """
         with self._lock:
+            if stored.type.startswith("sam2_ros/") and self._differs(stored):
+                with suppress(RecordingError):  # a damaged message is copied as it is
+                    self.write(stored.topic, stored.type, stored.time, stored.decode(), stored.latched)
+                    return
             self._write(
                 stored.topic, stored.type, stored.time, stored.raw, partial(self._definition, stored), stored.latched
             )
+
+    def _differs(self, stored: StoredMessage) -> bool:
+        """Whether a message was recorded with another definition of its type than the one that is known here."""
+        try:
+            types = stored.types()
+            key = stored.type, id(types)
+            if key not in self._differing:
+                here, there = self._types.hash_rihs01(stored.type), types.hash_rihs01(stored.type)
+                self._differing[key] = here != there
+            return self._differing[key]
+        except Exception:  # rosbags raises errors of many types for bad definitions
+            return False
 
     def _definition(self, stored: StoredMessage) -> tuple[str, str]:
         """The definition of the type of a message of another bag, and its checksum.

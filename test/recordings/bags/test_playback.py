@@ -31,6 +31,7 @@ def test_results_are_not_played_and_applied_prompts_take_the_place_of_others(tmp
         writer.write("/clicked_point", "geometry_msgs/msg/PointStamped", 2, object())
         for topic in ("/camera/image_mouse_left", "/sam2_ros/overlay/compressed_mouse_left"):
             writer.write(topic, "geometry_msgs/msg/Point", 2, object())
+        writer.write("/sam2_ros/points", "sensor_msgs/msg/PointCloud2", 2, object())
         writer.write("/joint_states", "sensor_msgs/msg/JointState", 2, object())
     source = BagReader(tmp_path / "bag")
     assert targets_of(source, ()) == {
