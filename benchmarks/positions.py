@@ -31,7 +31,7 @@ import numpy as np
 
 from sam2_ros.geometry.camera import Camera
 from sam2_ros.geometry.depth import metres
-from sam2_ros.geometry.positions import Positions
+from sam2_ros.geometry.positions import Positions, seen_labels
 from sam2_ros.geometry.surface import Surface, surfaces
 from sam2_ros.model.checkpoint import load
 from sam2_ros.tracking.settings import TrackerSettings
@@ -213,7 +213,7 @@ def acted(renderer: Renderer, tracker: Tracker | None, seed: int, frames: int) -
             chosen = chosen or [one for one, mask in masks.items() if np.count_nonzero(mask) >= LEAST][:TRACKED]
             stamp = round((number + 1) / RATE * 1e9)
             tracks = _tracks(tracker, shot.image, stamp, {one: masks[one] for one in chosen})
-            positions.measure(stamp, tracks, metres(depth), scene.camera, SIZE)
+            positions.measure(stamp, seen_labels(tracks, SIZE), metres(depth), scene.camera)
             known = positions.at(stamp, tracks)
             for one in chosen:
                 actor = scene.cast.actors[one - 1]
@@ -311,7 +311,7 @@ def cost(rounds: int = 200) -> None:
     positions, spent = Positions(velocity=True), []
     for number in range(rounds):
         started = time.perf_counter()
-        positions.measure(number + 1, tracks, metres(depth), CAMERA, SIZE)
+        positions.measure(number + 1, seen_labels(tracks, SIZE), metres(depth), CAMERA)
         positions.at(number + 1, tracks)
         spent.append(1e3 * (time.perf_counter() - started))
     print(f"three objects at 640x480: {np.median(spent):.1f} ms, 95 % within {np.percentile(spent, 95):.1f} ms")

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 #: Arguments that are passed on to track.launch.py, with their defaults there.
 PASSED_ON = {
     "image": "image",
+    "depth": "depth",
     "camera_info": "camera_info",
     "clicked_point": "/clicked_point",
     "detections": "detections",

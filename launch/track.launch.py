@@ -43,10 +43,11 @@ PARAMETERS = {
 }
 
 #: Topics of the node that an argument remaps.
-TOPICS = ("image", "camera_info", "clicked_point", "detections")
+TOPICS = ("image", "depth", "camera_info", "clicked_point", "detections")
 
 ARGUMENTS = [
     DeclareLaunchArgument("image", default_value="image", description="image topic, without /compressed"),
+    DeclareLaunchArgument("depth", default_value="depth", description="depth that is registered to the image"),
     DeclareLaunchArgument(
         "camera_info", default_value="camera_info", description="its camera_info topic; by default the sibling of image"
     ),

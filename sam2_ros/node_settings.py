@@ -31,7 +31,18 @@ class NodeSettings:
         choices=("auto", "reliable", "best_effort"),
     )
     image_is_rectified: bool = setting(
-        False, "the images are undistorted: 3-D clicks are projected with P of camera_info instead of K and D"
+        False, "the images are undistorted: 3-D clicks and depth go through P of camera_info instead of K and D"
+    )
+    depth_transport: str = setting(
+        "auto",
+        "which depth images to subscribe to for positions in 3-D; auto = raw if it is published, else compressed",
+        choices=("auto", "raw", "compressed", "off"),
+    )
+    object_frames: bool = setting(
+        False, "publish a frame for each object whose position was measured: <frame of the camera>/object/<id>"
+    )
+    organized_points: bool = setting(
+        False, "the point cloud has a point for each pixel of the depth image, nan where there is no object"
     )
     answer_timeout: float = setting(
         30.0,

@@ -164,7 +164,13 @@ def test_track_starts_our_executable_with_its_topics_remapped(installed_drivers:
     node = only(entities("track.launch.py"), "Node").keywords
     assert (node["package"], node["executable"], node["arguments"]) == ("sam2_ros", "sam2_ros", ["node"])
     assert os.access(ROOT / "scripts" / "sam2_ros", os.X_OK)
-    assert [topic for topic, _ in node["remappings"]] == ["image", "camera_info", "clicked_point", "detections"]
+    assert [topic for topic, _ in node["remappings"]] == [
+        "image",
+        "depth",
+        "camera_info",
+        "clicked_point",
+        "detections",
+    ]
 
 
 def test_track_overrides_only_the_parameters_that_are_given(installed_drivers: dict[str, str]) -> None:

@@ -52,21 +52,19 @@ class Positions:
         self._known: dict[int, _Known] = {}
         self._newest = 0
 
-    def measure(
-        self, stamp: int, tracks: Iterable[Track], depth: np.ndarray, camera: Camera, size: tuple[int, int]
-    ) -> None:
-        """Take in the depth (H, W), metres, for the image of ``stamp`` (nanoseconds) with these tracks.
+    def measure(self, stamp: int, labels: np.ndarray, depth: np.ndarray, camera: Camera) -> None:
+        """Take in the depth (H, W), metres, of the image of ``stamp`` (nanoseconds).
 
-        An object that is occluded is not measured, whatever is left of its mask.
-        size: (height, width) of the image.  Raises InvalidImage for depth or a camera of other proportions.
+        labels: ``seen_labels`` of that image.  An image may be older than one that was measured before.
+        Raises InvalidImage for depth or a camera of other proportions.
         """
         self._begin(stamp)
-        seen = [track for track in tracks if not track.occluded]
-        for one, surface in measured(seen, depth, camera, size).items():
+        for one, surface in measured(labels, depth, camera).items():
             known = self._known.setdefault(one, _Known(surface, stamp))
-            known.surface, known.stamp = surface, stamp
-            if self.velocity:
-                known.velocity.measure(stamp, surface.position)
+            if known.stamp <= stamp:
+                known.surface, known.stamp = surface, stamp
+                if self.velocity:
+                    known.velocity.measure(stamp, surface.position)
 
     def at(self, stamp: int, tracks: Iterable[Track]) -> dict[int, Position]:
         """What is known of these objects on the image of ``stamp``; others are forgotten."""
@@ -91,14 +89,17 @@ class Positions:
         return Position(known.surface, max(stamp - known.stamp, 0) / 1e9, velocity)
 
 
-def measured(
-    tracks: Iterable[Track], depth: np.ndarray, camera: Camera, size: tuple[int, int]
-) -> Mapping[int, Surface]:
-    """The visible surfaces of tracks on an image of ``size`` (height, width), by their ids.
+def seen_labels(tracks: Iterable[Track], size: tuple[int, int]) -> np.ndarray:
+    """The label image (H, W) of the tracks without those that are occluded, whatever is left of their masks."""
+    return label_image([track for track in tracks if not track.occluded], size)
 
-    Depth (H, W) may be larger or smaller than the image if it shows the same.  Raises InvalidImage if not.
+
+def measured(labels: np.ndarray, depth: np.ndarray, camera: Camera) -> Mapping[int, Surface]:
+    """The visible surfaces of the objects of a label image (H, W), by their ids.
+
+    Depth, metres, may be larger or smaller than the image if it shows the same.  Raises InvalidImage if not.
     """
-    labels: np.ndarray = label_image(tracks, size)
+    size = labels.shape
     camera = camera.sized(size)
     if camera.size != size:
         raise InvalidImage(

@@ -30,7 +30,7 @@ RIM, WIDTH = 2, 640
 APART, APART_SHARE = 0.03, 0.03
 #: ... unless the surface may be as steep as this (metres away for each metre across) between two pixels.
 STEEPEST = 15
-#: An object that keeps less than this share of its pixels with depth is thin, and keeps them all.
+#: An object that keeps less than this share of its pixels with depth, or too few, is thin, and keeps them all.
 CORE = 0.25
 #: Pixels of one object that are measured, and of all together.
 SAMPLES, ALL_SAMPLES, FEWEST_SAMPLES = 1024, 32768, 64
@@ -109,7 +109,7 @@ class _Objects:
         in_core = core.reshape(-1)[pixels]
         known = np.bincount(label, minlength=len(areas))
         cores = np.bincount(label[in_core], minlength=len(areas))
-        thin = cores < CORE * known
+        thin = cores < np.maximum(CORE * known, LEAST_PIXELS)
         counted = in_core | thin[label]
         pixels, label = pixels[counted], label[counted]
         counts = np.where(thin, known, cores)

@@ -23,11 +23,14 @@ from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.node import Node as RosNode
 
 from sam2_ros.errors import CannotStart, Sam2RosError, needs_room
+from sam2_ros.geometry.locator import Locator
 from sam2_ros.interrupts import Interrupts
+from sam2_ros.messages import nanoseconds
 from sam2_ros.model import checkpoint
 from sam2_ros.ros import clicks, detections, pacing, transforms, unused
 from sam2_ros.ros.bridge import find as find_bridge
 from sam2_ros.ros.camera import IMAGE_TYPES, Camera
+from sam2_ros.ros.depth import Depth
 from sam2_ros.ros.fastdds_profile import make_room
 from sam2_ros.ros.images import Images
 from sam2_ros.ros.outputs import Outputs
@@ -76,12 +79,14 @@ class Node(RosNode):
         bridge = find_bridge(self.get_logger().info)
         self.outputs = Outputs(self, self.parameters, bridge)
         session = Session(tracker, self.parameters.session, partial(self._send, self.outputs.publish_prompt))
-        self.worker = Worker(session, partial(self._send, self.outputs.publish), self.get_logger())
+        locator = Locator(on_late=self._publish_again, on_refused=self._refuse_depth)
+        self.worker = Worker(session, partial(self._send, self.outputs.publish), self.get_logger(), locator)
         self.parameters.watch(self.worker.configure)
         self.prompts = Prompts(self, self.parameters, self.worker, bridge)
         self._images = Images(self.parameters, bridge)
         self.camera = Camera(self, self.parameters, self._receive)
         self.clicks = clicks.Clicks(self, self.parameters, self.camera, self.prompts.click)
+        self.depth = Depth(self, self.parameters, self.camera, locator, self.clicks.camera_info)
         tally = detections.Tally()
         detects = detections.subscribe(self, self.parameters, self.prompts.detections, tally)
         self._log_missing_packages(detects)
@@ -117,6 +122,13 @@ class Node(RosNode):
 
     def _receive(self, message: Any) -> None:
         self.worker.put_image(self._images.arrived(message))
+        self.depth.image(nanoseconds(message.header.stamp))
+
+    def _publish_again(self, stamp: int) -> None:
+        self.worker.publish_again(stamp)
+
+    def _refuse_depth(self, reason: str) -> None:
+        self.depth.refused(reason)
 
     def _send(self, publish: Callable[..., None], *arguments: Any) -> None:
         try:
@@ -127,6 +139,7 @@ class Node(RosNode):
 
     def _update(self) -> None:
         self.camera.update()
+        self.depth.update()
         self.status.update()
 
     def _log_missing_packages(self, detects: bool) -> None:

@@ -19,10 +19,13 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from sam2_ros.drawing import overlay
+from sam2_ros.geometry.fields import fill_position
+from sam2_ros.geometry.positions import Position
 from sam2_ros.messages import fill_compressed, fill_object, seconds_and_rest
 from sam2_ros.msg import Box, TrackedObject, TrackedObjectArray
 from sam2_ros.msg import Prompt as PromptMessage
 from sam2_ros.ros.bridge import Bridge
+from sam2_ros.ros.outputs_3d import Outputs3D
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.stream.session import Applied
 from sam2_ros.stream.worker import Result
@@ -38,9 +41,9 @@ def header_of(stamp: int, frame_id: str) -> Header:
     return Header(stamp=Time(sec=seconds, nanosec=rest), frame_id=frame_id)
 
 
-def tracked_object(track: Track, header: Header) -> TrackedObject:
+def tracked_object(track: Track, header: Header, position: Position | None = None) -> TrackedObject:
     """A track as a message; box and centroid are zeros while the object is not seen."""
-    return fill_object(TrackedObject(header=header), track)
+    return fill_position(fill_object(TrackedObject(header=header), track), position)
 
 
 def mask_image(track: Track, header: Header, bridge: Bridge = Bridge()) -> Image:
@@ -78,6 +81,7 @@ class Outputs:
         self._packed_masks = self._publisher(node, CompressedImage, "~/masks/compressed")
         self._overlay = self._publisher(node, Image, "~/overlay")
         self._packed_overlay = self._publisher(node, CompressedImage, "~/overlay/compressed")
+        self._in_3d = Outputs3D(node, parameters)
 
     def publish_prompt(self, prompt: Prompt, applied: Applied) -> None:
         """Publish an applied prompt with its object's name and its image, so that it can be recorded.
@@ -94,20 +98,21 @@ class Outputs:
 
     def publish(self, result: Result) -> None:
         """Publish one result: the objects always, each picture only while it has a subscriber."""
-        frame, tracks = result.view.frame, result.view.tracks
+        frame, tracks, positions = result.view.frame, result.view.tracks, result.located.positions
         if frame is None:
             return  # no image has come yet
         header = header_of(frame.stamp, frame.frame_id)
         self._objects.publish(
             TrackedObjectArray(
                 header=header,
-                objects=[tracked_object(track, header) for track in tracks],
+                objects=[tracked_object(track, header, positions.get(track.id)) for track in tracks],
                 processing_time=result.seconds,
                 dropped_frames=result.dropped,
             )
         )
         self._publish_masks(frame, tracks, header)
         self._publish_overlay(frame, tracks, header)
+        self._in_3d.publish(frame, tracks, header, result.located)
 
     def _publish_masks(self, frame: Frame, tracks: Sequence[Track], header: Header) -> None:
         plain, packed = _wanted(self._masks), _wanted(self._packed_masks)

@@ -1,8 +1,8 @@
-"""The parameters of the node, generated from three settings classes: a default is written once.
+"""The parameters of the node, generated from four settings classes: a default is written once.
 
-The tracker's settings are in ``tracking.settings``, those of the session in ``stream.settings``,
-those of the node in ``node_settings``.  The ROS declarations with their descriptions and ranges, and the text of
-config/track.yaml, are made from the fields of all three.
+The tracker's settings are in ``tracking.settings``, those of the session in ``stream.settings``, those of depth in
+``geometry.settings``, those of the node in ``node_settings``.  The ROS declarations with their descriptions and
+ranges, and the text of config/track.yaml, are made from the fields of all four.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from rclpy.parameter import Parameter
 
 from sam2_ros import settings as declared
 from sam2_ros.errors import InvalidInput
+from sam2_ros.geometry.settings import DepthSettings
 from sam2_ros.node_settings import NodeSettings as NodeSettings
 from sam2_ros.stream.settings import SessionSettings
 from sam2_ros.tracking.settings import TrackerSettings
@@ -38,8 +39,8 @@ FIXED = frozenset(
         "remembered_frames",
     }
 )
-CLASSES = (NodeSettings, SessionSettings, TrackerSettings)
-Settings = TypeVar("Settings", NodeSettings, SessionSettings, TrackerSettings)
+CLASSES = (NodeSettings, SessionSettings, TrackerSettings, DepthSettings)
+Settings = TypeVar("Settings", NodeSettings, SessionSettings, TrackerSettings, DepthSettings)
 #: The end of a range that is open on one side; an IntegerRange needs both ends.
 _UNBOUNDED = 2**31 - 1
 #: Valid values of a quality of service.
@@ -58,6 +59,7 @@ class Parameters:
     node: NodeSettings
     session: SessionSettings
     tracker: TrackerSettings
+    depth: DepthSettings
 
     def __init__(self, ros_node: RosNode) -> None:
         """Declare every parameter on ``ros_node`` and read it.  Raises InvalidInput for a value out of range."""
@@ -69,6 +71,7 @@ class Parameters:
         self.node = _declare(ros_node, NodeSettings, self.given)
         self.session = _declare(ros_node, SessionSettings, self.given)
         self.tracker = _declare(ros_node, TrackerSettings, self.given)
+        self.depth = _declare(ros_node, DepthSettings, self.given)
         self._watchers: list[Watcher] = []
         if hasattr(ros_node, "add_pre_set_parameters_callback"):  # not on Humble
             ros_node.add_pre_set_parameters_callback(_as_declared)
@@ -83,10 +86,10 @@ class Parameters:
         values = {change.name: change.value for change in changes}
         try:
             node, session = _replaced(self.node, values), _replaced(self.session, values)
-            tracker = _replaced(self.tracker, values)
+            tracker, depth = _replaced(self.tracker, values), _replaced(self.depth, values)
         except InvalidInput as error:
             return SetParametersResult(successful=False, reason=str(error))
-        self.node, self.session, self.tracker = node, session, tracker
+        self.node, self.session, self.tracker, self.depth = node, session, tracker, depth
         for watcher in self._watchers:
             watcher(session, tracker)
         return SetParametersResult(successful=True)

@@ -47,6 +47,8 @@ PATIENCE = 5.0
 DISCOVERY = 2.0
 #: Topics about a node itself, not about the camera.
 _CHATTER = ("/rosout", "/parameter_events")
+#: Topics that follow from the others, and that a node fills only for those who look.
+_DERIVED = ("/overlay", "/markers", "/points")
 
 
 class Offer(NamedTuple):
@@ -60,8 +62,8 @@ class Recorder:
     """Records some topics, or those of one node, from creation until ``close``.
 
     topics: fully qualified; of_node: fully qualified name of a node whose subscriptions and
-    publications are recorded, too, except its overlay.  write: see ``Write``; when it raises a
-    Sam2RosError, recording ends and ``failure`` says why.
+    publications are recorded, too, except what follows from the others: overlay, markers and points.
+    write: see ``Write``; when it raises a Sam2RosError, recording ends and ``failure`` says why.
     """
 
     def __init__(self, node: RosNode, write: Write, topics: Iterable[str] = (), of_node: str = "") -> None:
@@ -145,7 +147,7 @@ class Recorder:
         return {
             topic
             for topic in topics
-            if not topic.removesuffix("/compressed").endswith("/overlay") and not topic.endswith("/masks/compressed")
+            if not topic.removesuffix("/compressed").endswith(_DERIVED) and not topic.endswith("/masks/compressed")
         }
 
     def _subscribe(self, topic: str, kind: str, offer: Offer) -> None:

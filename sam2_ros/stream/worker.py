@@ -36,12 +36,14 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from sam2_ros.errors import Sam2RosError, Unanswered, UnknownObject
+from sam2_ros.geometry.locator import Located, Locator
 from sam2_ros.stream.mailbox import Mailbox, Turn, UnreadImage
 from sam2_ros.stream.requests import Request, RequestQueue, join_equal, join_prompts
 from sam2_ros.stream.session import Detection, Session, View
@@ -67,11 +69,13 @@ class Result:
 
     seconds: from taking the image or request to having the masks.
     dropped: images that newer ones replaced, or that came too late, since the last result.
+    located: where the objects are in 3-D.
     """
 
     view: View
     seconds: float
     dropped: int
+    located: Located = Located()
 
 
 class Log(Protocol):
@@ -85,7 +89,15 @@ class Log(Protocol):
 class Worker:
     """Runs a Session on its own thread; counts: its own and the session's."""
 
-    def __init__(self, session: Session, publish: Callable[[Result], None], logger: Log) -> None:
+    def __init__(
+        self,
+        session: Session,
+        publish: Callable[[Result], None],
+        logger: Log,
+        locator: Locator | None = None,
+    ) -> None:
+        """locator: finds the objects in 3-D where there is depth."""
+        self._locator = locator
         self.counts = session.counts
         self._session = session
         self._publish = publish
@@ -125,6 +137,16 @@ class Worker:
     def configure(self, settings: SessionSettings, tracker: TrackerSettings) -> None:
         """Work with other settings from the next image or prompt on."""
         self._session.configure(settings, tracker)
+
+    def publish_again(self, stamp: int) -> None:
+        """Publish the image of ``stamp`` once more if it still is the newest: its depth has come."""
+
+        def renew() -> None:
+            if self._session.view.frame is not None and self._session.view.frame.stamp == stamp:
+                self._published_view = View()
+
+        with suppress(Unanswered):  # more important things wait
+            self.ask(renew)
 
     def put_image(self, image: UnreadImage) -> None:
         """Hand over an image; a waiting one is dropped and counted, unless it is the newer one."""
@@ -326,8 +348,11 @@ class Worker:
             return
         self._published_view, self._arrived = view, None
         try:
-            tuple(view.tracks)  # makes the masks now, so that their time counts
-            self._publish(Result(view, time.perf_counter() - started, self._dropped))
+            tracks = tuple(view.tracks)  # makes the masks now, so that their time counts
+            seconds, located = time.perf_counter() - started, Located()
+            if self._locator is not None:
+                located = self._locator.locate(view.frame.stamp, tracks, view.frame.size)
+            self._publish(Result(view, seconds, self._dropped, located))
         except Exception:  # a defect must not end the thread
             self._complain("publish", "publishing failed")
             return

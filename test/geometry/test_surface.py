@@ -82,6 +82,12 @@ def test_a_thin_object_keeps_all_its_pixels():
     assert within(found.position, (0, 0, 0.8975), 2.0) and found.box_size[0] == pytest.approx(0.3, abs=0.01)
 
 
+def test_a_small_object_keeps_all_its_pixels():
+    labels, depth = np.zeros((240, 320), np.uint8), np.ones((240, 320), np.float32)
+    labels[100:105, 100:105] = 1
+    assert surfaces(labels, depth, camera())[1].pixels == 25
+
+
 def test_what_leaves_the_picture_is_measured_up_to_its_border():
     labels, depth = seen(box((-0.5, 0.0, 1.0), (0.4, 0.2, 0.002)))
     found = surfaces(labels, depth, camera())[1]

@@ -169,6 +169,34 @@ def test_a_request_that_changes_nothing_is_not_published(worker):
     assert len(worker.results) == 2
 
 
+def test_depth_that_comes_after_the_masks_publishes_the_newest_image_once_more(worker):
+    worker.start()
+    worker.put_image(image(1))
+    wait_for(worker, 1)
+    worker.put_image(image(2))
+    wait_for(worker, 2)
+    count = len(worker.results)
+    worker.publish_again(1)  # not the newest any more
+    worker.ask(lambda: None).result(LONG)
+    assert len(worker.results) == count
+    worker.publish_again(2)
+    wait_until(lambda: len(worker.results) > count, "another result")
+    assert worker.results[-1].view.frame.stamp == 2 and worker.results[-1].dropped == 0
+
+
+def test_a_result_says_where_objects_are(worker):
+    class Somewhere:
+        def locate(self, stamp, tracks, size):
+            return stamp, len(tracks), size
+
+    worker._locator = Somewhere()
+    worker.start()
+    worker.put_image(image(1))
+    worker.ask(prompting(worker)).result(LONG)
+    wait_until(lambda: worker.results and worker.results[-1].located[1] == 1, "an object")
+    assert worker.results[-1].located == (1, 1, worker.results[-1].view.frame.size)
+
+
 def test_a_defect_in_one_request_does_not_end_the_thread(worker):
     worker.start()
     with pytest.raises(Unanswered, match="ZeroDivisionError"):

@@ -1,0 +1,128 @@
+"""Masks and depth of one camera, whichever comes first, as positions of its objects.
+
+Masks never wait for depth.  Depth that is there when an image has been tracked is measured at once.  Where it comes
+later, up to the setting depth_timeout, the image is measured then: if it is still the newest one it can be published
+once more, otherwise the last known positions become that much newer.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sam2_ros.errors import Sam2RosError
+from sam2_ros.geometry.camera import Camera
+from sam2_ros.geometry.depth import metres
+from sam2_ros.geometry.positions import Position, Positions, seen_labels
+from sam2_ros.geometry.settings import DepthSettings
+from sam2_ros.types import Track
+
+#: Depth images that wait for their image to be tracked, and images that wait for their depth.
+QUEUE = 10
+#: Reads a depth image, in its own units; it is called only if the depth is needed.  Raises InvalidImage.
+ReadDepth = Callable[[], np.ndarray]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Located:
+    """What is known on one image: positions by object id; its depth (H, W) in metres and camera, None without depth."""
+
+    positions: Mapping[int, Position] = field(default_factory=dict)
+    depth: np.ndarray | None = None
+    camera: Camera | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Seen:
+    """An image that was tracked; at: when, in seconds of ``time.monotonic``."""
+
+    stamp: int
+    labels: np.ndarray
+    at: float
+
+
+class Locator:
+    """The positions of one camera.  ``put`` and ``configure`` may be called by any thread, ``locate`` by one only.
+
+    on_late: is told the stamp of the newest image when its depth has come after ``locate``.
+    on_refused: is told why depth could not be used.
+    late: depth images that came after the setting depth_timeout.
+    """
+
+    def __init__(
+        self,
+        settings: DepthSettings = DepthSettings(),
+        on_late: Callable[[int], object] = lambda stamp: None,
+        on_refused: Callable[[str], object] = lambda reason: None,
+    ) -> None:
+        #: The camera of the images, None before the first camera_info.
+        self.camera: Camera | None = None
+        self.late = 0
+        self._settings = settings
+        self._on_late = on_late
+        self._on_refused = on_refused
+        self._comes = False  # whether any depth has come: without it nothing is done for an image
+        self._lock = threading.Lock()
+        self._waiting: dict[int, ReadDepth] = {}
+        self._seen: deque[_Seen] = deque(maxlen=QUEUE)
+        self._positions = Positions()
+        self._read: tuple[int, np.ndarray] = 0, np.zeros((0, 0), np.float32)  # the newest depth and its stamp
+
+    def configure(self, settings: DepthSettings) -> None:
+        """Use other settings from the next depth image on."""
+        self._settings = settings
+
+    def put(self, stamp: int, read: ReadDepth) -> None:
+        """Hand over the depth of the image of ``stamp``, nanoseconds."""
+        with self._lock:
+            self._comes = True
+            seen = next((one for one in self._seen if one.stamp == stamp), None)
+            if seen is not None and time.monotonic() - seen.at > self._settings.depth_timeout:
+                self.late += 1
+                return
+            self._waiting[stamp] = read
+            while len(self._waiting) > QUEUE:
+                del self._waiting[next(iter(self._waiting))]
+            newest = seen is not None and seen is self._seen[-1] and seen.labels.any()
+        if newest:
+            self._on_late(stamp)
+
+    def locate(self, stamp: int, tracks: Sequence[Track], size: tuple[int, int]) -> Located:
+        """What is known of the objects on the image of ``stamp`` and ``size`` (height, width), the newest one."""
+        if not self._comes:
+            return Located()
+        seen = _Seen(stamp, seen_labels(tracks, size), time.monotonic())
+        with self._lock:
+            if self._seen and self._seen[-1].stamp == stamp:  # the same image after a prompt
+                seen.at = self._seen.pop().at
+            self._seen.append(seen)
+            come = [(one, self._waiting.pop(one.stamp)) for one in self._seen if one.stamp in self._waiting]
+        self._positions.velocity = self._settings.velocity
+        if self._read[0] == stamp and stamp:
+            self._measure(seen, self._read[1])
+        for one, read in come:
+            try:
+                depth = metres(read(), self._settings)
+            except Sam2RosError as error:
+                self._on_refused(str(error))
+                continue
+            self._read = one.stamp, depth
+            self._measure(one, depth)
+        positions = self._positions.at(stamp, tracks)
+        if self._read[0] != stamp or not stamp:
+            return Located(positions)
+        return Located(positions, self._read[1], self.camera)
+
+    def _measure(self, seen: _Seen, depth: np.ndarray) -> None:
+        if self.camera is None:
+            self._on_refused("depth comes, but no camera_info; it is needed for positions in metres")
+            return
+        try:
+            self._positions.measure(seen.stamp, seen.labels, depth, self.camera)
+        except Sam2RosError as error:
+            self._on_refused(str(error))

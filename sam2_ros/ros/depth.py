@@ -1,0 +1,205 @@
+"""The depth subscription: depth images that are registered to the camera's, paired with its images by stamp.
+
+Nothing is subscribed to until somebody publishes depth.  Where message_filters is installed, as it is with every ROS 2
+but that of the wheels, it makes the pairs; elsewhere ``geometry.pairing`` does, by the same rule.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+from builtin_interfaces.msg import Time
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.node import Node as RosNode
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from sam2_ros.errors import InvalidInput
+from sam2_ros.geometry.camera import Camera as CameraModel
+from sam2_ros.geometry.depth import depth_from
+from sam2_ros.geometry.locator import Locator
+from sam2_ros.geometry.pairing import QUEUE, Pairing, Pairs
+from sam2_ros.messages import nanoseconds, seconds_and_rest
+from sam2_ros.ros.camera import DEPTH, Camera
+from sam2_ros.ros.parameters import Parameters
+from sam2_ros.ros.topics import all_reliable, quality, subscribe
+from sam2_ros.stamps import went_back
+from sam2_ros.stream.throttle import Throttle
+
+try:
+    import message_filters
+except ImportError:  # there is no wheel of it
+    message_filters = None
+
+_COMPRESSED = "/compressedDepth"
+_TYPES = {"raw": ("sensor_msgs/msg/Image", Image), "compressed": ("sensor_msgs/msg/CompressedImage", CompressedImage)}
+#: Seconds between looks at camera_info, which seldom changes.
+INFO = 1.0
+
+
+class Synchronizer:
+    """Pairs by the ApproximateTimeSynchronizer of message_filters; see ``geometry.pairing.Pairs``."""
+
+    def __init__(self, on_pair: Callable[[int, Any], object], tolerance: int, queue: int = QUEUE) -> None:
+        self._on_pair = on_pair
+        self._slop = max(tolerance, 1) / 1e9  # two stamps are a pair if they are less than this apart
+        self._queue = queue
+        self._newest = 0
+        self._begin()
+
+    def image(self, stamp: int) -> None:
+        """An image of a stamp, nanoseconds, has come."""
+        self._follow(stamp)
+        self._images.signalMessage(_stamped(stamp, None))
+
+    def depth(self, stamp: int, content: Any) -> None:
+        """Depth of a stamp has come."""
+        self._follow(stamp)
+        self._depths.signalMessage(_stamped(stamp, content))
+
+    def _begin(self) -> None:
+        self._images, self._depths = message_filters.SimpleFilter(), message_filters.SimpleFilter()
+        self._both = message_filters.ApproximateTimeSynchronizer([self._images, self._depths], self._queue, self._slop)
+        self._both.registerCallback(self._pair)
+
+    def _follow(self, stamp: int) -> None:
+        """Forget what waits where time starts again: message_filters would drop every new stamp as the oldest."""
+        if went_back(self._newest, stamp):
+            self._begin()
+            self._newest = stamp
+        self._newest = max(self._newest, stamp)
+
+    def _pair(self, image: Any, depth: Any) -> None:
+        self._on_pair(nanoseconds(image.header.stamp), depth.content)
+
+
+def _stamped(stamp: int, content: Any) -> Any:
+    seconds, rest = seconds_and_rest(stamp)
+    return SimpleNamespace(header=SimpleNamespace(stamp=Time(sec=seconds, nanosec=rest)), content=content)
+
+
+def pairs(on_pair: Callable[[int, Any], object], tolerance: int) -> Pairs:
+    """What makes pairs here; tolerance: nanoseconds."""
+    return Pairing(on_pair, tolerance) if message_filters is None else Synchronizer(on_pair, tolerance)
+
+
+class Depth:
+    """Subscribes to the depth of one camera, and hands it to a locator with the stamp of its image."""
+
+    def __init__(
+        self,
+        node: RosNode,
+        parameters: Parameters,
+        camera: Camera,
+        locator: Locator,
+        camera_info: Callable[[], CameraInfo | None],
+    ) -> None:
+        """camera_info: gives the newest one, None before the first."""
+        self._node, self._parameters, self._camera = node, parameters, camera
+        self._locator, self._camera_info = locator, camera_info
+        base = node.resolve_topic_name("depth").removesuffix(_COMPRESSED)
+        #: Topic by transport; remapping ``depth`` moves both, and may name either.
+        self.topics = {"raw": base, "compressed": base + _COMPRESSED}
+        self.received = 0
+        self._chosen: tuple[str, bool] | None = None  # transport and whether it is reliable
+        self._subscription: Any = None
+        self._throttle = Throttle(1)
+        self._lock = threading.Lock()  # images and depth come in callbacks of their own
+        self._tolerance = parameters.depth.depth_tolerance
+        self._pairs = pairs(locator.put, round(self._tolerance * 1e9))
+        self._looked_at = -INFO
+        self._info: Any = None  # what the lens was made from
+        self.update()
+
+    def update(self) -> None:
+        """Subscribe to what is published, and follow the parameters; called regularly."""
+        settings = self._parameters.depth
+        self._locator.configure(settings)
+        if settings.depth_tolerance != self._tolerance:
+            with self._lock:
+                self._tolerance = settings.depth_tolerance
+                self._pairs = pairs(self._locator.put, round(self._tolerance * 1e9))
+        wanted = self._wanted()
+        if wanted == self._chosen:
+            return
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
+        self._chosen = wanted
+        self._subscription = None if wanted is None else self._subscribe(*wanted)
+
+    def image(self, stamp: int) -> None:
+        """An image of the camera has come."""
+        if self._subscription is not None and stamp:
+            with self._lock:
+                self._pairs.image(stamp)
+
+    def refused(self, reason: str) -> None:
+        """Log why depth cannot be used, seldom."""
+        if line := self._throttle.line(reason, f"no positions in 3-D: {reason}"):
+            self._node.get_logger().warning(line)
+
+    def _wanted(self) -> tuple[str, bool] | None:
+        """The transport to subscribe to and its reliability; None before the first publisher."""
+        wish = self._parameters.node.depth_transport
+        allowed = [transport for transport in _TYPES if wish in ("auto", transport)]
+        for transport in allowed:
+            infos = self._node.get_publishers_info_by_topic(self.topics[transport])
+            publishers = [info for info in infos if info.topic_type == _TYPES[transport][0]]
+            if publishers:
+                return transport, all_reliable(publishers)
+        if self._chosen is not None and self._chosen[0] in allowed:
+            return self._chosen  # it may come back
+        return None
+
+    def _subscribe(self, transport: str, reliable: bool) -> Any:
+        topic = self.topics[transport]
+        self._node.get_logger().info(f"depth from {topic}: objects have positions in metres")
+        return subscribe(
+            self._node,
+            _TYPES[transport][1],
+            topic,
+            self._receive,
+            quality(DEPTH, reliable),
+            on_lost=lambda count: None,
+            callback_group=MutuallyExclusiveCallbackGroup(),  # see ``Camera``
+        )
+
+    def _receive(self, message: Any) -> None:
+        self.received += 1
+        self._look_at_camera_info()
+        frame, expected = message.header.frame_id.lstrip("/"), self._camera.frame_id.lstrip("/")
+        if frame and expected and frame != expected:
+            self.refused(
+                f"depth is in the frame {frame!r} and the images in {expected!r}; use the depth that the driver "
+                "registers to the image"
+            )
+            return
+        if stamp := nanoseconds(message.header.stamp):
+            with self._lock:
+                self._pairs.depth(stamp, partial(depth_from, message))
+
+    def _look_at_camera_info(self) -> None:
+        now = time.monotonic()
+        if self._locator.camera is not None and now - self._looked_at < INFO:
+            return
+        self._looked_at = now
+        info, rectified = self._camera_info(), self._parameters.node.image_is_rectified
+        if info is None or _content(info, rectified) == self._info:
+            return
+        self._info = _content(info, rectified)
+        try:
+            self._locator.camera = CameraModel.of(info, rectified)
+        except InvalidInput as error:
+            self._locator.camera = None
+            self.refused(str(error))
+
+
+def _content(info: Any, rectified: bool) -> tuple[Any, ...]:
+    """What of a camera_info makes the camera."""
+    numbers = (*info.k, *info.d, *info.p, info.width, info.height, info.binning_x, info.binning_y)
+    region = info.roi
+    return (*numbers, info.distortion_model, region.x_offset, region.y_offset, region.width, region.height, rectified)

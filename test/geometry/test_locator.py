@@ -1,0 +1,131 @@
+import time
+
+import numpy as np
+import pytest
+from geometry.analytic import camera
+from geometry.test_positions import SECOND, SIZE, scene
+
+from sam2_ros.errors import InvalidImage
+from sam2_ros.geometry.locator import Locator
+from sam2_ros.geometry.settings import DepthSettings
+
+
+@pytest.fixture
+def told():
+    """A locator, the stamps that it told late, and the reasons for which it refused depth."""
+    late, refused = [], []
+    locator = Locator(on_late=late.append, on_refused=refused.append)
+    locator.camera = camera()
+    locator.put(1, lambda: pytest.fail("this image never came"))
+    return locator, late, refused
+
+
+def millimetres(depth):
+    return lambda: np.round(depth * 1000).astype(np.uint16)
+
+
+def test_depth_that_is_there_first_is_measured_with_the_masks(told):
+    locator, late, refused = told
+    ball, depth = scene()
+    locator.put(SECOND, millimetres(depth))
+    located = locator.locate(SECOND, [ball], SIZE)
+    assert located.positions[1].age == 0 and located.depth.shape == SIZE and located.camera is locator.camera
+    assert late == refused == []
+
+
+def test_depth_that_comes_after_the_masks_is_told_and_measured_then(told):
+    locator, late, _ = told
+    ball, depth = scene()
+    assert locator.locate(SECOND, [ball], SIZE).positions == {}
+    locator.put(SECOND, millimetres(depth))
+    assert late == [SECOND]
+    assert locator.locate(SECOND, [ball], SIZE).positions[1].age == 0
+
+
+def test_depth_that_comes_after_the_next_image_makes_the_last_position_newer(told):
+    locator, late, _ = told
+    ball, depth = scene()
+    locator.locate(SECOND, [ball], SIZE)
+    locator.locate(2 * SECOND, [ball], SIZE)
+    locator.put(SECOND, millimetres(depth))
+    located = locator.locate(3 * SECOND, [ball], SIZE)
+    assert late == [] and located.positions[1].age == 2 and located.depth is None
+
+
+def test_an_object_that_is_started_later_on_the_image_is_measured_with_the_same_depth(told):
+    locator, _, _ = told
+    ball, depth = scene()
+    locator.put(SECOND, millimetres(depth))
+    assert locator.locate(SECOND, [], SIZE).positions == {}
+    assert locator.locate(SECOND, [ball], SIZE).positions[1].age == 0
+
+
+def test_depth_that_comes_later_than_the_timeout_is_not_used(told):
+    locator, late, _ = told
+    locator.configure(DepthSettings(depth_timeout=0.01))
+    ball, depth = scene()
+    locator.locate(SECOND, [ball], SIZE)
+    time.sleep(0.02)
+    locator.put(SECOND, millimetres(depth))
+    assert late == [] and locator.late == 1 and locator.locate(SECOND, [ball], SIZE).positions == {}
+
+
+def test_without_objects_nothing_is_told(told):
+    locator, late, _ = told
+    locator.locate(SECOND, [], SIZE)
+    locator.put(SECOND, millimetres(scene()[1]))
+    assert late == []
+
+
+def test_depth_that_is_not_needed_is_never_read(told):
+    locator, _, _ = told
+    ball, _ = scene()
+    for number in range(30):
+        locator.put(number * SECOND, lambda: pytest.fail("read"))
+    assert len(locator._waiting) == 10
+    locator.locate(100 * SECOND, [ball], SIZE)
+
+
+def test_depth_without_camera_info_is_refused_and_masks_go_on(told):
+    locator, _, refused = told
+    locator.camera = None
+    ball, depth = scene()
+    locator.put(SECOND, millimetres(depth))
+    assert locator.locate(SECOND, [ball], SIZE).positions == {}
+    assert refused == ["depth comes, but no camera_info; it is needed for positions in metres"]
+
+
+def test_depth_that_cannot_be_read_or_shows_something_else_is_refused(told):
+    locator, _, refused = told
+    ball, depth = scene()
+
+    def damaged():
+        raise InvalidImage("5 bytes")
+
+    locator.put(SECOND, damaged)
+    locator.put(2 * SECOND, millimetres(depth[:, :-60]))
+    locator.locate(SECOND, [ball], SIZE)
+    assert locator.locate(2 * SECOND, [ball], SIZE).positions == {}
+    assert refused[0] == "5 bytes" and "does not show the same" in refused[1]
+
+
+def test_velocity_may_be_switched_on_meanwhile(told):
+    locator, _, _ = told
+    ball, depth = scene()
+    for number in range(1, 5):
+        locator.put(number * SECOND // 10, millimetres(depth))
+        known = locator.locate(number * SECOND // 10, [ball], SIZE).positions[1]
+        locator.configure(DepthSettings(velocity=True))
+    assert known.velocity == pytest.approx((0, 0, 0), abs=0.01)
+
+
+def test_before_any_depth_comes_nothing_is_done_for_an_image():
+    ball, _ = scene()
+    locator = Locator()
+    assert locator.locate(SECOND, [ball], SIZE).positions == {} and not locator._seen
+
+
+def test_an_image_without_a_stamp_has_no_depth_of_its_own(told):
+    locator, _, _ = told
+    ball, _ = scene()
+    assert locator.locate(0, [ball], SIZE).depth is None

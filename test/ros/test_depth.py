@@ -1,0 +1,225 @@
+"""Depth beside the images: paired, measured, published; and what it must not disturb."""
+
+import importlib.util
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+
+from fakes import RED
+from geometry.test_pairing import TABLE, pairs_of
+from rclpy.parameter import Parameter
+from rclpy.qos import qos_profile_sensor_data
+from ros_bench import MILLISECOND, SCENE, SIZE, image_message, scene, set_stamp
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from waiting import wait_until
+
+from sam2_ros.messages import fill_image
+from sam2_ros.msg import TrackedObject
+from sam2_ros.ros import depth as depth_module
+
+FOCAL = 100.0
+assert hasattr(TrackedObject(), "has_position"), "the messages changed: install again"
+
+
+# -- pairing -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def filters(monkeypatch):
+    path = Path(__file__).parent / "stand_ins" / "message_filters.py"
+    spec = importlib.util.spec_from_file_location("message_filters", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(depth_module, "message_filters", module)
+    return module
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_message_filters_makes_the_pairs_of_the_same_table(filters, name):
+    arrivals, pairs = TABLE[name]
+    assert pairs_of(arrivals, depth_module.Synchronizer) == pairs
+
+
+def test_message_filters_is_used_where_it_is_installed(filters):
+    assert isinstance(depth_module.pairs(print, 1), depth_module.Synchronizer)
+
+
+def test_without_it_our_own_rule_is_used(monkeypatch):
+    monkeypatch.setattr(depth_module, "message_filters", None)
+    assert isinstance(depth_module.pairs(print, 1), depth_module.Pairing)
+
+
+def test_equal_stamps_are_a_pair_without_any_tolerance(filters):
+    found = []
+    for make in (depth_module.Synchronizer, depth_module.Pairing):
+        pairing = make(lambda image, depth: found.append((image, depth)), 0)
+        pairing.image(5), pairing.depth(5, "depth"), pairing.image(7), pairing.depth(8, "other")
+    assert found == [(5, "depth")] * 2
+
+
+# -- a node with depth ---------------------------------------------------------------------------
+
+
+class DepthCamera:
+    """Publishes camera_info, and depth of a wall with the red square in front of it."""
+
+    def __init__(self, bench, kind=Image, topic="/depth"):
+        self.bench = bench
+        self.info = bench.ros.create_publisher(CameraInfo, "/camera_info", 10)
+        self.depth = bench.ros.create_publisher(kind, topic, qos_profile_sensor_data)
+
+    def picture(self, metres=1.0, size=SIZE):
+        depth = np.full(size, 2000, np.uint16)
+        x, y = SCENE[RED]
+        across, down = size[1] / SIZE[1], size[0] / SIZE[0]
+        depth[round(y * down) : round((y + 16) * down), round(x * across) : round((x + 16) * across)] = metres * 1000
+        return depth
+
+    def message(self, stamp, depth, frame_id="camera"):
+        message = fill_image(Image(), depth)
+        message.encoding = "16UC1"
+        set_stamp(message.header, stamp, frame_id)
+        return message
+
+    def calibrate(self):
+        height, width = SIZE
+        k = [FOCAL, 0.0, (width - 1) / 2, 0.0, FOCAL, (height - 1) / 2, 0.0, 0.0, 1.0]
+        info = CameraInfo(width=width, height=height, k=k, d=[], distortion_model="plumb_bob")
+        set_stamp(info.header, 1, "camera")
+        self.info.publish(info)
+
+
+@pytest.fixture(scope="module")
+def cameras(shared):
+    camera = DepthCamera(shared)
+    wait_until(lambda: camera.depth.get_subscription_count(), "the node to subscribe to depth")
+    wait_until(lambda: camera.info.get_subscription_count(), "the node to subscribe to camera_info")
+    camera.calibrate()
+    shared.node.set_parameters([Parameter("depth_timeout", value=5.0)])  # this machine may be slow
+    wait_until(lambda: shared.node.depth._locator._settings.depth_timeout == 5.0, "the parameter to be taken")
+    return camera
+
+
+@pytest.fixture
+def camera(bench, cameras):
+    """The depth camera of a node that tracks one object, whose first position is known."""
+    bench.start()
+    shown_with(bench, cameras, cameras.picture())  # from the first depth on images wait for theirs
+    return cameras
+
+
+def first(result):
+    return result.objects[0]
+
+
+def shown_with(bench, camera, depth, before=True, frame_id="camera"):
+    """Show an image and publish depth of its stamp before or after; the stamp."""
+    bench.clock += 33 * MILLISECOND
+    message = camera.message(bench.clock, depth, frame_id) if isinstance(depth, np.ndarray) else depth
+    if before:
+        received = bench.node.depth.received
+        camera.depth.publish(message)
+        wait_until(lambda: bench.node.depth.received > received, "the depth to arrive")
+    bench.show(scene(), bench.clock)
+    if not before:
+        camera.depth.publish(message)
+    return bench.clock
+
+
+def located(bench, stamp):
+    """The object of a stamp once its position is there."""
+
+    def found():
+        results = [one for one in bench.results if one.header.stamp.nanosec + one.header.stamp.sec * 10**9 == stamp]
+        return next((first(one) for one in results if one.objects and first(one).has_position), None)
+
+    return wait_until(found, "a position")
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_an_object_has_a_position_whichever_comes_first(bench, camera, before):
+    one = located(bench, shown_with(bench, camera, camera.picture(0.8), before))
+    x, y = ((8 + 7.5 - 63.5) / FOCAL * 0.8, (8 + 7.5 - 47.5) / FOCAL * 0.8)
+    # The model of the tests sees the square with one of its coarse pixels more or less.
+    assert (one.position.x, one.position.y) == pytest.approx((x, y), abs=0.02)
+    assert one.position.z == pytest.approx(0.8)
+    assert one.position_age == 0 and one.depth_share > 0.6 and one.depth_pixels > 30
+    assert one.oriented_box_size.x == pytest.approx((one.box.x1 - one.box.x0 + 1) / FOCAL * 0.8, abs=0.017)
+    assert one.extent_low.z == pytest.approx(0.8) and not one.has_velocity
+
+
+def test_masks_come_without_depth_and_the_last_position_grows_older(bench, camera):
+    stamp = shown_with(bench, camera, camera.picture())
+    located(bench, stamp)
+    later = first(bench.show_next())
+    assert later.area and not later.has_position and later.position_age == pytest.approx(0.033, abs=1e-4)
+    assert later.position.z == pytest.approx(1.0, abs=0.005)
+
+
+def test_a_hidden_object_keeps_its_position(bench, camera):
+    located(bench, shown_with(bench, camera, camera.picture()))
+    bench.clock += 33 * MILLISECOND
+    camera.depth.publish(camera.message(bench.clock, camera.picture(2.0)))
+    hidden = first(bench.show(scene({}), bench.clock))
+    assert hidden.occluded and not hidden.has_position
+    assert hidden.position_age > 0 and hidden.position.z == pytest.approx(1.0, abs=0.005)
+
+
+def test_depth_of_half_the_size_is_used(bench, camera):
+    half = camera.picture(0.9, (SIZE[0] // 2, SIZE[1] // 2))
+    assert located(bench, shown_with(bench, camera, half)).position.z == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(
+    "damage, words",
+    [
+        (lambda camera, stamp: camera.message(stamp, camera.picture(), "other"), "in the frame 'other'"),
+        (lambda camera, stamp: camera.message(stamp, camera.picture(1.0, (50, 128))), "does not show the same"),
+        (lambda camera, stamp: image_message(scene(), stamp), "'rgb8' is not one of 16UC1"),
+    ],
+    ids=["of another frame", "of other proportions", "a picture"],
+)
+def test_depth_that_cannot_be_used_is_named_and_masks_go_on(bench, camera, damage, words):
+    bench.node.depth._throttle.clear()
+    stamp = bench.clock + 33 * MILLISECOND
+    shown_with(bench, camera, damage(camera, stamp))
+    assert first(bench.result(stamp)).area and not first(bench.result(stamp)).has_position
+    bench.says("no positions in 3-D", words)
+
+
+def test_compressed_depth_is_taken_where_there_is_no_raw_one(bench, cameras):
+    bench.node.set_parameters([Parameter("depth_transport", value="compressed")])
+    packed = DepthCamera(bench, CompressedImage, "/depth/compressedDepth")
+    wait_until(lambda: packed.depth.get_subscription_count(), "the node to subscribe")
+    bench.start()
+    bench.clock += 33 * MILLISECOND
+    data = b"\0" * 12 + cv2.imencode(".png", packed.picture(0.7))[1].tobytes()
+    message = CompressedImage(format="16UC1; compressedDepth png", data=data)
+    set_stamp(message.header, bench.clock, "camera")
+    packed.depth.publish(message)
+    bench.show(scene(), bench.clock)
+    assert located(bench, bench.clock).position.z == pytest.approx(0.7)
+    bench.ros.destroy_publisher(packed.depth)
+    bench.node.set_parameters([Parameter("depth_transport", value="auto")])
+    wait_until(cameras.depth.get_subscription_count, "the node to subscribe to raw depth again")
+
+
+def test_points_are_made_for_those_who_look(bench, camera):
+    clouds = []
+    subscription = bench.ros.create_subscription(PointCloud2, "/sam2_ros/points", clouds.append, 10)
+    wait_until(lambda: bench.node.outputs._in_3d._points.get_subscription_count(), "the node to see the subscriber")
+    shown_with(bench, camera, camera.picture(0.8))
+    cloud = wait_until(lambda: clouds and clouds[-1], "points")
+    bench.ros.destroy_subscription(subscription)
+    kinds = [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("rgb", "<u4"), ("label", "<u4")]
+    points = np.frombuffer(cloud.data, np.dtype(kinds))
+    assert cloud.height == 1 and cloud.width == len(points) > 50 and cloud.is_dense
+    assert [(field.name, field.offset) for field in cloud.fields] == [
+        (name, 4 * n) for n, (name, _) in enumerate(kinds)
+    ]
+    on_square = points["z"] == np.float32(0.8)
+    assert on_square.mean() > 0.6 and (points["rgb"][on_square] == 0xFF0000).all() and len(set(points["label"])) == 1
