@@ -83,8 +83,8 @@ class Session:
         in_parts: bool = True,
     ) -> None:
         self._tracker = tracker
-        self._settings = settings
-        self._tracker_settings: TrackerSettings | None = None  # None: those that the tracker has
+        #: Of the session and of the tracker (None: those that it has); replaced together, for ``configure``.
+        self._configured: tuple[SessionSettings, TrackerSettings | None] = (settings, None)
         self._on_applied = on_applied
         self._in_parts = in_parts
         #: Names of objects that a detection started.
@@ -96,14 +96,15 @@ class Session:
     @property
     def settings(self) -> SessionSettings:
         """The settings in force."""
-        return self._settings
+        return self._configured[0]
 
     def configure(self, settings: SessionSettings, tracker: TrackerSettings) -> None:
         """Work with other settings from the next image or prompt on; any thread may call it.
 
-        What a running tracker cannot change (``tracker.BUILT_IN``) is refused then: InvalidInput.
+        Raises InvalidInput for what a running tracker cannot change (``BUILT_IN`` in ``tracking.settings``);
+        then all settings stay as they are.
         """
-        self._settings, self._tracker_settings = settings, tracker
+        self._configured = (settings, self._tracker.settings.changed_to(tracker))
 
     @property
     def newest(self) -> int | None:
@@ -268,7 +269,7 @@ class Session:
 
     def _take_settings(self) -> None:
         """Settings of the tracker that were changed meanwhile take effect."""
-        wanted = self._tracker_settings
+        _, wanted = self._configured
         if wanted is not None and self._tracker.settings is not wanted:
             self._tracker.settings = wanted
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sam2_ros.errors import InvalidInput
 from sam2_ros.settings import check, setting
+
+#: Settings that a running tracker cannot change: its memories were made with them.
+BUILT_IN = ("memory_rule", "max_prompted_frames", "remembered_frames", "precision")
 
 
 @dataclass(frozen=True)
@@ -51,3 +55,12 @@ class TrackerSettings:
 
     def __post_init__(self) -> None:
         check(self)
+
+    def changed_to(self, wanted: TrackerSettings) -> TrackerSettings:
+        """``wanted``, unless a running tracker cannot change to it from these (``BUILT_IN``): InvalidInput."""
+        if not isinstance(wanted, TrackerSettings):
+            raise InvalidInput(f"settings must be a TrackerSettings of sam2_ros, got {type(wanted).__name__}")
+        fixed = [name for name in BUILT_IN if getattr(wanted, name) != getattr(self, name)]
+        if fixed:
+            raise InvalidInput(f"{' and '.join(fixed)} cannot change while a tracker runs; make a new Tracker")
+        return wanted

@@ -40,10 +40,6 @@ from sam2_ros.tracking.settings import TrackerSettings as TrackerSettings
 from sam2_ros.tracking.tracks import Tracks
 from sam2_ros.types import MAX_OBJECT_ID, Frame, Prompt, Track
 
-#: Settings that a running tracker cannot change: its memories were made with them.
-BUILT_IN = ("memory_rule", "max_prompted_frames", "remembered_frames", "precision")
-
-
 #: The memory rules by the names that the setting ``memory_rule`` gives them.
 RULES: dict[str, type[MemoryBank[Tensor, Tensor]]] = {
     rule.name: rule for rule in (MemoryBank[Tensor, Tensor], DistractorAwareMemory[Tensor, Tensor])
@@ -82,16 +78,12 @@ class Tracker:
 
     @property
     def settings(self) -> TrackerSettings:
-        """How the tracker behaves.  What a running tracker cannot change (``BUILT_IN``) is refused: InvalidInput."""
+        """How the tracker behaves.  What a running tracker cannot change is refused, see ``settings.BUILT_IN``."""
         return self._finder.settings
 
     @settings.setter
     def settings(self, settings: TrackerSettings) -> None:
-        _refuse_other_kind("settings", settings, TrackerSettings)
-        fixed = [name for name in BUILT_IN if getattr(settings, name) != getattr(self.settings, name)]
-        if fixed:
-            raise InvalidInput(f"{' and '.join(fixed)} cannot change while a tracker runs; make a new Tracker")
-        self._finder.settings = settings
+        self._finder.settings = self.settings.changed_to(settings)
 
     @property
     def objects(self) -> dict[str, int]:

@@ -330,10 +330,14 @@ def test_a_session_that_does_not_work_in_parts_brings_objects_up_to_date_with_ea
     assert all(len(session._tracker.at(stamp)) == 1 for stamp in range(1, 7))
 
 
-def test_what_a_running_tracker_cannot_change_is_refused_with_the_next_image(session):
-    session.configure(SessionSettings(), TrackerSettings(remembered_frames=5))
+def test_what_a_running_tracker_cannot_change_is_refused_once_and_the_old_settings_stay(session):
     with pytest.raises(InvalidInput, match="remembered_frames cannot change while a tracker runs"):
-        show(session, 1, {RED: (0, 0)})
+        session.configure(SessionSettings(max_objects=1), TrackerSettings(remembered_frames=5))
+    show(session, 1, {RED: (0, 0)})
+    session.prompt(click("cup", 8, 8), 0)
+    show(session, 2, {RED: (32, 0)})
+    assert names(session) == ["cup"] and session.view.frame.stamp == 2
+    assert session.settings == SessionSettings() and session._tracker.settings == TrackerSettings()
 
 
 def finished(parts):
