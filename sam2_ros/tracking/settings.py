@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from sam2_ros.errors import InvalidInput
 from sam2_ros.settings import check, setting
+from sam2_ros.tracking.memory import MemoryBank
+from sam2_ros.tracking.rules import RULES
 
 #: Settings that a running tracker cannot change: its memories were made with them.
 BUILT_IN = ("memory_rule", "max_prompted_frames", "remembered_frames", "precision")
@@ -16,10 +18,10 @@ class TrackerSettings:
     """How the tracker behaves; the defaults are those that a robot needs."""
 
     memory_rule: str = setting(
-        "sam2",
+        MemoryBank.name,
         "past frames that an object looks at: sam2 = prompted and recent ones; distractor_aware = also those on which "
         "a look-alike was told apart, none on which the object was hidden",
-        choices=("sam2", "distractor_aware"),
+        choices=tuple(RULES),
     )
     max_prompted_frames: int = setting(
         4, "prompted frames that take part in an object's memory, the first always among them; 0 = all", low=0, high=64

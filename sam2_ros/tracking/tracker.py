@@ -15,7 +15,7 @@ A Tracker belongs to one thread.  A call that raises a Sam2RosError has changed 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from functools import cached_property
@@ -23,32 +23,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from sam2_ros.errors import InvalidInput, InvalidPrompt, UnknownObject
 from sam2_ros.model.interface import Model, refuse_no_model
 from sam2_ros.model.precision import autocast
 from sam2_ros.stamps import Place, Timeline
-from sam2_ros.tracking.distractor_aware import DistractorAwareMemory
 from sam2_ros.tracking.exported import ObjectMemory, with_tensors
 from sam2_ros.tracking.finder import Finder
 from sam2_ros.tracking.interface import Prompted as Prompted
-from sam2_ros.tracking.memory import MemoryBank, MemoryRule
 from sam2_ros.tracking.remembered import RememberedFrame, Target
 from sam2_ros.tracking.ring import Ring
+from sam2_ros.tracking.rules import NewMemory, chosen_rule
 from sam2_ros.tracking.settings import TrackerSettings as TrackerSettings
 from sam2_ros.tracking.tracks import Tracks
 from sam2_ros.types import MAX_OBJECT_ID, Frame, Prompt, Track
-
-#: The memory rules by the names that the setting ``memory_rule`` gives them.
-RULES: dict[str, type[MemoryBank[Tensor, Tensor]]] = {
-    rule.name: rule for rule in (MemoryBank[Tensor, Tensor], DistractorAwareMemory[Tensor, Tensor])
-}
-
-
-def chosen_rule(settings: TrackerSettings) -> MemoryRule[Tensor, Tensor]:
-    """The empty memory of a new object under the rule that the settings name."""
-    return RULES[settings.memory_rule](settings.max_prompted_frames or None)
 
 
 class Tracker:
@@ -59,7 +47,7 @@ class Tracker:
         model: Model,
         settings: TrackerSettings = TrackerSettings(),
         *,
-        memory_rule: Callable[[TrackerSettings], MemoryRule[Tensor, Tensor]] = chosen_rule,
+        memory_rule: NewMemory = chosen_rule,
     ) -> None:
         """memory_rule: makes the empty memory of each new object from the settings; by default the one they name."""
         _refuse_other_kind("settings", settings, TrackerSettings)

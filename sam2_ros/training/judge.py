@@ -25,8 +25,9 @@ from sam2_ros.model import checkpoint
 from sam2_ros.recordings.labels import IGNORE_LABEL
 from sam2_ros.simulated_user import box_around, first_click, next_click
 from sam2_ros.tracking.memory import MemoryBank
+from sam2_ros.tracking.rules import RULES
 from sam2_ros.tracking.settings import TrackerSettings
-from sam2_ros.tracking.tracker import RULES, Tracker
+from sam2_ros.tracking.tracker import Tracker
 from sam2_ros.training.kept_aside import kept_aside
 from sam2_ros.training.photographs import Photographs
 from sam2_ros.types import Frame, Prompt

@@ -15,7 +15,8 @@ from sam2_ros.model.sizes import TEST
 from sam2_ros.stamps import Place
 from sam2_ros.tracking.memory import PROMPTED_TIME_CODE, MemoryBank
 from sam2_ros.tracking.remembered import MAX_CLICKS
-from sam2_ros.tracking.tracker import RULES, Tracker, TrackerSettings
+from sam2_ros.tracking.rules import RULES
+from sam2_ros.tracking.tracker import Tracker, TrackerSettings
 from sam2_ros.types import Frame, Prompt, State
 
 SECOND = 10**9
