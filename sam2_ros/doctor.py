@@ -44,7 +44,7 @@ class Finding:
     stops: str = ""
 
 
-def examine(model: str = "embedded", device: str = "auto", image_side: int = 0) -> Iterator[Finding]:
+def examine(model: str, device: str, image_side: int) -> Iterator[Finding]:
     """Look at everything that the node needs with this model on this device, for images of this side."""
     yield Finding("sam2_ros", f"{__version__} in {Path(__file__).parent}")
     yield Finding("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")

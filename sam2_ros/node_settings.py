@@ -11,24 +11,29 @@ from sam2_ros.settings import check, setting
 class NodeSettings:
     """How the node behaves around the tracker."""
 
-    model: str = setting("embedded", "weights: a known name or the path of a checkpoint")
+    model: str = setting("embedded", "weights: a known name or the path of a checkpoint", fixed=True)
     image_side: int = setting(
         0,
         "side of the square to which images are brought [pixels]; 0 = that of the model, a smaller one is faster",
         low=0,
         high=4096,
+        fixed=True,
     )
-    device: str = setting("auto", "where the model runs: cpu, cuda, cuda:1, ...; auto = a GPU if there is one")
-    threads: int = setting(0, "CPU threads of the model; 0 = as many as torch chooses", low=0, high=256)
+    device: str = setting(
+        "auto", "where the model runs: cpu, cuda, cuda:1, ...; auto = a GPU if there is one", fixed=True
+    )
+    threads: int = setting(0, "CPU threads of the model; 0 = as many as torch chooses", low=0, high=256, fixed=True)
     image_transport: str = setting(
         "auto",
         "what to subscribe to; auto = raw if it is published, else compressed",
         choices=("auto", "raw", "compressed"),
+        fixed=True,
     )
     image_reliability: str = setting(
         "auto",
         "quality of service of the image subscription; auto = what the camera offers",
         choices=("auto", "reliable", "best_effort"),
+        fixed=True,
     )
     image_is_rectified: bool = setting(
         False, "the images are undistorted: 3-D clicks and depth go through P of camera_info instead of K and D"

@@ -22,10 +22,19 @@ def setting(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] | None = None,
+    fixed: bool = False,
 ) -> Any:
-    """A dataclass field with a description (name the unit in it) and an inclusive range or choices."""
-    metadata = {"description": description, "low": low, "high": high, "choices": choices}
+    """A dataclass field with a description (name the unit in it) and an inclusive range or choices.
+
+    fixed: it is read once, when what it is for is made.
+    """
+    metadata = {"description": description, "low": low, "high": high, "choices": choices, "fixed": fixed}
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def fixed_names(settings: Any) -> tuple[str, ...]:
+    """The settings of a class, or of an object of it, that cannot change later."""
+    return tuple(field.name for field in dataclasses.fields(settings) if field.metadata["fixed"])
 
 
 def convert(name: str, value: Any, kind: type) -> Any:

@@ -24,22 +24,9 @@ from sam2_ros.node_settings import NodeSettings as NodeSettings
 from sam2_ros.stream.settings import SessionSettings
 from sam2_ros.tracking.settings import TrackerSettings
 
-#: Read once at start-up.  All other parameters may be changed while the node runs.
-FIXED = frozenset(
-    {
-        "model",
-        "image_side",
-        "device",
-        "threads",
-        "precision",
-        "image_transport",
-        "image_reliability",
-        "memory_rule",
-        "max_prompted_frames",
-        "remembered_frames",
-    }
-)
 CLASSES = (NodeSettings, SessionSettings, TrackerSettings, DepthSettings)
+#: Read once at start-up.  All other parameters may be changed while the node runs.
+FIXED = frozenset(name for settings in CLASSES for name in declared.fixed_names(settings))
 Settings = TypeVar("Settings", NodeSettings, SessionSettings, TrackerSettings, DepthSettings)
 #: The end of a range that is open on one side; an IntegerRange needs both ends.
 _UNBOUNDED = 2**31 - 1

@@ -101,7 +101,7 @@ class Session:
     def configure(self, settings: SessionSettings, tracker: TrackerSettings) -> None:
         """Work with other settings from the next image or prompt on; any thread may call it.
 
-        Raises InvalidInput for what a running tracker cannot change (``BUILT_IN`` in ``tracking.settings``);
+        Raises InvalidInput for what a running tracker cannot change (``fixed`` in ``TrackerSettings``);
         then all settings stay as they are.
         """
         self._configured = (settings, self._tracker.settings.changed_to(tracker))

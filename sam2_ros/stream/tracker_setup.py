@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TypeVar
 from sam2_ros.errors import InvalidInput, needs_room
 from sam2_ros.model import checkpoint
 from sam2_ros.model.precision import precision
+from sam2_ros.node_settings import NodeSettings
 from sam2_ros.settings import convert
 from sam2_ros.stream.replay import SETTINGS
 from sam2_ros.stream.settings import SessionSettings
@@ -23,7 +24,7 @@ FIELDS: dict[str, tuple[type[SessionSettings] | type[TrackerSettings], dataclass
     field.name: (kind, field) for kind in (SessionSettings, TrackerSettings) for field in dataclasses.fields(kind)
 }
 #: The model if none is chosen and none was recorded.
-DEFAULT_MODEL = "embedded"
+DEFAULT_MODEL = NodeSettings.model
 
 T = TypeVar("T", SessionSettings, TrackerSettings)
 

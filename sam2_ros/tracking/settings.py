@@ -5,28 +5,34 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sam2_ros.errors import InvalidInput
-from sam2_ros.settings import check, setting
+from sam2_ros.settings import check, fixed_names, setting
 from sam2_ros.tracking.memory import MemoryBank
 from sam2_ros.tracking.rules import RULES
-
-#: Settings that a running tracker cannot change: its memories were made with them.
-BUILT_IN = ("memory_rule", "max_prompted_frames", "remembered_frames", "precision")
 
 
 @dataclass(frozen=True)
 class TrackerSettings:
     """How the tracker behaves; the defaults are those that a robot needs."""
 
+    # Fixed are those with which the memories of a running tracker were made.
+
     memory_rule: str = setting(
         MemoryBank.name,
         "past frames that an object looks at: sam2 = prompted and recent ones; distractor_aware = also those on which "
         "a look-alike was told apart, none on which the object was hidden",
         choices=tuple(RULES),
+        fixed=True,
     )
     max_prompted_frames: int = setting(
-        4, "prompted frames that take part in an object's memory, the first always among them; 0 = all", low=0, high=64
+        4,
+        "prompted frames that take part in an object's memory, the first always among them; 0 = all",
+        low=0,
+        high=64,
+        fixed=True,
     )
-    remembered_frames: int = setting(30, "frames kept so that a prompt may come late [frames]", low=2, high=1000)
+    remembered_frames: int = setting(
+        30, "frames kept so that a prompt may come late [frames]", low=2, high=1000, fixed=True
+    )
     forget_around_corrections: bool = setting(
         True, "a correction drops the unprompted memories of the seven frames before it"
     )
@@ -53,16 +59,17 @@ class TrackerSettings:
         "auto",
         "arithmetic of the model; auto = bfloat16 on a GPU that has it, float32 elsewhere",
         choices=("auto", "float32", "bfloat16", "float16"),
+        fixed=True,
     )
 
     def __post_init__(self) -> None:
         check(self)
 
     def changed_to(self, wanted: TrackerSettings) -> TrackerSettings:
-        """``wanted``, unless a running tracker cannot change to it from these (``BUILT_IN``): InvalidInput."""
+        """``wanted``, unless a running tracker cannot change to it from these: InvalidInput."""
         if not isinstance(wanted, TrackerSettings):
             raise InvalidInput(f"settings must be a TrackerSettings of sam2_ros, got {type(wanted).__name__}")
-        fixed = [name for name in BUILT_IN if getattr(wanted, name) != getattr(self, name)]
+        fixed = [name for name in fixed_names(self) if getattr(wanted, name) != getattr(self, name)]
         if fixed:
             raise InvalidInput(f"{' and '.join(fixed)} cannot change while a tracker runs; make a new Tracker")
         return wanted
