@@ -78,7 +78,7 @@ def replaces(waiting: int, stamp: int) -> bool:
 
 
 def nearest(stamps: Iterable[int], stamp: int, tolerance: int) -> int | None:
-    """The one of the remembered ``stamps`` that a prompt of ``stamp`` is for; None when none is near enough.
+    """The remembered stamp nearest to the prompt's stamp; None when none is near enough.
 
     Near enough is what lies within ``tolerance``, or within the distance between the two
     remembered images around the prompt (at either end: the two nearest ones), since images between

@@ -22,7 +22,7 @@ What one turn does, in this order:
 As soon as the next image waits, the rest of the turn is short: one request (or one part of one that
 has several), and ``PARTS`` parts of 3.  They are done in every turn, so nothing is put off for ever.
 So however many requests come, masks are published after two turns at most: an image waits for the
-rest of one, and is followed in the next.  Between two parts the worker looks whether it has to end.
+current turn to end and is published in the next.  Between two parts the worker looks whether it has to end.
 A refused image or request is a sentence in the log or the answer;
 nothing that arrives from outside ends the thread.
 """

@@ -116,7 +116,7 @@ class DistractorAwareMemory(MemoryBank[Tokens, Pointer]):
     def forget_stale(self, index: int, *, corrected: bool) -> None:
         """Drop the unprompted memories since the prompted frame; after a correction shortly before it, and all anchors.
 
-        Since when the object was lost is not known, and an anchor on the wrong one would be seen for ever.
+        We do not know when tracking failed, and a wrong anchor would be seen until newer ones take its place.
         """
         super().forget_stale(index, corrected=corrected)
         if corrected:

@@ -19,7 +19,7 @@ from sam2_ros.types import Frame, Prompt
 
 
 class Finder:
-    """Takes the model's steps for a tracker."""
+    """Encodes frames, finds objects on them by memory or prompt, and remembers what it found."""
 
     def __init__(self, model: Model, settings: TrackerSettings) -> None:
         self.settings = settings
@@ -32,7 +32,7 @@ class Finder:
         return RememberedFrame(index, frame.stamp, frame.size, self._model.encode_image(image))
 
     def find(self, targets: Sequence[Target], frame: RememberedFrame) -> None:
-        """Find objects on a frame by their memories; where they were prompted on it the answer to that stays.
+        """Find objects on a frame by their memories.  If an object was prompted on this frame, keep that answer.
 
         Objects with equally long memories look together, and all are answered together.
         """

@@ -8,7 +8,7 @@ Rules of SAM 2 (paper section 4, "memory bank"; figures from the released config
 * a *prompted* frame, for which a prompt was given, is seen from any distance;
 * a *recent* frame is seen as a memory for six frames and as a pointer for fifteen;
 * at most ``max_prompted`` prompted frames take part: the first one that was given, always,
-  and the nearest others.  One that does not take part is still seen while it is recent.
+  and the nearest others.  A prompted frame that was not chosen still counts as a recent frame.
 """
 
 from __future__ import annotations
