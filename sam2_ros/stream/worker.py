@@ -46,7 +46,7 @@ from sam2_ros.errors import Sam2RosError, Unanswered, UnknownObject
 from sam2_ros.geometry.locator import Located, Locator
 from sam2_ros.stream.mailbox import Mailbox, Turn, UnreadImage
 from sam2_ros.stream.requests import Request, RequestQueue, join_equal, join_prompts
-from sam2_ros.stream.session import Detection, Session, View
+from sam2_ros.stream.session import Applied, Detection, Session, View
 from sam2_ros.stream.settings import SessionSettings
 from sam2_ros.stream.throttle import Throttle
 from sam2_ros.tracking.settings import TrackerSettings
@@ -152,7 +152,7 @@ class Worker:
         """Hand over an image; a waiting one is dropped and counted, unless it is the newer one."""
         self._mailbox.put_image(image)
 
-    def prompt(self, prompt: Prompt, stamp: int, *, merge: bool = False) -> Future[Any]:
+    def prompt(self, prompt: Prompt, stamp: int, *, merge: bool = False) -> Future[Applied | None]:
         """Have a prompt applied to the image of ``stamp`` (nanoseconds, 0 = newest); the future brings its Applied.
 
         An image that has not come is waited for as long as the setting prompt_timeout says.
@@ -161,16 +161,22 @@ class Worker:
         join = self._join if merge and prompt.name else None  # without a name each is an object of its own
         return self._ask_on(stamp, self._session.prompt, (prompt, stamp), name=prompt.name, join=join)
 
-    def click(self, x: float, y: float, stamp: int) -> Future[Any]:
-        """Have a click at a pixel made, see ``Session.click``; the future brings a list with its Applied."""
+    def click(self, x: float, y: float, stamp: int) -> Future[list[Applied] | None]:
+        """Have a click at a pixel made, see ``Session.click``; the future brings a list with its Applied.
+
+        Equal clicks that wait are made one; then the answer to the earlier one is None.
+        """
         # Its stamp is only a hint at an image, so it waits for any.
         return self._ask_on(0, self._session.click, (x, y, stamp), join=join_equal)
 
-    def detections(self, found: list[Detection], stamp: int) -> Future[Any]:
-        """Have objects started from detections on the image of ``stamp``; the future brings a list of Applied."""
+    def detections(self, found: list[Detection], stamp: int) -> Future[list[Applied] | None]:
+        """Have objects started from detections on the image of ``stamp``; the future brings a list of Applied.
+
+        Equal requests that wait are made one; then the answer to the earlier one is None.
+        """
         return self._ask_on(stamp, self._session.detections, (found, stamp), join=join_equal)
 
-    def remove(self, name: str) -> Future[Any]:
+    def remove(self, name: str) -> Future[None]:
         """Stop following ``name``; prompts for it that wait for their images are refused.
 
         The future brings None, or UnknownObject when there is neither.
@@ -186,15 +192,15 @@ class Worker:
 
         return self.ask(forget, revokes=lambda waiting: bool(name) and waiting.name == name, revoked=revoked)
 
-    def reset(self) -> Future[Any]:
+    def reset(self) -> Future[int]:
         """Forget everything, also what waits for its image; the future brings how many objects there were."""
         return self.ask(self._session.reset, revokes=lambda waiting: True)
 
-    def export(self, name: str) -> Future[Any]:
+    def export(self, name: str) -> Future[ObjectMemory]:
         """Have the memory of an object copied; the future brings its ObjectMemory, or UnknownObject."""
         return self.ask(self._session.export, content=(name,))
 
-    def restore(self, memory: ObjectMemory, name: str = "") -> Future[Any]:
+    def restore(self, memory: ObjectMemory, name: str = "") -> Future[int]:
         """Have an exported object followed from the next image on; the future brings its id."""
         return self.ask(self._session.restore, content=(memory, name))
 
