@@ -65,10 +65,10 @@ class Identity:
         return {name: value for name, value in dataclasses.asdict(self).items() if name != "path"}
 
 
-def load(name_or_path: str | Path = "embedded", device: torch.device | str = "cpu", image_side: int = 0) -> SAM2:
+def load(name_or_path: str | Path = "embedded", device: torch.device | str = "auto", image_side: int = 0) -> SAM2:
     """The model of a known name or of a file (.pt or .safetensors), in eval mode, on ``device``.
 
-    device: any that torch knows, or "auto" = a GPU if there is one.
+    device: any that torch knows; "auto", as in the node and the commands, is a GPU if there is one that computes.
     image_side: of the square to which images are brought [pixels]; 0 = what the name or the file says.  A smaller
     one is faster and loses small objects.
     Raises CheckpointError when the file is missing and cannot be downloaded, cannot be read, is

@@ -193,7 +193,7 @@ def judge(
     weights: str, photos: Path | None, scenes: list[Path], prompts: list[str], memory_rule: str = MemoryBank.name
 ) -> dict[str, float]:
     """All numbers of one model."""
-    tracker = Tracker(checkpoint.load(weights), TrackerSettings(memory_rule=memory_rule))
+    tracker = Tracker(checkpoint.load(weights, "cpu"), TrackerSettings(memory_rule=memory_rule))
     table: dict[str, float] = {}
     if photos:
         table |= judge_photos(tracker, photos).table()

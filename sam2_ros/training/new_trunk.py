@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    former = checkpoint.load(options.former)
+    former = checkpoint.load(options.former, "cpu")
     published = torch.load(options.trunk, map_location="cpu", weights_only=True)
     files = [
         path

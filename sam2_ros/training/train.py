@@ -352,7 +352,7 @@ def _last_weights(folder: Path) -> str:
 def _fresh(settings: TrainSettings, initial: str) -> SAM2:
     if not initial and settings.size not in SIZES:
         raise CheckpointError(f"unknown size {settings.size!r}; known are {', '.join(SIZES)}")
-    first = checkpoint.load(initial) if initial else initialise(SAM2(SIZES[settings.size]))
+    first = checkpoint.load(initial, "cpu") if initial else initialise(SAM2(SIZES[settings.size]))
     model = SAM2(dataclasses.replace(first.size, dropout=settings.dropout, drop_path=settings.drop_path))
     model.load_state_dict(first.state_dict())
     return model

@@ -271,7 +271,7 @@ def test_damaged_weights_are_refused(weights, folder, data) -> None:
     path = folder / f"damaged{suffix}"
     path.write_bytes(data.draw(damaged(weights[suffix])))
     with door("checkpoint"):
-        checkpoint.load(path)
+        checkpoint.load(path, "cpu")
 
 
 DEFAULTS = {name: getattr(TrackerSettings(), name) for name in TrackerSettings.__dataclass_fields__}

@@ -86,7 +86,7 @@ def test_published_checkpoints_have_as_many_parameters_as_published():
 )
 def test_every_way_to_save_a_model_with_pytorch_loads(tmp_path, wrap):
     path = torch_file(tmp_path / "weights.pt", wrap(small_model().state_dict()))
-    model = checkpoint.load(path)
+    model = checkpoint.load(path, "cpu")
     assert same(model, small_model()) and not model.training
     identity = checkpoint.identify(str(path))
     assert (identity.name, identity.version, identity.path) == ("test", "2.1", path)
@@ -96,7 +96,7 @@ def test_every_way_to_save_a_model_with_pytorch_loads(tmp_path, wrap):
 def test_a_loaded_model_answers_as_the_saved_one(tmp_path):
     checkpoint.save(small_model(), tmp_path / "weights.safetensors")
     images = torch.randn(1, 3, 128, 128)
-    loaded = checkpoint.load(tmp_path / "weights.safetensors")
+    loaded = checkpoint.load(tmp_path / "weights.safetensors", "cpu")
     ours, theirs = (model.encode_image(images) for model in (small_model(), loaded))
     assert torch.allclose(ours.stride16, theirs.stride16, atol=1e-6)
     assert torch.allclose(ours.stride4, theirs.stride4, atol=1e-6)
@@ -105,7 +105,7 @@ def test_a_loaded_model_answers_as_the_saved_one(tmp_path):
 def test_safetensors_keep_the_size_that_tensors_do_not_show(tmp_path):
     model = SAM2(TEST.at(192).as_version_2_0())
     checkpoint.save(model, tmp_path / "folder" / "weights.safetensors")
-    loaded = checkpoint.load(tmp_path / "folder" / "weights.safetensors")
+    loaded = checkpoint.load(tmp_path / "folder" / "weights.safetensors", "cpu")
     assert loaded.size == model.size and same(loaded, model)
     assert checkpoint.identify(tmp_path / "folder" / "weights.safetensors").version == "2.0"
     assert [path.name for path in (tmp_path / "folder").iterdir()] == ["weights.safetensors"]
@@ -122,7 +122,7 @@ def test_a_checkpoint_of_any_name_is_loaded(tmp_path, name):
 
 def test_half_precision_weights_load_in_single_precision(tmp_path):
     state = {name: tensor.half() for name, tensor in small_model().state_dict().items()}
-    model = checkpoint.load(torch_file(tmp_path / "half.pt", state))
+    model = checkpoint.load(torch_file(tmp_path / "half.pt", state), "cpu")
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
 
@@ -147,7 +147,7 @@ def test_sizes_can_be_told_apart_by_their_tensors():
 def test_another_family_is_named_in_the_refusal(tmp_path, names, sentence):
     path = torch_file(tmp_path / "other.pt", {"model": {name: torch.zeros(1) for name in names}})
     with pytest.raises(CheckpointError, match=f"other.pt holds .*{sentence}.*sam2.1_hiera_tiny.pt"):
-        checkpoint.load(path)
+        checkpoint.load(path, "cpu")
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_another_family_is_named_in_the_refusal(tmp_path, names, sentence):
 def test_what_is_no_checkpoint_is_called_by_its_name(tmp_path, contents, sentence):
     (tmp_path / "file.pt").write_bytes(contents)
     with pytest.raises(CheckpointError, match=f"file.pt.*{sentence}"):
-        checkpoint.load(tmp_path / "file.pt")
+        checkpoint.load(tmp_path / "file.pt", "cpu")
 
 
 @pytest.mark.parametrize("share", [0.001, 0.5, 0.999])
@@ -178,7 +178,7 @@ def test_a_truncated_file_is_refused(tmp_path, kind, share):
     data = whole.read_bytes()
     cut.write_bytes(data[: int(len(data) * share)])
     with pytest.raises(CheckpointError, match="cut.*truncated.*damaged.*again"):
-        checkpoint.load(cut)
+        checkpoint.load(cut, "cpu")
 
 
 class Surprise:
@@ -191,20 +191,20 @@ class Surprise:
 def test_a_file_that_would_run_code_is_refused_without_running_it(tmp_path, capsys):
     path = torch_file(tmp_path / "surprise.pt", {"model": Surprise()})
     with pytest.raises(CheckpointError, match="could run code.*state dict alone"):
-        checkpoint.load(path)
+        checkpoint.load(path, "cpu")
     assert "code from a checkpoint" not in capsys.readouterr().out
 
 
 def test_a_compiled_program_is_refused(tmp_path):
     torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), tmp_path / "program.pt")
     with pytest.raises(CheckpointError, match="is a TorchScript program"):
-        checkpoint.load(tmp_path / "program.pt")
+        checkpoint.load(tmp_path / "program.pt", "cpu")
 
 
 @pytest.mark.parametrize("contents", [{"epoch": 3}, {}, [1, 2], {"model": {"weight": 3}}])
 def test_a_file_without_a_state_dict_is_refused(tmp_path, contents):
     with pytest.raises(CheckpointError, match="no state dict"):
-        checkpoint.load(torch_file(tmp_path / "other.pt", contents))
+        checkpoint.load(torch_file(tmp_path / "other.pt", contents), "cpu")
 
 
 def test_missing_and_additional_tensors_are_counted_and_named(tmp_path):
@@ -213,13 +213,13 @@ def test_missing_and_additional_tensors_are_counted_and_named(tmp_path):
     state["adapter.weight"] = torch.zeros(1)
     sentence = r"1 tensor \(no_obj_ptr\) is missing, 1 tensor \(adapter.weight\) is not known"
     with pytest.raises(CheckpointError, match=sentence):
-        checkpoint.load(torch_file(tmp_path / "edited.pt", state))
+        checkpoint.load(torch_file(tmp_path / "edited.pt", state), "cpu")
 
 
 def test_tensors_of_other_shapes_are_refused(tmp_path):
     state = small_model().state_dict() | {"no_obj_ptr": torch.zeros(1, 7)}
     with pytest.raises(CheckpointError, match=r"1 tensor \(no_obj_ptr\) is of another shape"):
-        checkpoint.load(torch_file(tmp_path / "edited.pt", state))
+        checkpoint.load(torch_file(tmp_path / "edited.pt", state), "cpu")
 
 
 def test_a_size_of_ones_own_needs_our_format(tmp_path):
@@ -236,20 +236,29 @@ def test_a_size_that_cannot_be_read_is_refused(tmp_path, text):
 
 def test_a_missing_file_is_refused_with_the_known_names(tmp_path):
     with pytest.raises(CheckpointError, match="no file .*nowhere.pt.*not a known name.*embedded.*sam2.1_hiera_tiny"):
-        checkpoint.load(tmp_path / "nowhere.pt")
+        checkpoint.load(tmp_path / "nowhere.pt", "cpu")
 
 
 def test_a_folder_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="is a folder"):
-        checkpoint.load(tmp_path)
+        checkpoint.load(tmp_path, "cpu")
 
 
 def test_missing_embedded_weights_are_refused_with_the_remedy(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "EMBEDDED", tmp_path / "embedded.safetensors")
     with pytest.raises(CheckpointError, match="weights that ship with this package are missing"):
-        checkpoint.load()
+        checkpoint.load(device="cpu")
     checkpoint.save(small_model(), tmp_path / "embedded.safetensors")
-    assert same(checkpoint.load(), small_model())
+    assert same(checkpoint.load(device="cpu"), small_model())
+
+
+def test_a_model_is_put_on_a_gpu_if_there_is_one_unless_the_caller_says_otherwise(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(checkpoint, "available", lambda device: asked.append(device) or torch.device("cpu"))
+    checkpoint.save(small_model(), tmp_path / "weights.safetensors")
+    checkpoint.load(tmp_path / "weights.safetensors")
+    checkpoint.load(tmp_path / "weights.safetensors", "cpu")
+    assert asked == ["auto", "cpu"]
 
 
 def test_weights_can_be_identified_without_a_download(tmp_path, monkeypatch):
@@ -297,4 +306,4 @@ def test_a_device_without_room_for_the_model_is_refused_with_what_to_do(tmp_path
 
     monkeypatch.setattr(torch.nn.Module, "to", refuse)
     with pytest.raises(InvalidInput, match="out of memory.*name a smaller model, or use the device cpu"):
-        checkpoint.load("embedded")
+        checkpoint.load("embedded", "cpu")

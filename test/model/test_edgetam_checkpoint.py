@@ -52,7 +52,7 @@ def test_the_model_has_the_names_and_shapes_of_the_published_checkpoint():
 
 
 def test_a_checkpoint_is_recognised_and_loads_without_its_batch_norms(edgetam_file):
-    model = checkpoint.load(edgetam_file)
+    model = checkpoint.load(edgetam_file, "cpu")
     assert model.size == EDGETAM and not model.training
     assert not any(".bn." in name for name in model.state_dict())
     for name in ("spatial_perceiver.latents", "no_obj_ptr", "memory_attention.layers.1.norm1.weight"):
@@ -62,9 +62,9 @@ def test_a_checkpoint_is_recognised_and_loads_without_its_batch_norms(edgetam_fi
 
 
 def test_saved_weights_load_again_with_their_side(edgetam_file, tmp_path):
-    model = checkpoint.load(edgetam_file, image_side=512)
+    model = checkpoint.load(edgetam_file, "cpu", image_side=512)
     checkpoint.save(model, tmp_path / "mine.safetensors")
-    again = checkpoint.load(tmp_path / "mine.safetensors")
+    again = checkpoint.load(tmp_path / "mine.safetensors", "cpu")
     assert again.size == EDGETAM.at(512)
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items())
 
@@ -74,13 +74,13 @@ def test_a_batch_norm_that_lacks_is_named(tmp_path):
     with pytest.raises(
         CheckpointError, match=r"looks like EdgeTAM, but 1 tensor \(.*conv1.bn.running_var\) is missing"
     ):
-        checkpoint.load(path)
+        checkpoint.load(path, "cpu")
 
 
 def test_a_tensor_of_another_shape_is_named(tmp_path):
     path = changed(tmp_path, lambda tensors: tensors.update({"spatial_perceiver.latents": torch.zeros(128, 64)}))
     with pytest.raises(CheckpointError, match=r"1 tensor \(spatial_perceiver.latents\) is of another shape"):
-        checkpoint.load(path)
+        checkpoint.load(path, "cpu")
 
 
 def test_keys_of_another_fork_are_named(tmp_path):
@@ -89,13 +89,13 @@ def test_keys_of_another_fork_are_named(tmp_path):
             tensors["perceiver." + name.removeprefix("spatial_perceiver.")] = tensors.pop(name)
 
     with pytest.raises(CheckpointError, match=r"missing, 44 tensors \(perceiver\..*\) are not known"):
-        checkpoint.load(changed(tmp_path, rename))
+        checkpoint.load(changed(tmp_path, rename), "cpu")
 
 
 def test_a_truncated_file_is_refused(edgetam_file, tmp_path):
     (tmp_path / "edgetam.pt").write_bytes(edgetam_file.read_bytes()[:1_000_000])
     with pytest.raises(CheckpointError, match="truncated, damaged or no checkpoint"):
-        checkpoint.load(tmp_path / "edgetam.pt")
+        checkpoint.load(tmp_path / "edgetam.pt", "cpu")
 
 
 # By name ------------------------------------------------------------------------------------------
@@ -105,8 +105,8 @@ def test_the_published_name_loads_the_file_that_was_carried_there(edgetam_file, 
     known = Published("http://127.0.0.1:9/edgetam.pt", git_blob=downloads.git_blob(edgetam_file))
     monkeypatch.setitem(PUBLISHED, "edgetam", known)
     shutil.copy(edgetam_file, cache / "edgetam.pt")
-    assert checkpoint.load("edgetam").size == EDGETAM
-    assert checkpoint.load("edgetam_512").size == EDGETAM.at(512)
+    assert checkpoint.load("edgetam", "cpu").size == EDGETAM
+    assert checkpoint.load("edgetam_512", "cpu").size == EDGETAM.at(512)
     assert checkpoint.identify("edgetam_768").image_side == 768
 
 
@@ -114,7 +114,7 @@ def test_another_model_under_the_published_name_is_named(cache):
     torch.save(SAM2(TEST).state_dict(), cache / "edgetam.pt")
     found = r"edgetam.pt is not what was published \(its git blob id differs\).*it holds SAM 2.1 test"
     with pytest.raises(CheckpointError, match=found):
-        checkpoint.load("edgetam_512")
+        checkpoint.load("edgetam_512", "cpu")
 
 
 def zeros_of_tiny():
@@ -154,26 +154,26 @@ def test_a_file_that_is_not_what_its_name_says_is_called_what_it_is(cache, name,
     known = PUBLISHED[downloads.without_side(name)[0]]
     torch.save(contents(), cache / known.file_name)
     with pytest.raises(CheckpointError, match=f"{known.file_name} is not what was published .*: .*{found}"):
-        checkpoint.load(name)
+        checkpoint.load(name, "cpu")
 
 
 def test_a_safetensors_file_under_the_published_name_is_called_what_it_is(cache):
     safetensors.torch.save_file(weights(), cache / "edgetam.pt")
     with pytest.raises(CheckpointError, match="is not what was published .*it holds EdgeTAM; delete it"):
-        checkpoint.load("edgetam")
-    assert checkpoint.load(cache / "edgetam.pt").size == EDGETAM, "by its path it is used as it is"
+        checkpoint.load("edgetam", "cpu")
+    assert checkpoint.load(cache / "edgetam.pt", "cpu").size == EDGETAM, "by its path it is used as it is"
 
 
 def test_a_truncated_file_under_the_published_name_is_named(edgetam_file, cache):
     (cache / "edgetam.pt").write_bytes(edgetam_file.read_bytes()[:-1000])
     with pytest.raises(CheckpointError, match="is not what was published .*truncated, damaged or no checkpoint"):
-        checkpoint.load("edgetam")
+        checkpoint.load("edgetam", "cpu")
 
 
 def test_a_damaged_file_under_the_published_name_is_named(cache):
     (cache / "edgetam.pt").write_bytes(b"<html>not found</html>")
     with pytest.raises(CheckpointError, match="is not what was published.*is a web page"):
-        checkpoint.load("edgetam")
+        checkpoint.load("edgetam", "cpu")
 
 
 def test_where_nothing_may_be_downloaded_the_sentence_has_the_checksum(cache):
@@ -189,13 +189,13 @@ def test_every_family_takes_a_side(tmp_path):
     torch.manual_seed(0)
     path = tmp_path / "test.safetensors"
     checkpoint.save(SAM2(TEST), path)
-    assert checkpoint.load(path, image_side=192).size == TEST.at(192)
-    assert checkpoint.load(path).size == TEST
+    assert checkpoint.load(path, "cpu", image_side=192).size == TEST.at(192)
+    assert checkpoint.load(path, "cpu").size == TEST
     assert checkpoint.identify(path, image_side=192).image_side == 192
     with pytest.raises(InvalidInput, match="multiple of 32 pixels, got 100"):
         checkpoint.identify(path, image_side=100)
-    assert checkpoint.load("embedded", image_side=384).size.image_size == 384
-    assert checkpoint.load("embedded_384").size.image_size == 384
+    assert checkpoint.load("embedded", "cpu", image_side=384).size.image_size == 384
+    assert checkpoint.load("embedded_384", "cpu").size.image_size == 384
 
 
 def test_short_names_with_a_side_are_known(cache, monkeypatch):
@@ -204,13 +204,13 @@ def test_short_names_with_a_side_are_known(cache, monkeypatch):
     torch.save({name: value.zero_() for name, value in SAM2(TINY).state_dict().items()}, path)
     known = Published("http://127.0.0.1:9/sam2.1_hiera_tiny.pt", hashlib.sha256(path.read_bytes()).hexdigest())
     monkeypatch.setitem(PUBLISHED, "tiny", known)
-    assert checkpoint.load("tiny_512").size == TINY.at(512)
+    assert checkpoint.load("tiny_512", "cpu").size == TINY.at(512)
 
 
 @pytest.mark.parametrize("side", [100, 384, 640, 1000])
 def test_a_side_that_the_perceiver_does_not_divide_is_refused_by_value(edgetam_file, side):
     with pytest.raises(InvalidInput, match=f"must be a multiple of 256 pixels, got {side}"):
-        checkpoint.load(edgetam_file, image_side=side)
+        checkpoint.load(edgetam_file, "cpu", image_side=side)
 
 
 @pytest.mark.parametrize(
@@ -234,19 +234,19 @@ def test_a_side_that_a_published_model_cannot_take_is_refused_before_it_is_downl
 
 def test_two_sides_that_differ_are_refused(cache):
     with pytest.raises(InvalidInput, match="tiny_512 is for images of 512 pixels, but the image side is set to 768"):
-        checkpoint.load("tiny_512", image_side=768)
+        checkpoint.load("tiny_512", "cpu", image_side=768)
 
 
 def test_a_file_may_end_as_a_side_does(tmp_path):
     path = tmp_path / "weights_512"
     checkpoint.save(SAM2(TEST), path)
-    assert checkpoint.load(path).size == TEST
+    assert checkpoint.load(path, "cpu").size == TEST
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("side", [256, 512])
 def test_a_smaller_side_gives_smaller_features_and_as_many_tokens(edgetam_file, side):
-    model = checkpoint.load(edgetam_file, image_side=side)
+    model = checkpoint.load(edgetam_file, "cpu", image_side=side)
     features = model.encode_image(torch.randn(1, 3, side, side))
     assert features.stride16.shape == (1, 256, side // 16, side // 16)
     logits = torch.randn(2, 1, side // 4, side // 4)

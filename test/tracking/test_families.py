@@ -28,7 +28,7 @@ def family(request, tmp_path_factory):
 
     def load(score=SEEN):
         torch.save({"model": edgetam_weights(seed=2, object_score=score)}, path)
-        return checkpoint.load(path, image_side=256)
+        return checkpoint.load(path, "cpu", image_side=256)
 
     return load
 

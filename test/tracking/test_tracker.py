@@ -529,7 +529,7 @@ def test_what_others_set_in_torch_changes_no_answer(kind, tmp_path):
     checkpoint.save(SAM2(TEST), tmp_path / "model.safetensors")
 
     def answers():
-        tracker = Tracker(checkpoint.load(tmp_path / "model.safetensors"))
+        tracker = Tracker(checkpoint.load(tmp_path / "model.safetensors", "cpu"))
         image = np.random.RandomState(0).randint(0, 256, (48, 64, 3), np.uint8)
         tracker.track(Frame(image, 1))
         tracker.prompt(click("a", 20, 20))

@@ -109,7 +109,7 @@ def test_a_training_fits_into_its_minutes_and_goes_on_when_it_is_called_again(pa
         f"- {{steps: 9, rate: 1.0e-4, end_rate: 1.0e-6, {stage}}}\n"
     )
     weights = run(packed, tmp_path / "run", 0.2, recipe)
-    checkpoint.load(str(weights))
+    checkpoint.load(str(weights), "cpu")
     rows = list(csv.DictReader((tmp_path / "run" / "steps.csv").open()))
     assert len(rows) > 2 and float(rows[-1]["rate"]) < 9e-5, "the rate falls within the time"
     planned = json.loads((tmp_path / "run" / "settings.json").read_text())["stages"][1]["steps"]

@@ -58,7 +58,7 @@ def whole(tmp_path_factory):
 
 
 def test_a_run_leaves_weights_logs_and_settings(whole):
-    model = checkpoint.load(whole / "model.safetensors")
+    model = checkpoint.load(whole / "model.safetensors", "cpu")
     assert model.size.name == "test" and model.size.image_size == 128
     steps = rows(whole / "steps.csv")
     assert [row["step"] for row in steps] == ["1", "2", "3", "4"] and [row["stage"] for row in steps] == list("0011")
@@ -145,7 +145,7 @@ def test_fine_tuning_starts_from_the_weights_that_were_named(whole, tmp_path):
             tmp_path, initial=str(whole / "model.safetensors"), stages=(stage,), validate_every=0, weight_decay=0.0
         )
     )
-    before, after = (checkpoint.load(folder / "model.safetensors").state_dict() for folder in (whole, tmp_path))
+    before, after = (checkpoint.load(folder / "model.safetensors", "cpu").state_dict() for folder in (whole, tmp_path))
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
@@ -159,7 +159,9 @@ def test_edgetam_is_fine_tuned_with_its_perceiver(tmp_path, published):
         checkpoint.save(tiny_model(EDGETAM_TEST), initial)
     stages = (Stage(1, 1, 1, 256, 1e-5, 1e-5), Stage(1, 2, 1, 256, 1e-5, 1e-5))
     train(settings(tmp_path / "run", initial=str(initial), stages=stages, validate_every=0))
-    before, after = (checkpoint.load(path).state_dict() for path in (initial, tmp_path / "run" / "model.safetensors"))
+    before, after = (
+        checkpoint.load(path, "cpu").state_dict() for path in (initial, tmp_path / "run" / "model.safetensors")
+    )
     assert before.keys() == after.keys()
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert {"image_encoder", "spatial_perceiver", "memory_attention", "sam_mask_decoder"} <= changed
