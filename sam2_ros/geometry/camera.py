@@ -71,7 +71,13 @@ class Camera:
         size = (int(height), int(width)) if width and height else None
         if not rectified:
             return cls(size, matrix, np.array(info.d, np.float64), info.distortion_model)
-        return cls(size, matrix, origin=(-full[0, 3] / full[0, 0], -full[1, 3] / full[1, 1]))
+        with np.errstate(over="ignore"):
+            origin = (-full[0, 3] / full[0, 0], -full[1, 3] / full[1, 1])
+        if not np.isfinite(origin).all():
+            raise InvalidInput(
+                f"camera_info has focal lengths of {full[0, 0]} and {full[1, 1]} pixels; calibrate the camera"
+            )
+        return cls(size, matrix, origin=origin)
 
     def resized(self, size: tuple[int, int]) -> Camera:
         """The same camera for the same pictures at another size (height, width)."""

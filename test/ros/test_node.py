@@ -165,7 +165,8 @@ def test_a_prompt_that_waits_for_its_image_is_removed_with_its_object(bench, kin
     set_parameters(bench, prompt_timeout=30.0)
     bench.start()
     bench.prompts.publish(prompt_message("late", bench.clock + 33 * MILLISECOND, points=[ON_BLUE]))
-    wait_until(lambda: bench.node.worker._queue, "the prompt in the queue")
+    waiting = bench.node.worker._queue
+    wait_until(lambda: "late" in [request.name for request in list(waiting)], "the prompt in the queue")
     assert bench.call(kind, service, **about).success
     assert "late" not in [found.name for found in bench.show_next().objects]
     set_parameters(bench, prompt_timeout=2.0)
