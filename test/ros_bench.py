@@ -90,11 +90,20 @@ def labels_in(message):
     return np.frombuffer(message.data, dtype).reshape(message.height, message.width)
 
 
+def spin_on(executor, ended):
+    """Spin until ``ended``: sometimes rclpy still waits for a subscription that was destroyed just now."""
+    with contextlib.suppress(ExternalShutdownException):
+        while not ended():
+            with contextlib.suppress(InvalidHandle):
+                executor.spin()
+
+
 class Operator:
     """Publishes images, prompts and calls, and keeps what the node says; spins on a thread of its own."""
 
     def __init__(self, node="/sam2_ros", image="/image", reliable=True, compressed=False, encoded_as=None):
         self.prefix = node
+        self.closing = False
         self.ros = rclpy.create_node("operator", use_global_arguments=False)
         reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
         self.images = self.ros.create_publisher(
@@ -114,10 +123,10 @@ class Operator:
         self.thread.start()
 
     def _spin(self):
-        with contextlib.suppress(ExternalShutdownException):
-            self.executor.spin()
+        spin_on(self.executor, lambda: self.closing)
 
     def close(self):
+        self.closing = True
         self.executor.shutdown()
         self.thread.join()
         self.ros.destroy_node()
@@ -183,7 +192,6 @@ class Bench(Operator):
 
         rclpy.init(args=["--ros-args", *ros_arguments])
         self.clock = 1_000_000 * MILLISECOND  # stamp of the newest image
-        self.closing = False
         super().__init__(**operator)
         self.node = Node(make)
         self.node_executor = rclpy.executors.MultiThreadedExecutor(THREADS)
@@ -204,11 +212,7 @@ class Bench(Operator):
         return self.clock
 
     def _spin_node(self):
-        with contextlib.suppress(ExternalShutdownException):
-            while not self.closing:
-                # Sometimes rclpy still waits for a subscription that was destroyed just now: the node goes on, too.
-                with contextlib.suppress(InvalidHandle):
-                    self.node_executor.spin()
+        spin_on(self.node_executor, lambda: self.closing)
 
     def close(self):
         self.closing = True
