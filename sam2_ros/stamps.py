@@ -40,6 +40,19 @@ def went_back(before: int, after: int) -> bool:
     return 0 < after < before - JUMP
 
 
+class NewestStamp:
+    """The newest of the stamps since time started last."""
+
+    def __init__(self) -> None:
+        self._newest = 0
+
+    def restarts(self, stamp: int) -> bool:
+        """Take in the next stamp; whether time started again with it."""
+        restarted = went_back(self._newest, stamp)
+        self._newest = stamp if restarted else max(self._newest, stamp)
+        return restarted
+
+
 class Timeline:
     """Says of each image where it belongs, given those that came before it."""
 

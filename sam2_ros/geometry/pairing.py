@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from sam2_ros.stamps import went_back
+from sam2_ros.stamps import NewestStamp
 
 #: What waits on one side.
 QUEUE = 10
@@ -40,7 +40,7 @@ class Pairing:
         self._queue = queue
         self._images: dict[int, None] = {}
         self._depths: dict[int, Any] = {}
-        self._newest = 0
+        self._newest = NewestStamp()
 
     def image(self, stamp: int) -> None:
         """See ``Pairs``."""
@@ -62,11 +62,9 @@ class Pairing:
             self._on_pair(partner, content)
 
     def _begin(self, stamp: int) -> None:
-        if went_back(self._newest, stamp):
+        if self._newest.restarts(stamp):
             self._images.clear()
             self._depths.clear()
-            self._newest = stamp
-        self._newest = max(self._newest, stamp)
 
     def _nearest(self, waiting: dict[int, Any], stamp: int) -> int | None:
         near = min(waiting, key=lambda other: (abs(other - stamp), other), default=None)

@@ -12,7 +12,7 @@ from sam2_ros.errors import InvalidImage
 from sam2_ros.geometry.camera import Camera
 from sam2_ros.geometry.surface import Surface, surfaces
 from sam2_ros.geometry.velocity import Velocity
-from sam2_ros.stamps import went_back
+from sam2_ros.stamps import NewestStamp
 from sam2_ros.types import Track, label_image
 
 #: How much the proportions of depth and image may differ, as a share: sizes are whole numbers.
@@ -50,7 +50,7 @@ class Positions:
         """velocity: estimate that, too."""
         self.velocity = velocity
         self._known: dict[int, _Known] = {}
-        self._newest = 0
+        self._newest = NewestStamp()
 
     def measure(self, stamp: int, labels: np.ndarray, depth: np.ndarray, camera: Camera) -> None:
         """Take in the depth (H, W), metres, of the image of ``stamp`` (nanoseconds).
@@ -79,10 +79,8 @@ class Positions:
 
     def _begin(self, stamp: int) -> None:
         """Where time starts again, ages would make no sense."""
-        if went_back(self._newest, stamp):
+        if self._newest.restarts(stamp):
             self.clear()
-            self._newest = stamp
-        self._newest = max(self._newest, stamp)
 
     def _position(self, known: _Known, stamp: int) -> Position:
         velocity = known.velocity.at(stamp) if self.velocity else None

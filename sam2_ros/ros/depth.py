@@ -27,7 +27,7 @@ from sam2_ros.messages import nanoseconds, seconds_and_rest
 from sam2_ros.ros.camera import DEPTH, Camera
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.topics import all_reliable, quality, subscribe
-from sam2_ros.stamps import went_back
+from sam2_ros.stamps import NewestStamp
 from sam2_ros.stream.throttle import Throttle
 
 try:
@@ -48,7 +48,7 @@ class Synchronizer:
         self._on_pair = on_pair
         self._slop = max(tolerance, 1) / 1e9  # two stamps are a pair if they are less than this apart
         self._queue = queue
-        self._newest = 0
+        self._newest = NewestStamp()
         self._begin()
 
     def image(self, stamp: int) -> None:
@@ -68,10 +68,8 @@ class Synchronizer:
 
     def _follow(self, stamp: int) -> None:
         """Forget what waits where time starts again: message_filters would drop every new stamp as the oldest."""
-        if went_back(self._newest, stamp):
+        if self._newest.restarts(stamp):
             self._begin()
-            self._newest = stamp
-        self._newest = max(self._newest, stamp)
 
     def _pair(self, image: Any, depth: Any) -> None:
         self._on_pair(nanoseconds(image.header.stamp), depth.content)
