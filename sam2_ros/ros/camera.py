@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node as RosNode
-from rclpy.qos import DurabilityPolicy, QoSPolicyKind, ReliabilityPolicy
+from rclpy.qos import QoSPolicyKind, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 
 from sam2_ros.ros.parameters import Parameters
-from sam2_ros.ros.topics import all_reliable, quality, subscribe
+from sam2_ros.ros.topics import all_latched, all_reliable, quality, subscribe
 
 #: The callback only passes images on; a short queue is enough while it is not scheduled.
 DEPTH = 5
@@ -149,10 +149,10 @@ class Camera:
         return _Choice(*source, all_reliable(publishers[source]), latched)
 
     def _latched(self, publishers: list[Any]) -> bool:
-        """Whether to ask for earlier images: a subscription that does receives nothing from a volatile publisher."""
+        """Whether to ask for earlier images, too."""
         if not publishers:
             return self._chosen is not None and self._chosen.latched
-        return {info.qos_profile.durability for info in publishers} == {DurabilityPolicy.TRANSIENT_LOCAL}
+        return all_latched(publishers)
 
     def _subscribe(self, choice: _Choice) -> Any:
         # qos_overrides of a topic are declared once, with the first default, which must not

@@ -17,11 +17,10 @@ from typing import Any, NamedTuple
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node as RosNode
-from rclpy.qos import DurabilityPolicy
 from rclpy.subscription import Subscription
 
 from sam2_ros.errors import RecordingError, Sam2RosError, UnknownType
-from sam2_ros.ros.topics import all_reliable, message_class, quality, subscribe
+from sam2_ros.ros.topics import all_latched, all_reliable, message_class, quality, subscribe
 
 try:
     from rclpy.parameter import parameter_value_to_python
@@ -190,8 +189,7 @@ class Recorder:
         publishers = self._node.get_publishers_info_by_topic(topic)
         if not publishers:
             return None
-        durabilities = {info.qos_profile.durability for info in publishers}
-        return Offer(all_reliable(publishers), durabilities == {DurabilityPolicy.TRANSIENT_LOCAL})
+        return Offer(all_reliable(publishers), all_latched(publishers))
 
     def _now(self) -> int:
         return self._node.get_clock().now().nanoseconds

@@ -41,6 +41,11 @@ def all_reliable(publishers: Iterable[Any]) -> bool:
     return all(info.qos_profile.reliability == ReliabilityPolicy.RELIABLE for info in publishers)
 
 
+def all_latched(publishers: Iterable[Any]) -> bool:
+    """Whether each of them keeps its last messages for late subscribers: one that asks gets nothing from the others."""
+    return all(info.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL for info in publishers)
+
+
 def subscribe(node: RosNode, *arguments: Any, on_lost: Callable[[int], None], **options: Any) -> Any:
     """``node.create_subscription``; on_lost gets the number of messages that the middleware has newly lost."""
 
