@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import re
 
-import torch
 from edgetam_oracle import official_package
 from torch import Tensor
 from transformers import EdgeTamVideoConfig, EdgeTamVideoModel, EdgeTamVisionConfig, TimmWrapperConfig
 from transformers.models.timm_wrapper import modeling_timm_wrapper as wrapper
-from transformers_oracle import RENAMED
+from transformers_oracle import RENAMED, renamed, their_name
 
 with official_package():
     import timm
@@ -22,59 +21,39 @@ wrapper.timm = timm
 wrapper.requires_backends = lambda *_: None
 
 #: Names that SAM 2 does not have, or that its image model has not; applied after those of transformers_oracle.
-FURTHER = [
-    (re.compile(pattern), replacement)
-    for pattern, replacement in (
-        (r"^image_encoder\.trunk\.body\.", "vision_encoder.backbone.timm_model."),
-        (r"^vision_encoder\.backbone\.body\.", "vision_encoder.backbone.timm_model."),
-        (r"^(memory_attention\..*)linear1\.", r"\1mlp.up_proj."),
-        (r"^(memory_attention\..*)linear2\.", r"\1mlp.down_proj."),
-        (r"^(memory_attention|spatial_perceiver)\.norm\.", r"\1.layer_norm."),
-        (r"^spatial_perceiver\.latents$", "spatial_perceiver.latents_1d"),
-        (r"\.attn\.norm_x\.", ".layer_norm_input."),
-        (r"\.attn\.norm_latents\.", ".layer_norm_latents."),
-        (r"^(spatial_perceiver\..*)\.self_attn\.norm\.", r"\1.layer_norm_self."),
-        (r"^(spatial_perceiver\..*)\.attn\.to_", r"\1.cross_attention.to_"),
-        (r"^(spatial_perceiver\..*)\.self_attn\.to_", r"\1.self_attention.to_"),
-        (r"\.to_(q|k|v)\.", r".\1_proj."),
-        (r"\.to_out\.", ".o_proj."),
-        (r"\.(self_)?ff\.0\.", r".\1mlp.layer_norm."),
-        (r"\.(self_)?ff\.1\.", r".\1mlp.up_proj."),
-        (r"\.(self_)?ff\.3\.", r".\1mlp.down_proj."),
-        (r"^memory_encoder\.fuser\.", "memory_encoder.memory_fuser."),
-        (r"\.dwconv\.", ".depthwise_conv."),
-        (r"^(memory_encoder\.memory_fuser\..*)\.norm\.", r"\1.layer_norm."),
-        (r"\.pwconv(\d)\.", r".pointwise_conv\1."),
-        (r"\.gamma$", ".scale"),
-        (r"^memory_encoder\.pix_feat_proj\.", "memory_encoder.feature_projection."),
-        (r"^memory_encoder\.o_proj\.", "memory_encoder.projection."),
-        (r"^memory_encoder\.mask_downsampler\.encoder\.12\.", "memory_encoder.mask_downsampler.final_conv."),
-        (r"^obj_ptr_proj\.layers\.0\.", "object_pointer_proj.proj_in."),
-        (r"^obj_ptr_proj\.layers\.1\.", "object_pointer_proj.layers.0."),
-        (r"^obj_ptr_proj\.layers\.2\.", "object_pointer_proj.proj_out."),
-        (r"^maskmem_tpos_enc$", "memory_temporal_positional_encoding"),
-        (r"^no_obj_ptr$", "no_object_pointer"),
-        (r"^no_mem_embed$", "no_memory_embedding"),
-        (r"^no_mem_pos_enc$", "no_memory_positional_encoding"),
-    )
-]
+FURTHER = (
+    (r"^(memory_attention\..*)linear1\.", r"\1mlp.up_proj."),
+    (r"^(memory_attention\..*)linear2\.", r"\1mlp.down_proj."),
+    (r"^(memory_attention|spatial_perceiver)\.norm\.", r"\1.layer_norm."),
+    (r"^spatial_perceiver\.latents$", "spatial_perceiver.latents_1d"),
+    (r"\.attn\.norm_x\.", ".layer_norm_input."),
+    (r"\.attn\.norm_latents\.", ".layer_norm_latents."),
+    (r"^(spatial_perceiver\..*)\.self_attn\.norm\.", r"\1.layer_norm_self."),
+    (r"^(spatial_perceiver\..*)\.attn\.to_", r"\1.cross_attention.to_"),
+    (r"^(spatial_perceiver\..*)\.self_attn\.to_", r"\1.self_attention.to_"),
+    (r"\.to_(q|k|v)\.", r".\1_proj."),
+    (r"\.to_out\.", ".o_proj."),
+    (r"\.(self_)?ff\.0\.", r".\1mlp.layer_norm."),
+    (r"\.(self_)?ff\.1\.", r".\1mlp.up_proj."),
+    (r"\.(self_)?ff\.3\.", r".\1mlp.down_proj."),
+    (r"^memory_encoder\.fuser\.", "memory_encoder.memory_fuser."),
+    (r"\.dwconv\.", ".depthwise_conv."),
+    (r"^(memory_encoder\.memory_fuser\..*)\.norm\.", r"\1.layer_norm."),
+    (r"\.pwconv(\d)\.", r".pointwise_conv\1."),
+    (r"\.gamma$", ".scale"),
+    (r"^memory_encoder\.pix_feat_proj\.", "memory_encoder.feature_projection."),
+    (r"^memory_encoder\.o_proj\.", "memory_encoder.projection."),
+    (r"^memory_encoder\.mask_downsampler\.encoder\.12\.", "memory_encoder.mask_downsampler.final_conv."),
+    (r"^obj_ptr_proj\.layers\.0\.", "object_pointer_proj.proj_in."),
+    (r"^obj_ptr_proj\.layers\.1\.", "object_pointer_proj.layers.0."),
+    (r"^obj_ptr_proj\.layers\.2\.", "object_pointer_proj.proj_out."),
+    (r"^maskmem_tpos_enc$", "memory_temporal_positional_encoding"),
+    (r"^no_obj_ptr$", "no_object_pointer"),
+    (r"^no_mem_embed$", "no_memory_embedding"),
+    (r"^no_mem_pos_enc$", "no_memory_positional_encoding"),
+)
 #: The mask's convolutions and norms on its way down, which are numbered in one row.
 DOWNSAMPLED = re.compile(r"^memory_encoder\.mask_downsampler\.encoder\.(\d+)\.")
-
-
-def renamed(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Published weights under their names."""
-    gaussian = weights["sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"]
-    points = [weights[f"sam_prompt_encoder.point_embeddings.{i}.weight"] for i in range(4)]
-    theirs = {
-        "shared_image_embedding.positional_embedding": gaussian,
-        "prompt_encoder.shared_embedding.positional_embedding": gaussian,
-        "prompt_encoder.point_embed.weight": torch.cat(points),
-    }
-    for name, tensor in _apart(weights).items():
-        if "point_embeddings" not in name and "pe_layer" not in name:
-            theirs[_renamed(name)] = tensor
-    return theirs
 
 
 def _apart(weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -96,9 +75,7 @@ def _renamed(name: str) -> str:
         layer, part = divmod(int(numbered[1]), 3)
         start = f"memory_encoder.mask_downsampler.layers.{layer}.{'layer_norm' if part else 'conv'}."
         return start + name[numbered.end() :]
-    for pattern, replacement in (*RENAMED, *FURTHER):
-        name = pattern.sub(replacement, name)
-    return name
+    return their_name(name, (*RENAMED, *FURTHER))
 
 
 def transformers_edgetam(side: int, weights: dict[str, Tensor]) -> EdgeTamVideoModel:
@@ -118,5 +95,5 @@ def transformers_edgetam(side: int, weights: dict[str, Tensor]) -> EdgeTamVideoM
         enable_temporal_pos_encoding_for_object_pointers=False,
     )
     model = EdgeTamVideoModel(config)
-    model.load_state_dict(renamed(weights), strict=True)
+    model.load_state_dict(renamed(_apart(weights), _renamed), strict=True)
     return model.eval()
