@@ -18,7 +18,7 @@ from typing import Any
 
 import rclpy
 from rclpy.clock import Clock, ClockType
-from rclpy.exceptions import ParameterException
+from rclpy.exceptions import InvalidHandle, ParameterException
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.node import Node as RosNode
 
@@ -220,13 +220,16 @@ def spin(executor: MultiThreadedExecutor, node: RosNode) -> None:
     """Run callbacks until ROS shuts down.
 
     Callbacks should not raise, but rclpy does for a message that it cannot deserialise, before
-    our code is called.  That must not end the node either.
+    our code is called.  That must not end the node either.  And rclpy gathers what it waits for
+    without a lock: a subscription that another thread destroys meanwhile is no fault of anybody.
     """
     while rclpy.ok():
         try:
             executor.spin()
         except ExternalShutdownException:
             return
+        except InvalidHandle as error:
+            node.get_logger().debug(f"the executor waited for something that was destroyed: {error}")
         except Exception:
             if not rclpy.ok():
                 return  # ROS was shut down before the next wait

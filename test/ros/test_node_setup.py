@@ -8,6 +8,7 @@ import pytest
 rclpy = pytest.importorskip("rclpy")
 
 from fakes import ColourModel
+from rclpy.exceptions import InvalidHandle
 from rclpy.executors import ExternalShutdownException
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_bench import (
@@ -262,6 +263,17 @@ def test_a_message_that_cannot_be_deserialised_does_not_end_the_node():
     executor = Executor(UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), ExternalShutdownException())
     spin(executor, node)
     assert not executor.endings
+    node.destroy_node()
+    rclpy.shutdown()
+
+
+def test_a_subscription_destroyed_while_rclpy_waits_for_it_is_not_reported_as_a_failure(capfd):
+    rclpy.init()
+    node = rclpy.create_node("one")
+    executor = Executor(InvalidHandle("destruction was requested"), ExternalShutdownException())
+    spin(executor, node)
+    assert not executor.endings
+    assert "failed" not in capfd.readouterr().err
     node.destroy_node()
     rclpy.shutdown()
 
