@@ -1,10 +1,14 @@
 """The documentation is true: links lead somewhere, tables are those of the code, commands run as written."""
 
+import argparse
 import ast
 import dataclasses
 import importlib.util
+import os
 import re
+import runpy
 import shlex
+import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -238,8 +242,16 @@ def test_the_drawn_tree_is_the_real_one():
 #: Commands that prepare a shell, and those that install; nothing of that can be tried in a test.
 PREPARING = {"cd", "mkdir", "git", "source", "export", "eval"}
 INSTALLING = {"pip", "python3", "sudo", "rosdep", "colcon"}
-#: Commands of ours that need a running node, a GPU or hours; their arguments are only parsed.
-ONLY_PARSED = {"node", "record", "play", "train", "demo", "download"}
+#: Commands of ours that are only parsed here, and the test that runs them on what they need: a camera, a running node,
+#: a server of weights, minutes.
+RUN_ELSEWHERE = {
+    "demo": "demo/test_run.py",
+    "download": "commands/test_download.py",
+    "node": "ros/test_processes.py",
+    "play": "ros/test_play_bag.py",
+    "record": "ros/test_record_bag.py",
+    "train": "training/test_train.py",
+}
 
 
 def commands(page):
@@ -247,6 +259,14 @@ def commands(page):
     for block in re.findall(r"^ *```bash\n(.*?)^ *```", TEXT[page], re.MULTILINE | re.DOTALL):
         for line in block.replace("\\\n", " ").splitlines():
             yield from filter(None, (part.strip() for part in re.sub(r"\s#\s.*|^\s*#.*", "", line).split("&&")))
+
+
+def commands_in_sentences(page):
+    """Every command in a sentence or a table, without the variables before it."""
+    for code in re.findall(r"`([^`]+)`", without_code(TEXT[page])):
+        command = re.sub(r"^(\w+=\S+ )+", "", " ".join(code.split()))
+        if command.split()[0] in CHECKS and " " in command and not command.startswith("sam2_ros COMMAND"):
+            yield command
 
 
 @pytest.fixture
@@ -289,18 +309,42 @@ def test_the_commands_of_a_page_work_as_written(page, place, capsys):
             check(words, capsys)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_the_commands_in_sentences_can_be_parsed(page, capsys):
+    for command in commands_in_sentences(page):
+        words = shlex.split(command)
+        check = parse_ours if words[0] == "sam2_ros" else CHECKS[words[0]]
+        check(words, capsys)
+
+
 def run_ours(words, capsys):
-    """``sam2_ros ...``: run it, or parse its arguments."""
+    """``sam2_ros ...``: run it, or parse its arguments where another test runs it."""
     name, *arguments = words[1:]
-    assert name in cli.COMMANDS
-    if name == "doctor" and not importlib.util.find_spec("rclpy"):
+    if name in RUN_ELSEWHERE:
+        parse_ours(words, capsys)
+    elif name == "doctor" and not importlib.util.find_spec("rclpy"):
         assert cli.main([name, *arguments]) == 1 and "the node needs ROS 2" in capsys.readouterr().out
-    elif name not in ONLY_PARSED:
-        assert cli.main([name, *arguments]) == 0, capsys.readouterr().err
-    elif "--ros-args" in arguments:
-        check_parameters([word for word in arguments if ":=" in word])
     else:
-        cli.parser_of(name).parse_args(arguments)
+        assert cli.main([name, *arguments]) == 0, capsys.readouterr().err
+
+
+def parse_ours(words, capsys):
+    """``sam2_ros ...``: its options exist, and so do the parameters that are given to the node."""
+    name, *arguments = words[1:]
+    if name.startswith("--"):
+        with pytest.raises(SystemExit, match="^0$"):
+            cli.main(words[1:])
+    elif arguments:
+        parsed = cli.parse(name, arguments)
+        check_parameters([word for word in getattr(parsed, "ros_args", []) if ":=" in word])
+    else:
+        assert name in cli.COMMANDS
+
+
+def test_what_a_page_only_shows_is_run_by_another_test():
+    for name, file in RUN_ELSEWHERE.items():
+        assert name in cli.COMMANDS
+        assert re.search(rf'["\[(, ]{name}[\],")]', (ROOT / "test" / file).read_text()), f"{file} does not run {name}"
 
 
 def check_parameters(pairs):
@@ -323,11 +367,32 @@ def check_make(words, capsys):
         assert name in targets if not given else re.search(rf"\b{name}\b", makefile), f"make has no {word}"
 
 
+class Parsed(Exception):
+    """A program got as far as its options."""
+
+
 def check_python(words, capsys):
-    if words[1] == "-m":
-        assert importlib.util.find_spec(words[2]), words
-    else:
-        assert (ROOT / words[1]).is_file(), words
+    """``python FILE ...`` and ``python -m MODULE ...``: begin the program, and end it when its options are parsed."""
+    begin, name, *arguments = (runpy.run_module, *words[2:]) if words[1] == "-m" else (runpy.run_path, *words[1:])
+    file = Path(importlib.util.find_spec(name).origin) if words[1] == "-m" else ROOT / name
+    if "ArgumentParser" not in file.read_text():
+        assert not arguments, f"{name} takes no arguments"
+        return
+    parse = argparse.ArgumentParser.parse_args
+
+    def parse_and_end(*given):
+        raise Parsed(parse(*given))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(argparse.ArgumentParser, "parse_args", parse_and_end)
+        patch.setattr(os, "environ", dict(os.environ))
+        patch.setattr(sys, "argv", [name, *arguments])
+        patch.syspath_prepend(ROOT / "benchmarks")
+        try:
+            with pytest.raises(Parsed):
+                begin(name if words[1] == "-m" else str(file), run_name="__main__")
+        except ModuleNotFoundError as error:  # of ROS, or of a simulator
+            assert importlib.util.find_spec("rclpy") is None or not error.name.startswith("sam2_ros"), error
 
 
 def check_ros2(words, capsys):
@@ -339,7 +404,7 @@ def check_ros2(words, capsys):
             name = argument.partition(":=")[0]
             assert name.startswith("--") or f'"{name}"' in text, f"{rest[0]} has no argument {name}"
     elif verb[0] == "run" and rest[0] == "sam2_ros":
-        run_ours(rest, capsys)
+        parse_ours(rest, capsys)
     elif verb == ["param", "set"]:
         assert rest[1] in settings_fields()
     elif verb in (["topic", "pub"], ["service", "call"]):
