@@ -7,6 +7,8 @@ antialiasing, on floating-point values.
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import torch
@@ -24,8 +26,6 @@ HOLE_LOGIT = 0.1
 #: Background at the border of the image is the outside, unless it is a speck of at most this area, which the
 #: released predictor closes wherever it lies [pixels of the model's mask].
 SPECK = 16
-#: Logits at the camera's size that are held at once: of 54 objects at VGA, of one at 12 megapixels.
-HELD_AT_ONCE = 16 * 1024 * 1024
 
 
 def normalise(image: Image, side: int, device: torch.device | str = "cpu") -> Tensor:
@@ -64,45 +64,61 @@ def masks_to_model(mask: Mask, side: int) -> Tensor:
     return fitted.float() if fitted.any() else F.adaptive_max_pool2d(values, side)
 
 
-def to_camera(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Mask logits (N, 1, a, a) at the camera's ``size`` (height, width): (N, H, W)."""
-    return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)[:, 0]
-
-
 def to_masks(logits: Tensor, size: tuple[int, int], exclusive: bool) -> NDArray[np.bool_]:
     """Mask logits (N, 1, a, a) as (N, H, W) bool masks at the camera's ``size`` (height, width).
 
-    exclusive: where masks overlap only the one with the largest logit keeps the pixel.  However many
-    objects there are, the logits of only a few are held at the camera's size.
+    Logits are interpolated bilinearly, and only around each object.
+    exclusive: where masks overlap only the one with the largest logit keeps the pixel, of equal ones the first.
     """
-    count = max(HELD_AT_ONCE // (size[0] * size[1]), 1)
-    if len(logits) > count:
-        return _to_masks_in_parts(logits, size, exclusive, count)
-    there = to_camera(logits, size)
-    masks = there > 0
-    if exclusive and len(logits) > 1:
-        # Not argmax: on a CPU it takes 15 times as long along the first dimension.
-        masks &= torch.arange(len(logits), device=logits.device)[:, None, None] == there.max(dim=0).indices
-    return masks.cpu().numpy()
-
-
-def _to_masks_in_parts(logits: Tensor, size: tuple[int, int], exclusive: bool, count: int) -> NDArray[np.bool_]:
-    """The same from ``count`` objects at a time, with the largest logit and its object so far at every pixel."""
-    masks = torch.empty((len(logits), *size), dtype=torch.bool, device=logits.device)
-    largest = torch.zeros(size, device=logits.device, dtype=logits.dtype)  # what is not above 0 is on no object
-    winner = torch.full(size, -1, device=logits.device, dtype=torch.int32)
-    for start in range(0, len(logits), count):
-        part = to_camera(logits[start : start + count], size)
-        if not exclusive:
-            masks[start : start + count] = part > 0
-            continue
-        for number, values in enumerate(part, start):
-            winner.masked_fill_(values > largest, number)
-            torch.maximum(largest, values, out=largest)
+    values = logits.float().cpu()
+    masks = np.zeros((len(values), *size), np.bool_)
+    exclusive = exclusive and len(values) > 1
+    largest = np.zeros(size if exclusive else 0, np.float32)  # what is not above 0 is on no object
+    winner = np.full(size if exclusive else 0, -1, np.int32)
+    around: list[tuple[slice, slice]] = []
+    for number, value in enumerate(values):
+        part, there = _around_object(value, size)
+        around.append(part)
+        if exclusive:
+            np.copyto(winner[part], number, where=there > largest[part])
+            np.maximum(largest[part], there, out=largest[part])
+        else:
+            np.greater(there, 0, out=masks[number][part])
     if exclusive:
-        for number, mask in enumerate(masks):
-            torch.eq(winner, number, out=mask)
-    return masks.cpu().numpy()
+        for number, part in enumerate(around):
+            np.equal(winner[part], number, out=masks[number][part])
+    return masks
+
+
+def _around_object(value: Tensor, size: tuple[int, int]) -> tuple[tuple[slice, slice], NDArray[np.float32]]:
+    """The part of the camera's image outside of which no logit is above 0, and the logits in it.
+
+    value: (1, a, a), the logits of one object.  size: (height, width) of the camera's image.
+    """
+    on = value[0].numpy() > 0
+    tall, high = _reach(on.any(axis=1), size[0])
+    broad, wide = _reach(on.any(axis=0), size[1])
+    part = (high.stop - high.start, wide.stop - wide.start)
+    if not all(part):
+        return (high, wide), np.zeros(part, np.float32)
+    there = F.interpolate(value[None, :, tall, broad], size=part, mode="bilinear", align_corners=False)
+    return (high, wide), there[0, 0].numpy()
+
+
+def _reach(on: NDArray[np.bool_], length: int) -> tuple[slice, slice]:
+    """The stretch of an axis of the model's mask around its pixels ``on`` (a,), and the same of the camera's image.
+
+    Both begin and end between the same pixels, so that interpolation gives in the stretch what it gives in the
+    whole.  The model's stretch is at least one pixel longer on both sides than what is on: a pixel of the
+    camera's image is a mean of two neighbours.
+    """
+    here = np.flatnonzero(on)
+    if not len(here):
+        return slice(0, 0), slice(0, 0)
+    common = math.gcd(len(on), length)
+    step, camera_step = len(on) // common, length // common
+    first, last = max(int(here[0]) - 1, 0) // step, min(-(-(int(here[-1]) + 2) // step), common)
+    return slice(first * step, last * step), slice(first * camera_step, last * camera_step)
 
 
 def touching(logits: Tensor, row: int) -> list[int]:

@@ -78,9 +78,33 @@ def test_masks_come_back_at_the_cameras_size():
     mask = np.zeros((90, 160), bool)
     mask[30:60, 40:100] = True
     logits = F.interpolate(pixels.masks_to_model(mask, 256) * 20 - 10, size=(64, 64), mode="area")
-    seen = pixels.to_camera(logits.expand(2, -1, -1, -1), (90, 160))
+    seen = pixels.to_masks(logits.expand(2, -1, -1, -1), (90, 160), exclusive=False)
     assert seen.shape == (2, 90, 160)
-    assert np.count_nonzero((seen[1] > 0).numpy() != mask) < 0.05 * mask.sum()
+    assert np.count_nonzero(seen[1] != mask) < 0.05 * mask.sum()
+
+
+def discs(count: int, side: int, reach: float) -> torch.Tensor:
+    """Mask logits of ``count`` rough discs anywhere, some over the border; the first is seen nowhere."""
+    random = torch.Generator().manual_seed(count)
+    place = torch.arange(side) + 0.5
+    rows, columns = (torch.rand(count, 1, generator=random) * side for _ in range(2))
+    distance = ((place - rows)[:, :, None] ** 2 + (place - columns)[:, None] ** 2).sqrt()
+    logits = reach * side - distance + torch.randn(count, side, side, generator=random)
+    logits[0] = -1.0
+    return logits[:, None]
+
+
+@pytest.mark.parametrize("size", [(480, 640), (30, 50), (376, 1241), (1, 1), (17, 640), (64, 64)])
+@pytest.mark.parametrize("reach", [0.02, 0.2, 2.0])
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_interpolating_around_each_object_gives_what_the_whole_image_gives(size, reach, exclusive):
+    logits = discs(5, 64, reach)
+    logits[4] = logits[2]  # of equal ones the first has the pixel
+    whole = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)[:, 0].numpy()
+    expected = whole > 0
+    if exclusive:
+        expected &= np.arange(5)[:, None, None] == whole.argmax(axis=0)
+    assert (pixels.to_masks(logits, size, exclusive) == expected).all()
 
 
 def test_only_holes_up_to_the_area_are_filled():
@@ -148,7 +172,7 @@ def test_an_empty_mask_has_no_holes_and_the_outside_is_none():
 def test_a_logit_at_a_pixel_is_that_of_the_whole_image():
     logits = torch.randn(3, 1, 16, 16, generator=torch.Generator().manual_seed(1))
     for size in ((48, 80), (5, 7), (16, 16)):
-        whole = pixels.to_camera(logits, size)
+        whole = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)[:, 0]
         for row in range(0, size[0], 3):
             for column in range(size[1]):
                 assert np.allclose(pixels.at_pixel(logits, (row, column), size), whole[:, row, column], atol=1e-5)

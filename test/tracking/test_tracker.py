@@ -372,9 +372,9 @@ def busy_tracker(count, size=(128, 128), apart=True, **settings):
 
 def test_a_prompt_brings_no_other_object_to_the_size_of_the_camera(monkeypatch):
     brought = []
-    to_camera = pixels.to_camera
+    to_masks = pixels.to_masks
     monkeypatch.setattr(
-        pixels, "to_camera", lambda logits, size: brought.append(len(logits)) or to_camera(logits, size)
+        pixels, "to_masks", lambda logits, *rest: brought.append(len(logits)) or to_masks(logits, *rest)
     )
     tracker = busy_tracker(12)
     assert brought == [1] * 12, "each prompt its own object, and nobody looked at the rest"
@@ -396,18 +396,6 @@ def test_the_answer_to_a_prompt_is_the_object_as_it_is_among_all(apart, alone):
     for x, y in ((8, 8), (40, 8), (40, 40), (159, 95), (300, 2), (-5, 0)):
         there = [track.name for track in tracker.current() if 0 <= x < 160 and 0 <= y < 96 and track.mask[y, x]]
         assert tracker.name_at(x, y) == (there[-1] if there else "")
-
-
-def test_masks_in_small_portions_are_the_same(monkeypatch):
-    logits = torch.randn(7, 1, 16, 16, generator=torch.Generator().manual_seed(0))
-    logits[4] = logits[2]  # a tie goes to the first
-    for exclusive in (True, False):
-        monkeypatch.setattr(pixels, "HELD_AT_ONCE", 10**9)
-        whole = pixels.to_masks(logits, (30, 50), exclusive)
-        for held in (1, 3 * 30 * 50):
-            monkeypatch.setattr(pixels, "HELD_AT_ONCE", held)
-            assert (pixels.to_masks(logits, (30, 50), exclusive) == whole).all()
-        assert (whole.sum(axis=0).max() == 1) == exclusive
 
 
 def test_the_newest_of_an_answer_stays_as_it_was(tracker):
