@@ -41,7 +41,7 @@ def scaled(pixels: Tensor) -> Tensor:
     mean, deviation = (
         torch.tensor(values, dtype=torch.float32, device=pixels.device).view(3, 1, 1) for values in (MEAN, DEVIATION)
     )
-    return (pixels / 255 - mean) / deviation
+    return (pixels / 255).sub_(mean).div_(deviation)
 
 
 def to_model(points: NDArray[np.float32], size: tuple[int, int], side: int) -> NDArray[np.float32]:
@@ -96,8 +96,8 @@ def _around_object(value: Tensor, size: tuple[int, int]) -> tuple[tuple[slice, s
     value: (1, a, a), the logits of one object.  size: (height, width) of the camera's image.
     """
     on = value[0].numpy() > 0
-    tall, high = _reach(on.any(axis=1), size[0])
-    broad, wide = _reach(on.any(axis=0), size[1])
+    tall, high = _reach(np.flatnonzero(on.any(axis=1)), len(on), size[0])
+    broad, wide = _reach(np.flatnonzero(on.any(axis=0)), len(on), size[1])
     part = (high.stop - high.start, wide.stop - wide.start)
     if not all(part):
         return (high, wide), np.zeros(part, np.float32)
@@ -105,19 +105,19 @@ def _around_object(value: Tensor, size: tuple[int, int]) -> tuple[tuple[slice, s
     return (high, wide), there[0, 0].numpy()
 
 
-def _reach(on: NDArray[np.bool_], length: int) -> tuple[slice, slice]:
-    """The stretch of an axis of the model's mask around its pixels ``on`` (a,), and the same of the camera's image.
+def _reach(on: NDArray[np.intp], side: int, length: int) -> tuple[slice, slice]:
+    """The stretch of an axis of the model's mask around its pixels ``on``, and the same of the camera's image.
 
+    on: rows or columns of ``side`` with a pixel of the object, in ascending order.  length: of the camera's axis.
     Both begin and end between the same pixels, so that interpolation gives in the stretch what it gives in the
     whole.  The model's stretch is at least one pixel longer on both sides than what is on: a pixel of the
     camera's image is a mean of two neighbours.
     """
-    here = np.flatnonzero(on)
-    if not len(here):
+    if not len(on):
         return slice(0, 0), slice(0, 0)
-    common = math.gcd(len(on), length)
-    step, camera_step = len(on) // common, length // common
-    first, last = max(int(here[0]) - 1, 0) // step, min(-(-(int(here[-1]) + 2) // step), common)
+    common = math.gcd(side, length)
+    step, camera_step = side // common, length // common
+    first, last = max(int(on[0]) - 1, 0) // step, min(-(-(int(on[-1]) + 2) // step), common)
     return slice(first * step, last * step), slice(first * camera_step, last * camera_step)
 
 
