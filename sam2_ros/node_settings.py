@@ -14,7 +14,7 @@ class NodeSettings:
     model: str = setting("embedded", "weights: a known name or the path of a checkpoint", fixed=True)
     image_side: int = setting(
         0,
-        "side of the square to which images are brought [pixels]; 0 = that of the model, a smaller one is faster",
+        "side of the square to which images are scaled [pixels]; 0 = the model's own, a smaller one is faster",
         low=0,
         high=4096,
         fixed=True,
@@ -36,7 +36,7 @@ class NodeSettings:
         fixed=True,
     )
     image_is_rectified: bool = setting(
-        False, "the images are undistorted: 3-D clicks and depth go through P of camera_info instead of K and D"
+        False, "the images are undistorted: 3-D clicks and positions use P of camera_info instead of K and D"
     )
     depth_transport: str = setting(
         "auto",
@@ -57,7 +57,7 @@ class NodeSettings:
     )
     detection_score: float = setting(0.5, "detections below this score are ignored [0 to 1]", low=0.0, high=1.0)
     overlay_jpeg_quality: int = setting(80, "quality of the compressed overlay [1 to 100]", low=1, high=100)
-    silence_after: float = setting(3.0, "the node warns when no image has come for this long [s]", low=0.1, high=3600.0)
+    silence_after: float = setting(3.0, "the node warns if no image has come for this long [s]", low=0.1, high=3600.0)
     report_period: float = setting(10.0, "an unchanged state is logged again after this long [s]", low=0.1, high=3600.0)
 
     def __post_init__(self) -> None:

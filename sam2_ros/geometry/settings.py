@@ -1,4 +1,4 @@
-"""Which depth is believed, and how it finds its image, as settings with their ranges."""
+"""Which depth is used, and how it is matched with its image, as settings with their ranges."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ class DepthSettings:
     depth_scale: float = setting(
         0.001, "size of one unit of a 16-bit depth image [m]; drivers publish millimetres", low=1e-6, high=1.0
     )
-    depth_near: float = setting(0.05, "nearer depth is not believed [m]", low=0.0, high=100.0)
-    depth_far: float = setting(10.0, "farther depth is not believed [m]", low=0.01, high=1000.0)
+    depth_near: float = setting(0.05, "nearer depth is ignored [m]", low=0.0, high=100.0)
+    depth_far: float = setting(10.0, "farther depth is ignored [m]", low=0.01, high=1000.0)
     depth_tolerance: float = setting(
         0.015,
-        "the stamp of a depth image may differ from that of its image by this much; less than half an interval "
-        "of the camera [s]",
+        "the stamps of an image and its depth differ by less than this; keep it below half the interval between two "
+        "images [s]",
         low=0.0,
         high=1.0,
     )
     depth_timeout: float = setting(
-        0.2, "depth that comes later than this after its image is not used [s]", low=0.0, high=5.0
+        0.2, "depth that comes later than this after the masks of its image is not used [s]", low=0.0, high=5.0
     )
     velocity: bool = setting(False, "estimate the velocity of each object with a constant-velocity filter")
 

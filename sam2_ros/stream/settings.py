@@ -19,7 +19,7 @@ class SessionSettings:
     image_range: str = setting(
         AUTO,
         "which values of 16-bit and float images become black and white; auto = those that occur, "
-        "full = 0 and 65535, LOW,HIGH = these",
+        "full = 0 and 65535, LOW,HIGH = these two",
     )
     prompt_tolerance: float = setting(
         TOLERANCE / 1e9,
@@ -40,18 +40,19 @@ class SessionSettings:
     )
     detection_overlap: float = setting(
         0.5,
-        "a detection that overlaps a tracked object this much is that object [intersection over union]",
+        "a detection that overlaps a tracked object at least this much is that object [intersection over union]",
         low=0.05,
         high=1.0,
     )
     max_detected_objects: int = setting(
         16,
-        "detections start no new object while this many are tracked and none of the detected ones is lost [objects]",
+        "at this many tracked objects a detection starts no new one; it may only replace a lost one that a detection "
+        "started [objects]",
         low=0,
         high=1000,
     )
     max_objects: int = setting(
-        64, "nothing starts a new object while this many are tracked [objects]", low=1, high=65535
+        64, "no new object is started while this many are tracked [objects]", low=1, high=65535
     )
 
     def __post_init__(self) -> None:

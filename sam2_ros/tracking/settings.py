@@ -12,7 +12,7 @@ from sam2_ros.tracking.rules import RULES
 
 @dataclass(frozen=True)
 class TrackerSettings:
-    """How the tracker behaves; the defaults are those that a robot needs."""
+    """How the tracker behaves; the defaults suit a robot."""
 
     # Fixed are those with which the memories of a running tracker were made.
 
@@ -40,15 +40,15 @@ class TrackerSettings:
         True, "the mask of a prompted frame enters the memory as 0 or 1 instead of as probabilities"
     )
     stability_fallback: bool = setting(
-        True, "a mask that changes much with its threshold gives way to the best of three"
+        True, "a mask that changes much with its threshold is replaced by the best of three candidates"
     )
     hole_area: int = setting(
         8, "holes of at most this area are filled [pixels of the model's mask]; 0 = none", low=0, high=4096
     )
-    non_overlapping: bool = setting(True, "where masks overlap only the object with the largest logit keeps the pixel")
+    non_overlapping: bool = setting(True, "where masks overlap, only the object with the largest logit keeps the pixel")
     visible_margin: float = setting(
         1.0,
-        "object score beyond which the published state changes; below minus this an object is occluded [logit]",
+        "the published state becomes visible above this object score, and occluded below minus this [logit]",
         low=0.0,
         high=20.0,
     )
