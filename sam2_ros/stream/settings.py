@@ -51,9 +51,7 @@ class SessionSettings:
         low=0,
         high=1000,
     )
-    max_objects: int = setting(
-        64, "no new object is started while this many are tracked [objects]", low=1, high=65535
-    )
+    max_objects: int = setting(64, "no new object is started while this many are tracked [objects]", low=1, high=65535)
 
     def __post_init__(self) -> None:
         check(self)
