@@ -78,15 +78,18 @@ def _graphics() -> Finding:
 
 def weights(model: str, device: str, image_side: int = 0) -> Finding:
     """Whether the model can be loaded; nothing is downloaded."""
-    from sam2_ros.model import checkpoint, downloads
+    from sam2_ros.files import sha256
+    from sam2_ros.model import checkpoint
+    from sam2_ros.model.downloads import cache_folder
+    from sam2_ros.model.names import PUBLISHED, without_side
 
-    name, _ = downloads.without_side(model)
-    published = downloads.PUBLISHED.get(name)
-    if published and not (downloads.cache_folder() / published.file_name).is_file():
+    name, _ = without_side(model)
+    published = PUBLISHED.get(name)
+    if published and not (cache_folder() / published.file_name).is_file():
         return Finding("model", f"{model}, which is downloaded when it is first used: {published.url}")
     try:
         loaded = checkpoint.load(model, device, image_side)
-        checksum = downloads.sha256(checkpoint.locate(name, download=False))
+        checksum = sha256(checkpoint.locate(name, download=False))
     except Sam2RosError as error:
         return Finding("model", f"{model}, which cannot be used", str(error))
     title = f"{loaded.size.title} at {loaded.size.image_size} pixels on {loaded.device}"
@@ -94,7 +97,8 @@ def weights(model: str, device: str, image_side: int = 0) -> Finding:
 
 
 def _downloaded() -> Finding:
-    from sam2_ros.model.downloads import PUBLISHED, cache_folder
+    from sam2_ros.model.downloads import cache_folder
+    from sam2_ros.model.names import PUBLISHED
 
     files = {published.file_name for published in PUBLISHED.values()}
     found = sorted(name for name in files if (cache_folder() / name).is_file())

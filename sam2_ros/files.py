@@ -1,7 +1,8 @@
-"""File names that OpenCV and FFmpeg misread, and files that are written completely or not at all."""
+"""File names that OpenCV and FFmpeg misread, files that are written completely or not at all, and checksums."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import tempfile
@@ -12,6 +13,8 @@ from pathlib import Path
 
 from sam2_ros.errors import RecordingError
 
+#: Bytes read at once for a checksum.
+CHUNK = 1 << 20
 #: Names without a pattern (%), a protocol (:), a query (?), or bytes that a library cannot decode.
 _PLAIN = re.compile(r"[A-Za-z0-9_./+ -]*")
 
@@ -68,6 +71,24 @@ def clear_parts(folder: Path) -> None:
     """Remove incomplete files in ``folder`` and below it, which ``write_whole`` leaves if its process is killed."""
     for part in folder.rglob(f".{'?' * 32}.part"):
         part.unlink(missing_ok=True)
+
+
+def sha256(path: Path) -> str:
+    """The SHA256 of a file's bytes, in hexadecimal."""
+    return _digest(path, hashlib.sha256())
+
+
+def git_blob(path: Path) -> str:
+    """The id that git gives to a file's bytes, as ``git hash-object`` prints it."""
+    start = f"blob {path.stat().st_size}\0".encode()
+    return _digest(path, hashlib.sha1(start, usedforsecurity=False))
+
+
+def _digest(path: Path, digest: hashlib._Hash) -> str:
+    with open(path, "rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def some_of(names: Sequence[object], most: int = 12) -> str:

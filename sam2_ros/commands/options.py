@@ -7,6 +7,8 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from sam2_ros.node_settings import NodeSettings
+
 #: What holds where nothing is chosen, in front of what holds where nothing was recorded either.
 RECORDED = "as recorded, else "
 
@@ -17,9 +19,9 @@ def add_model(parser: argparse.ArgumentParser, more: str = "", device: bool = Tr
     more: what else can be named in place of a model.
     recorded: "" and None stand for what was recorded, else for the default.
     """
-    default = "" if recorded else "embedded"
-    words = f"a known name or the path of a checkpoint{more} ({RECORDED if recorded else ''}embedded)"
-    suggest(parser.add_argument("--model", default=default, metavar="MODEL", help=words), models)
+    default = NodeSettings.model
+    words = f"a known name or the path of a checkpoint{more} ({RECORDED if recorded else ''}{default})"
+    suggest(parser.add_argument("--model", default="" if recorded else default, metavar="MODEL", help=words), models)
     if device:
         add_image_side(parser, recorded)
         words = "cpu, cuda, ...; auto = a GPU if there is one"
@@ -97,7 +99,7 @@ def suggest(option: argparse.Action, values: Callable[..., Iterable[str]]) -> No
 
 
 def models(**_: object) -> list[str]:
-    from sam2_ros.model.downloads import known_names
+    from sam2_ros.model.names import known_names
 
     return known_names()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sam2_ros.errors import CheckpointError, InvalidInput
 from sam2_ros.model import checkpoint
-from sam2_ros.model.downloads import PUBLISHED, without_side
+from sam2_ros.model.names import PUBLISHED, without_side
 from sam2_ros.node_settings import NodeSettings
 from sam2_ros.recordings.bags.notes import About, about
 from sam2_ros.recordings.recording import Recording

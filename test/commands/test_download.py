@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from sam2_ros import cli
-from sam2_ros.model.downloads import PUBLISHED, Published
+from sam2_ros.model.names import PUBLISHED, Published
 
 CONTENT = b"weights"
 

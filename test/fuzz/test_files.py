@@ -17,6 +17,7 @@ from run_command import run_command
 
 from sam2_ros import recordings
 from sam2_ros.model import checkpoint
+from sam2_ros.model.names import SHIPPED
 from sam2_ros.recordings import coco_rle
 from sam2_ros.recordings.labels import decode_labels, encode_labels
 from sam2_ros.recordings.pictures import read_picture
@@ -260,7 +261,7 @@ def weights(folder):
     """Two small checkpoints of other networks and the head of ours, one in each form of file."""
     state = {"model": {"a.weight": torch.zeros(3, 4), "b.bias": torch.ones(5)}}
     torch.save(state, folder / "other.pt")
-    ours = checkpoint.EMBEDDED.read_bytes()
+    ours = SHIPPED["embedded"].read_bytes()
     return {".pt": [(folder / "other.pt").read_bytes()], ".safetensors": [ours[:60_000] + b"\x00" * 1000]}
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sam2_ros.errors import CheckpointError, InvalidInput
-from sam2_ros.model import checkpoint, downloads
+from sam2_ros.model import checkpoint, names, weights_file
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import SIZES, TEST, TINY
 
@@ -56,7 +56,7 @@ def torch_file(path, contents):
 @pytest.mark.parametrize("name", SHORT)
 def test_every_published_checkpoint_is_recognised_and_loads_strictly(name, version):
     tensors = empty_tensors(official_shapes(name, version))
-    size = checkpoint._recognise(tensors, {}, Path("published.pt"))
+    size = weights_file.recognise(tensors, {}, Path("published.pt"))
     assert (size.name, size.version_2_1, size.image_size) == (name, version == "2.1", 1024)
     with torch.device("meta"):
         model = SAM2(size)
@@ -127,7 +127,7 @@ def test_half_precision_weights_load_in_single_precision(tmp_path):
 
 
 def test_sizes_can_be_told_apart_by_their_tensors():
-    facts = [tuple(checkpoint._facts_of(size).values()) for size in SIZES.values()]
+    facts = [tuple(weights_file._facts_of(size).values()) for size in SIZES.values()]
     assert len(set(facts)) == len(facts)
 
 
@@ -225,13 +225,13 @@ def test_tensors_of_other_shapes_are_refused(tmp_path):
 def test_a_size_of_ones_own_needs_our_format(tmp_path):
     shapes = official_shapes("tiny") | {"image_encoder.trunk.patch_embed.proj.weight": [48, 3, 7, 7]}
     with pytest.raises(CheckpointError, match="'embed_dim': 48.*sam2_ros.model.checkpoint.save"):
-        checkpoint._recognise(empty_tensors(shapes), {}, tmp_path)
+        weights_file.recognise(empty_tensors(shapes), {}, tmp_path)
 
 
 @pytest.mark.parametrize("text", ["no json", "[1]", '{"name": "x"}', '{"colour": "red"}'])
 def test_a_size_that_cannot_be_read_is_refused(tmp_path, text):
     with pytest.raises(CheckpointError, match="names a size"):
-        checkpoint._recognise(empty_tensors(official_shapes("tiny")), {checkpoint.SIZE_KEY: text}, tmp_path)
+        weights_file.recognise(empty_tensors(official_shapes("tiny")), {weights_file.SIZE_KEY: text}, tmp_path)
 
 
 def test_a_missing_file_is_refused_with_the_known_names(tmp_path):
@@ -245,7 +245,7 @@ def test_a_folder_is_refused(tmp_path):
 
 
 def test_missing_embedded_weights_are_refused_with_the_remedy(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint, "EMBEDDED", tmp_path / "embedded.safetensors")
+    monkeypatch.setitem(names.SHIPPED, "embedded", tmp_path / "embedded.safetensors")
     with pytest.raises(CheckpointError, match="weights that ship with this package are missing"):
         checkpoint.load(device="cpu")
     checkpoint.save(small_model(), tmp_path / "embedded.safetensors")
@@ -265,7 +265,7 @@ def test_weights_can_be_identified_without_a_download(tmp_path, monkeypatch):
     monkeypatch.setenv("SAM2_ROS_CACHE", str(tmp_path))
     with pytest.raises(CheckpointError, match=f"sam2.1_hiera_tiny.pt .SHA256 .*is not in {tmp_path}"):
         checkpoint.identify("tiny", download=False)
-    assert TINY.name in downloads.known_names()
+    assert TINY.name in names.known_names()
 
 
 # Devices ------------------------------------------------------------------------------------------
@@ -290,7 +290,7 @@ def test_weights_that_may_not_be_read_are_refused_with_the_reason(tmp_path, monk
     def refuse(*_):
         raise PermissionError(13, "Permission denied", "model.pt")
 
-    monkeypatch.setattr(checkpoint, "_read", refuse)
+    monkeypatch.setattr(checkpoint, "read", refuse)
     path = tmp_path / "model.pt"
     path.write_bytes(b"weights")
     for ask in (checkpoint.load, checkpoint.identify):

@@ -13,7 +13,9 @@ import time
 import pytest
 
 from sam2_ros.errors import CheckpointError, InvalidInput
-from sam2_ros.model.downloads import PUBLISHED, Published, bring, git_blob, overview, published_file
+from sam2_ros.files import git_blob
+from sam2_ros.model.downloads import bring, overview, published_file
+from sam2_ros.model.names import PUBLISHED, Published
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -179,7 +181,7 @@ def test_a_wrong_file_that_was_sent_is_named(server, cached):
 FETCH = """
 import sys
 from sam2_ros import cli
-from sam2_ros.model.downloads import PUBLISHED, Published
+from sam2_ros.model.names import PUBLISHED, Published
 PUBLISHED["tiny"] = Published(*sys.argv[1:3])
 sys.exit(cli.main(["download", "tiny"]))
 """

@@ -10,8 +10,9 @@ import torch
 from edgetam_weights import edgetam_shapes, edgetam_weights
 
 from sam2_ros.errors import CheckpointError, InvalidInput
+from sam2_ros.files import git_blob
 from sam2_ros.model import checkpoint, downloads
-from sam2_ros.model.downloads import PUBLISHED, Published
+from sam2_ros.model.names import PUBLISHED, Published, known_names, without_side
 from sam2_ros.model.repvit import published_shapes
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import EDGETAM, TEST, TINY
@@ -102,7 +103,7 @@ def test_a_truncated_file_is_refused(edgetam_file, tmp_path):
 
 
 def test_the_published_name_loads_the_file_that_was_carried_there(edgetam_file, cache, monkeypatch):
-    known = Published("http://127.0.0.1:9/edgetam.pt", git_blob=downloads.git_blob(edgetam_file))
+    known = Published("http://127.0.0.1:9/edgetam.pt", git_blob=git_blob(edgetam_file))
     monkeypatch.setitem(PUBLISHED, "edgetam", known)
     shutil.copy(edgetam_file, cache / "edgetam.pt")
     assert checkpoint.load("edgetam", "cpu").size == EDGETAM
@@ -151,7 +152,7 @@ def renamed(tensors):
     ids=["SAM 2", "SAM 2 without model", "EdgeTAM as tiny", "EdgeTAM as large", "fork", "no model", "transformers"],
 )
 def test_a_file_that_is_not_what_its_name_says_is_called_what_it_is(cache, name, contents, found):
-    known = PUBLISHED[downloads.without_side(name)[0]]
+    known = PUBLISHED[without_side(name)[0]]
     torch.save(contents(), cache / known.file_name)
     with pytest.raises(CheckpointError, match=f"{known.file_name} is not what was published .*: .*{found}"):
         checkpoint.load(name, "cpu")
@@ -199,7 +200,7 @@ def test_every_family_takes_a_side(tmp_path):
 
 
 def test_short_names_with_a_side_are_known(cache, monkeypatch):
-    assert {"edgetam", "edgetam_512", "tiny_512"} <= set(downloads.known_names())
+    assert {"edgetam", "edgetam_512", "tiny_512"} <= set(known_names())
     path = cache / "sam2.1_hiera_tiny.pt"
     torch.save({name: value.zero_() for name, value in SAM2(TINY).state_dict().items()}, path)
     known = Published("http://127.0.0.1:9/sam2.1_hiera_tiny.pt", hashlib.sha256(path.read_bytes()).hexdigest())

@@ -18,7 +18,7 @@ from sam2_ros.evaluation import batch
 from sam2_ros.evaluation.baselines import BaselineSetup
 from sam2_ros.file_processing import result_bag
 from sam2_ros.model import checkpoint
-from sam2_ros.model.downloads import known_names
+from sam2_ros.model.names import known_names
 from sam2_ros.recordings.bags.notes import ABOUT, STRING, about, note
 from sam2_ros.recordings.bags.writer import BagWriter
 from sam2_ros.stream.recorded_setup import OF_NODE, as_recorded
