@@ -32,8 +32,9 @@ from sam2_ros.messages import fill_image, seconds_and_rest
 from sam2_ros.model import checkpoint
 from sam2_ros.recordings import LabelWriter
 from sam2_ros.recordings.bags.writer import BagWriter
+from sam2_ros.recordings.moments import moments_of, prefetched
 from sam2_ros.simulated_user import box_around
-from sam2_ros.stream.replay import moments_of, prefetched, replay
+from sam2_ros.stream.replay import replay
 from sam2_ros.stream.tracker_setup import TrackerSetup
 from sam2_ros.types import Frame, Prompt
 

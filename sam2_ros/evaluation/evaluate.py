@@ -22,9 +22,10 @@ from sam2_ros.evaluation.results import CurvePoint, SequenceResult, Timing, late
 from sam2_ros.evaluation.scoring import Row, Scorer
 from sam2_ros.model import checkpoint
 from sam2_ros.recordings.bags.bag import Bag, refuse_unclear_nodes
+from sam2_ros.recordings.moments import moments_of, prefetched
 from sam2_ros.recordings.pictures import write_picture
 from sam2_ros.recordings.recording import Recording
-from sam2_ros.stream.replay import Step, User, moments_of, prefetched, replay
+from sam2_ros.stream.replay import Step, User, replay
 from sam2_ros.stream.tracker_setup import TrackerSetup
 from sam2_ros.tracking.interface import ObjectTracker
 from sam2_ros.types import MAX_MONO8_ID, MAX_OBJECT_ID, label_image

@@ -23,9 +23,10 @@ import numpy as np
 from sam2_ros.errors import InvalidInput
 from sam2_ros.evaluation.choices import CLICKS, FIRST_PROMPTS, MOST_FRAMES
 from sam2_ros.evaluation.metrics import region_similarity
+from sam2_ros.recordings.moments import Moment
 from sam2_ros.recordings.recording import Recording, Truth
 from sam2_ros.simulated_user import Click, box_around, first_click, next_click
-from sam2_ros.stream.replay import Moment, replay
+from sam2_ros.stream.replay import replay
 from sam2_ros.tracking.interface import ObjectTracker
 from sam2_ros.types import Frame, Prompt, Track
 

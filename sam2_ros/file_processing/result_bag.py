@@ -22,8 +22,9 @@ from sam2_ros.recordings import LabelWriter, Recording
 from sam2_ros.recordings.bags.bag import Bag, Source, refuse_unclear_nodes, refuse_without_bag
 from sam2_ros.recordings.bags.topics import IMAGE, OBJECTS
 from sam2_ros.recordings.bags.writer import BagWriter
+from sam2_ros.recordings.moments import prefetched
 from sam2_ros.stream.recorded_setup import as_recorded
-from sam2_ros.stream.replay import Step, prefetched, replay
+from sam2_ros.stream.replay import Step, replay
 from sam2_ros.stream.tracker_setup import TrackerSetup
 from sam2_ros.types import Track, label_image
 

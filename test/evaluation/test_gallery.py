@@ -3,8 +3,9 @@ import pytest
 
 from sam2_ros.drawing import TINT, colour
 from sam2_ros.evaluation.gallery import APART, EACH, SPREAD, WIDTH, Gallery, picture
+from sam2_ros.recordings.moments import Moment
 from sam2_ros.recordings.recording import Truth
-from sam2_ros.stream.replay import Moment, Step
+from sam2_ros.stream.replay import Step
 from sam2_ros.types import Frame, State, Track
 
 NAN = float("nan")

@@ -12,8 +12,9 @@ from sam2_ros.errors import InvalidInput
 from sam2_ros.evaluation.choices import FIRST_PROMPTS
 from sam2_ros.evaluation.metrics import region_similarity
 from sam2_ros.evaluation.protocols import FirstFrame, Offline, Online, Target, click, segment_images
+from sam2_ros.recordings.moments import moments_of
 from sam2_ros.recordings.recording import Event, Truth
-from sam2_ros.stream.replay import moments_of, replay
+from sam2_ros.stream.replay import replay
 from sam2_ros.tracking.memory import PROMPTED_TIME_CODE, RECENT_MEMORIES
 from sam2_ros.tracking.tracker import Tracker
 from sam2_ros.types import Frame, Prompt

@@ -4,8 +4,9 @@ import pytest
 from sam2_ros.errors import InvalidInput
 from sam2_ros.evaluation.metrics import EVERY_FRAME
 from sam2_ros.evaluation.scoring import Scorer, meant
+from sam2_ros.recordings.moments import Moment
 from sam2_ros.recordings.recording import Truth
-from sam2_ros.stream.replay import Given, Moment, Step
+from sam2_ros.stream.replay import Given, Step
 from sam2_ros.types import Frame, Prompt, State, Track
 
 SIZE = (20, 30)

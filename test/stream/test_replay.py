@@ -1,50 +1,13 @@
-import threading
-import weakref
-from dataclasses import dataclass, field
-from pathlib import Path
-
 import numpy as np
-import pytest
-from fakes import GREEN, RED, ColourModel, frame
+from fakes import GREEN, RED, ColourModel
 from recordings.bags import PERIOD, PROMPT, prompt_message, stamp, write_bag
+from recordings.script import Script, click, image, removal
 
 from sam2_ros import recordings
 from sam2_ros.recordings.bags.writer import BagWriter
-from sam2_ros.recordings.recording import CameraEvent, Event, PromptEvent, Recording, RemovalEvent, Truth
-from sam2_ros.stream.replay import LOOK_AHEAD, moments_of, prefetched, replay
+from sam2_ros.stream.replay import replay
 from sam2_ros.tracking.tracker import Tracker, TrackerSettings
 from sam2_ros.types import Prompt
-
-
-@dataclass
-class Script(Recording):
-    """A recording that is a list of events."""
-
-    name: str = "script"
-    path: Path = Path("script")
-    script: list[Event] = field(default_factory=list)
-    truth: bool = False
-
-    def events(self):
-        yield from self.script
-
-    @property
-    def has_truth(self):
-        return self.truth
-
-
-def image(index, squares=None, arrival=None):
-    content = frame(stamp(index), {RED: (4 * index % 40, 16)} if squares is None else squares)
-    return Event(stamp(index) if arrival is None else arrival, "image", content)
-
-
-def truth(index, arrival=None):
-    return Event(arrival or stamp(index) + 1, "truth", Truth(stamp(index), {1: np.ones((64, 64), bool)}))
-
-
-def click(index, name="red", at=(8, 24), on=None, arrival=None):
-    prompt = Prompt(name, points=np.array([at]), labels=np.array([1]))
-    return Event(arrival or stamp(index) + 2, "prompt", PromptEvent(prompt, stamp(index) if on is None else on))
 
 
 def tracker(**settings):
@@ -70,104 +33,6 @@ class Clock:
 
         followed._model.encode_image = slowly
         return followed
-
-
-# -- gathering -------------------------------------------------------------------------------------
-
-
-def test_each_frame_comes_with_its_truth_though_it_was_recorded_later():
-    script = [image(0), image(1), image(2), truth(0), truth(1), image(3), truth(3)]
-    moments = list(moments_of(Script(script=script, truth=True)))
-    assert [moment.truth is not None for moment in moments] == [True, True, False, True]
-    assert [moment.frame.stamp for moment in moments] == [stamp(index) for index in range(4)]
-
-
-def test_truth_that_comes_before_its_image_is_kept_for_it():
-    script = [truth(1, 1), truth(0, 2), image(0), image(1)]
-    assert all(moment.truth for moment in moments_of(Script(script=script, truth=True)))
-
-
-def test_frames_without_truth_do_not_pile_up():
-    read = []
-
-    def events():
-        for index in range(100):
-            read.append(index)
-            yield image(index)
-
-    recording = Script(truth=True)
-    recording.events = events
-    moments = moments_of(recording)
-    next(moments)
-    assert len(read) <= LOOK_AHEAD + 2
-
-
-def test_every_image_prompt_and_removal_is_in_exactly_one_moment():
-    script = [click(0, arrival=1), image(0), click(0), removal(0, "red"), image(1), click(1)]
-    recording = Script(script=[*script, Event(stamp(1), "others", None)])
-    moments = list(moments_of(recording))
-    assert [event for moment in moments for event in moment.events] == script
-    assert len(moments) == 2
-
-
-def lost(*script):
-    recording = Script(script=script, truth=True)
-    list(moments_of(recording))
-    return recording.lost
-
-
-def test_truth_that_matches_no_image_is_counted_with_how_far_off_it_is():
-    rounded = [Event(stamp(index), "truth", Truth(stamp(index) + 1000 * (index + 1), {})) for index in range(3)]
-    (sentence,) = lost(*rounded, *(image(index) for index in range(3)), truth(1))
-    assert sentence.startswith(
-        "3 of 4 ground truths were not used: 3 carry the stamp of no image (the nearest is 0.001 ms off); "
-    )
-
-
-def test_truth_that_comes_too_late_is_counted():
-    (sentence,) = lost(*(image(index) for index in range(20)), truth(0), truth(3), truth(19))
-    assert sentence.startswith("2 of 3 ground truths were not used: 2 came more than 8 images apart from their own;")
-
-
-def test_truth_that_comes_twice_is_no_loss():
-    assert lost(image(0), truth(0), truth(0), image(1), truth(1), image(2), truth(0), image(2), truth(2)) == []
-
-
-def test_what_is_no_image_does_not_pile_up_when_the_camera_is_gone():
-    held = []
-
-    def events():
-        yield image(0)
-        for number in range(100):
-            event = truth(number + 1)
-            held.append(weakref.ref(event.content.masks[1]))
-            yield event
-            yield Event(stamp(number), "info", CameraEvent(1, (1, 1), np.eye(3), np.zeros(1)))
-
-    recording = Script(truth=True)
-    recording.events = events
-    (moment,) = moments_of(recording)
-    assert len(moment.events) == 1
-    assert sum(one() is not None for one in held) <= LOOK_AHEAD + 1
-
-
-def test_prefetching_keeps_the_order_and_hands_errors_over():
-    def numbers():
-        yield from range(20)
-        raise OSError("the disk is gone")
-
-    drawn = []
-    with pytest.raises(OSError, match="the disk is gone"):
-        for number in prefetched(numbers()):
-            drawn.append(number)
-    assert drawn == list(range(20))
-
-
-def test_prefetching_stops_its_thread_when_nobody_takes_any_more():
-    numbers = prefetched(iter(range(10**9)))
-    next(numbers)
-    numbers.close()
-    assert not any(thread.name.startswith("reader") for thread in threading.enumerate())
 
 
 # -- offline ---------------------------------------------------------------------------------------
@@ -237,10 +102,6 @@ def test_a_correction_in_a_bag_is_replayed(tmp_path):
 
 
 # -- removals --------------------------------------------------------------------------------------
-
-
-def removal(index, *names, arrival=None):
-    return Event(arrival or stamp(index) + 3, "objects", RemovalEvent(names, stamp(index)))
 
 
 def test_an_object_that_was_removed_is_forgotten_at_its_place():
