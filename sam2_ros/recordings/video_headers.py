@@ -35,7 +35,8 @@ def container_of(path: Path) -> Container:
         with open(path, "rb") as file:
             start = file.read(12)
             if start[:4] == b"RIFF":
-                return Container(max(8 + struct.unpack_from("<I", start, 4)[0] - size, 0))
+                missing = max(8 + struct.unpack_from("<I", start, 4)[0] - size, 0)
+                return Container(missing, broken=not missing and not _has_sound_chunks(file, size))
             if start[4:8] in _BOXES:
                 return _mp4(file, size)
             if start[:4] == _HEADER.to_bytes(4, "big"):
@@ -43,6 +44,18 @@ def container_of(path: Path) -> Container:
     except (OSError, struct.error, IndexError):  # the file ends inside a number
         return Container(broken=True)
     return Container()
+
+
+def _has_sound_chunks(file: BinaryIO, size: int) -> bool:
+    """Whether the chunks of an AVI file follow each other up to its end, those inside of lists among them."""
+    place = 0
+    while place + 8 <= size:
+        file.seek(place)
+        name, length = struct.unpack("<4sI", file.read(8))
+        if not (name.isascii() and name.decode().isprintable()) or place + 8 + length > size:
+            return False
+        place += 12 if name in (b"RIFF", b"LIST") else 8 + length + length % 2
+    return True
 
 
 def _mp4(file: BinaryIO, size: int) -> Container:

@@ -58,6 +58,28 @@ def test_reading_goes_on_behind_damaged_images_and_says_how_many_were_lost(tmp_p
     assert lost == [f"{len(numbers)} of about {COUNT} images could not be decoded; the file is damaged"]
 
 
+@pytest.mark.parametrize("codec", ["MJPG", "XVID"])
+def test_a_zeroed_part_of_an_avi_file_loses_no_image_silently(tmp_path, codec):
+    path = write_video(tmp_path / "a.avi", codec)
+    data = path.read_bytes()
+    middle, part = len(data) // 2, len(data) // 8
+    path.write_bytes(data[:middle] + bytes(part) + data[middle + part :])
+    frames, lost = read(path)
+    assert 10 < len(frames) < COUNT
+    assert lost == [f"{COUNT - len(frames)} of about {COUNT} images could not be decoded; the file is damaged"]
+
+
+def test_an_image_that_a_camera_left_out_of_an_avi_file_is_no_damage(tmp_path):
+    path = write_video(tmp_path / "a.avi", "MJPG")
+    data = path.read_bytes()
+    first = data.index(b"movi") + 4
+    length = 8 + struct.unpack_from("<I", data, first + 4)[0]
+    data = data[:first] + b"00dc" + bytes(4) + b"JUNK" + struct.pack("<I", length - 16) + data[first + 16 :]
+    path.write_bytes(data.replace(b"idx1", b"JUNK"))
+    frames, lost = read(path)
+    assert len(frames) == COUNT - 1 and not lost
+
+
 def test_images_that_a_program_stream_has_lost_are_counted_by_its_times(tmp_path):
     path = write_video(tmp_path / "a.mpg", "PIM1", rate=25.0)
     assert len(read(path)[0]) == COUNT and not read(path)[1], "whatever number the length of the file suggests"
@@ -149,6 +171,14 @@ def box(name, content=b""):
     return struct.pack(">I4s", 8 + len(content), name) + content
 
 
+def chunk(name, content=b""):
+    return name + struct.pack("<I", len(content)) + content + bytes(len(content) % 2)
+
+
+def riff(content):
+    return chunk(b"RIFF", b"AVI " + content)
+
+
 HEADER = box(b"mvhd", struct.pack(">IIIII", 0, 0, 0, 1000, 2500))
 LONG_HEADER = box(b"mvhd", struct.pack(">IQQIQ", 1 << 24, 0, 0, 1000, 2500))
 BLOCK = b"\xa3\x84abcd"
@@ -175,6 +205,10 @@ def segment(content, missing=0):
         (box(b"ftyp", b"isom") + struct.pack(">I4s", 0, b"mdat"), Container()),
         (box(b"ftyp", b"isom") + box(b"moov", b"mvhd"), Container(broken=True)),
         (b"RIFF" + struct.pack("<I", 100) + b"AVI LIST", Container(92)),
+        (riff(chunk(b"LIST", b"movi" + chunk(b"00dc", b"odd") + chunk(b"00dc"))), Container()),
+        (riff(chunk(b"LIST", b"movi" + bytes(8) + chunk(b"00dc", b"1234"))), Container(broken=True)),
+        (riff(chunk(b"LIST", b"movi" + chunk(b"00dc", b"1234")[:-2])), Container(broken=True)),
+        (b"RIFF" + bytes(4) + b"AVI LIST" + bytes(4) + b"movi" + chunk(b"00dc", b"1234"), Container()),  # unfinished
         (b"RIFF\0", Container(broken=True)),
         (segment(clusters(BLOCK, BLOCK) + clusters(BLOCK)), Container()),
         (segment(clusters(BLOCK, bytes(6)) + clusters(BLOCK)), Container(broken=True)),
