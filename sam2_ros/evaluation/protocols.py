@@ -59,7 +59,7 @@ def give_first(target: Target, kind: str, give: Give) -> None:
         give(Prompt(target.name, mask=target.mask))
     elif kind == "box":
         x0, y0, x1, y1 = box_around(target.mask)
-        thin = 0.5 * (x0 == x1 or y0 == y1)  # a box needs an extent
+        thin = 0.5 if x0 == x1 or y0 == y1 else 0.0  # a box needs an extent
         give(Prompt(target.name, box=(x0 - thin, y0 - thin, x1 + thin, y1 + thin)))
     else:
         click(target, None, int(kind.partition("-")[0]), give)

@@ -62,12 +62,16 @@ def track(
     try:
         count, codec = _follow(recording, by_frame, tracker, out)
     except BaseException as error:  # the next try would be refused for the remains of this one
-        for name in RESULTS:
-            shutil.rmtree(out / name) if (out / name).is_dir() else (out / name).unlink(missing_ok=True)
+        for result in (out / name for name in RESULTS):
+            if result.is_dir():
+                shutil.rmtree(result)
+            else:
+                result.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise RecordingError(f"cannot write the results in {out}: {error.strerror or error}") from error
         raise
-    return count, [NO_H264, *recording.lost] if codec == MPEG4 else recording.lost
+    notes = [NO_H264] if codec == MPEG4 else []
+    return count, notes + recording.lost
 
 
 def _follow(

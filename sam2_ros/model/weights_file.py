@@ -99,7 +99,9 @@ def _in_words(contents: object) -> str:
     if not isinstance(contents, dict):
         return f"a {type(contents).__name__}"
     names = [str(name) for name in contents]
-    return f"a dictionary of {', '.join(names[:5])}{', ...' * (len(names) > 5)}" if names else "an empty dictionary"
+    if not names:
+        return "an empty dictionary"
+    return f"a dictionary of {', '.join(names[:5])}{', ...' if names[5:] else ''}"
 
 
 # Which model it is ---------------------------------------------------------------------------------

@@ -146,7 +146,9 @@ def _sequences(images: Path, annotations: Path, rate: float) -> list[PictureFold
 def _annotations_of(name: str, annotations: Path) -> Path | None:
     """The masks of a sequence: its folder in ``annotations``, or the JSON file beside ``annotations``."""
     folder, file = annotations / name, annotations.parent / _COCO_FILE
-    return folder if folder.is_dir() else file if file.is_file() else None
+    if folder.is_dir():
+        return folder
+    return file if file.is_file() else None
 
 
 def _resolution(folder: Path) -> Path:
@@ -160,8 +162,9 @@ def _resolution(folder: Path) -> Path:
 def _annotations_beside(pictures: Path) -> Path | None:
     """The masks for a folder of pictures that is one sequence of a data set."""
     for images_name, annotations_name in _LAYOUTS:
-        for depth, parent in enumerate(list(pictures.parents)[:2]):
-            if parent.name == images_name:
-                between = parent.relative_to(parent) if depth == 0 else Path(pictures.parent.name)
-                return _annotations_of(pictures.name, parent.parent / annotations_name / between)
+        near, far = pictures.parent, pictures.parent.parent
+        if near.name == images_name:
+            return _annotations_of(pictures.name, far / annotations_name)
+        if far.name == images_name:  # with a folder of a resolution in between
+            return _annotations_of(pictures.name, far.parent / annotations_name / near.name)
     return None

@@ -262,6 +262,6 @@ def _tracking(facts: Facts) -> Diagnosis | None:
     return Diagnosis(
         "tracking",
         False,
-        f"tracking {facts.objects} object{'s' * (facts.objects > 1)} at {rate:.1f} images/s "
+        f"tracking {facts.objects} object{'s' if facts.objects > 1 else ''} at {rate:.1f} images/s "
         f"of {facts.received / max(facts.seconds, 1e-9):.1f} that arrive{left_out}",
     )

@@ -152,7 +152,7 @@ class Prompts:
             count = yield from self._wait(self._worker.reset)
         except Sam2RosError as error:
             return _failed(response, error)
-        response.success, response.message = True, f"forgot {count} object{'s' * (count != 1)}"
+        response.success, response.message = True, f"forgot {count} object{'' if count == 1 else 's'}"
         return response
 
     def _answer_list(self, request: Any, response: Any) -> Parts:
