@@ -37,7 +37,7 @@ from sam2_ros.model.checkpoint import load
 from sam2_ros.tracking.settings import TrackerSettings
 from sam2_ros.tracking.tracker import Tracker
 from sam2_ros.training.object_scenes import FAR, NEAR, Renderer, Studio, projected
-from sam2_ros.training.scanned_objects import Model, outline
+from sam2_ros.training.scanned_objects import ScannedObject, outline
 from sam2_ros.training.staging import Actor, about, stage
 from sam2_ros.types import Frame, Prompt, State, Track
 
@@ -147,7 +147,9 @@ def still(renderer: Renderer, count: int, random: np.random.Generator) -> Iterat
             yield from _turntable(studio, renderer.models[number], random)
 
 
-def _turntable(studio: Studio, model: Model, random: np.random.Generator) -> Iterator[tuple[float, Error | None]]:
+def _turntable(
+    studio: Studio, model: ScannedObject, random: np.random.Generator
+) -> Iterator[tuple[float, Error | None]]:
     body, centre = studio.thing(model, 1.0), np.array((0, 0, model.size[2] / 2))
     for distance in DISTANCES:
         studio.move(body, np.zeros(3), about((0, 0, 1), random.uniform(0, 2 * np.pi)))

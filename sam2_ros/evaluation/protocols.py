@@ -34,18 +34,18 @@ from sam2_ros.types import Frame, Prompt, Track
 PAUSE_BELOW = 0.75
 
 
-class Answer(Protocol):
+class HasTrack(Protocol):
     """The answer to a prompt: the object on the prompted image."""
 
     @property
     def track(self) -> Track: ...
 
 
-Give = Callable[[Prompt], Answer]
+Give = Callable[[Prompt], HasTrack]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Target:
+class TrueObject:
     """A true object on one image: its name, its (H, W) mask, and the pixels without truth, or None."""
 
     name: str
@@ -53,7 +53,7 @@ class Target:
     ignore: np.ndarray | None = None
 
 
-def give_first(target: Target, kind: str, give: Give) -> None:
+def give_first(target: TrueObject, kind: str, give: Give) -> None:
     """Prompt a new object, whose mask is not empty, in one of the ways of ``FIRST_PROMPTS``."""
     if kind == "mask":
         give(Prompt(target.name, mask=target.mask))
@@ -65,14 +65,14 @@ def give_first(target: Target, kind: str, give: Give) -> None:
         click(target, None, int(kind.partition("-")[0]), give)
 
 
-def click(target: Target, found: np.ndarray | None, count: int, give: Give, fresh: bool = False) -> Answer | None:
+def click(target: TrueObject, found: np.ndarray | None, count: int, give: Give, fresh: bool = False) -> HasTrack | None:
     """Up to ``count`` clicks, each at the centre of the largest error that is left; returns the last answer.
 
     found: the mask so far; None for a new object, whose first click is its centre.  fresh: the first click
     replaces the object by a new one.  Pixels without truth are never clicked on.
     Returns None when there was nothing to correct.
     """
-    result: Answer | None = None
+    result: HasTrack | None = None
     for number in range(count):
         known = found if found is None or target.ignore is None else found & ~target.ignore
         where: Click | None = first_click(target.mask) if known is None else next_click(target.mask, known)
@@ -84,10 +84,10 @@ def click(target: Target, found: np.ndarray | None, count: int, give: Give, fres
     return result
 
 
-def _new_objects(truth: Truth, known: Collection[int]) -> list[Target]:
+def _new_objects(truth: Truth, known: Collection[int]) -> list[TrueObject]:
     """The true objects on an image that nobody has prompted yet, in the order of their ids."""
     return [
-        Target(str(number), mask, truth.ignored(number))
+        TrueObject(str(number), mask, truth.ignored(number))
         for number, mask in sorted(truth.masks.items())
         if number not in known and mask.any()
     ]
@@ -148,19 +148,19 @@ class Online:
             truth = moment.truth.mask(number, moment.frame.size)
             if truth is None or indices[-1] == moment.index or len(indices) >= self.most_frames:
                 continue
-            target = Target(str(number), truth, moment.truth.ignored(number))
+            target = TrueObject(str(number), truth, moment.truth.ignored(number))
             mask = found.get(target.name, np.zeros(truth.shape, bool))  # a baseline may fail to start an object
             if region_similarity(mask, truth, target.ignore) < PAUSE_BELOW:
                 indices.append(moment.index)
                 self._correct(moment.frame, target, mask, give)
 
-    def _start(self, frame: Frame, target: Target, give: Give) -> None:
+    def _start(self, frame: Frame, target: TrueObject, give: Give) -> None:
         if self.method == "sam":
             self._by_sam(frame, target, give)
         else:
             click(target, None, self.clicks, give)
 
-    def _correct(self, frame: Frame, target: Target, found: np.ndarray, give: Give) -> None:
+    def _correct(self, frame: Frame, target: TrueObject, found: np.ndarray, give: Give) -> None:
         if self.method == "click" or not target.mask.any():
             click(target, found, self.clicks, give)
         elif self.method == "restart":
@@ -168,12 +168,12 @@ class Online:
         else:
             self._by_sam(frame, target, give)
 
-    def _by_sam(self, frame: Frame, target: Target, give: Give) -> None:
+    def _by_sam(self, frame: Frame, target: TrueObject, give: Give) -> None:
         """Prompt with the mask of the object after some clicks on this image alone, without any memory."""
         assert self.segmenter is not None  # checked at the start
         self.segmenter.reset()
         self.segmenter.track(frame)
-        answer = click(Target("object", target.mask, target.ignore), None, self.clicks, self.segmenter.prompt)
+        answer = click(TrueObject("object", target.mask, target.ignore), None, self.clicks, self.segmenter.prompt)
         if answer is not None and answer.track.mask.any():
             give(Prompt(target.name, mask=answer.track.mask))
 
@@ -204,7 +204,7 @@ class Offline:
                 continue
             ignore, before = moment.truth.ignored(number), found.get(str(number))
             if moment.index in indices:
-                answer = self._click(moment.index, Target(str(number), truth, ignore), before, give)
+                answer = self._click(moment.index, TrueObject(str(number), truth, ignore), before, give)
                 before = answer.track.mask if answer else before
             if before is not None:
                 self.iou.setdefault(number, {})[moment.index] = region_similarity(before, truth, ignore)
@@ -221,7 +221,7 @@ class Offline:
             tracker.rewind()
         return Offline(self.clicks, plan, self.given)
 
-    def _click(self, index: int, target: Target, found: np.ndarray | None, give: Give) -> Answer | None:
+    def _click(self, index: int, target: TrueObject, found: np.ndarray | None, give: Give) -> HasTrack | None:
         """Give the clicks of an earlier pass on this image again, or new ones and note them."""
         place = int(target.name), index
         if place in self.given:
@@ -231,7 +231,7 @@ class Offline:
             return answer
         noted = self.given[place] = []
 
-        def give_and_note(prompt: Prompt) -> Answer:
+        def give_and_note(prompt: Prompt) -> HasTrack:
             noted.append(prompt)
             return give(prompt)
 
@@ -275,7 +275,7 @@ def segment_images(
     return ImageSegmentation(clicks, np.array(rows).reshape(-1, len(clicks)), images)
 
 
-def _iou_by_clicks(target: Target, segmenter: ObjectTracker, clicks: tuple[int, ...]) -> list[float]:
+def _iou_by_clicks(target: TrueObject, segmenter: ObjectTracker, clicks: tuple[int, ...]) -> list[float]:
     found: np.ndarray | None = None
     scores = {}
     for count in range(1, max(clicks) + 1):

@@ -35,7 +35,7 @@ class SameConv2d(nn.Conv2d):
         return F.conv2d(padded, self.weight, self.bias, stride, 0, 1, self.groups)
 
 
-class Block(nn.Module):
+class InvertedResidual(nn.Module):
     """Widen, look around in each channel on its own, narrow; what came in is added where the shape allows."""
 
     def __init__(self, channels: int, stage: EfficientNetStage, stride: int) -> None:
@@ -67,7 +67,7 @@ class EfficientNetLite(nn.Module):
         channels = STEM_CHANNELS
         for stage in EFFICIENTNET_STAGES[size.trunk]:
             for position in range(stage.blocks):
-                self.blocks.append(Block(channels, stage, stage.stride if position == 0 else 1))
+                self.blocks.append(InvertedResidual(channels, stage, stage.stride if position == 0 else 1))
                 channels = stage.channels
             self.stage_ends.append(len(self.blocks) - 1)
         ratio = [deviation * 255 / PIXEL_SCALE for deviation in DEVIATION]

@@ -64,7 +64,7 @@ class WindowAttention(nn.Module):
         return projected
 
 
-class Block(nn.Module):
+class HieraBlock(nn.Module):
     """One transformer block; the first block of a later stage also halves the grid and doubles the channels."""
 
     def __init__(self, width: int, out_width: int, heads: int, window: int, drop_path: float = 0.0) -> None:
@@ -163,8 +163,8 @@ def _bicubic(small: int, large: int) -> Tensor:
     return F.interpolate(columns, size=(large, 1), mode="bicubic")[0, :, :, 0].T.contiguous()
 
 
-def _blocks(size: Size) -> list[Block]:
-    blocks: list[Block] = []
+def _blocks(size: Size) -> list[HieraBlock]:
+    blocks: list[HieraBlock] = []
     depth = sum(size.stages)
     for stage, count in enumerate(size.stages):
         for position in range(count):
@@ -176,7 +176,7 @@ def _blocks(size: Size) -> list[Block]:
                 window = 0
             width = size.channels[stage - 1 if first_of_later_stage else stage]
             blocks.append(
-                Block(
+                HieraBlock(
                     width,
                     size.channels[stage],
                     size.num_heads * 2**stage,

@@ -66,7 +66,7 @@ class SelfAttention(nn.Module):
         return mixed
 
 
-class Layer(nn.Module):
+class PerceiverLayer(nn.Module):
     """Attention to the memory, MLP, attention to each other, MLP; each normalised before and added after."""
 
     def __init__(self, width: int) -> None:
@@ -103,7 +103,7 @@ class SpatialPerceiver(nn.Module):
         width = size.memory_dim
         self.latents = nn.Parameter(torch.randn(GLOBAL_LATENTS, width))
         self.latents_2d = nn.Parameter(torch.randn(PERCEIVER_SIDE * PERCEIVER_SIDE, width))
-        self.layers = nn.ModuleList(Layer(width) for _ in range(DEPTH))
+        self.layers = nn.ModuleList(PerceiverLayer(width) for _ in range(DEPTH))
         self.norm = nn.LayerNorm(width)
         cosine, sine = rotary_table(size.hidden_dim, PERCEIVER_SIDE)
         unturned = GLOBAL_LATENTS, size.hidden_dim // 2

@@ -57,7 +57,7 @@ class SqueezeExcite(nn.Module):
         return scaled
 
 
-class Block(nn.Module):
+class RepViTBlock(nn.Module):
     """Look around in each channel on its own, then mix the channels."""
 
     def __init__(self, channels: int, squeeze: bool) -> None:
@@ -77,7 +77,7 @@ class Downsample(nn.Module):
 
     def __init__(self, channels: int, more: int) -> None:
         super().__init__()
-        self.pre_block = Block(channels, squeeze=False)
+        self.pre_block = RepViTBlock(channels, squeeze=False)
         self.spatial_downsample = _depthwise(channels, stride=2)
         self.channel_downsample = nn.Conv2d(channels, more, kernel_size=1)
         self.ffn = ChannelMixer(more)
@@ -102,14 +102,14 @@ class Stem(nn.Module):
         return maps
 
 
-class Stage(nn.Module):
+class StridedBlocks(nn.Module):
     """Blocks at one stride; every second one, the first among them, scales its channels."""
 
     def __init__(self, before: int, channels: int, blocks: int) -> None:
         """before: channels of the stage before; equal for the first stage, which changes nothing at its start."""
         super().__init__()
         self.downsample = nn.Identity() if before == channels else Downsample(before, channels)
-        self.blocks = nn.Sequential(*(Block(channels, squeeze=index % 2 == 0) for index in range(blocks)))
+        self.blocks = nn.Sequential(*(RepViTBlock(channels, squeeze=index % 2 == 0) for index in range(blocks)))
 
     def forward(self, maps: Tensor) -> Tensor:
         """(B, before, H, W) to (B, channels, H / 2, W / 2), or in the first stage to the same size."""
@@ -126,7 +126,7 @@ class RepViT(nn.Module):
         before = stages[0].channels
         parts: OrderedDict[str, nn.Module] = OrderedDict(stem=Stem(before))
         for index, stage in enumerate(stages):
-            parts[f"stages_{index}"] = Stage(before, stage.channels, stage.blocks)
+            parts[f"stages_{index}"] = StridedBlocks(before, stage.channels, stage.blocks)
             before = stage.channels
         self.body = nn.Sequential(parts)
 

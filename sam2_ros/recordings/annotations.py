@@ -224,7 +224,7 @@ class CocoTracks(Annotations):
         return Truth(stamp, masks, complete=False) if masks else None
 
 
-class Masklets(Annotations):
+class MaskletFile(Annotations):
     """The masklet file of a training video of SA-V.
 
     Its images are those that are annotated, also where it says on which an object appears first.

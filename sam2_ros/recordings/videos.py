@@ -16,7 +16,7 @@ import numpy as np
 from sam2_ros.errors import RecordingError
 from sam2_ros.files import plain_name
 from sam2_ros.ranges import Range
-from sam2_ros.recordings.annotations import Annotations, Masklets
+from sam2_ros.recordings.annotations import Annotations, MaskletFile
 from sam2_ros.recordings.pictures import as_rgb
 from sam2_ros.recordings.recording import DEFAULT_RATE, Event, Recording, stamp_of
 from sam2_ros.recordings.video_headers import Container, container_of
@@ -66,7 +66,7 @@ class Video(Recording):
 
     def events(self) -> Iterator[Event]:
         self.lost.clear()
-        masks = Masklets(self.annotations) if self.annotations else Annotations()
+        masks = MaskletFile(self.annotations) if self.annotations else Annotations()
         times = image_times(self.path) if self.annotations else []
         # Otherwise damage ended the list, or OpenCV is too old: 4.5 gives the time 0 to every image.
         listed = len(times) == self.frames and any(times)

@@ -20,10 +20,10 @@ from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo
 
 from sam2_ros.errors import InvalidInput, InvalidPrompt, MissingDependency, Sam2RosError
-from sam2_ros.geometry.camera import Camera as CameraModel
+from sam2_ros.geometry.camera import Camera
 from sam2_ros.messages import nanoseconds
 from sam2_ros.ros import transforms
-from sam2_ros.ros.camera import Camera
+from sam2_ros.ros.camera_subscriber import CameraSubscriber
 from sam2_ros.ros.pacing import OnDemand
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.throttle import SELDOM
@@ -33,7 +33,11 @@ class Clicks:
     """Subscribes to clicks and passes them on as pixels."""
 
     def __init__(
-        self, node: RosNode, parameters: Parameters, camera: Camera, on_click: Callable[[float, float, int], None]
+        self,
+        node: RosNode,
+        parameters: Parameters,
+        camera: CameraSubscriber,
+        on_click: Callable[[float, float, int], None],
     ) -> None:
         """on_click: called with x and y in pixels and the stamp of the click in nanoseconds, 0 = now."""
         self._parameters = parameters
@@ -118,7 +122,7 @@ def project(position: np.ndarray, info: Any, rectified: bool) -> tuple[float, fl
     Raises InvalidPrompt for a point behind the camera or outside the lens model, or without a calibration.
     """
     try:
-        model = CameraModel.of(info, rectified)
+        model = Camera.of(info, rectified)
     except InvalidInput as error:
         raise InvalidPrompt(f"a click in 3-D has no pixel: {error}") from error
     return model.pixel(position)

@@ -19,12 +19,12 @@ from rclpy.node import Node as RosNode
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from sam2_ros.errors import InvalidInput
-from sam2_ros.geometry.camera import Camera as CameraModel
+from sam2_ros.geometry.camera import Camera
 from sam2_ros.geometry.depth import depth_from
 from sam2_ros.geometry.locator import Locator
 from sam2_ros.geometry.pairing import QUEUE, Pairing, Pairs
 from sam2_ros.messages import nanoseconds, seconds_and_rest
-from sam2_ros.ros.camera import DEPTH, Camera
+from sam2_ros.ros.camera_subscriber import DEPTH, CameraSubscriber
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.topics import all_reliable, quality, subscribe
 from sam2_ros.stamps import NewestStamp
@@ -92,7 +92,7 @@ class Depth:
         self,
         node: RosNode,
         parameters: Parameters,
-        camera: Camera,
+        camera: CameraSubscriber,
         locator: Locator,
         camera_info: Callable[[], CameraInfo | None],
     ) -> None:
@@ -163,7 +163,7 @@ class Depth:
             self._receive,
             quality(DEPTH, reliable),
             on_lost=lambda count: None,
-            callback_group=MutuallyExclusiveCallbackGroup(),  # see ``Camera``
+            callback_group=MutuallyExclusiveCallbackGroup(),  # see ``CameraSubscriber``
         )
 
     def _receive(self, message: Any) -> None:
@@ -190,7 +190,7 @@ class Depth:
             return
         self._info = _content(info, rectified)
         try:
-            self._locator.camera = CameraModel.of(info, rectified)
+            self._locator.camera = Camera.of(info, rectified)
         except InvalidInput as error:
             self._locator.camera = None
             self.refused(str(error))

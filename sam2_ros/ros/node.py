@@ -1,6 +1,6 @@
 """The node: camera images and prompts in, masks and states out.
 
-    camera ─Image→ Camera ─→ [mailbox: newest wins] ─→ Worker ─→ Session, which owns the Tracker ─→ Outputs
+    camera ─Image→ CameraSubscriber ─→ [mailbox: newest wins] ─→ Worker ─→ Session, which owns the Tracker ─→ Outputs
     click, box, prompt, service call ─→ Prompts ─→ [mailbox: in order] ─┘
 
 Callbacks fill the mailbox and return.  See ``parameters`` for what can be set.
@@ -29,7 +29,7 @@ from sam2_ros.messages import nanoseconds
 from sam2_ros.model import checkpoint
 from sam2_ros.ros import clicks, detections, pacing, transforms, unused
 from sam2_ros.ros.bridge import find as find_bridge
-from sam2_ros.ros.camera import IMAGE_TYPES, Camera
+from sam2_ros.ros.camera_subscriber import IMAGE_TYPES, CameraSubscriber
 from sam2_ros.ros.depth import Depth
 from sam2_ros.ros.fastdds_profile import make_room
 from sam2_ros.ros.images import Images
@@ -84,7 +84,7 @@ class Node(RosNode):
         self.parameters.watch(self.worker.configure)
         self.prompts = Prompts(self, self.parameters, self.worker, bridge)
         self._images = Images(self.parameters, bridge)
-        self.camera = Camera(self, self.parameters, self._receive)
+        self.camera = CameraSubscriber(self, self.parameters, self._receive)
         self.clicks = clicks.Clicks(self, self.parameters, self.camera, self.prompts.click)
         self.depth = Depth(self, self.parameters, self.camera, locator, self.clicks.camera_info)
         tally = detections.Tally()

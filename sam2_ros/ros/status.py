@@ -10,7 +10,7 @@ from typing import Any
 from rclpy.node import Node as RosNode
 from rclpy.qos import ReliabilityPolicy
 
-from sam2_ros.ros.camera import Camera
+from sam2_ros.ros.camera_subscriber import CameraSubscriber
 from sam2_ros.ros.detections import Tally
 from sam2_ros.ros.diagnosis import Facts, after_pause, diagnose
 from sam2_ros.ros.image_topics import ImageTopic, ImageTopicSearch
@@ -36,7 +36,13 @@ class Status:
     """Checks the camera and the worker regularly, and logs the sentence of ``diagnose``."""
 
     def __init__(
-        self, node: RosNode, camera: Camera, worker: Worker, parameters: Parameters, tally: Tally, prompts: Prompts
+        self,
+        node: RosNode,
+        camera: CameraSubscriber,
+        worker: Worker,
+        parameters: Parameters,
+        tally: Tally,
+        prompts: Prompts,
     ) -> None:
         self._node, self._camera, self._worker, self._parameters = node, camera, worker, parameters
         self._tally, self._prompts = tally, prompts

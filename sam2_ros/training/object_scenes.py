@@ -21,7 +21,7 @@ import numpy as np
 
 from sam2_ros.errors import MissingDependency, RecordingError
 from sam2_ros.recordings.pictures import read_picture, write_picture
-from sam2_ros.training.scanned_objects import Model, backgrounds, models, outline
+from sam2_ros.training.scanned_objects import ScannedObject, backgrounds, models, outline
 from sam2_ros.training.staging import STORIES, Actor, Cast, Part, matrix, stage
 
 logger = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ class Studio:
         self._paint(body, picture)
         return body
 
-    def thing(self, model: Model, scale: float) -> int:
+    def thing(self, model: ScannedObject, scale: float) -> int:
         """A scanned object, somewhere."""
         visual = self.bullet.createVisualShape(
             self.bullet.GEOM_MESH, fileName=str(model.file), meshScale=[scale] * 3, physicsClientId=self.client

@@ -21,7 +21,7 @@ SUBPIXEL_BITS = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Model:
+class ScannedObject:
     """name.  file: of the mesh.  size: metres (x, y, z).  vertices: (V, 3), metres.  triangles: (F, 3) of vertices."""
 
     name: str
@@ -31,7 +31,7 @@ class Model:
     triangles: np.ndarray
 
 
-def models(folder: str | Path, *, held_out: bool) -> list[Model]:
+def models(folder: str | Path, *, held_out: bool) -> list[ScannedObject]:
     """Those to train on, or those that are kept aside; RecordingError when the folder holds none."""
     folder = Path(folder)
     aside = kept_aside("objects")
@@ -39,7 +39,7 @@ def models(folder: str | Path, *, held_out: bool) -> list[Model]:
     for entry in _index(folder)["objects"]:
         if (entry["name"] in aside) == held_out:
             file = folder / entry["file"]
-            found.append(Model(entry["name"], file, np.array(entry["size_m"], float), *_mesh(file)))
+            found.append(ScannedObject(entry["name"], file, np.array(entry["size_m"], float), *_mesh(file)))
     if not found:
         raise RecordingError(f"{folder} holds no {'held-out' if held_out else 'training'} objects")
     return found

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sam2_ros.training.motion import smooth
-from sam2_ros.training.scanned_objects import Model
+from sam2_ros.training.scanned_objects import ScannedObject
 
 #: What the main object does, and how often.
 STORIES = {"shuffle": 0.22, "carry": 0.22, "pass": 0.2, "orbit": 0.12, "near": 0.12, "slide": 0.06, "fall": 0.06}
@@ -25,7 +25,7 @@ METALS = ((0.9, 0.9, 0.9), (0.3, 0.3, 0.32), (0.75, 0.75, 0.7), (0.15, 0.15, 0.1
 class Actor:
     """One object: its centre on each frame, places (T, 3), and turns (T, 4); size (3,) as it is."""
 
-    model: Model
+    model: ScannedObject
     scale: float
     places: np.ndarray
     turns: np.ndarray
@@ -68,7 +68,7 @@ class Cast:
     story: str
 
 
-def stage(random: np.random.Generator, models: list[Model], frames: int, story: str = "") -> Cast:
+def stage(random: np.random.Generator, models: list[ScannedObject], frames: int, story: str = "") -> Cast:
     """A scene that follows from ``random``; story: one of STORIES, else it is drawn."""
     story = story or str(random.choice(list(STORIES), p=np.array(list(STORIES.values()))))
     actors = _set_table(random, models, frames, twins=story == "shuffle" or random.random() < 0.35)
@@ -120,7 +120,7 @@ def eased(time: np.ndarray, start: float, end: float) -> np.ndarray:
 # On the table ------------------------------------------------------------------------------------------
 
 
-def _set_table(random: np.random.Generator, models: list[Model], frames: int, twins: bool) -> list[Actor]:
+def _set_table(random: np.random.Generator, models: list[ScannedObject], frames: int, twins: bool) -> list[Actor]:
     count = int(random.integers(4, 11))
     chosen = [models[number] for number in random.permutation(len(models))[:count]]
     if twins:  # two or three of a kind

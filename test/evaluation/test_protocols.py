@@ -11,7 +11,7 @@ from torch.nn import functional
 from sam2_ros.errors import InvalidInput
 from sam2_ros.evaluation.choices import FIRST_PROMPTS
 from sam2_ros.evaluation.metrics import region_similarity
-from sam2_ros.evaluation.protocols import FirstFrame, Offline, Online, Target, click, segment_images
+from sam2_ros.evaluation.protocols import FirstFrame, Offline, Online, TrueObject, click, segment_images
 from sam2_ros.recordings.moments import moments_of
 from sam2_ros.recordings.recording import Event, Truth
 from sam2_ros.stream.replay import replay
@@ -191,6 +191,6 @@ def test_clicks_go_to_the_largest_error_that_is_left():
         given.append(prompt)
         return followed.prompt(prompt)
 
-    click(Target("both", image.any(axis=2)), None, 2, give)
+    click(TrueObject("both", image.any(axis=2)), None, 2, give)
     assert [prompt.points[0].tolist() for prompt in given] == [[15, 15], [47, 47]]
     assert [int(prompt.labels[0]) for prompt in given] == [1, 1]

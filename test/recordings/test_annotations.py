@@ -8,7 +8,7 @@ from recordings.test_folders import truths, write_pictures
 from sam2_ros import recordings
 from sam2_ros.errors import RecordingError
 from sam2_ros.recordings import coco_rle
-from sam2_ros.recordings.annotations import Masklets
+from sam2_ros.recordings.annotations import MaskletFile
 
 SIZE = (24, 32)
 MASK = np.zeros(SIZE, bool)
@@ -233,7 +233,7 @@ def test_many_sentences_become_a_number(tmp_path):
 
 def masklets(tmp_path, **content):
     (tmp_path / "a_manual.json").write_text(json.dumps(content))
-    return Masklets(tmp_path / "a_manual.json")
+    return MaskletFile(tmp_path / "a_manual.json")
 
 
 def test_the_first_appearance_in_a_masklet_file_counts_annotated_images(tmp_path):

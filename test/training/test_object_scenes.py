@@ -8,7 +8,7 @@ from sam2_ros.errors import RecordingError
 from sam2_ros.training import robot_clips
 from sam2_ros.training.kept_aside import kept_aside
 from sam2_ros.training.robot_clips import RobotClips
-from sam2_ros.training.scanned_objects import Model, models, outline
+from sam2_ros.training.scanned_objects import ScannedObject, models, outline
 from sam2_ros.training.staging import STORIES, about, matrix, stage, then, towards
 
 FRAMES, SIZE = 6, (72, 96)
@@ -47,7 +47,8 @@ def folder(tmp_path_factory):
 
 def cubes(count=5):
     return [
-        Model(str(number), None, np.array((0.1, 0.1, 0.1)), CORNERS, np.zeros((0, 3), int)) for number in range(count)
+        ScannedObject(str(number), None, np.array((0.1, 0.1, 0.1)), CORNERS, np.zeros((0, 3), int))
+        for number in range(count)
     ]
 
 

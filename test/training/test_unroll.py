@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sam2_ros.evaluation.protocols import Target, click, give_first
+from sam2_ros.evaluation.protocols import TrueObject, click, give_first
 from sam2_ros.model.interface import PROMPT_LOGIT_BOUND, Found
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import TEST
@@ -89,9 +89,9 @@ def test_the_tracker_answers_alike_also_after_a_correction(model, first):
     for number, image in enumerate(one.frames):
         tracks = tracker.track(Frame(image, number + 1))
         if number == 0:
-            give_first(Target("object", one.masks[0, 0]), {"click": "1-click"}.get(first, first), tracker.prompt)
+            give_first(TrueObject("object", one.masks[0, 0]), {"click": "1-click"}.get(first, first), tracker.prompt)
         elif number == 6:
-            click(Target("object", one.masks[6, 0]), tracks[0].mask, 2, tracker.prompt)
+            click(TrueObject("object", one.masks[6, 0]), tracks[0].mask, 2, tracker.prompt)
         track, found = tracker.current()[0], unrolled.found[number]
         assert track.object_score == pytest.approx(float(found.object_score), abs=1e-4), number
         np.testing.assert_allclose(track.object_pointer, found.pointer[0], atol=1e-4, err_msg=str(number))

@@ -7,14 +7,14 @@ pytest.importorskip("rclpy")
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage
 
-from sam2_ros.ros.camera import Camera
+from sam2_ros.ros.camera_subscriber import CameraSubscriber
 from sam2_ros.ros.parameters import NodeSettings
 
 RAW, COMPRESSED = "/image", "/image/compressed"
 
 
 class Graph:
-    """What a Camera asks of a node: who publishes what, and subscriptions."""
+    """What a CameraSubscriber asks of a node: who publishes what, and subscriptions."""
 
     def __init__(self, image="image") -> None:
         self.image = image
@@ -49,7 +49,7 @@ class Graph:
 
 def made(image="image", **settings):
     graph = Graph(image)
-    return graph, Camera(graph, Shape(node=NodeSettings(**settings)), print)
+    return graph, CameraSubscriber(graph, Shape(node=NodeSettings(**settings)), print)
 
 
 @pytest.mark.parametrize("reliability", ["auto", "reliable", "best_effort"])

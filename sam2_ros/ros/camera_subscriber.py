@@ -37,7 +37,7 @@ class _Choice(NamedTuple):
     latched: bool
 
 
-class Camera:
+class CameraSubscriber:
     """Subscribes to the images of one camera and counts them."""
 
     def __init__(self, node: RosNode, parameters: Parameters, on_image: Callable[[Any], None]) -> None:
