@@ -27,7 +27,7 @@ ARGUMENTS = [
     DeclareLaunchArgument("image", default_value="/image", description="image topic, for the depth cloud"),
     DeclareLaunchArgument("depth", default_value="/depth", description="depth topic, registered to the image"),
     DeclareLaunchArgument(
-        "depth_info", default_value="", description="its camera_info; by default the sibling of depth"
+        "depth_info", default_value="", description="its camera_info; by default beside the depth topic"
     ),
     DeclareLaunchArgument("frame", default_value="camera_color_optical_frame", description="fixed frame"),
 ]

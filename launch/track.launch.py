@@ -36,7 +36,7 @@ DEFAULT_PARAMETERS = PathJoinSubstitution([FindPackageShare("sam2_ros"), "config
 #: Parameters of the node that have an argument here; an empty argument leaves params_file's value.
 PARAMETERS = {
     "model": "name or path of the weights",
-    "image_side": "side of the square to which images are brought, pixels; 0 = that of the model",
+    "image_side": "side of the square to which images are scaled, pixels; 0 = the model's own",
     "device": "cpu, cuda, cuda:1, ...; auto = a GPU if there is one",
     "image_transport": "auto, raw or compressed",
     "image_reliability": "auto, reliable or best_effort",
@@ -49,7 +49,7 @@ ARGUMENTS = [
     DeclareLaunchArgument("image", default_value="image", description="image topic, without /compressed"),
     DeclareLaunchArgument("depth", default_value="depth", description="depth that is registered to the image"),
     DeclareLaunchArgument(
-        "camera_info", default_value="camera_info", description="its camera_info topic; by default the sibling of image"
+        "camera_info", default_value="camera_info", description="its camera_info; by default beside the image topic"
     ),
     DeclareLaunchArgument("clicked_point", default_value="/clicked_point", description="where RViz publishes clicks"),
     DeclareLaunchArgument("detections", default_value="detections", description="boxes of a detector"),
