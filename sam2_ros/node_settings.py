@@ -59,6 +59,9 @@ class NodeSettings:
     overlay_jpeg_quality: int = setting(80, "quality of the compressed overlay [1 to 100]", low=1, high=100)
     silence_after: float = setting(3.0, "the node warns if no image has come for this long [s]", low=0.1, high=3600.0)
     report_period: float = setting(10.0, "an unchanged state is logged again after this long [s]", low=0.1, high=3600.0)
+    trace_file: str = setting(
+        "", "a file that gets a line of JSON with the times of each image; empty = none", fixed=True
+    )
 
     def __post_init__(self) -> None:
         check(self)

@@ -162,7 +162,9 @@ def test_every_topic_and_service_of_the_node_is_in_the_interface():
         kind = types[0].replace("/msg/", "/").replace("/srv/", "/")
         if kind.split("/")[0] in ("rcl_interfaces", "rosgraph_msgs", "type_description_interfaces"):
             continue  # every node has them
-        assert re.search(rf"^\| .*`{re.escape(short)}`.* \| {kind}", page, re.MULTILINE), f"{short} ({kind}) is missing"
+        assert re.search(rf"^\| .*`/?{re.escape(short)}`.* \| {kind}", page, re.MULTILINE), (
+            f"{short} ({kind}) is missing"
+        )
 
 
 def text_of(node):

@@ -11,7 +11,7 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAG
 #: Rooms by level; the words of level 0 are one room together.
 LEVELS = [
     {"types", "errors", "settings", "ranges", "files", "decoding", "installation", "separate_process", "node_settings"},
-    {"messages", "stamps", "simulated_user", "drawing", "cpu_threads", "interrupts", "middleware", "version"},
+    {"messages", "stages", "stamps", "simulated_user", "drawing", "cpu_threads", "interrupts", "middleware", "version"},
     {"model", "recordings"},
     {"tracking", "geometry"},
     {"stream"},

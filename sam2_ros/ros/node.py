@@ -31,6 +31,7 @@ from sam2_ros.ros import clicks, detections, pacing, transforms, unused
 from sam2_ros.ros.bridge import find as find_bridge
 from sam2_ros.ros.camera_subscriber import IMAGE_TYPES, CameraSubscriber
 from sam2_ros.ros.depth import Depth
+from sam2_ros.ros.diagnostics import Diagnostics
 from sam2_ros.ros.fastdds_profile import make_room
 from sam2_ros.ros.images import Images
 from sam2_ros.ros.outputs import Outputs
@@ -40,8 +41,9 @@ from sam2_ros.ros.startup import creating, init, shutdown, without_ros_arguments
 from sam2_ros.ros.status import Status
 from sam2_ros.ros.throttle import SELDOM
 from sam2_ros.stream.session import Session
-from sam2_ros.stream.worker import Worker
+from sam2_ros.stream.worker import Result, Worker
 from sam2_ros.tracking.tracker import Tracker
+from sam2_ros.version import __version__
 
 #: Seconds after which a callback gives the interpreter to the tracker, which asks for it after each operation of torch.
 #: With Python's default of 5 ms a busy callback would delay each of these operations.
@@ -75,12 +77,14 @@ class Node(RosNode):
         """Load the model, then subscribe.  Raises Sam2RosError for parameters or weights that cannot be used."""
         super().__init__("sam2_ros")
         self.parameters = Parameters(self)
+        self.diagnostics = Diagnostics(self)
         tracker, description = make(self.parameters)
+        self._identify(description)
         bridge = find_bridge(self.get_logger().info)
         self.outputs = Outputs(self, self.parameters, bridge)
         session = Session(tracker, self.parameters.session, partial(self._send, self.outputs.publish_prompt))
         locator = Locator(on_late=self._publish_again, on_refused=self._refuse_depth)
-        self.worker = Worker(session, partial(self._send, self.outputs.publish), self.get_logger(), locator)
+        self.worker = Worker(session, self._publish, self.get_logger(), locator, self.diagnostics.measured)
         self.parameters.watch(self.worker.configure)
         self.prompts = Prompts(self, self.parameters, self.worker, bridge)
         self._images = Images(self.parameters, bridge)
@@ -91,6 +95,7 @@ class Node(RosNode):
         detects = detections.subscribe(self, self.parameters, self.prompts.detections, tally)
         self._log_missing_packages(detects)
         self.status = Status(self, self.camera, self.worker, self.parameters, tally, self.prompts)
+        self.diagnostics.watch(self.status, self.camera, self.worker.counts)
         # Real time: with use_sim_time and no /clock the node must still log why it is silent.
         self.create_timer(UPDATE, self._update, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.worker.start()
@@ -110,6 +115,7 @@ class Node(RosNode):
         """End the worker and the threads of calls; call it before the node is destroyed."""
         self.worker.stop()
         self.prompts.close()
+        self.diagnostics.close()
 
     def warn_of_unused_parameters(self, arguments: Sequence[str]) -> None:
         """Warn of parameters without effect; arguments: those of the process."""
@@ -122,7 +128,20 @@ class Node(RosNode):
 
     def _receive(self, message: Any) -> None:
         self.worker.put_image(self._images.arrived(message))
-        self.depth.image(nanoseconds(message.header.stamp))
+        stamp = nanoseconds(message.header.stamp)
+        self.depth.image(stamp)
+        self.diagnostics.arrived(stamp)
+
+    def _publish(self, result: Result) -> None:
+        self._send(self.outputs.publish, result)
+        self.diagnostics.published(result)
+
+    def _identify(self, description: str) -> None:
+        settings = self.parameters.node
+        self.diagnostics.model, self.diagnostics.weights = description, settings.model
+        if settings.trace_file:
+            about = {"version": __version__, "node": self.get_fully_qualified_name(), "model": description}
+            self.diagnostics.trace(settings.trace_file, about)
 
     def _publish_again(self, stamp: int) -> None:
         self.worker.publish_again(stamp)

@@ -12,7 +12,7 @@ from rclpy.qos import ReliabilityPolicy
 
 from sam2_ros.ros.camera_subscriber import CameraSubscriber
 from sam2_ros.ros.detections import Tally
-from sam2_ros.ros.diagnosis import Facts, after_pause, diagnose
+from sam2_ros.ros.diagnosis import Diagnosis, Facts, after_pause, diagnose
 from sam2_ros.ros.image_topics import ImageTopic, ImageTopicSearch
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.prompts import Prompts
@@ -50,6 +50,9 @@ class Status:
         self._name = node.get_fully_qualified_name()
         self._others = ImageTopicSearch(node)
         self._container = any(Path(path).exists() for path in _CONTAINER)
+        #: What was known at the last update, and what followed from it; None before that.
+        self.facts: Facts | None = None
+        self.diagnosis: Diagnosis | None = None
         self._state = ""
         self._namesakes, self._names_at = 0, 0.0
         self._answered, self._answered_at = 0, time.monotonic()  # images, and when that number last grew
@@ -63,7 +66,8 @@ class Status:
         now, settings = time.monotonic(), self._parameters.node
         self._notice_pause(now)
         self._forget_samples(now, min(settings.report_period, LONGEST))
-        diagnosis = diagnose(self._facts(now), settings)
+        self.facts = self._facts(now)
+        self.diagnosis = diagnosis = diagnose(self.facts, settings)
         if diagnosis is None:
             return
         periodic = now - self._period_at >= settings.report_period

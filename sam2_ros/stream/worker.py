@@ -34,7 +34,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -44,6 +44,7 @@ import numpy as np
 
 from sam2_ros.errors import Sam2RosError, Unanswered, UnknownObject
 from sam2_ros.geometry.locator import Located, Locator
+from sam2_ros.stages import collected, stage
 from sam2_ros.stream.mailbox import Mailbox, Turn, UnreadImage
 from sam2_ros.stream.requests import Request, RequestQueue, join_equal, join_prompts
 from sam2_ros.stream.session import Applied, Detection, Session, View
@@ -78,6 +79,19 @@ class Result:
     located: Located = Located()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """How long an image took until its masks were published, in seconds.
+
+    age: since it arrived.  stages: by name, see ``sam2_ros.stages``.  dropped: as in Result.
+    """
+
+    view: View
+    age: float
+    stages: Mapping[str, float]
+    dropped: int
+
+
 class Log(Protocol):
     """Where sentences go: a logger of ROS or of Python."""
 
@@ -95,9 +109,11 @@ class Worker:
         publish: Callable[[Result], None],
         logger: Log,
         locator: Locator | None = None,
+        on_measured: Callable[[Measured], object] = lambda measured: None,
     ) -> None:
-        """locator: finds the objects in 3-D where there is depth."""
+        """locator: finds the objects in 3-D where there is depth.  on_measured: is told of each published image."""
         self._locator = locator
+        self._on_measured = on_measured
         self.counts = session.counts
         self._session = session
         self._publish = publish
@@ -109,6 +125,7 @@ class Worker:
         self._dropped = 0  # since the last result
         self._published_view = session.view
         self._arrived: float | None = None  # when the image came that was followed and is not published yet
+        self._times: dict[str, float] = {}  # of its stages
         self._ages: deque[float] = deque(maxlen=AGES)
         self._thread = threading.Thread(target=self._run, name="tracker", daemon=True)
 
@@ -310,8 +327,12 @@ class Worker:
     def _do_image(self, image: UnreadImage) -> bool:
         """Follow every object onto an image; whether it was one to be followed."""
         before = self._session.view
+        self._times = {"queue": time.monotonic() - image.at}
         try:
-            went_back = self._session.track(image.make())
+            with collected(self._times):
+                with stage("convert"):
+                    frame = image.make()
+                went_back = self._session.track(frame)
         except Sam2RosError as error:
             self.counts.refused += 1
             if line := self._throttle.line("refused", f"image refused: {error}"):
@@ -354,15 +375,24 @@ class Worker:
             return
         self._published_view, self._arrived = view, None
         try:
-            tracks = tuple(view.tracks)  # makes the masks now, so that their time counts
-            seconds, located = time.perf_counter() - started, Located()
-            if self._locator is not None:
-                located = self._locator.locate(view.frame.stamp, tracks, view.frame.size)
-            self._publish(Result(view, seconds, self._dropped, located))
+            with collected(None if arrived is None else self._times):
+                self._publish_view(view, started)
         except Exception:  # a defect must not end the thread
             self._complain("publish", "publishing failed")
             return
-        self._dropped = 0
+        dropped, self._dropped = self._dropped, 0
         if arrived is not None:
             self._ages.append(time.monotonic() - arrived)
             self.counts.age = float(np.percentile(self._ages, 95))
+            self._on_measured(Measured(view, self._ages[-1], self._times, dropped))
+
+    def _publish_view(self, view: View, started: float) -> None:
+        assert view.frame is not None
+        with stage("masks"):
+            tracks = tuple(view.tracks)  # makes the masks now, so that their time counts
+        seconds, located = time.perf_counter() - started, Located()
+        if self._locator is not None:
+            with stage("locate"):
+                located = self._locator.locate(view.frame.stamp, tracks, view.frame.size)
+        with stage("publish"):
+            self._publish(Result(view, seconds, self._dropped, located))

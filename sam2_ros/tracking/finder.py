@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sam2_ros.model import pixels
 from sam2_ros.model.interface import Candidates, Model
+from sam2_ros.stages import stage
 from sam2_ros.tracking import step
 from sam2_ros.tracking.memory import Past, Sighting
 from sam2_ros.tracking.remembered import Estimate, Interaction, RememberedFrame, Target
@@ -28,8 +29,9 @@ class Finder:
 
     def see(self, frame: Frame, index: int) -> RememberedFrame:
         """A frame with its image encoded."""
-        image = pixels.normalise(frame.image, self._model.size.image_size, self._device)
-        return RememberedFrame(index, frame.stamp, frame.size, self._model.encode_image(image))
+        with stage("encode"):
+            image = pixels.normalise(frame.image, self._model.size.image_size, self._device)
+            return RememberedFrame(index, frame.stamp, frame.size, self._model.encode_image(image))
 
     def find(self, targets: Sequence[Target], frame: RememberedFrame) -> None:
         """Find objects on a frame by their memories.  If an object was prompted on this frame, keep that answer.
@@ -46,9 +48,12 @@ class Finder:
                 groups.setdefault(past.lengths, []).append((target, past))
         if not groups:
             return
-        seen = [step.look(self._model, frame.features, [past for _, past in group]) for group in groups.values()]
-        candidates = step.answer(self._model, torch.cat(seen) if len(seen) > 1 else seen[0], frame.features, None)
-        self._keep([target for group in groups.values() for target, _ in group], frame, candidates, prompted=False)
+        with stage("attend"):
+            seen = [step.look(self._model, frame.features, [past for _, past in group]) for group in groups.values()]
+        with stage("decode"):
+            candidates = step.answer(self._model, torch.cat(seen) if len(seen) > 1 else seen[0], frame.features, None)
+        with stage("remember"):
+            self._keep([target for group in groups.values() for target, _ in group], frame, candidates, prompted=False)
 
     def answer(self, target: Target, frame: RememberedFrame, prompt: Prompt) -> None:
         """Decode a frame with all prompts that the object has had there, and keep it as a prompted frame."""

@@ -30,8 +30,8 @@ class Bench(Worker):
 
     def __init__(self, settings=SessionSettings()):
         self.session = Session(Tracker(ColourModel()), settings)
-        self.results = []
-        super().__init__(self.session, self.results.append, Log())
+        self.results, self.measured = [], []
+        super().__init__(self.session, self.results.append, Log(), on_measured=self.measured.append)
 
 
 @pytest.fixture
@@ -195,6 +195,21 @@ def test_a_result_says_where_objects_are(worker):
     worker.ask(prompting(worker)).result(LONG)
     wait_until(lambda: worker.results and worker.results[-1].located[1] == 1, "an object")
     assert worker.results[-1].located == (1, 1, worker.results[-1].view.frame.size)
+
+
+def test_the_stages_of_each_published_image_are_measured_and_those_of_prompts_are_not(worker):
+    worker.put_image(image(1))
+    worker.start()
+    wait_for(worker, 1)
+    worker.ask(prompting(worker)).result(LONG)
+    worker.put_image(image(2))
+    wait_until(lambda: len(worker.measured) == 2, "the second image")
+    first, second = worker.measured
+    assert {*first.stages} == {"queue", "convert", "encode", "masks", "publish"}
+    assert {*second.stages} == {*first.stages, "attend", "decode", "remember"}
+    assert second.view.frame.stamp == 2 and second.dropped == 0
+    assert all(seconds >= 0 for seconds in second.stages.values())
+    assert sum(second.stages.values()) <= second.age, "the parts are not more than the whole"
 
 
 def test_a_defect_in_one_request_does_not_end_the_thread(worker):

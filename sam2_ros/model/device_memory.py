@@ -1,0 +1,16 @@
+"""How much memory of the GPUs this process uses."""
+
+from __future__ import annotations
+
+import torch
+
+
+def gpu_memory() -> dict[str, tuple[int, int]]:
+    """Bytes in tensors and bytes reserved for them, by device; empty while no GPU is used."""
+    if not torch.cuda.is_available():
+        return {}
+    found = {
+        f"cuda:{number}": (torch.cuda.memory_allocated(number), torch.cuda.memory_reserved(number))
+        for number in range(torch.cuda.device_count())
+    }
+    return {name: (used, reserved) for name, (used, reserved) in found.items() if reserved}
