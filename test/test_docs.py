@@ -222,6 +222,12 @@ def test_the_drawing_of_the_imports_shows_every_one():
             assert room not in rooms or reaches(drawn, room, other), f"{room} imports {other}"
 
 
+def test_every_participant_of_a_drawing_is_a_file_of_the_code():
+    files = re.findall(r"^ *participant \w+ as (\S+)$", TEXT[DOCS / "design.md"], re.MULTILINE)
+    assert len(files) > 15
+    assert [file for file in files if not (ROOT / "sam2_ros" / file).is_file()] == []
+
+
 def reaches(edges, start, end):
     """Whether a way along the edges leads from start to end."""
     following = {other for room, other in edges if room == start}
