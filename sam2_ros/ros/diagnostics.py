@@ -19,7 +19,7 @@ from rclpy.node import Node as RosNode
 from rclpy.qos import QoSProfile
 
 from sam2_ros.model.device_memory import gpu_memory
-from sam2_ros.ros.camera import Camera
+from sam2_ros.ros.camera_subscriber import CameraSubscriber
 from sam2_ros.ros.diagnosis import Diagnosis, Facts
 from sam2_ros.ros.status import Status
 from sam2_ros.ros.topics import message_class
@@ -68,7 +68,7 @@ class Diagnostics:
         self._objects: Counter[str] = Counter()
         self._offsets: deque[int] = deque(maxlen=OFFSETS)  # node's clock minus stamp, nanoseconds
         self._trace: Trace | None = None
-        self._watched: tuple[Status, Camera, Counts] | None = None
+        self._watched: tuple[Status, CameraSubscriber, Counts] | None = None
         self._status: Any = message_class("diagnostic_msgs/msg/DiagnosticStatus")
         self._array: Any = message_class("diagnostic_msgs/msg/DiagnosticArray")
         self._value: Any = message_class("diagnostic_msgs/msg/KeyValue")
@@ -79,7 +79,7 @@ class Diagnostics:
         group = MutuallyExclusiveCallbackGroup()  # its own: other callbacks may take long
         node.create_timer(PERIOD, self.publish, group, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
-    def watch(self, status: Status, camera: Camera, counts: Counts) -> None:
+    def watch(self, status: Status, camera: CameraSubscriber, counts: Counts) -> None:
         """Tell what these know from now on."""
         self._watched = status, camera, counts
 
@@ -177,7 +177,7 @@ def tracking(diagnosis: Diagnosis | None, facts: Facts, counts: Counts, objects:
     return Entry("tracking", level, diagnosis.sentence if diagnosis else "images are waited for", values)
 
 
-def of_camera(camera: Camera, facts: Facts | None, offset: float | None) -> Entry:
+def of_camera(camera: CameraSubscriber, facts: Facts | None, offset: float | None) -> Entry:
     """The source of the images; offset: of the clocks, see ``Diagnostics._offset``."""
     values: dict[str, object] = {
         "topic": camera.topic,
