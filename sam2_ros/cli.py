@@ -20,18 +20,18 @@ COMMANDS = {
     "node": ("sam2_ros.ros.node", "track the images of a ROS topic"),
     "segment": ("sam2_ros.file_processing.segment", "segment objects in one picture"),
     "track": ("sam2_ros.file_processing.track", "follow objects through a video, a folder of pictures or a bag"),
-    "evaluate": ("sam2_ros.evaluation.batch", "turn recordings into numbers and a report"),
-    "compare": ("sam2_ros.evaluation.compare", "put evaluations side by side"),
-    "export": ("sam2_ros.evaluation.export", "write the masklets of an evaluation as a data set"),
+    "evaluate": ("sam2_ros.evaluation.batch", "measure the tracker on recordings, and write a report"),
+    "compare": ("sam2_ros.evaluation.compare", "compare evaluations"),
+    "export": ("sam2_ros.evaluation.export", "write the masks of an evaluation as a data set"),
     "replay": ("sam2_ros.file_processing.result_bag", "run the tracker over a recording again, into a new bag"),
     "record": ("sam2_ros.ros.record_bag", "record a running node into a bag"),
     "play": ("sam2_ros.ros.play_bag", "publish a bag to a running node"),
-    "demo": ("sam2_ros.demo.run", "a camera, the node and an operator who clicks, on this machine"),
+    "demo": ("sam2_ros.demo.run", "run a camera, the node and a simulated operator on this machine"),
     "download": (
         "sam2_ros.model.downloads",
-        "fetch published weights in advance, or take a file that was carried here",
+        "download published weights in advance, or install a file that was copied here",
     ),
-    "doctor": ("sam2_ros.doctor", "say what would stop the node on this machine, and what a bug report needs"),
+    "doctor": ("sam2_ros.doctor", "check what would stop the node on this machine, and print what a bug report needs"),
     "train": ("sam2_ros.training.train", "train or fine-tune a model"),
 }
 #: Commands that start ROS, which takes signals as well: they take them by themselves.
@@ -40,7 +40,7 @@ ON_ROS = {"node", "record", "play", "demo"}
 EPILOG = """\
 exit codes:
   0        the command did its work; node, record and play also end with 0 after Ctrl-C
-  1        it could not do its work, or not all of it: a sentence on standard error says why and what helps
+  1        it could not do its work, or not all of it: a sentence on standard error gives the reason and the remedy
   2        wrong usage: an unknown command or option, or a value that is not possible
   128 + N  signal N ended it, and it removed half-written results: 130 after Ctrl-C, 143 after SIGTERM
 

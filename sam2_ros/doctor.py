@@ -1,6 +1,6 @@
 """What would stop the node on this machine, and the facts that a bug report needs.
 
-Nothing here needs more than the standard library to be imported: what is looked at may be missing or broken.
+It imports the standard library only, because every other library may be missing or broken.
 """
 
 from __future__ import annotations

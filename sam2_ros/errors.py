@@ -1,18 +1,18 @@
-"""Every exception that sam2_ros raises on purpose, drawn as one tree.
+"""Every exception that sam2_ros raises on purpose, as one tree.
 
     Sam2RosError
     ├── InvalidInput            the caller's data cannot be used
     │   ├── InvalidImage        an image that cannot be read as pixels
-    │   ├── InvalidPrompt       a prompt that cannot mean anything on its image
+    │   ├── InvalidPrompt       a prompt that makes no sense on its image
     │   ├── UnknownStamp        a prompt for an image that is not remembered
-    │   └── UnknownObject       a name that no tracked object carries
+    │   └── UnknownObject       a name that no tracked object has
     ├── CheckpointError         weights that cannot be loaded
     ├── RecordingError          a bag, video or folder that cannot be read or written
     │   └── UnknownType         a message type whose definition is not installed
-    ├── TrainingError           a training that cannot go on
-    ├── MissingDependency       an optional library that this request needs
-    ├── CannotStart             ROS does not start as it is set up here
-    └── Unanswered              the tracker is too busy, or on its way out, to answer
+    ├── TrainingError           a training that cannot continue
+    ├── MissingDependency       an optional library that is needed and missing
+    ├── CannotStart             ROS cannot start with its settings here
+    └── Unanswered              the tracker is too busy to answer, or shutting down
 
 Each message names the offending value and the remedy.  Code that receives data from
 outside (a callback, a command line) catches ``Sam2RosError`` and nothing wider.

@@ -1,8 +1,8 @@
 """The signals that end a process: Ctrl-C, a terminal that is closed, ``kill``.
 
-ROS takes SIGINT and SIGTERM by shutting down, which ends every spin.  Python would take SIGINT, too, with a
-KeyboardInterrupt wherever the main thread happens to be; inside a Condition (the executor's thread pool and queues
-have some) the lock then stays taken, and a process that waits for its other threads never ends.
+On SIGINT and SIGTERM ROS shuts down, which ends every spin.  Python, too, would raise KeyboardInterrupt on SIGINT,
+wherever the main thread is.  Inside a Condition (the executor's thread pool and queues have some) the lock then stays
+locked, and a process that waits for its other threads never ends.
 """
 
 from __future__ import annotations

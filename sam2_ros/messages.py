@@ -1,11 +1,10 @@
 """Converts ROS messages into the types of ``types``, and images and tracks into messages.
 
-Nothing here imports ROS: an object with the fields of a sensor_msgs/Image is one, whether
-rclpy, rosbags or a test made it.  Images become RGB with the OpenCV conversions, in the order,
-in which cv_bridge applies them (``imgmsg_to_cv2(message, "rgb8")``, and for encodings without
-a colour the guesses of ``cvtColorForDisplay``), so the pixels are the same where a node uses
-cv_bridge itself (see ``ros.bridge``).  rgb8 without row padding is not copied.  How 16 bits
-become 8 is the part of ``ranges``.
+Nothing here imports ROS: any object with the fields of a sensor_msgs/Image will do, whether rclpy, rosbags or a test
+made it.  Images become RGB with the same OpenCV conversions, in the same order, as in cv_bridge
+(``imgmsg_to_cv2(message, "rgb8")``, and ``cvtColorForDisplay`` for encodings without a colour).  So the pixels are the
+same where the node uses cv_bridge itself (see ``ros.bridge``).  rgb8 without row padding is not copied.  ``ranges``
+converts 16 bits to 8.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Settings of ROS whose faults end the process inside a C library, before an exception could be caught."""
+"""Checks settings of ROS that would end the process inside a C library, without an exception, if they are wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Python code in a process of its own: what it imports may end its process, or never answer."""
+"""Runs Python code in a separate process, because what it imports may crash or never return."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where would a person click to select this object, or to correct this mask?
+"""Simulates where a person would click to select an object or to correct a mask.
 
 A click is ``(point, label)``: point (2,) float32 is x, y in pixels of the mask, label is 1 on
 the object and 0 off it.  The centre rules are those of the interactive benchmarks (paper

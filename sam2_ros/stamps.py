@@ -1,10 +1,9 @@
 """The place of an image in the stream, from its stamp; stamps are nanoseconds, 0 = unknown.
 
-Networks and drivers sometimes deliver neighbouring images in the wrong order, and some deliver an
-image twice.  That is a small disorder: an image that is a little older than the newest one is left
-out, and nothing else changes.  Time starts again (a bag that loops, a camera that restarts)
-when a stamp goes back by more than ``JUMP``, or when ``OLDER_IN_A_ROW`` images have come since the
-last newer one and all were older.
+Networks and drivers sometimes deliver neighbouring images in the wrong order, or an image twice.  An image that is a
+little older than the newest one is dropped, and nothing else changes.  Time starts again (a bag that loops, a camera
+that restarts) when a stamp goes back by more than ``JUMP``, or when ``OLDER_IN_A_ROW`` images in a row were older than
+the newest one.
 """
 
 from __future__ import annotations

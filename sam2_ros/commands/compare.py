@@ -1,10 +1,9 @@
-"""Put evaluations side by side.
+"""Compare evaluations.
 
-The first run is what the others are compared with.  Objects are paired by id and sequence, whose
-path counts where a run has several of one name.  Every mean of a row, the first run's too, is over
-the same objects: those that all runs have.  What only some of them have is left out and named.  The
-interval is a percentile bootstrap over the sequences: it says how much of a difference could be luck
-in their choice.
+The other runs are compared with the first one.  Objects are matched by id and sequence; where a run has several
+sequences of one name, their paths decide.  Every mean, that of the first run as well, is over the objects that all
+runs have; the others are left out and listed.  The interval is a percentile bootstrap over the sequences: it shows how
+much of a difference may come from the choice of the sequences.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Watch a camera, the node and an operator who clicks, boxes and corrects, on this machine.
+"""Run a camera, the node and a simulated operator on this machine.
 
-Everything goes over real ROS topics and services, at the recording's own rate.  It ends by
-itself and leaves overlay.mp4, sheet.png and result.json.
+All three use real ROS topics and services, at the rate of the recording.  The operator clicks one object, draws a box
+around another and corrects a mask.  The demo ends by itself and writes overlay.mp4, sheet.png and result.json.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Say what would stop the node on this machine, and what a bug report needs.
+"""Check what would stop the node on this machine, and print what a bug report needs.
 
     sam2_ros doctor                   versions, GPU, model, shared memory, ROS, the image topics that are published now
     sam2_ros doctor --model large     the same, as the node would start with another model

@@ -1,12 +1,12 @@
-"""Fetch published weights in advance, or take a file that was carried here.
+"""Download published weights in advance, or install a file that was copied here.
 
     sam2_ros download edgetam tiny                     into ~/.cache/sam2_ros, or $SAM2_ROS_CACHE
     sam2_ros download --list                           the known names, and which files are here
     sam2_ros download edgetam --to /media/stick        on a computer with a network ...
     sam2_ros download edgetam --from /media/stick      ... and on a robot without one
 
-A download that broke off goes on where it stopped.  Every file is checked against its published checksum and is in
-its place whole or not at all.  The exit code is 1 when one of the models could not be brought.
+An interrupted download continues where it stopped.  Every file is checked against its published checksum, and only a
+complete file is installed.  The exit code is 1 if one of the models could not be installed.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""Turn recordings into numbers and a report.
+"""Measure the tracker on recordings, and write a report.
 
     sam2_ros evaluate kitchen.mcap                          the prompts that were recorded, against ground truth
     sam2_ros evaluate DAVIS --prompt 3-click --jobs 4       a data set, three clicks on each object's first frame
     sam2_ros evaluate DAVIS --prompt online --budgets 1,2,4 J&F against the number of corrected frames
-    sam2_ros evaluate kitchen.mcap --on-clock               frames that come too late are dropped
-    sam2_ros evaluate DAVIS --model opencv                  what one would do without SAM 2
+    sam2_ros evaluate kitchen.mcap --on-clock               frames for which it is too slow are dropped
+    sam2_ros evaluate DAVIS --model opencv                  a baseline without SAM 2
 
-Of a recording by sam2_ros record the model and the parameters that it noted are used, unless others are chosen.
-The work list is done in this process, in several, or on a Ray cluster; the answers are the same.
-The exit code is 1 when some recording could not be evaluated.
+For a recording of sam2_ros record, the recorded model and parameters are used unless you choose others.
+The work is done in this process, in several, or on a Ray cluster, with the same results.
+The exit code is 1 if a recording could not be evaluated.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Write the masklets of an evaluation as a data set.
+"""Write the masks of an evaluation as a data set.
 
     davis        JPEGImages/SEQUENCE/*.jpg, Annotations/SEQUENCE/*.png, ImageSets/val.txt
     youtube-vos  the same with meta.json: objects and the images that show them
     sa-v         JPEGImages_24fps/SEQUENCE/*.jpg, Annotations_6fps/SEQUENCE/OBJECT/*.png
     coco-rle     JPEGImages/SEQUENCE/*.jpg, annotations.json with run-length codes (COCO for videos)
 
-All of them are read back by sam2_ros evaluate.  Pictures of a folder are copied as they
-are; those of bags and videos become JPEG files.
+sam2_ros evaluate can read all of them.  Pictures of a folder are copied unchanged; those of bags and videos become
+JPEG files.
 """
 
 from __future__ import annotations

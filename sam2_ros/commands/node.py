@@ -1,7 +1,10 @@
 """Track the images of a ROS topic.
 
-Parameters and topics are set as for every ROS node, for example: sam2_ros node --ros-args
--p model:=embedded -r image:=/camera/image_raw. config/track.yaml lists all parameters.
+Parameters and topics are set as for every ROS node:
+
+    sam2_ros node --ros-args -p model:=embedded -r image:=/camera/image_raw
+
+config/track.yaml lists all parameters.
 """
 
 from __future__ import annotations

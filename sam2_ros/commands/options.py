@@ -1,4 +1,4 @@
-"""Options that several commands have, in the same words in each of them."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 

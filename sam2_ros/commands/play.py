@@ -1,9 +1,9 @@
 """Publish a bag to a running node.
 
     sam2_ros play kitchen                         the camera and the prompts again, with /clock
-    sam2_ros play kitchen --start 12.5 --loop     from there on, over and over until Ctrl-C
+    sam2_ros play kitchen --start 12.5 --loop     from 12.5 s on, again and again until Ctrl-C
 
-Bags of ros2 bag can be played, too.  The exit code is 1 when nothing was published.
+Bags of ros2 bag can be played as well.  The exit code is 1 if nothing was published.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The options of ``segment`` and ``track`` that say what to look for.
+"""The prompt options of ``segment`` and ``track``.
 
-They are read from left to right: --name and --frame choose the object and the image of the points,
-boxes and masks that come after them.
+They are read from left to right: --name and --frame choose the object and the image of the points, boxes and masks
+after them.
 """
 
 from __future__ import annotations

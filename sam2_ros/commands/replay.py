@@ -1,12 +1,12 @@
 """Run the tracker over a recording again, into a new bag.
 
-    sam2_ros replay kitchen.mcap --out replayed             every image, as fast as it goes, the same each time
-    sam2_ros replay kitchen.mcap --out replayed --on-clock  as a robot would have had time for
+    sam2_ros replay kitchen.mcap --out replayed             every image, as fast as possible, the same each time
+    sam2_ros replay kitchen.mcap --out replayed --on-clock  images for which it is too slow are dropped
 
-Recorded prompts are given again and removed objects forgotten, each at its place, with the model and
-the parameters that sam2_ros record noted, unless others are chosen.  All messages
-of the recording are copied as they are, also those that cannot be read.  Masks and objects are those
-that the node publishes, with the header of their image; images of a folder or a video become messages.
+Recorded prompts and removals are applied again at their images, with the model and the parameters that sam2_ros record
+stored, unless you choose others.  All messages of the recording are copied unchanged, even unreadable ones.  Masks and
+objects are written as the node publishes them, with the header of their image.  Images of a folder or a video become
+messages.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@
     sam2_ros segment table.jpg --name cup --box 10,20,90,120 --name hand --point 200,80 --out out
 
 Options are read from left to right: --name chooses the object of the points, boxes and masks after it.
-The tracker is the node's own.
+It uses the same tracker as the node.
 
-Pictures write a name that is not ASCII as "#" and the id of its object; result.json holds it in full.
+If a name is not ASCII, pictures show "#" and the id of its object; result.json has the name.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
     sam2_ros track demo.mp4 --name cup --point 320,240 --name hand --frame 12 --box 10,20,90,120 --out out
 
 Options are read from left to right: --name and --frame choose the object and the image of the points,
-boxes and masks that come after them.  The tracker is the node's own.
+boxes and masks after them.  It uses the same tracker as the node.
 
-Pictures write a name that is not ASCII as "#" and the id of its object; states.jsonl holds it in full.
+If a name is not ASCII, pictures show "#" and the id of its object; states.jsonl has the name.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Train or fine-tune a model.
 
     sam2_ros train --config recipe.yaml --out run        from the beginning
-    sam2_ros train --resume --out run                    go on from what is saved in the run's folder
+    sam2_ros train --resume --out run                    continue from what is saved in the folder of the run
 
-What is given as an option counts more than the file; the rest is as in the file, or as in the run so far.
+Options override the file; everything else is as in the file, or as in the run so far.
 """
 
 from __future__ import annotations

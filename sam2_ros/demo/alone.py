@@ -1,4 +1,4 @@
-"""Two demos at the same time on one machine: each has its own topics, and no two write into one folder."""
+"""Several demos at the same time on one machine: each has its own topics and its own folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A simulated person at the screen: clicks one object, boxes a second, corrects the one with the worst mask.
+"""A simulated operator: clicks one object, draws a box around a second, and corrects the one with the worst mask.
 
 The operator knows the ground truth, in place of a person who sees the camera image and the masks.
 It uses only the node's own topics and services.

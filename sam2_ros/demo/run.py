@@ -1,4 +1,4 @@
-"""The demo: a camera process, the node process, and an operator who clicks, boxes and corrects.
+"""The demo: a camera process, the node process, and a simulated operator.
 
 They use real ROS topics and services, at the rate of the recording.  The demo ends by itself and
 writes overlay.mp4, sheet.png and result.json.

@@ -1,4 +1,4 @@
-"""Many recordings in, a folder with numbers and a report out."""
+"""Evaluates many recordings into one folder with numbers and a report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names to choose from; imports nothing heavy, since the command line lists them."""
+"""Names to choose from.  It imports nothing heavy, because the command line lists them."""
 
 from __future__ import annotations
 

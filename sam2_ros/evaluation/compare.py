@@ -1,4 +1,4 @@
-"""Runs side by side; the docstring of ``commands/compare.py`` says what is compared with what."""
+"""Compares runs; the docstring of ``commands/compare.py`` says how."""
 
 from __future__ import annotations
 

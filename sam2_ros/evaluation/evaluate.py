@@ -1,4 +1,4 @@
-"""One recording in, its numbers and files out; ``batch`` does this for many."""
+"""Evaluates one recording: its numbers and files.  ``batch`` does this for many."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The masklets of a run as a data set, in the layouts that ``commands/export.py`` lists."""
+"""Writes the masks of a run as a data set, in the layouts that ``commands/export.py`` lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run in lines of text: what the command prints when it is done."""
+"""A run as lines of text, which the command prints at its end."""
 
 from __future__ import annotations
 

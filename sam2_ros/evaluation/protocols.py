@@ -7,8 +7,8 @@ their true ids in digits.  Prompts are those of ``simulated_user``, so a protoco
     online             one pass; where IoU falls below 0.75 three clicks, at most eight frames (appendix F)
     offline            several passes; each adds clicks on the worst frame of the pass before (appendix F)
 
-In "offline" every pass gives the prompts of the earlier passes again, on their images: a correction
-on a late frame then helps the frames before it.
+In "offline" every pass repeats the prompts of the earlier passes on their images, so that a correction on a late
+frame also helps the frames before it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The results of an evaluation, and the folder that stores them.
 
 RUN/result.json              every number, configuration, versions, hardware
-RUN/report.html              the same to look at, in one file
+RUN/report.html              the same as a page, in one file
 RUN/sequences/NAME/labels/   label images with the true ids (or the tracker's own)
 RUN/sequences/NAME/scores.csv, timing.csv, sheet.jpg
 """

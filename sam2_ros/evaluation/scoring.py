@@ -1,4 +1,4 @@
-"""Replayed steps against their truth, one row for each object on each image."""
+"""Compares replayed steps with the ground truth: one row for each object on each image."""
 
 from __future__ import annotations
 

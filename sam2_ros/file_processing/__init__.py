@@ -1,1 +1,1 @@
-"""The tracker over pictures and whole recordings, without ROS: the results are files."""
+"""Runs the tracker on pictures and whole recordings, without ROS; the results are files."""

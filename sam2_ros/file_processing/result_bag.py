@@ -1,4 +1,4 @@
-"""A bag with new results beside what was recorded; ``commands/replay.py`` says what it holds."""
+"""Writes a bag with the recorded messages and new results; ``commands/replay.py`` says what is in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects in one picture."""
+"""Segments objects in one picture."""
 
 from __future__ import annotations
 

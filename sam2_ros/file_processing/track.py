@@ -1,4 +1,4 @@
-"""Objects through a video, a folder of pictures or a bag."""
+"""Follows objects through a video, a folder of pictures or a bag."""
 
 from __future__ import annotations
 

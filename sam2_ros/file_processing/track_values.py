@@ -1,4 +1,4 @@
-"""A track as plain values, for files of JSON."""
+"""A track as plain values, for JSON files."""
 
 from __future__ import annotations
 

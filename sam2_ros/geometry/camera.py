@@ -1,4 +1,4 @@
-"""A camera as numbers: along which ray each pixel looks, and at which pixel a point is seen.
+"""A calibrated camera: the ray of each pixel, and the pixel of a point.
 
 Positions are metres in the optical frame of REP 103: x to the right, y down, z forward.
 """

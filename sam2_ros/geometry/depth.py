@@ -1,7 +1,7 @@
-"""Depth images: what is published as one, in metres.
+"""Converts published depth images to metres.
 
-REP 118: 16UC1 is whole millimetres with 0 for "not measured", 32FC1 is metres with nan, and inf for "too far".  Some
-cameras count in other units; the setting depth_scale says which.
+REP 118: 16UC1 is whole millimetres with 0 for "not measured", 32FC1 is metres with nan, and inf for "too far".  The
+setting depth_scale is for cameras with other units.
 """
 
 from __future__ import annotations

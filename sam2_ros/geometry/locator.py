@@ -1,8 +1,8 @@
-"""Masks and depth of one camera, whichever comes first, as positions of its objects.
+"""The positions of the objects of one camera, from masks and depth in either order.
 
-Masks never wait for depth.  Depth that is there when an image has been tracked is measured at once.  Where it comes
-later, up to the setting depth_timeout, the image is measured then: if it is still the newest one it can be published
-once more, otherwise the last known positions become that much newer.
+Masks never wait for depth.  If the depth of an image is there when its masks are, it is measured at once.  If it comes
+later, but within the setting depth_timeout, it is measured then: an image that is still the newest can be published
+again; otherwise only the last known positions are updated.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Which depth image belongs to which image, by their stamps: the rule of message_filters.
+"""Finds the depth image that belongs to an image by stamps, with the rule of message_filters.
 
-Whatever comes, an image or depth, is paired at once with the one that waits on the other side, whose stamp is
-nearest and less than the tolerance away.  Both are then gone.  What finds no partner waits for one; of those that
-wait, the one with the smallest stamp is dropped when there are too many.  That is what ApproximateTimeSynchronizer of
-message_filters does for two topics, but for one thing: where time starts again (a bag that loops), it would drop every
-new stamp as the smallest.  Here what waited is forgotten.
+When an image or a depth image comes, it is paired at once with the waiting one of the other kind whose stamp is
+nearest, if that is less than the tolerance away.  Both are then removed.  Without a partner it waits; if too many
+wait, the one with the smallest stamp is dropped.  ApproximateTimeSynchronizer of message_filters does the same for two
+topics, with one difference: where time starts again (a bag that loops), it would drop every new stamp as the smallest.
+Here the waiting ones are forgotten.
 """
 
 from __future__ import annotations

@@ -2,16 +2,16 @@
 
 All objects are measured at once, so a thousand cost little more than three:
 
-1. Which pixels count.  Those within ``RIM`` pixels of the outline of their mask do not, nor those that lie between a
-   much nearer and a much farther neighbour: there sensors mix the depth of an object with what is behind it.  An
-   object that is too thin for this keeps all its pixels.
-2. ``SAMPLES`` of them are taken, evenly, and ordered by depth.
-3. From the one in the middle we go nearer and farther until there is a gap.  What lies behind it is no part of the
-   object: the wall that a mask takes in, a hand in front of it.
-4. What is left is measured.
+1. Select pixels.  Left out are those within ``RIM`` pixels of the outline of their mask, and those between a much
+   nearer and a much farther neighbour: there sensors mix the depth of an object with that behind it.  An object that is
+   too thin for this keeps all its pixels.
+2. Take ``SAMPLES`` of them evenly, and sort them by depth.
+3. Start at the median depth and go nearer and farther until there is a gap.  Points beyond a gap do not belong to the
+   object: a wall that the mask covers as well, a hand in front of it.
+4. Measure the rest.
 
-A surface that is transparent, black or a mirror has no depth, or that of something else.  Where there is none on most
-of a mask, there is no position; what else a camera sees through glass cannot be known from depth.
+Transparent, black and mirror-like surfaces have no depth, or that of something else.  Without depth on most of a mask
+there is no position.  Depth seen through glass cannot be recognised.
 """
 
 from __future__ import annotations

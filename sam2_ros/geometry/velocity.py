@@ -1,4 +1,4 @@
-"""The velocity of a point that moves at a nearly constant one: a Kalman filter, the same for each coordinate."""
+"""The velocity of a point: a Kalman filter for nearly constant velocity, the same for each coordinate."""
 
 from __future__ import annotations
 
