@@ -1,10 +1,9 @@
 """Which raw values of a camera with more than eight bits become black and white.
 
 A 12-bit camera fills a sixteenth of the values that 16 bits have, an infrared one often a
-hundredth, a thermal one a narrow band far from zero.  Spread over all 65,536 values they would
-leave five, three or two grey levels.  The rule ``auto`` follows the values that occur, slowly,
-so that the picture does not flicker.  It depends on the sequence of images alone, never on
-the clock, so a replay sees the same pictures.
+hundredth, a thermal one a narrow band far from zero.  If black and white were 0 and 65,535, only a few grey levels
+would be left.  The rule ``auto`` follows the values that occur, slowly, so that the picture does not flicker.  It
+depends on the sequence of images only, never on the clock, so a replay gives the same pictures.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What goes in and what comes out: a Frame and Prompts in, Tracks out.
+"""The types of the tracker: Frames and Prompts in, Tracks out.
 
 Conventions: coordinates are pixels of the camera image, x to the right and y
 down, the centre of the top-left pixel at (0, 0); images are RGB, uint8; stamps are

@@ -1,4 +1,4 @@
-"""Weights: from a name or a path to a model, or to one sentence that says why not."""
+"""Loads a model from a name or a path; errors say in one sentence why not."""
 
 from __future__ import annotations
 

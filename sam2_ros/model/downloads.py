@@ -1,7 +1,7 @@
 """The verified files of the published checkpoints.
 
 They are downloaded once into ``$SAM2_ROS_CACHE`` (default ``~/.cache/sam2_ros``), and looked for there first.
-A file that was carried here by hand is put there, too.
+A file that was copied here by hand is stored there as well.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """EfficientNet-Lite (Tan and Le 2019, https://arxiv.org/abs/1905.11946): a trunk of convolutions.
 
 Its inverted residual blocks run fast on processors without a GPU.  Published weights were trained with batch
-norms; ``folded`` makes them part of the convolutions before them, so there are none here.
+norms; ``folded`` merges them into the convolutions before them, so there are none here.
 """
 
 from __future__ import annotations

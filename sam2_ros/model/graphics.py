@@ -1,4 +1,4 @@
-"""The graphics processors of this machine."""
+"""The GPUs of this machine."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""What the tracker and the training ask of a model, and the words in which it answers.
+"""The methods of a model that tracker and training call, and the types that they return.
 
-``sam2.SAM2`` is such a model; another family, an engine that runs the same network elsewhere and the
-fake of the tests are others.  A model remembers nothing: which frames an object may look at is the
-caller's business.
+``sam2.SAM2`` is such a model; another family, another runtime for the same network, and the fake of the tests are
+others.  A model remembers nothing: the caller decides which frames an object may look at.
 
 Shapes: N objects, B images (1, or one per object), S the image side, h = w = S / 16, C the width of a
 pointer, T tokens of m numbers in one memory, K answers.

@@ -1,4 +1,4 @@
-"""Memory attention: the image of now looks at the object's memories (paper, section 4)."""
+"""Memory attention: the current image attends to the object's memories (paper, section 4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The memory encoder: image feature and mask become one memory of the frame (paper, section 4)."""
+"""The memory encoder: image features and mask become one memory of the frame (paper, section 4)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A memory as tokens, each with its position in the image: what memories are compressed to.
+"""A memory as tokens, each with its position in the image.
 
-SAM 2 remembers the whole map.  Another family may compress it; then it has a part of its own here.
+SAM 2 remembers the whole map.  Another family may compress it, with a class of its own here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """EdgeTAM's spatial perceiver (Zhou et al. 2025, https://arxiv.org/abs/2501.07256): a memory as few tokens.
 
-Learned latents look at the memory of a frame and keep what they find: some at all of it, some each at its own
-window, so that a coarse grid stays.  Memory attention then sees 512 tokens where the grid had up to 4096.
+Learned latents attend to the memory of a frame: some to all of it, the others each to its own window, which keeps a
+coarse grid.  Memory attention then sees 512 tokens where the grid had up to 4096.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Camera pixels to model coordinates and back: the only place that knows both.
 
-The camera's H x W image is squeezed into the model's S x S square, each axis with its own
-scale.  There is one resize rule for images, live, recorded or evaluated: bilinear with
-antialiasing, on floating-point values.
+The camera's H x W image is resized to the model's S x S square, each axis with its own scale.  Live, recorded and
+evaluated images are all resized in the same way: bilinear with antialiasing, on floating-point values.
 """
 
 from __future__ import annotations

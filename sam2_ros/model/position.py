@@ -1,7 +1,7 @@
-"""Where a token is: sine, random-Fourier and rotary encodings, all in real arithmetic.
+"""Position encodings: sine, random Fourier and rotary, all in real arithmetic.
 
-Fixed tables are made on the CPU even when a model is built on the meta device: they are in
-no checkpoint, so loading one would not fill them.
+Fixed tables are made on the CPU even if a model is built on the meta device: no checkpoint has them, so loading one
+would not fill them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which arithmetic is a device fast in?"""
+"""The fast arithmetic of a device."""
 
 from __future__ import annotations
 

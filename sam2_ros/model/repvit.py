@@ -1,7 +1,7 @@
 """RepViT (Wang et al. 2023, https://arxiv.org/abs/2307.09283): the trunk of EdgeTAM, made of convolutions.
 
-Published weights have a batch norm behind every convolution, and two convolutions beside each other in every
-block.  ``folded`` makes one convolution of each such group, which computes the same; the trunk has only those.
+Published weights have a batch norm after every convolution, and two parallel convolutions in every block.  ``folded``
+merges each such group into one equivalent convolution; the trunk has only those.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""SAM 2 as five verbs: encode_image, attend, decode, decode_mask, encode_memory.
+"""SAM 2 as five methods: encode_image, attend, decode, decode_mask, encode_memory.
 
-``interface`` declares them and says what goes in and comes out.  Here C is hidden_dim and m memory_dim.
+``interface`` declares them and documents their arguments and results.  Here C is hidden_dim and m memory_dim.
 Nothing here switches gradients or autocast.
 """
 

@@ -1,4 +1,4 @@
-"""A file of weights: its tensors, and which model they belong to, or one sentence that says what it holds instead.
+"""Reads a file of weights: its tensors and their model; errors say in one sentence what the file is instead.
 
 The size and the version are recognised from the tensors, not from the file's name.  Files are
 read as tensors only: opening one never runs code from it.

@@ -3,7 +3,7 @@
     for frame in recordings.open("kitchen.mp4"):     the images of any recording
     for event in recordings.open("kitchen").events():     everything that was recorded, in time order
 
-``opening`` finds out what kind of recording a path is.  ``recording`` defines what they have in common; ``bags``,
+``opening`` finds the kind of recording at a path.  ``recording`` defines what all kinds have in common; ``bags``,
 ``videos`` and ``folders`` are the three kinds.  ``annotations``, ``labels`` and ``coco_rle`` read masks from files.
 """
 

@@ -1,6 +1,6 @@
 """Masks that belong to pictures and videos, in the file formats of the known data sets.
 
-Whatever is wrong with one mask costs that mask only, and a sentence in ``lost``.
+If a mask is damaged, only that mask is left out, with a sentence in ``lost``.
 """
 
 from __future__ import annotations

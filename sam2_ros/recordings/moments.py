@@ -1,4 +1,4 @@
-"""The frames of a recording, each with its truth and with the events that came with it."""
+"""The frames of a recording, each with its ground truth and with the events between it and the next frame."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Moment:
 
 
 def moments_of(recording: Recording) -> Iterator[Moment]:
-    """The frames of a recording, each with its truth and with the events that came with it.
+    """The frames of a recording, each with its ground truth and with the events between it and the next frame.
 
     Truth that matches no image is a sentence in ``recording.lost``.
     """

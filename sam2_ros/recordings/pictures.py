@@ -1,4 +1,4 @@
-"""Picture files: finding them, their order, the masks that belong to them, and their pixels."""
+"""Picture files: finds, sorts, reads and writes them, and finds their masks."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Label images in PNG files: the stored numbers, not the colours of a palette.
 
 Pillow is no substitute: it writes 1.4 to 4 times as slowly, scales grey values of 2 and 4 bits, drops the lower half
-of 16 bits beside an alpha channel, and checks the checksum of the pixels only if the file is read twice.
+of 16 bits beside an alpha channel, and verifies the checksum of the pixels only if the file is read twice.
 """
 
 from __future__ import annotations

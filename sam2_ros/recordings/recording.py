@@ -1,7 +1,7 @@
 """What all recordings have in common, and the events in them.
 
-A recording is an iterable of ``Frame`` (all that tracking needs) and, through ``events``,
-a lazy stream of stamped events in time order (all that was recorded).
+A recording is an iterable of ``Frame``, which is all that tracking needs.  Its ``events`` are everything that was
+recorded: a lazy stream of stamped events in time order.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The room where ROS is spoken: one node around one tracker."""
+"""The part that uses ROS: one node around one tracker."""

@@ -1,8 +1,8 @@
-"""Converts images of 8 bits with cv_bridge where it is installed and works; ``messages`` converts all others.
+"""Converts 8-bit images with cv_bridge where it is installed and works; ``messages`` converts all others.
 
 An installed cv_bridge may not work: one that was built for another NumPy crashes the process, and one for another
 OpenCV knows no encoding.  So another process tries it on a small image of each encoding, and cv_bridge is used for
-those encodings whose pixels are equal to those of ``messages``.
+the encodings whose pixels are equal to those of ``messages``.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 With ``auto`` it subscribes when a camera publishes, with the QoS that the camera offers, and
 subscribes again when another camera takes over.  A reliable subscription gets nothing from a
 best-effort camera, and a best-effort one loses large images, so neither is a good default.
-Where every publisher keeps its last image for those who come later (transient local), that image is asked for.
+If every publisher keeps its last image for later subscribers (transient local), the subscription asks for that image.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The depth subscription: depth images that are registered to the camera's, paired with its images by stamp.
+"""The depth subscription: depth images that are registered to the camera's images, paired with them by stamp.
 
-Nothing is subscribed to until somebody publishes depth.  Where message_filters is installed, as it is with every ROS 2
-but that of the wheels, it makes the pairs; elsewhere ``geometry.pairing`` does, by the same rule.
+The node subscribes when there is a publisher of depth.  message_filters makes the pairs where it is installed, which
+is every ROS 2 except that of the wheels; elsewhere ``geometry.pairing`` does, by the same rule.
 """
 
 from __future__ import annotations

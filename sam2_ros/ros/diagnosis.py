@@ -1,4 +1,4 @@
-"""Why the node publishes no useful masks, or that it does: one sentence with the remedy.
+"""Finds out why the node publishes no useful masks: one sentence with the remedy, or that all is well.
 
 Pure functions over ``Facts``.  The state is "tracking" only while masks of a useful age are published.
 docs/troubleshooting.md has a heading for each sentence.

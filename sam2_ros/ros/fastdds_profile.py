@@ -1,7 +1,7 @@
 """Large images between processes: Fast DDS needs more shared memory than it has by default.
 
-With its default transports nearly every best-effort image above 0.5 MB is lost on the way to
-another process.  The profile in config/ gives the publishing process more shared memory.
+With its default transports nearly every best-effort image above 0.5 MB is lost between
+processes.  The profile in config/ gives the publishing process more shared memory.
 """
 
 from __future__ import annotations

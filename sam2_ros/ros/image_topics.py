@@ -1,4 +1,4 @@
-"""The topics of images that other nodes publish, with their types and rates: for a node whose camera is silent.
+"""Finds the image topics that other nodes publish, with their types and rates, when the camera is silent.
 
 Runs only while nobody publishes the image topic.  Each topic is subscribed to once, for ``WINDOW``
 seconds, and only a few at a time, so the work is bounded.

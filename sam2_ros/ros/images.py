@@ -1,4 +1,4 @@
-"""Camera messages as what the worker takes: read on its thread, so that an image that is dropped costs nothing."""
+"""Camera messages for the worker: they are read on its thread, so that a dropped image costs nothing."""
 
 from __future__ import annotations
 

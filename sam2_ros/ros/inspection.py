@@ -1,4 +1,4 @@
-"""What ``sam2_ros doctor`` finds out about ROS: whether a node can be made, its middleware and what it sees."""
+"""The part of ``sam2_ros doctor`` for ROS: whether a node can be created, its middleware, and the topics it sees."""
 
 from __future__ import annotations
 

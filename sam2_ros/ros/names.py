@@ -1,4 +1,4 @@
-"""Names of nodes and topics: full ones, and InvalidInput for those that ROS would refuse."""
+"""Full names of nodes and topics; InvalidInput for names that ROS would refuse."""
 
 from __future__ import annotations
 

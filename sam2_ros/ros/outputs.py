@@ -1,6 +1,6 @@
-"""Tracks as messages, and the topics that carry them.
+"""Publishes tracks as messages.
 
-Every message carries the stamp and the frame id of its camera image.  Pictures are made only while they
+Every message has the stamp and the frame id of its camera image.  Pictures are made only while they
 have a subscriber.
 """
 

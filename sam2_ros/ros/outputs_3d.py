@@ -1,4 +1,4 @@
-"""What is published in 3-D beside the objects: markers, a point cloud, and a frame for each object.
+"""The other outputs in 3-D: markers, a point cloud, and a frame for each object.
 
 Markers and points are made only while they have a subscriber.  All of it is in the optical frame of the camera, with
 the header of its image.

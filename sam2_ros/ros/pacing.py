@@ -2,9 +2,9 @@
 
 For each message the executor builds its wait sets again.  That takes about 2 ms of Python, during which the
 tracker's thread waits for the interpreter: 300 messages a second on one topic would stop it.  So the executor
-serves each topic a bounded number of times a second, and each turn handles all waiting messages (``Turns``).
-The same holds for the calls of a service (``Calls``).
-Other topics it never serves: their messages wait in the middleware until they are needed (``OnDemand``).
+reads each topic a bounded number of times a second, and then handles all waiting messages (``Turns``).  Service
+calls are treated in the same way (``Calls``).  Some topics are not read by the executor at all: their messages wait
+in the middleware until they are needed (``OnDemand``).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A bag, also one of ``ros2 bag``, to a running node."""
+"""Plays a bag, also one of ``ros2 bag``, to a running node."""
 
 from __future__ import annotations
 

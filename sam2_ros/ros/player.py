@@ -1,4 +1,4 @@
-"""Publish recorded messages at their recorded times, with /clock, to a running node."""
+"""Publishes recorded messages at their recorded times, with /clock, to a running node."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The ways into the tracker: a topic, four services, clicks and detections.
+"""The inputs of the tracker besides images: a topic, four services, clicks and detections.
 
-Callbacks of topics return at once; their outcome is logged later.  A call of a service waits for the worker
-on a thread of its own, without blocking anything else.
+Callbacks of topics return at once; their outcome is logged later.  A service call waits for the worker on a separate
+thread, without blocking anything else.
 """
 
 from __future__ import annotations

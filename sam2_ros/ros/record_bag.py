@@ -1,4 +1,4 @@
-"""A running node into a bag that ``ros2 bag`` reads, too."""
+"""Records a running node into a bag that ``ros2 bag`` can read."""
 
 from __future__ import annotations
 

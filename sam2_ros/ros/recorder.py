@@ -1,4 +1,4 @@
-"""Record what a tracking node subscribes to and publishes, as serialised bytes, and count lost messages.
+"""Records what a tracking node subscribes to and publishes, as serialised bytes, and counts lost messages.
 
 Callbacks put messages into a queue of bounded size; a separate thread hands them to ``write``,
 which may be as slow as a disk.  Messages that do not fit into the queue, and those that the

@@ -1,4 +1,4 @@
-"""Start ROS and a node, or say in one sentence why that is not possible."""
+"""Starts ROS and a node; errors say in one sentence why that is not possible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines of a ROS logger of which there may be very many."""
+"""Limits repeated log lines of a ROS logger."""
 
 from typing import TypedDict
 

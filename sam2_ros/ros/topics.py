@@ -1,4 +1,4 @@
-"""Message classes, qualities of service and subscriptions, with the rclpy of any distribution."""
+"""Message classes, QoS and subscriptions, with the rclpy of any distribution."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The tracker behind a mailbox, without ROS: the session, its worker and their requests."""
+"""The tracker behind a mailbox, without ROS: session, worker and requests."""

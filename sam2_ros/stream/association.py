@@ -1,4 +1,4 @@
-"""Which tracked object does a detector's box belong to?"""
+"""Assigns the boxes of a detector to tracked objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a session and its worker have counted since the start."""
+"""The counts of a session and its worker since the start."""
 
 from __future__ import annotations
 

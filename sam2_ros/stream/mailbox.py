@@ -1,9 +1,9 @@
-"""What has come for the worker since it last looked: the newest image, and requests in their order.
+"""What waits for the worker: the newest image, and requests in their order.
 
-Any thread may put, one thread takes.  Only the newest image is kept, so the worker is never
-late by more than one image however slow it is; each image that a newer one replaces is
-counted, and so is each that comes while a newer one waits.  Requests (prompts, removals) are
-never dropped silently: beyond ``MAX_REQUESTS`` they are refused.
+Any thread may put, one thread takes.  Only the newest image is kept, so a slow worker is never
+more than one image late.  Images that a newer one replaces are counted, and so are those that
+come while a newer one waits.  Requests (prompts, removals) are never dropped silently: beyond
+``MAX_REQUESTS`` they are refused.
 """
 
 from __future__ import annotations

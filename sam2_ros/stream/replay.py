@@ -1,12 +1,11 @@
-"""A recording through the tracker: every frame, or only those that a robot would have had time for.
+"""Runs the tracker over a recording: every frame, or only those that a robot would have had time for.
 
     for step in replay(recordings.open("kitchen.mcap"), tracker): ...
 
-It drives the session that the node drives, so the rules are the same.  Offline every frame is
-tracked; nothing depends on how fast the machine is, so two runs give the same answers to the bit.
-On the clock, the time that each frame took counts against the recorded times: while the tracker is
-busy the newest frame replaces those that wait, as in the node's mailbox.  No time is spent waiting
-in either case.
+It drives the same session as the node, so the rules are the same.  Offline every frame is tracked,
+and the speed of the machine does not matter: two runs give the same results, bit for bit.  On the
+clock, the time that each frame took is compared with the recorded times: while the tracker is busy,
+a newer frame replaces a waiting one, as in the node's mailbox.  Neither of the two waits for real time.
 """
 
 from __future__ import annotations

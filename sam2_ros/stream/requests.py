@@ -1,11 +1,11 @@
 """The requests that wait for the tracker: in order, bounded in number, repeats merged.
 
-Two prompts for one object on one image are merged when no request that could concern the object
-came between them: the later box or mask starts over as it would on the tracker, clicks add up.
-It takes the place of the earlier one, so a flood of repeats is not delayed for ever.
+Two prompts for one object on one image are merged if no request that could concern the object came
+between them: a later box or mask starts over as in the tracker, clicks add up.  The merged prompt
+takes the place of the earlier one, so a flood of repeats is not delayed for ever.
 
-Prompts for one object, each on an image of its own, are not merged.  When they come faster than the
-tracker can apply them the oldest gives way, so that they do not hold up those of others.
+Prompts for one object on different images are not merged.  If they come faster than the tracker can
+apply them, the oldest is refused, so that they do not delay the prompts for other objects.
 """
 
 from __future__ import annotations

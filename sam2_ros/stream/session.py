@@ -1,10 +1,10 @@
 """One tracker, and the rules by which images, prompts, clicks, detections and removals reach it.
 
-The tracker knows exact stamps and names.  From outside a stamp may be that of an image that was
-dropped, a click may be meant for an object that it does not name, and a detector repeats itself.
-The node drives a session through a ``worker.Worker``, ``replay`` and ``evaluate`` drive it themselves.
-Nothing here waits or publishes, and all of it runs on one thread; only ``view`` may be
-read, and ``configure`` called, by others.
+The tracker needs exact stamps and names.  From outside, the stamp may be that of a dropped image, a
+click has no name of an object, and a detector sends the same box again and again.  The node drives a
+session through a ``worker.Worker``; ``replay`` and ``evaluate`` drive it themselves.  Nothing here waits
+or publishes, and everything runs on one thread; other threads may only read ``view`` and call
+``configure``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Log lines of which there may be very many: a few of each kind in a while, and a count of the rest."""
+"""Limits repeated log lines: a few of each kind in a period, and a count of the rest."""
 
 from __future__ import annotations
 

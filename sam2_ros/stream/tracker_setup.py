@@ -1,4 +1,4 @@
-"""Which tracker goes through a recording, in words that can be sent to another process and written down."""
+"""Describes the tracker for a recording, in values that can be sent to another process and stored."""
 
 from __future__ import annotations
 

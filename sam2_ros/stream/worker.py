@@ -6,25 +6,24 @@ Any thread may hand over an image (``put_image``), ask for something (``prompt``
 a request is answered by a future.
 The worker calls back on its own thread: ``publish`` with each result, and the session's ``on_applied``.
 
-What has arrived lies in the mailbox, which is locked and emptied at the start of each turn.  From there
-requests go to a ``RequestQueue``, which belongs to this thread alone: it merges, revokes and answers
-them without a lock.  Each of the two holds ``MAX_REQUESTS`` (256) requests at most.
+New images and requests wait in the mailbox, which is locked and emptied at the start of each turn.  From there
+requests go to a ``RequestQueue``, which only this thread uses: it merges, revokes and answers them without a
+lock.  Each of the two holds ``MAX_REQUESTS`` (256) requests at most.
 
-What one turn does, in this order:
+One turn, in this order:
 
-1. it follows every object onto the newest image, if one waits, and publishes the masks at once
-   (an image without objects is published at the end of the turn, with what was started on it);
-2. it does requests that are due, in their order, for ``BUDGET`` seconds (the last of them may take longer);
-3. with what is left of the time it brings objects that were prompted on older images up to date,
-   an image a part;
-4. it publishes what has changed since, unless the next image waits, whose masks will show it.
+1. If an image waits, every object is followed onto it, and the masks are published at once (an image without
+   objects is published at the end of the turn, with objects that were started on it).
+2. Requests that are due are done, in their order, for ``BUDGET`` seconds (the last of them may take longer).
+3. In the rest of that time, objects that were prompted on older images are brought up to date, one image per
+   part.
+4. Changes since then are published, unless the next image waits; then its masks will show them.
 
-As soon as the next image waits, the rest of the turn is short: one request (or one part of one that
-has several), and ``PARTS`` parts of 3.  They are done in every turn, so nothing is put off for ever.
-So however many requests come, masks are published after two turns at most: an image waits for the
-current turn to end and is published in the next.  Between two parts the worker looks whether it has to end.
-A refused image or request is a sentence in the log or the answer;
-nothing that arrives from outside ends the thread.
+If the next image waits, the rest of the turn is short: one request (or one part of a request with several), and
+``PARTS`` parts of step 3.  These are done in every turn, so nothing is delayed for ever.  Therefore masks are
+published after two turns at most, whatever the number of requests: an image waits for the current turn to end and
+is published in the next.  Between two parts the worker checks whether it has to end.
+A refused image or request is a sentence in the log or the answer; nothing from outside can end the thread.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The distractor-aware memory rule: what was seen beside a look-alike is kept for longer (DAM4SAM, arXiv 2411.17576).
+"""The distractor-aware memory rule: frames with a look-alike are kept for longer (DAM4SAM, arXiv 2411.17576).
 
 * An *anchor* is an unprompted frame on which the answer was sure and of its usual size, while another answer lay
   elsewhere: a look-alike was near and was told apart.  It is seen from any distance, as a prompted frame is.
@@ -7,9 +7,9 @@
   as many as make seven memories with prompted frames and anchors.
 * Frames on which the object was hidden are not remembered.
 
-Pointers are seen as under the rule of SAM 2, where the object was visible.  The published code looks for look-alikes
-in masks of the video's size, here they are looked for in the model's own, and it gives anchors the time code of a
-prompted frame only where seven memories are seen, here they always have it.
+Pointers are seen as under the rule of SAM 2, if the object was visible.  Two things differ from the published code:
+it looks for look-alikes in masks of the video's size, here it is the model's masks; and it gives anchors the time code
+of a prompted frame only if seven memories are seen, here they always have it.
 """
 
 from __future__ import annotations

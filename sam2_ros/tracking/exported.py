@@ -1,4 +1,4 @@
-"""One object's memory outside of any tracker, so that it can be followed again: later, or by another one."""
+"""The memory of one object outside of any tracker, so that it can be followed again later or by another tracker."""
 
 from __future__ import annotations
 

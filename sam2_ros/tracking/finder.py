@@ -1,4 +1,4 @@
-"""Where are these objects on this frame?  What is found goes into their memories."""
+"""Finds objects on a frame and updates their memories."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What a tracker must offer to a session, and so to the node, a replay and an evaluation.
+"""The Protocol of a tracker, for a session and so for node, replay and evaluation.
 
-``tracker.Tracker`` is one, the baselines of an evaluation are others.
+``tracker.Tracker`` implements it, and so do the baselines of an evaluation.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which past frames may one object look at?  What a memory rule is, and the rule of SAM 2.
+"""Which past frames an object may look at: the Protocol of a memory rule, and the rule of SAM 2.
 
 A rule never looks into the tokens and pointers that it keeps, so it needs no torch.
 An index is the order of arrival of a frame, not its time: a stream drops frames.

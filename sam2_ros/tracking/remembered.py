@@ -1,4 +1,4 @@
-"""What a tracker keeps: the last frames, and of each object its memory, its clicks and what was found of it."""
+"""What a tracker keeps: the last frames, and for each object its memory, its clicks and its estimates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last frames of the stream, found again by their stamps: so that a prompt may come late."""
+"""The last frames of the stream, by their stamps, so that a prompt may come late."""
 
 from __future__ import annotations
 

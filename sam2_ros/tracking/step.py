@@ -1,7 +1,7 @@
-"""One step of the model, for any number of objects: look with their memories, answer, encode what to remember.
+"""One step of the model, for any number of objects: look with their memories, answer, encode the new memory.
 
-The tracker takes it on a live stream and the training on clips, with gradients, so what is learned is what is done.
-Nothing here knows of names, of a stream or of settings.
+The tracker uses it on a live stream and the training on clips, with gradients, so both do the same.  There are no
+object names, streams or settings here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The objects of one frame as they are published; their masks are made when they are looked at."""
+"""The objects of one frame as they are published; their masks are made when they are first used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is the object in view?  The state that is published, with hysteresis."""
+"""The published state of an object, with hysteresis."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Clips with exact masks, drawn on the fly.
 
-Clip ``index`` of a source is always the same clip, whichever process draws it: a training
-that resumes goes on where it stopped, and a held-out set is a list of numbers.
+Clip ``index`` of a source is always the same clip, in every process: a training that resumes
+continues with the same clips, and a held-out set is a list of numbers.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Pictures put together from layers, with the exact mask of everything in them.
+"""Pictures composed of layers, with the exact mask of every object in them.
 
-A layer is a sprite and one matrix per frame.  Layers are painted far to near; whatever a
-nearer layer covers is taken from the masks of those behind it.
+A layer is a sprite and one matrix per frame.  Layers are painted far to near; what a nearer
+layer covers is removed from the masks of those behind it.
 """
 
 from __future__ import annotations

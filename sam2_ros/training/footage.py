@@ -1,4 +1,4 @@
-"""Real videos with masks, in the layout of DAVIS, as they are and as stock to cut objects from.
+"""Real videos with masks, in the layout of DAVIS: used as they are, and to cut objects from.
 
 The folder is one that ``sam2_ros evaluate`` reads too: ``JPEGImages/NAME`` with pictures and ``Annotations/NAME`` with
 label images of the same names and sizes, or both one level deeper (``480p``).

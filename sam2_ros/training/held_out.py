@@ -1,7 +1,7 @@
-"""Clips that training never draws, for judging: the same on every machine with the same libraries.
+"""Held-out clips, which training never draws: the same on every machine with the same libraries.
 
-Robot scenes use seeds, models and photographs of their own; composites use seeds and
-photographs of their own and no footage; scenes of scanned objects use objects that are kept aside.
+Robot scenes use their own seeds, models and photographs; composites use their own seeds and
+photographs and no footage; scenes of scanned objects use held-out objects.
 ``python -m sam2_ros.training.held_out FOLDER`` writes these sets in the layout of DAVIS, for any reader of it.
 """
 

@@ -1,4 +1,4 @@
-"""What a training writes down: CSV always, TensorBoard and a plot where their packages are installed."""
+"""The logs of a training: CSV always, TensorBoard and a plot where their packages are installed."""
 
 from __future__ import annotations
 

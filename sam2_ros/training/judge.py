@@ -1,9 +1,9 @@
-"""What a model is worth on photographs and rendered scenes that no training saw, in one table.
+"""Measures a model on photographs and rendered scenes that no training saw, in one table.
 
     python -m sam2_ros.training.judge embedded RUN/model.safetensors --photos PHOTOS --scenes HELD_OUT_SCENES
 
 Photographs: IoU from a box, from a click in the middle, and after three, each at the middle of the largest error; how
-often a correcting click is obeyed (its pixel gets its label) and how often it makes the mask worse.
+often a correcting click works (its pixel gets its label) and how often it makes the mask worse.
 Scenes (``object_scenes --held-out`` renders them): J by first prompt, on all objects and on look-alikes, J by how
 much of the object is seen, F1 of the flag "not visible", and objects found again after they were hidden.
 For J&F by the rules of DAVIS write the scenes with ``held_out`` and use ``sam2_ros evaluate``.

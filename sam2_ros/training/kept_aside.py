@@ -1,4 +1,4 @@
-"""Which photographs and scanned objects no training may see: listed in ``kept_aside.yaml``, drawn once with a seed.
+"""The held-out photographs and scanned objects, which no training may see: ``kept_aside.yaml``, drawn once with a seed.
 
 ``python -m sam2_ros.training.kept_aside PHOTOS OBJECTS`` draws the list again.
 """

@@ -1,7 +1,7 @@
 """The loss of SAM 2: focal and dice on the mask, L1 on the predicted IoU, cross-entropy on visibility.
 
-Paper, appendix D.2.2: of three answers only the one with the lowest focal + dice is taught its
-mask, all three are taught their IoU; an absent object teaches its absence alone.
+Paper, appendix D.2.2: of three candidates only the one with the lowest focal + dice gets a loss on its
+mask, all three get one on their IoU; an absent object gets the visibility loss only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A model whose trunk has seen ImageNet and whose other parts have learned to follow: where a training begins.
+"""Initial weights from a trunk that was trained on ImageNet and the other parts of a trained model.
 
 ``python -m sam2_ros.training.new_trunk EFFICIENTNET.pth FORMER.safetensors FOLDER OUT.safetensors`` takes the trunk
 from a published EfficientNet-Lite, everything behind the neck from a model of ours with another trunk, and fits

@@ -1,9 +1,9 @@
-"""Scenes of scanned objects on a table, with exact masks and the share of each object that is seen.
+"""Scenes of scanned objects on a table, with exact masks and the visible share of each object.
 
 ``python -m sam2_ros.training.object_scenes OBJECTS FOLDER --count 500`` renders training scenes: look-alikes
-that are shuffled, things carried, pushed and dropped, hidden by hands, arms and other things, a camera that
-moves around or comes near.  Everything in scene ``seed`` follows from the seed.  Nothing is simulated: motions
-are written down (staging.py), which takes a hundredth of the time of physics.
+that are shuffled, objects that are carried, pushed, dropped, and hidden by hands, arms and other objects, a camera
+that moves around or comes near.  Scene ``seed`` depends on the seed only.  There is no physics simulation: motions
+are scripted (staging.py), which takes a hundredth of the time.
 """
 
 from __future__ import annotations

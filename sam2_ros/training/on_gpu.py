@@ -1,10 +1,10 @@
-"""A training on a machine that is lent for some minutes: one command, which can be called again to go on.
+"""Trains on a borrowed machine for some minutes: one command, which continues if it is called again.
 
     python -m sam2_ros.training.on_gpu PACK.zip RUN --minutes 8
 
-It unpacks what ``packing`` packed, takes its first steps to see how many of them a minute holds, and makes the last
-stage of the recipe as long as the time that is left, so that the learning rate has fallen when the time is over.  What
-was saved in RUN is gone on with; RUN/model.safetensors is the result.
+It unpacks the file of ``packing``, measures its first steps, and makes the last stage of the recipe as long as the
+remaining time allows, so that the learning rate has fallen at the end.  A run that was saved in RUN is continued;
+RUN/model.safetensors is the result.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Everything that a training reads, in one file that is small enough to travel to a machine with a GPU.
+"""Packs all data of a training into one file, small enough to be sent to a machine with a GPU.
 
     python -m sam2_ros.training.packing PACK.zip --initial WEIGHTS --photos PHOTOS --footage DAVIS --scenes SCENES
 
-Pictures are made smaller and compressed as JPEG; what is kept aside is not packed.  ``unpack`` makes folders of it
-that a training reads.
+Pictures are made smaller and compressed as JPEG; held-out ones are not packed.  ``unpack`` makes the folders that a
+training reads.
 """
 
 from __future__ import annotations

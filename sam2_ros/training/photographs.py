@@ -1,7 +1,7 @@
-"""Single photographs with masks of whole real things, as a stock of training images.
+"""Photographs with masks of whole real objects, as training images.
 
 The folder holds ``index.json`` (``images``: ``id`` and ``set`` of each), ``images/<id>.jpg`` and ``masks/<id>.png``:
-0 background, 1, 2, ... the things, 255 unknown.  Not everything is labelled, so a place without a label says nothing.
+0 background, 1, 2, ... the objects, 255 unknown.  Not everything is labelled, so background pixels may be objects.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Robot scenes by the number: everything in scene ``seed`` follows from the seed.
+"""Random robot scenes: scene ``seed`` depends on the seed only.
 
 ``python -m sam2_ros.training.random_scenes FOLDER --count 200`` renders training scenes into
 ``.npz`` files (see robot_clips).  Held-out scenes use other models, other textures and

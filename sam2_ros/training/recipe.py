@@ -1,4 +1,4 @@
-"""What a training does: one settings class, a curriculum of stages, and their YAML or JSON file."""
+"""The recipe of a training: one settings class, a curriculum of stages, and their YAML or JSON file."""
 
 from __future__ import annotations
 

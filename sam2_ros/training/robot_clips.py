@@ -1,9 +1,9 @@
-"""Scenes that were rendered beforehand, as a stock of training clips.
+"""Rendered scenes in files, as training clips.
 
 One file is one scene: a compressed ``.npz`` with ``frames`` (T, H, W, 3) uint8 RGB and
 ``labels`` (T, H, W) uint8, one value per object, 0 = background; or a plain ``.npy`` (T, H, W, 4) uint8
-of both, of which only what is wanted is read.  ``random_scenes`` and ``object_scenes`` write such files; the
-latter put the names of the objects beside them, which say what looks alike.
+of both, of which only the needed part is read.  ``random_scenes`` and ``object_scenes`` write such files; the
+latter writes the names of the objects beside them, which say which objects look alike.
 """
 
 from __future__ import annotations

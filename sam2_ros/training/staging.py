@@ -1,4 +1,4 @@
-"""What happens in a scene of scanned objects: who stands where on each frame, and from where it is seen.
+"""The motions in a scene of scanned objects: the place of each object and of the camera on each frame.
 
 Lengths are metres, the table top is at z = 0.  A place is the centre of an object; turns are quaternions (x, y, z, w).
 """

@@ -1,10 +1,9 @@
-"""Weights to start from nothing with.
+"""Initial weights for a training from random numbers.
 
-The published models start from a trunk trained on masked images, and are wide; small random
-ones learn nothing for a long time when their signals are much weaker than the constants
-that are added to them.  So here every layer keeps the size of its signal, constants are small, and
-attention starts out by finding what is alike: a click finds its own place in the image, and
-a place finds itself in the memories.
+The published models start from a trunk trained on masked images, and are wide.  Small models with random
+weights learn nothing for a long time if their signals are much weaker than the constants that are added to
+them.  So here every layer keeps the size of its signal, constants are small, and attention starts by finding
+equal content: a click finds its own place in the image, and a place finds itself in the memories.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Textures to cut objects and backgrounds from: drawn ones, and photographs; and whole things cut out by others.
+"""Textures for objects and backgrounds: drawn ones and photographs; and objects that were cut out by others.
 
 Textures are (H, W, 3) uint8, RGB; cut-outs (H, W, 4), RGB and coverage.  Nothing is downloaded:
 photographs are those that ship inside scikit-image and scikit-learn (public domain, CC0 and

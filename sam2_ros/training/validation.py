@@ -1,4 +1,4 @@
-"""How good is the model on clips that training never draws?  A small, quick check while it learns.
+"""A small, quick check of a model on clips that training never draws, while it is trained.
 
 The full protocols are in ``evaluation``; this one runs through the unrolled batch, with
 the rules of the tracker, prompts in the middle and no corrections.

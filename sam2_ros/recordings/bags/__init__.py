@@ -1,6 +1,6 @@
 """Bags of rosbag2.
 
-``topics`` knows what topics are for, ``bag`` what their messages mean.  ``reader`` and ``writer`` know the files:
-``storage_file`` is what MCAP and SQLite files have in common, ``message_types`` are the definitions that turn bytes
-into messages.  Only ``reader``, ``writer`` and what they use need the rosbags library.
+``topics`` finds the purpose of topics, ``bag`` converts their messages.  ``reader`` and ``writer`` know the files:
+``storage_file`` has what MCAP and SQLite files have in common, ``message_types`` the definitions by which bytes become
+messages.  Only ``reader``, ``writer`` and what they use need the rosbags library.
 """

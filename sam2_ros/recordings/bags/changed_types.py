@@ -1,6 +1,6 @@
 """Converts messages that were recorded with another definition of their type than the one installed here.
 
-Unchanged they would reach no subscriber: it receives messages of its own definition only.
+Unconverted they would reach no subscriber, because a subscriber receives messages of its own definition only.
 """
 
 from __future__ import annotations

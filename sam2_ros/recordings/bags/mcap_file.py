@@ -1,7 +1,7 @@
 """MCAP files: complete ones, those without an index, and the readable part of damaged ones.
 
-The file is read once, record by record, and needs no index, summary or metadata.yaml; a summary only
-saves counting the messages.  The stream reader of the mcap library is no substitute: it stops at the first
+The file is read once, record by record, and needs no index, summary or metadata.yaml; with a summary the messages
+need not be counted.  The stream reader of the mcap library is no substitute: it stops at the first
 damage, drops a chunk that is cut off, and returns messages in the order of the file, not of time.
 """
 

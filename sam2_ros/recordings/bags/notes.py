@@ -1,4 +1,4 @@
-"""What our recorder itself writes into a bag, as JSON in std_msgs/String: about the node, and what was lost."""
+"""The notes of our recorder in a bag, as JSON in std_msgs/String: about the node, and about lost messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which messages of a bag are played to a running node, and under which topics."""
+"""Selects the messages of a bag that are played to a running node, and their topics."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Reads a bag of rosbag2, one file or several, as messages in the order of recording.
 
-The content of the files counts; metadata.yaml only lists which files belong to the bag, and differences
-are reported.
+The content of the files counts.  metadata.yaml is only used for the list of files, and differences are reported.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the topics of a bag are for, by their types and names."""
+"""Finds the purpose of the topics of a bag by their types and names."""
 
 from __future__ import annotations
 
