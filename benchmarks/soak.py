@@ -6,6 +6,8 @@
 A camera of 15 images a second that starts again every 45 s and whose stamps jump by an hour every 70 s; objects that
 are started, corrected and removed all the time; clicks in the frame of another link; a flood of prompts and service
 calls for 5 of every 30 s; and /tf at 200 messages a second.  The node is the real process with the embedded model.
+Once a minute the operator forgets all objects and rests for some seconds: what is in use then is compared, since
+objects that come and go change it by half.
 Writes soak.md (table and verdict) and soak.png.  Exit code 0 when everything is flat, 1 when something grows.
 """
 
@@ -48,14 +50,23 @@ NAMES = ("cup", "bowl", "box", "toy")
 PERIOD, WARM_UP, FLAT = 5.0, 0.25, 0.01
 #: Seconds: of the scene in which objects come and go, between two floods, and of a flood.
 SCENE, FLOOD_EVERY, FLOOD = 20.0, 30.0, 5.0
+#: Seconds between two rests of the operator, and of a rest before and after the whole minute.
+REST_EVERY, BEFORE, AFTER = 60.0, 8.0, 2.0
+#: Longest time to count the tensors [s].
+COUNTING = 20.0
 #: Service calls that are under way at the same time during a flood.
 CALLS = 20
 HOUR = 3600.0
+#: The step of a scene in which nothing is done.
+RESTING = -1
 
 
 @dataclass
 class Sample:
-    """What was seen in ``PERIOD`` seconds; memory in MB, latency in ms from the camera's stamp to the masks."""
+    """What was seen in ``PERIOD`` seconds; memory in MB, latency in ms from the camera's stamp to the masks.
+
+    rest: the operator rests since then or longer, and nothing is tracked.
+    """
 
     minute: float
     rss: float
@@ -67,6 +78,7 @@ class Sample:
     latency: float
     latency_p95: float
     dropped: float
+    rest: bool
 
 
 #: What must be flat, and its name in the verdict.
@@ -115,6 +127,11 @@ class Operator:
     def act(self, seconds: float) -> None:
         """What an operator does ``seconds`` after the start; called ten times a second."""
         self._open = [call for call in self._open if not call.done()]
+        if resting(seconds):
+            if self._step != RESTING:
+                self._step = RESTING
+                self._call("reset", Trigger.Request())
+            return
         step = int(seconds % SCENE / SCENE * 10)  # the ten steps of a scene
         if step != self._step:
             self._step = step
@@ -159,6 +176,11 @@ def _box(number: int) -> Box:
     return Box(x0=x0, y0=y0, x1=x1 if number < 2 else (x0 + x1) / 2, y1=y1)
 
 
+def resting(seconds: float) -> bool:
+    """Whether the operator rests; when a minute is over the node has been as it is for some seconds."""
+    return seconds > AFTER and (seconds + BEFORE) % REST_EVERY < BEFORE + AFTER
+
+
 def record(operator: Operator, child: subprocess.Popen, tensors: Path, seconds: float) -> list[Sample]:
     """Let the operator act for ``seconds`` and write down how the node does."""
     samples: list[Sample] = []
@@ -176,7 +198,7 @@ def record(operator: Operator, child: subprocess.Popen, tensors: Path, seconds: 
 
 def sample(operator: Operator, pid: int, tensors: Path, seconds: float) -> Sample:
     status = dict(entry.split(":", 1) for entry in Path(f"/proc/{pid}/status").read_text().splitlines())
-    count, size = map(int, tensors.read_text().split() or (0, 0))
+    count, size = counted(tensors)
     latencies, operator.latencies = sorted(operator.latencies), []
     dropped, operator.dropped = operator.dropped, 0
     return Sample(
@@ -190,18 +212,31 @@ def sample(operator: Operator, pid: int, tensors: Path, seconds: float) -> Sampl
         latency=1e3 * statistics.median(latencies or [0.0]),
         latency_p95=1e3 * latencies[int(0.95 * len(latencies))] if latencies else 0.0,
         dropped=dropped,
+        rest=resting(seconds) and resting(seconds - PERIOD),
     )
+
+
+def counted(tensors: Path) -> tuple[int, int]:
+    """The tensors of the node now and their bytes, as ``watched_node`` counts them; (0, 0) while it still loads."""
+    tensors.write_text("")
+    deadline = time.monotonic() + COUNTING
+    while not (found := tensors.read_text().split()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    count, size = map(int, found or (0, 0))
+    return count, size
 
 
 # -- the report ------------------------------------------------------------------------------------
 
 
 def growth(samples: list[Sample], name: str) -> float:
-    """By what share the mean of the last third is above that of the first third, after the warm-up."""
-    values = [getattr(one, name) for one in samples[int(WARM_UP * len(samples)) :]]
+    """By what share the median of the last third is above that of the first third, at rest, after the warm-up."""
+    values = [getattr(one, name) for one in samples[int(WARM_UP * len(samples)) :] if one.rest]
+    if not values:
+        raise SystemExit(f"too short: the operator rests for the first time after {REST_EVERY:.0f} s; more --minutes")
     third = max(len(values) // 3, 1)
-    first = statistics.mean(values[:third])
-    return (statistics.mean(values[-third:]) - first) / first if first else 0.0
+    first = statistics.median(values[:third])
+    return (statistics.median(values[-third:]) - first) / first if first else 0.0
 
 
 def line(one: Sample) -> str:
@@ -224,7 +259,7 @@ def merged(samples: list[Sample], rows: int) -> list[Sample]:
     answer = []
     for group in (samples[start : start + size] for start in range(0, len(samples), size)):
         means = {field.name: statistics.mean(getattr(one, field.name) for one in group) for field in fields(Sample)}
-        whole = {name: round(means[name]) for name in ("tensors", "threads", "files")}
+        whole = {name: round(means[name]) for name in ("tensors", "threads", "files")} | {"rest": False}
         answer.append(
             Sample(**{**means, **whole, "minute": group[-1].minute, "dropped": sum(one.dropped for one in group)})
         )
@@ -247,7 +282,10 @@ def report(samples: list[Sample], operator: Operator, out: Path) -> bool:
             f"Python {platform.python_version()}. The load is described in that file."
         ),
         "",
-        f"Change from the first to the last third, after {WARM_UP:.0%} of the time; up to {FLAT:.0%} is flat:",
+        (
+            f"Change from the first to the last third, after {WARM_UP:.0%} of the time, of what is in use while the "
+            f"operator rests, once a minute; up to {FLAT:.0%} is flat:"
+        ),
         "",
         *verdict,
         "",

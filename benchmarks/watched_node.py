@@ -2,7 +2,7 @@
 
     python benchmarks/watched_node.py FILE --ros-args ...
 
-Every few seconds it writes the number of tensors that are alive and their bytes to FILE.
+Each time that FILE is found empty, the number of tensors that are alive and their bytes are written to it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import torch
 
 from sam2_ros.ros.node import main
 
-#: Looking through all objects takes the interpreter for a tenth of a second.
-PERIOD = 10.0
+#: Seconds between two looks at the file.  Looking through all objects takes the interpreter for a tenth of a second.
+PERIOD = 0.1
 
 
 def count() -> tuple[int, int]:
@@ -35,9 +35,10 @@ def count() -> tuple[int, int]:
 
 def watch(path: Path) -> None:
     while True:
-        new = path.with_suffix(".new")
-        new.write_text("{} {}".format(*count()))
-        os.replace(new, path)  # a reader never finds half a line
+        if not path.stat().st_size:
+            new = path.with_suffix(".new")
+            new.write_text("{} {}".format(*count()))
+            os.replace(new, path)  # a reader never finds half a line
         time.sleep(PERIOD)
 
 
