@@ -35,14 +35,6 @@ class NodeSettings:
         choices=("auto", "reliable", "best_effort"),
         fixed=True,
     )
-    image_is_rectified: bool = setting(
-        False, "the images are undistorted: 3-D clicks and positions use P of camera_info instead of K and D"
-    )
-    depth_transport: str = setting(
-        "auto",
-        "which depth images to subscribe to for positions in 3-D; auto = raw if it is published, else compressed",
-        choices=("auto", "raw", "compressed", "off"),
-    )
     object_frames: bool = setting(
         False, "publish a frame for each object whose position was measured: <frame of the camera>/object/<id>"
     )

@@ -180,6 +180,13 @@ class Camera:
         return f"{len(self.lens)} lens coefficients of {self.model!r} cannot be used: {error.err}"
 
 
+def content_of(info: Any, rectified: bool) -> tuple[Any, ...]:
+    """What of a sensor_msgs/CameraInfo makes the camera."""
+    numbers = (*info.k, *info.d, *info.p, info.width, info.height, info.binning_x, info.binning_y)
+    region = info.roi
+    return (*numbers, info.distortion_model, region.x_offset, region.y_offset, region.width, region.height, rectified)
+
+
 def _shown(position: np.ndarray) -> list[float]:
     """To millimetres, for errors; numpy's rounding would warn of huge numbers."""
     return [round(float(value), 3) for value in position]

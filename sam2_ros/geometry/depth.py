@@ -29,6 +29,16 @@ def depth_from(message: Any) -> np.ndarray:
         raise InvalidImage(f"a depth image cannot be read: {error}") from error
 
 
+def check_frame(depth: str, image: str) -> None:
+    """InvalidImage where depth is in another frame than its image; a frame without a name may be any."""
+    depth, image = depth.lstrip("/"), image.lstrip("/")
+    if depth and image and depth != image:
+        raise InvalidImage(
+            f"depth is in the frame {depth!r} and the images in {image!r}; use the depth that the driver registers "
+            "to the image"
+        )
+
+
 def metres(depth: np.ndarray, settings: DepthSettings = DepthSettings()) -> np.ndarray:
     """Depth in its own units as (H, W) float32 metres; 0 where it is unknown, too near or too far to be believed."""
     if depth.dtype.kind in "ui":

@@ -12,11 +12,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from sam2_ros.errors import Sam2RosError
-from sam2_ros.geometry.camera import Camera
+from sam2_ros.errors import InvalidInput, Sam2RosError
+from sam2_ros.geometry.camera import Camera, content_of
 from sam2_ros.geometry.depth import metres
 from sam2_ros.geometry.positions import Position, Positions, seen_labels
 from sam2_ros.geometry.settings import DepthSettings
@@ -66,6 +67,8 @@ class Locator:
         self._settings = settings
         self._on_late = on_late
         self._on_refused = on_refused
+        self._info: tuple[Any, ...] = ()  # what the camera was made from
+        self._why_no_camera = "depth comes, but no camera_info; it is needed for positions in metres"
         self._comes = False  # whether any depth has come: without it nothing is done for an image
         self._lock = threading.Lock()
         self._waiting: dict[int, ReadDepth] = {}
@@ -76,6 +79,17 @@ class Locator:
     def configure(self, settings: DepthSettings) -> None:
         """Use other settings from the next depth image on."""
         self._settings = settings
+
+    def look_at(self, info: Any) -> None:
+        """Take the camera from a sensor_msgs/CameraInfo; one that says the same as before costs nothing."""
+        rectified = self._settings.image_is_rectified
+        if (content := content_of(info, rectified)) == self._info:
+            return
+        self._info = content
+        try:
+            self.camera = Camera.of(info, rectified)
+        except InvalidInput as error:
+            self.camera, self._why_no_camera = None, str(error)
 
     def put(self, stamp: int, read: ReadDepth) -> None:
         """Hand over the depth of the image of ``stamp``, nanoseconds."""
@@ -120,7 +134,7 @@ class Locator:
 
     def _measure(self, seen: _Seen, depth: np.ndarray) -> None:
         if self.camera is None:
-            self._on_refused("depth comes, but no camera_info; it is needed for positions in metres")
+            self._on_refused(self._why_no_camera)
             return
         try:
             self._positions.measure(seen.stamp, seen.labels, depth, self.camera)

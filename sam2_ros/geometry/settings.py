@@ -13,6 +13,14 @@ from sam2_ros.settings import setting
 class DepthSettings:
     """How depth becomes positions of objects."""
 
+    image_is_rectified: bool = setting(
+        False, "the images are undistorted: 3-D clicks and positions use P of camera_info instead of K and D"
+    )
+    depth_transport: str = setting(
+        "auto",
+        "which depth images to subscribe to for positions in 3-D; auto = raw if it is published, else compressed",
+        choices=("auto", "raw", "compressed", "off"),
+    )
     depth_scale: float = setting(
         0.001, "size of one unit of a 16-bit depth image [m]; drivers publish millimetres", low=1e-6, high=1.0
     )

@@ -68,7 +68,7 @@ class Clicks:
         position = np.array([point.x, point.y, point.z])
         if not in_camera:
             position = self._in_camera(position, message)
-        return project(position, self._info, self._parameters.node.image_is_rectified)
+        return project(position, self._info, self._parameters.depth.image_is_rectified)
 
     def _optical_frame(self) -> str:
         """The camera's frame: from camera_info, or from the images if camera_info names none."""

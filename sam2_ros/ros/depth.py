@@ -18,9 +18,8 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node as RosNode
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from sam2_ros.errors import InvalidInput
-from sam2_ros.geometry.camera import Camera
-from sam2_ros.geometry.depth import depth_from
+from sam2_ros.errors import InvalidImage
+from sam2_ros.geometry.depth import check_frame, depth_from
 from sam2_ros.geometry.locator import Locator
 from sam2_ros.geometry.pairing import QUEUE, Pairing, Pairs
 from sam2_ros.messages import nanoseconds, seconds_and_rest
@@ -110,7 +109,6 @@ class Depth:
         self._tolerance = parameters.depth.depth_tolerance
         self._pairs = pairs(locator.put, round(self._tolerance * 1e9))
         self._looked_at = -INFO
-        self._info: Any = None  # what the lens was made from
         self.update()
 
     def update(self) -> None:
@@ -142,7 +140,7 @@ class Depth:
 
     def _wanted(self) -> tuple[str, bool] | None:
         """The transport to subscribe to and its reliability; None before the first publisher."""
-        wish = self._parameters.node.depth_transport
+        wish = self._parameters.depth.depth_transport
         allowed = [transport for transport in _TYPES if wish in ("auto", transport)]
         for transport in allowed:
             infos = self._node.get_publishers_info_by_topic(self.topics[transport])
@@ -169,12 +167,10 @@ class Depth:
     def _receive(self, message: Any) -> None:
         self.received += 1
         self._look_at_camera_info()
-        frame, expected = message.header.frame_id.lstrip("/"), self._camera.frame_id.lstrip("/")
-        if frame and expected and frame != expected:
-            self.refused(
-                f"depth is in the frame {frame!r} and the images in {expected!r}; use the depth that the driver "
-                "registers to the image"
-            )
+        try:
+            check_frame(message.header.frame_id, self._camera.frame_id)
+        except InvalidImage as error:
+            self.refused(str(error))
             return
         if stamp := nanoseconds(message.header.stamp):
             with self._lock:
@@ -185,19 +181,5 @@ class Depth:
         if self._locator.camera is not None and now - self._looked_at < INFO:
             return
         self._looked_at = now
-        info, rectified = self._camera_info(), self._parameters.node.image_is_rectified
-        if info is None or _content(info, rectified) == self._info:
-            return
-        self._info = _content(info, rectified)
-        try:
-            self._locator.camera = Camera.of(info, rectified)
-        except InvalidInput as error:
-            self._locator.camera = None
-            self.refused(str(error))
-
-
-def _content(info: Any, rectified: bool) -> tuple[Any, ...]:
-    """What of a camera_info makes the camera."""
-    numbers = (*info.k, *info.d, *info.p, info.width, info.height, info.binning_x, info.binning_y)
-    region = info.roi
-    return (*numbers, info.distortion_model, region.x_offset, region.y_offset, region.width, region.height, rectified)
+        if (info := self._camera_info()) is not None:
+            self._locator.look_at(info)

@@ -31,7 +31,7 @@ def made(camera_info=None, image_frame="optical"):
     """Clicks without a node."""
     one = object.__new__(Clicks)
     one._info, one._transforms = camera_info, None
-    one._camera, one._parameters = Shape(frame_id=image_frame), Shape(node=Shape(image_is_rectified=False))
+    one._camera, one._parameters = Shape(frame_id=image_frame), Shape(depth=Shape(image_is_rectified=False))
     return one
 
 
