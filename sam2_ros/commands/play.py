@@ -41,16 +41,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     from sam2_ros.ros.play_bag import play
+    from sam2_ros.ros.player import Playback
 
     topics = [f"/{topic.removeprefix('/')}" for topic in parsed.topics]
-    count = play(
-        parsed.bag.expanduser(),
-        topics,
+    how = Playback(
         rate=parsed.rate,
         clock=not parsed.no_clock,
         start=parsed.start,
         loop=parsed.loop,
         longest_gap=parsed.longest_gap,
     )
+    count = play(parsed.bag.expanduser(), topics, how)
     print(f"{count} messages played")
     return 0 if count else 1

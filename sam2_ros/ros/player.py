@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import rclpy
 from rclpy.node import Node as RosNode
@@ -13,6 +13,7 @@ from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
 
+from sam2_ros.errors import InvalidInput
 from sam2_ros.interrupts import Interrupts
 from sam2_ros.recordings.recording import StoredMessage
 from sam2_ros.ros.fastdds_profile import make_room
@@ -35,24 +36,43 @@ LOGGED_GAP = 5.0
 PROMPT = "sam2_ros/msg/Prompt"
 
 
-@dataclass
-class Player:
-    """Publishes recorded messages; ``published`` counts them.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Playback:
+    """How a recording is played.
 
     rate: 2 is twice as fast as recorded.  clock: publish the recorded time on /clock.
+    start: seconds of the recording that are left out at its beginning, prompts included, but not what is
+    latched, such as static transforms.  loop: begin again at the end, until interrupted.
     longest_gap: wait for gaps of up to this many seconds without messages; skip longer ones.
+    Raises InvalidInput.
     """
 
-    node: RosNode
     rate: float = 1.0
     clock: bool = True
+    start: float = 0.0
+    loop: bool = False
     longest_gap: float = math.inf
-    published: int = 0
-    unreadable: set[str] = field(default_factory=set)
-    _publishers: dict[str, Publisher] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._clock = self.node.create_publisher(Clock, "/clock", QoSProfile(depth=1)) if self.clock else None
+        if not (0 < self.rate < math.inf and 0 <= self.start < math.inf):
+            raise InvalidInput(
+                f"the rate must be above 0 and the start not negative; got {self.rate:g} and {self.start:g} s"
+            )
+        if not self.longest_gap > 0:
+            raise InvalidInput(
+                f"the longest gap must be above 0 (inf = every gap is waited for); got {self.longest_gap:g} s"
+            )
+
+
+class Player:
+    """Publishes recorded messages; ``published`` counts them."""
+
+    def __init__(self, node: RosNode, how: Playback) -> None:
+        self.node = node
+        self.how = how
+        self.published = 0
+        self._publishers: dict[str, Publisher] = {}
+        self._clock = node.create_publisher(Clock, "/clock", QoSProfile(depth=1)) if how.clock else None
 
     def announce(self, topics: Iterable[tuple[str, str, bool]]) -> None:
         """Create the publishers, so that subscribers find them before the first message.
@@ -62,8 +82,7 @@ class Player:
         for topic, kind, latched in topics:
             message_type = message_class(kind)
             if message_type is None:
-                self.unreadable.add(topic)
-                self.node.get_logger().warning(f"{topic} is not played: its type {kind} is not installed here")
+                self._warn(f"{topic} is not played: its type {kind} is not installed here")
                 continue
             self._publishers[topic] = self.node.create_publisher(message_type, topic, quality(DEPTH, latched=latched))
 
@@ -114,9 +133,9 @@ class Player:
             else:
                 first += self._skipped(newest, message.time)
             newest = message.time
-            due = started + (message.time - first) / 1e9 / self.rate
+            due = started + (message.time - first) / 1e9 / self.how.rate
             while (left := due - time.monotonic()) > 0:
-                self._tick(message.time - round(left * self.rate * 1e9))
+                self._tick(message.time - round(left * self.how.rate * 1e9))
                 time.sleep(min(left, TICK))
             if message.topic in self._publishers:
                 self._tick(message.time)
@@ -130,10 +149,10 @@ class Player:
         if gap < 0:
             self._warn(f"the clock of the recording goes back by {-gap:.1f} s here; playing on without a wait")
             return now - newest
-        if gap > self.longest_gap:
+        if gap > self.how.longest_gap:
             self._warn(f"a gap of {gap:.1f} s without messages follows and is skipped; --longest-gap inf waits for it")
             return now - newest
-        if gap / self.rate > LOGGED_GAP:
+        if gap / self.how.rate > LOGGED_GAP:
             self._warn(f"a gap of {gap:.1f} s without messages follows; --longest-gap {LOGGED_GAP:g} skips such gaps")
         return 0
 
@@ -150,19 +169,17 @@ class Player:
 def run(
     rounds: Iterable[Iterable[StoredMessage]],
     topics: Sequence[tuple[str, str, bool]],
-    rate: float = 1.0,
-    clock: bool = True,
-    wait_for: Sequence[str] = (),
-    longest_gap: float = math.inf,
-) -> tuple[int, set[str]]:
-    """Play until the rounds end or a signal comes; returns the number of messages and the topics that cannot be played.
+    how: Playback,
+    wait_for: Sequence[str],
+) -> int:
+    """Play until the rounds end or a signal comes; returns the number of messages.
 
     rounds: messages to play one after the other.  topics: see ``Player.announce``.  wait_for: wait up to
     ``PATIENCE`` seconds for a subscriber of one of these topics before the first message.
     """
     make_room()
     with Interrupts() as interrupts, running_node("sam2_ros_player", interrupts) as node:
-        player = Player(node, rate, clock, longest_gap)
+        player = Player(node, how)
         try:
             with interrupts.raised():
                 with creating():
@@ -176,4 +193,4 @@ def run(
         except Exception:
             if rclpy.ok():  # otherwise a signal shut ROS down during a call
                 raise
-    return player.published, player.unreadable
+    return player.published

@@ -18,11 +18,11 @@ from sam2_ros.errors import RecordingError, Sam2RosError
 from sam2_ros.recordings.bags.writer import BagWriter
 from sam2_ros.ros import player
 from sam2_ros.ros.play_bag import play
-from sam2_ros.ros.player import Player
+from sam2_ros.ros.player import Playback, Player
 
 
 def test_a_player_waits_for_those_who_can_hear_it_and_says_for_whom_it_waited(node):
-    player = Player(node, clock=False)
+    player = Player(node, Playback(clock=False))
     player.announce([("/test_where", "std_msgs/msg/String", False), ("/test_image", "std_msgs/msg/String", False)])
     assert player.wait(["/test_image"], 0.2) == "nobody subscribes to /test_image"
     node.create_subscription(String, "/test_image", lambda _: None, 10)
@@ -90,7 +90,7 @@ def test_a_bag_is_played_from_a_start_on_and_over_and_over_until_interrupted(tmp
 def test_a_start_or_a_rate_that_cannot_be_is_refused_before_ros_is_started(tmp_path, options, words):
     write_bag(tmp_path / "bag", count=3)
     with pytest.raises(Sam2RosError, match=words):
-        play(tmp_path / "bag", **options)
+        play(tmp_path / "bag", how=Playback(**options))
 
 
 def test_what_is_no_bag_is_not_played(tmp_path):
@@ -119,7 +119,7 @@ def test_a_recorded_clock_is_played_in_place_of_one_of_our_own(tmp_path, monkeyp
     monkeypatch.setattr(
         player,
         "run",
-        lambda rounds, names, rate, clock, **_: played.append(({name for name, _, _ in names}, clock)) or (0, set()),
+        lambda rounds, names, how, images: played.append(({name for name, _, _ in names}, how.clock)) or 0,
     )
-    play(tmp_path / "bag", clock=wanted)
+    play(tmp_path / "bag", how=Playback(clock=wanted))
     assert played == [(topics, own)]

@@ -9,7 +9,7 @@ pytest.importorskip("rclpy")
 
 from sam2_ros.commands.play import LONGEST_GAP
 from sam2_ros.ros import player
-from sam2_ros.ros.player import Player
+from sam2_ros.ros.player import Playback, Player
 
 SECOND = 10**9
 
@@ -24,7 +24,9 @@ def play(monkeypatch):
     def run(*times, longest_gap=LONGEST_GAP, rate=1.0):
         said, published, start = [], [], now[0]
         logger = SimpleNamespace(warning=said.append)
-        one = Player(SimpleNamespace(get_logger=lambda: logger), rate, False, longest_gap)
+        one = Player(
+            SimpleNamespace(get_logger=lambda: logger), Playback(rate=rate, clock=False, longest_gap=longest_gap)
+        )
         one._publishers["/x"] = SimpleNamespace(publish=lambda raw: published.append(round(now[0] - start)))
         one.play(SimpleNamespace(time=round(at * SECOND), topic="/x", raw=b"") for at in times)
         return published, said

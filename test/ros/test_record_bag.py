@@ -32,7 +32,7 @@ from sam2_ros.recordings.bags.reader import BagReader
 from sam2_ros.recordings.bags.writer import BagWriter
 from sam2_ros.recordings.recording import PromptEvent, RemovalEvent
 from sam2_ros.ros import recorder
-from sam2_ros.ros.player import Player
+from sam2_ros.ros.player import Playback, Player
 from sam2_ros.ros.record_bag import _identity, _new_bag, record
 
 HERE = Path(__file__).parents[1]
@@ -286,7 +286,7 @@ def test_what_is_latched_is_recorded_and_played_for_those_who_come_later(tmp_pat
     node.destroy_publisher(publisher)
     source = BagReader(tmp_path / "bag")
     assert source.latched == {"/test_where"}
-    again = Player(node, clock=False)
+    again = Player(node, Playback(clock=False))
     again.announce([("/test_where", "std_msgs/msg/String", True)])
     assert again.play(source.messages({"/test_where"}, [])) == 1
     heard = []
