@@ -180,31 +180,11 @@ def test_share_files_are_installed_as_they_are_here(monkeypatch: pytest.MonkeyPa
             assert (share / folder / path.name).read_text() == path.read_text(), f"{path} changed: install again"
 
 
-def test_95_percent_of_functions_fit_on_a_screen() -> None:
-    lengths = {
-        f"{path.name}:{node.name}": node.end_lineno - node.lineno + 1
-        for path in SOURCES
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-    }
-    long = [name for name, length in lengths.items() if length >= 50]
-    assert len(long) <= 0.05 * len(lengths), f"{len(long)} of {len(lengths)} functions have 50 lines or more: {long}"
-
-
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_only_commands_print_and_nothing_exits(path: Path) -> None:
-    tree = list(ast.walk(ast.parse(path.read_text())))
-    called = {ast.unparse(node.func) for node in tree if isinstance(node, ast.Call)}
-    has_main = any(isinstance(node, ast.FunctionDef) and node.name.startswith("main") for node in tree)
-    assert has_main or path.parent.name in ("commands", "demo") or "print" not in called
-    assert path.name == "__main__.py" or not called & {
-        "sys.exit",
-        "exit",
-        "quit",
-        "SystemExit",
-        "os._exit",
-        "breakpoint",
-    }
+def test_no_library_code_raises_system_exit(path: Path) -> None:
+    """Ruff's banned-api (sys.exit, os._exit and names of OpenCV stand there) sees no builtin names."""
+    names = {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
+    assert path.name == "__main__.py" or "SystemExit" not in names
 
 
 def test_a_robot_without_a_screen_gets_no_windows() -> None:
