@@ -40,8 +40,8 @@ def add_image_side(parser: argparse.ArgumentParser, recorded: bool = False) -> N
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
-    """``--set``, of the tracker and its session."""
-    words = f"a setting of tracker or session; repeatable ({RECORDED}the defaults)"
+    """``--set``, of the tracker, its session and depth."""
+    words = f"a setting of tracker, session or depth; repeatable ({RECORDED}the defaults)"
     suggest(parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=words), _settings)
 
 
@@ -63,6 +63,14 @@ def add_image_range(parser: argparse.ArgumentParser, recorded: bool = False) -> 
 def add_image_topic(parser: argparse.ArgumentParser) -> None:
     """``--image-topic``."""
     parser.add_argument("--image-topic", default="", metavar="TOPIC", help="the camera's topic in a bag")
+
+
+def add_depth_topics(parser: argparse.ArgumentParser) -> None:
+    """``--depth-topic`` and ``--camera-info-topic``."""
+    words = "depth in a bag that is registered to the camera's images (default: the only one that can be meant)"
+    parser.add_argument("--depth-topic", default="", metavar="TOPIC", help=words)
+    words = "calibration of the camera in a bag (default: camera_info beside the images)"
+    parser.add_argument("--camera-info-topic", default="", metavar="TOPIC", help=words)
 
 
 def add_prompted_node(parser: argparse.ArgumentParser) -> None:
@@ -109,7 +117,9 @@ def _devices(**_: object) -> tuple[str, ...]:
 
 
 def _settings(**_: object) -> list[str]:
+    from sam2_ros.geometry.settings import DepthSettings
     from sam2_ros.stream.settings import SessionSettings
     from sam2_ros.tracking.settings import TrackerSettings
 
-    return [f"{field.name}=" for kind in (SessionSettings, TrackerSettings) for field in dataclasses.fields(kind)]
+    kinds = (SessionSettings, TrackerSettings, DepthSettings)
+    return [f"{field.name}=" for kind in kinds for field in dataclasses.fields(kind)]

@@ -5,7 +5,8 @@
 
 Recorded prompts and removals are applied again at their images, with the model and the parameters that sam2_ros record
 stored, unless you choose others.  All messages of the recording are copied unchanged, even unreadable ones.  Masks and
-objects are written as the node publishes them, with the header of their image.  Images of a folder or a video become
+objects are written as the node publishes them, with the header of their image and, where
+the bag holds registered depth, with positions in metres.  Images of a folder or a video become
 messages.
 """
 
@@ -32,6 +33,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     options.add_settings(parser)
     options.add_threads(parser, "one for each core")
     options.add_image_topic(parser)
+    options.add_depth_topics(parser)
     options.add_prompted_node(parser)
     options.add_image_range(parser, recorded=True)
 
@@ -50,6 +52,8 @@ def run(parsed: argparse.Namespace) -> int:
         on_clock=parsed.on_clock,
         labels=parsed.labels,
         image_topic=parsed.image_topic,
+        depth_topic=parsed.depth_topic,
+        camera_info_topic=parsed.camera_info_topic,
         node=parsed.node,
     )
     print(f"{written.images} images, {written.dropped} dropped, {written.prompts} prompts; results in {parsed.out}")

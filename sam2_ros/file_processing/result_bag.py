@@ -16,6 +16,8 @@ from tqdm import tqdm
 
 from sam2_ros import recordings
 from sam2_ros.errors import RecordingError
+from sam2_ros.geometry.fields import empty, fill_position
+from sam2_ros.geometry.positions import Position
 from sam2_ros.messages import fill_image, fill_object, seconds_and_rest
 from sam2_ros.model import checkpoint
 from sam2_ros.recordings import LabelWriter, Recording
@@ -60,7 +62,7 @@ def replay_into_bag(
     """Replay the recording at ``path`` into the bag ``out``, with the model and the settings that it was made with.
 
     chosen: goes before what was recorded.  tell: is told what a user of the bag must know.
-    threads: of the model on a CPU.  topics: image_topic and node of a bag.
+    threads: of the model on a CPU.  topics: image_topic, depth_topic, camera_info_topic and node of a bag.
     Raises RecordingError, CheckpointError and InvalidInput; then no bag is left.
     """
     recording = recordings.open(path, **topics)
@@ -72,7 +74,7 @@ def replay_into_bag(
         tell(sentence)
     settings = setup.session()
     recording.image_range = settings.image_range
-    steps = replay(recording, setup.tracker(), settings=settings, on_clock=on_clock)
+    steps = replay(recording, setup.tracker(), settings=settings, depth=setup.depth(), on_clock=on_clock)
     if not on_clock:
         steps = prefetched(steps)  # writing goes on beside the model
     with contextlib.closing(steps):  # the thread that reads ahead must end before the process does
@@ -164,7 +166,7 @@ def _write_step(step: Step, writer: BagWriter, prefix: str, dropped: int) -> Non
     masks = _image(label_image(step.tracks, step.moment.frame.size), step)
     objects = SimpleNamespace(
         header=header,
-        objects=[_object(track, header) for track in step.tracks],
+        objects=[_object(track, header, step.located.positions.get(track.id)) for track in step.tracks],
         dropped_frames=dropped,
         processing_time=(step.track_ms + step.prompt_ms) / 1e3 if step.timed else 0.0,
     )
@@ -172,9 +174,10 @@ def _write_step(step: Step, writer: BagWriter, prefix: str, dropped: int) -> Non
     writer.write(f"{prefix}/objects", OBJECTS, ready, objects)
 
 
-def _object(track: Track, header: Any) -> Any:
+def _object(track: Track, header: Any, position: Position | None) -> Any:
     """A track with the fields of a sam2_ros/TrackedObject."""
-    return fill_object(SimpleNamespace(header=header, box=SimpleNamespace(), centroid=SimpleNamespace()), track)
+    message = SimpleNamespace(header=header, box=SimpleNamespace(), centroid=SimpleNamespace(), **empty())
+    return fill_position(fill_object(message, track), position)
 
 
 def _image(image: Any, step: Step) -> Any:

@@ -1,4 +1,4 @@
-"""The frames of a recording, each with its ground truth and with the events between it and the next frame."""
+"""The frames of a recording, each with its ground truth, its depth, and the events between it and the next frame."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import numpy as np
+
 from sam2_ros.recordings.recording import Event, PromptEvent, Recording, RemovalEvent, Truth
 from sam2_ros.types import Frame
 
-#: The truth of an image must come within this number of images after it.
+#: The truth of an image, and its depth, must come within this number of images after it.
 LOOK_AHEAD = 8
 #: Frames that are read while the tracker works, and steps that wait to be written or scored.
 PREFETCHED = 4
@@ -20,12 +22,35 @@ PREFETCHED = 4
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Sensed:
+    """What belongs to one image: depth (H, W) in the units of its camera, None without any, and the camera_info."""
+
+    depth: np.ndarray | None = None
+    info: Any = None
+
+
+class Sensor:
+    """Finds the depth of each image among the events of a recording; this one finds none."""
+
+    def take(self, event: Event) -> None:
+        """An event, in the order of the recording."""
+
+    def waits(self, stamp: int, now: int) -> bool:
+        """Whether the image of ``stamp`` may still get its depth at a time of the recording, nanoseconds."""
+        return False
+
+    def give(self, stamp: int) -> Sensed:
+        """What belongs to an image, which then waits no longer."""
+        return Sensed()
+
+
 @dataclass(slots=True, eq=False)
 class Moment:
     """A frame of a recording and what goes with it.
 
     index: number of the image in the recording.  arrival: when it was recorded, nanoseconds.
-    truth: of this image, None when there is none.  events: the frame's own, and the prompts and
+    truth: of this image, None when there is none.  sensed: its depth.  events: the frame's own, and the prompts and
     removals that were recorded from then until the next frame (for the first one also before).
     """
 
@@ -34,10 +59,11 @@ class Moment:
     arrival: int
     truth: Truth | None = None
     events: list[Event] = field(default_factory=list)
+    sensed: Sensed = Sensed()
 
 
-def moments_of(recording: Recording) -> Iterator[Moment]:
-    """The frames of a recording, each with its ground truth and with the events between it and the next frame.
+def moments_of(recording: Recording, sensor: Sensor = Sensor()) -> Iterator[Moment]:
+    """The frames of a recording, each with its ground truth, its depth, and the events between it and the next frame.
 
     Truth that matches no image is a sentence in ``recording.lost``.
     """
@@ -46,6 +72,7 @@ def moments_of(recording: Recording) -> Iterator[Moment]:
     early: list[Event] = []
     count = 0
     for event in recording.events():
+        sensor.take(event)
         if isinstance(event.content, Truth):
             truths.add(event.content, {moment.frame.stamp for moment in waiting})
         elif isinstance(event.content, Frame):
@@ -53,12 +80,21 @@ def moments_of(recording: Recording) -> Iterator[Moment]:
             early, count = [], count + 1
         elif isinstance(event.content, (PromptEvent, RemovalEvent)):  # others could pile up without an image
             (waiting[-1].events if waiting else early).append(event)
-        while len(waiting) > 1 and (
-            not recording.has_truth or waiting[0].frame.stamp in truths.known or len(waiting) > LOOK_AHEAD
-        ):
-            yield truths.give(waiting.popleft())
-    yield from map(truths.give, waiting)
+        while len(waiting) > 1:
+            stamp = waiting[0].frame.stamp
+            is_whole = (not recording.has_truth or stamp in truths.known) and not sensor.waits(stamp, event.time)
+            if not is_whole and len(waiting) <= LOOK_AHEAD:
+                break
+            yield _completed(waiting.popleft(), truths, sensor)
+    for moment in waiting:
+        yield _completed(moment, truths, sensor)
     recording.lost += truths.lost()
+
+
+def _completed(moment: Moment, truths: _Truths, sensor: Sensor) -> Moment:
+    """A moment with its truth and its depth, if they have come."""
+    moment.sensed = sensor.give(moment.frame.stamp)
+    return truths.give(moment)
 
 
 class _Truths:

@@ -77,13 +77,17 @@ class RemovalEvent:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CameraEvent:
-    """A camera_info message: size (height, width), 3 x 3 intrinsic matrix and distortion coefficients."""
+    """A camera_info message: size (height, width), 3 x 3 intrinsic matrix and distortion coefficients.
+
+    info: the message itself, with all of its fields.
+    """
 
     stamp: int
     size: tuple[int, int]
     matrix: np.ndarray
     distortion: np.ndarray
     frame_id: str = ""
+    info: Any = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,6 +96,7 @@ class DepthEvent:
 
     stamp: int
     depth: np.ndarray
+    frame_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

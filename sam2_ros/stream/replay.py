@@ -18,9 +18,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sam2_ros.errors import Sam2RosError, UnknownObject
+from sam2_ros.geometry.locator import Located
+from sam2_ros.geometry.settings import DepthSettings
 from sam2_ros.recordings.moments import Moment, moments_of, prefetched
 from sam2_ros.recordings.recording import PromptEvent, Recording, RemovalEvent
 from sam2_ros.stamps import replaces
+from sam2_ros.stream.recorded_depth import RecordedDepth
 from sam2_ros.stream.requests import Request, RequestQueue
 from sam2_ros.stream.session import Applied, Session
 from sam2_ros.stream.settings import SessionSettings
@@ -47,6 +50,7 @@ class Step:
     to its masks, waiting included (offline: what tracking took).
     given: prompts that were applied.  refused: sentences about those that could not be.
     timed: whether the step was on the clock.
+    located: where the objects are in 3-D, as far as there was depth; locate_ms: what that took.
     """
 
     moment: Moment
@@ -58,6 +62,8 @@ class Step:
     given: tuple[Given, ...] = ()
     refused: tuple[str, ...] = ()
     timed: bool = False
+    located: Located = Located()
+    locate_ms: float = 0.0
 
     @property
     def prompted(self) -> tuple[str, ...]:
@@ -75,6 +81,8 @@ class Step:
 User = Callable[[Moment, list[Track], Callable[[Prompt], Applied]], None]
 #: As in the node, but the recording decides how many objects there are.
 SETTINGS = SessionSettings(max_objects=MAX_OBJECT_ID)
+#: Depth is not looked for.
+NO_DEPTH = DepthSettings(depth_transport="off")
 
 
 def replay(
@@ -83,6 +91,7 @@ def replay(
     user: User | None = None,
     *,
     settings: SessionSettings = SETTINGS,
+    depth: DepthSettings = DepthSettings(),
     on_clock: bool = False,
     recorded_prompts: bool = True,
     clock: Callable[[], float] = time.perf_counter,
@@ -91,13 +100,14 @@ def replay(
 
     user: looks at each tracked frame and prompts.  recorded_prompts: whether the prompts in the
     recording are given too, each on the image that it was made on, and objects that were removed
-    are forgotten.  clock: seconds, for durations.
+    are forgotten.  depth: how depth of a bag becomes positions.  clock: seconds, for durations.
     """
-    driver = _Driver(tracker, settings, user, recorded_prompts, clock)
-    moments = prefetched(moments_of(recording))
+    sensor = RecordedDepth(recording, depth)
+    driver = _Driver(tracker, settings, user, recorded_prompts, clock, sensor)
+    moments = prefetched(moments_of(recording, sensor))
     try:
         yield from _on_clock(moments, driver) if on_clock else map(driver.step, moments)
-        recording.lost += driver.left()
+        recording.lost += [*driver.left(), *sensor.lost()]
     finally:
         moments.close()  # ends its thread, also when a step raised
 
@@ -116,7 +126,7 @@ def _on_clock(moments: Iterator[Moment], driver: _Driver) -> Iterator[Step]:
             yield Step(moment, tracks, dropped=True, timed=True)
         else:
             step = driver.step(moment)
-            free = start + round((step.track_ms + step.prompt_ms) * 1e6)
+            free = start + round((step.track_ms + step.prompt_ms + step.locate_ms) * 1e6)
             tracks = step.tracks
             yield replace(step, delay_ms=(start - moment.arrival) / 1e6 + step.track_ms, timed=True)
         yield from (Step(left_out, tracks, dropped=True, timed=True) for left_out in late)
@@ -148,11 +158,13 @@ class _Driver:
         user: User | None,
         recorded_prompts: bool,
         clock: Callable[[], float],
+        sensor: RecordedDepth,
     ) -> None:
         self._session = Session(tracker, settings, self._note, in_parts=False)
         self._user = user
         self._recorded_prompts = recorded_prompts
         self._clock = clock
+        self._sensor = sensor
         self._queue = RequestQueue(most=math.inf)
         self._given: list[Given] = []  # on the present frame
         self._spent = 0.0  # seconds for these
@@ -175,15 +187,19 @@ class _Driver:
         refused = self._give_recorded()
         if self._user is not None and not late:
             self._user(moment, list(session.view.tracks), self._prompt)
+        tracks, started = tuple(session.view.tracks), self._clock()
+        located = Located() if late else self._sensor.locate(moment, tracks)
         return Step(
             moment,
-            tuple(session.view.tracks),
+            tracks,
             dropped=late,
             track_ms=milliseconds,
             prompt_ms=self._spent * 1e3,
             delay_ms=milliseconds,
             given=tuple(self._given),
             refused=tuple(refused),
+            located=located,
+            locate_ms=(self._clock() - started) * 1e3,
         )
 
     def left(self) -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 from sam2_ros.errors import InvalidInput, needs_room
+from sam2_ros.geometry.settings import DepthSettings
 from sam2_ros.model import checkpoint
 from sam2_ros.model.precision import precision
 from sam2_ros.node_settings import NodeSettings
@@ -20,13 +21,16 @@ from sam2_ros.tracking.settings import TrackerSettings
 from sam2_ros.tracking.tracker import Tracker
 
 #: The settings that can be chosen: by name, their class and their field in it.
-FIELDS: dict[str, tuple[type[SessionSettings] | type[TrackerSettings], dataclasses.Field[Any]]] = {
-    field.name: (kind, field) for kind in (SessionSettings, TrackerSettings) for field in dataclasses.fields(kind)
+FIELDS: dict[str, tuple[type[SessionSettings] | type[TrackerSettings] | type[DepthSettings], dataclasses.Field[Any]]]
+FIELDS = {
+    field.name: (kind, field)
+    for kind in (SessionSettings, TrackerSettings, DepthSettings)
+    for field in dataclasses.fields(kind)
 }
 #: The model if none is chosen and none was recorded.
 DEFAULT_MODEL = NodeSettings.model
 
-T = TypeVar("T", SessionSettings, TrackerSettings)
+T = TypeVar("T", SessionSettings, TrackerSettings, DepthSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class TrackerSetup:
     """A model (a known name or a path), its device, and the settings that are not the defaults.
 
     chosen_model: "" leaves it to the recording (see ``recorded_setup``), else ``DEFAULT_MODEL``.
-    settings: of the tracker and of the session by name.
+    settings: of the tracker, of the session and of depth, by name.
     chosen_side: of the square to which images are brought [pixels]; None leaves it to the recording, else 0.
     """
 
@@ -43,7 +47,7 @@ class TrackerSetup:
     settings: tuple[tuple[str, Any], ...] = ()
     chosen_side: int | None = None
     #: Classes of the settings that make a difference.
-    uses: ClassVar[tuple[type, ...]] = (SessionSettings, TrackerSettings)
+    uses: ClassVar[tuple[type, ...]] = (SessionSettings, TrackerSettings, DepthSettings)
 
     @property
     def model(self) -> str:
@@ -62,6 +66,10 @@ class TrackerSetup:
     def tracker_settings(self) -> TrackerSettings:
         """The settings of the tracker.  Raises InvalidInput."""
         return self._with(TrackerSettings())
+
+    def depth(self) -> DepthSettings:
+        """How depth becomes positions.  Raises InvalidInput."""
+        return self._with(DepthSettings())
 
     def _with(self, defaults: T) -> T:
         names = {field.name for field in dataclasses.fields(defaults)}
@@ -102,7 +110,7 @@ def _load(model: str, device: str, image_side: int) -> Any:
 
 
 def settings_from(texts: Sequence[str], image_range: str = "") -> dict[str, Any]:
-    """Settings of tracker and session from several ``name=value``, each named once.  Raises InvalidInput.
+    """Settings of tracker, session and depth from several ``name=value``, each named once.  Raises InvalidInput.
 
     image_range: that setting, which has an option of its own; "" = none.
     """
@@ -119,7 +127,7 @@ def named_value(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or name not in FIELDS:
         raise InvalidInput(
-            f"{text!r} is not a setting of tracker or session; write name=value with one of {', '.join(FIELDS)}"
+            f"{text!r} is not a setting of tracker, session or depth; write name=value with one of {', '.join(FIELDS)}"
         )
     is_bool = isinstance(FIELDS[name][1].default, bool)
     return name, checked(name, {"true": True, "false": False}.get(value.lower(), value) if is_bool else value)

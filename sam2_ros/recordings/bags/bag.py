@@ -18,6 +18,7 @@ from sam2_ros import decoding, messages
 from sam2_ros.errors import InvalidImage, InvalidInput, RecordingError, Sam2RosError
 from sam2_ros.ranges import Range
 from sam2_ros.recordings.bags.compressed_depth import depth_from
+from sam2_ros.recordings.bags.depth_topics import base_of
 from sam2_ros.recordings.bags.topics import (
     CAMERA_INFO,
     COMPRESSED,
@@ -66,6 +67,8 @@ class Bag(Recording):
     truth_topic: of label images (mono8, mono16 or PNG); when empty, one whose name ends in "truth" or
         "ground_truth", first in the namespace of the camera.
     node: whose prompts and removals are read, such as "/sam2_ros"; needed when several nodes were prompted.
+    depth_topic: of depth that is registered to the camera's images, with or without its transport; when empty, the only
+        one that can be meant, see ``depth_topics``.  camera_info_topic: when empty, the one beside the images.
     more_topics: other topics to read, for example camera_info and depth; "*" means all.
     unclear_nodes: the prompted nodes, when there are several and none was named; then no prompts are read.
     unclear_truths: the topics of ground truth, when several may belong to the camera; then none is read.
@@ -76,6 +79,8 @@ class Bag(Recording):
     image_topic: str = ""
     truth_topic: str = ""
     node: str = ""
+    depth_topic: str = ""
+    camera_info_topic: str = ""
     more_topics: Iterable[str] = ()
     unclear_nodes: tuple[str, ...] = field(default=(), init=False)
     unclear_truths: tuple[str, ...] = field(default=(), init=False)
@@ -86,6 +91,7 @@ class Bag(Recording):
 
     def __post_init__(self) -> None:
         topics = self.source.topics
+        self._check_depth(topics)
         self.image_topic = self._checked(self.image_topic) or self._only_camera(topics)
         truths = [self._checked(self.truth_topic)] if self.truth_topic else truths_of(self.image_topic, topics)
         self.truth_topic, self.unclear_truths = (truths[0], ()) if len(truths) == 1 else ("", tuple(truths))
@@ -154,7 +160,8 @@ class Bag(Recording):
     def _content(self, stored: StoredMessage) -> Any:
         """The content of a message for an ``Event``; None for a type that is not read here."""
         known = {self.image_topic, self.truth_topic, *self._listed}
-        is_depth = "depth" in stored.topic.lower() and stored.type in (IMAGE, COMPRESSED)
+        named_depth = self.depth_topic and stored.topic.startswith(base_of(self.depth_topic))
+        is_depth = (named_depth or "depth" in stored.topic.lower()) and stored.type in (IMAGE, COMPRESSED)
         if stored.topic not in known and stored.type not in (PROMPT, CAMERA_INFO) and not is_depth:
             return None
         message = stored.decode()
@@ -200,11 +207,23 @@ class Bag(Recording):
             raise RecordingError(f"{self.path} has no image topic {name}; its image topics: {listed(known)}")
         return name
 
+    def _check_depth(self, topics: list[Topic]) -> None:
+        """RecordingError for a depth or a camera_info topic that was named and is not in the bag."""
+        images = [topic for topic in topics if topic.has_images]
+        if self.depth_topic and base_of(self.depth_topic) not in {base_of(topic.name) for topic in images}:
+            raise RecordingError(f"{self.path} has no depth {self.depth_topic}; its image topics: {listed(images)}")
+        infos = [topic for topic in topics if topic.type == CAMERA_INFO]
+        if self.camera_info_topic and self.camera_info_topic not in {topic.name for topic in infos}:
+            raise RecordingError(
+                f"{self.path} has no camera_info on {self.camera_info_topic}; its camera_info topics: {listed(infos)}"
+            )
+
     def _only_camera(self, topics: list[Topic]) -> str:
         known = [topic for topic in topics if topic.has_images]
         if not known:
             raise RecordingError(f"{self.path} holds no images; its topics: {listed(topics)}")
-        cameras = one_transport_of(cameras_in(topics))
+        depth = base_of(self.depth_topic)
+        cameras = one_transport_of({name for name in cameras_in(topics) if not depth or base_of(name) != depth})
         if len(cameras) != 1:
             what = "several image topics" if cameras else "no topic that is clearly a camera's"
             raise RecordingError(f"{self.path} has {what}; name the image topic (--image-topic): {listed(known)}")
@@ -271,7 +290,7 @@ def _depth_event(message: Any) -> DepthEvent | None:
         depth = depth_from(message)
     else:
         return None
-    return DepthEvent(messages.nanoseconds(message.header.stamp), depth)
+    return DepthEvent(messages.nanoseconds(message.header.stamp), depth, message.header.frame_id)
 
 
 def _camera_event(message: Any) -> CameraEvent:
@@ -281,4 +300,5 @@ def _camera_event(message: Any) -> CameraEvent:
         np.array(message.k, np.float64).reshape(3, 3),
         np.array(message.d, np.float64),
         message.header.frame_id,
+        message,
     )
