@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from sam2_ros.commands import options
 from sam2_ros.errors import InvalidInput
-from sam2_ros.evaluation.choices import CLICKS, ENGINES, MOST_FRAMES, OF_RULES, PAPER, PROTOCOLS
+from sam2_ros.evaluation.choices import CLICKS, ENGINES, MOST_FRAMES, OF_BAGS, OF_RULES, PAPER, PROTOCOLS
 from sam2_ros.evaluation.metrics import RULES
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--every", type=options.positive, metavar="N", help="--prompt images: take every N-th image (default 1)")
     options.add_image_topic(parser)
+    options.add_depth_topics(parser)
     add("--truth-topic", default="", metavar="TOPIC", help="the topic of the label images in a bag")
     options.add_image_range(parser, recorded=True)
     options.add_prompted_node(parser)
@@ -108,7 +109,7 @@ def job_from(parsed: argparse.Namespace) -> Job:
         raise InvalidInput("--on-clock measures how fast this machine is; use it with one job at a time")
     if parsed.on_clock and parsed.prompt in ("offline", "images"):
         raise InvalidInput(f"--prompt {parsed.prompt} looks at every image; leave out --on-clock")
-    topics = {"image_topic": parsed.image_topic, "truth_topic": parsed.truth_topic, "node": parsed.node}
+    topics = {name: getattr(parsed, name) for name in OF_BAGS}
     return Job(
         path=Path(),
         folder=Path(),

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from sam2_ros.errors import InvalidInput, MissingDependency, UnknownStamp
+from sam2_ros.geometry.settings import DepthSettings
 from sam2_ros.stamps import Place, Timeline
 from sam2_ros.stream.settings import SessionSettings
 from sam2_ros.stream.tracker_setup import TrackerSetup
@@ -279,7 +280,7 @@ class BaselineSetup(TrackerSetup):
     """A baseline, by its name in place of a model."""
 
     __slots__ = ()
-    uses: ClassVar[tuple[type, ...]] = (SessionSettings,)
+    uses: ClassVar[tuple[type, ...]] = (SessionSettings, DepthSettings)
 
     def tracker(self) -> ObjectTracker:
         return BASELINES[self.model]()

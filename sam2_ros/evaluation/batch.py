@@ -11,9 +11,11 @@ from typing import Any
 
 from sam2_ros import recordings
 from sam2_ros.errors import RecordingError, Sam2RosError
+from sam2_ros.evaluation.choices import OF_BAGS
 from sam2_ros.evaluation.engines import do
 from sam2_ros.evaluation.evaluate import Job, failed
 from sam2_ros.evaluation.metrics import RULES, Summary, summary
+from sam2_ros.evaluation.positions import position_summary
 from sam2_ros.evaluation.report import write_report
 from sam2_ros.evaluation.results import SequenceResult, latencies, write_result
 from sam2_ros.files import clear_parts, some_of
@@ -25,8 +27,6 @@ from sam2_ros.stream.recorded_setup import as_recorded
 
 #: Stands for a setting that differs between the recordings of a run; each result has its own value.
 AS_RECORDED = "as recorded"
-#: Options for bags only.
-OF_BAGS = ("image_topic", "truth_topic", "node")
 
 
 def evaluate(
@@ -75,6 +75,7 @@ def _facts(results: Sequence[SequenceResult]) -> dict[str, Any]:
         "tracked": sum(result.tracked for result in results),
         "clicks": sum(result.clicks for result in results),
         "prompted_frames": sum(result.prompted_frames for result in results),
+        "positions": position_summary([one for result in results for one in result.positions]),
         "failed": [result.name for result in results if result.error],
     }
 
@@ -173,6 +174,7 @@ def configuration(template: Job, work: Sequence[Job], jobs: int, engine: str) ->
         "topics": {**dict(template.topics), **opened},
         "tracker": _common([setup.all_settings() for setup in setups]),
         "session": session,
+        "depth": _common([dataclasses.asdict(setup.depth()) for setup in setups]),
         "jobs": jobs,
         "engine": engine,
     }

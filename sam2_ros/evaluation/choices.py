@@ -24,3 +24,5 @@ PAPER = {
 }
 #: SA-V keeps a mask for each object, and they may overlap; the other data sets keep one label for each pixel.
 OF_RULES = {"sa-v": {"non_overlapping": False}}
+#: Options for bags only.
+OF_BAGS = ("image_topic", "truth_topic", "depth_topic", "camera_info_topic", "node")

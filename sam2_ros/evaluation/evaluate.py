@@ -17,6 +17,7 @@ from sam2_ros.errors import InvalidInput, RecordingError, Sam2RosError
 from sam2_ros.evaluation.choices import FIRST_PROMPTS, MOST_FRAMES
 from sam2_ros.evaluation.gallery import Gallery
 from sam2_ros.evaluation.metrics import RULES, summary
+from sam2_ros.evaluation.positions import PositionRow, PositionScorer, position_results
 from sam2_ros.evaluation.protocols import FirstFrame, Offline, Online, segment_images
 from sam2_ros.evaluation.results import CurvePoint, SequenceResult, Timing, latencies, write_rows
 from sam2_ros.evaluation.scoring import Row, Scorer
@@ -25,7 +26,7 @@ from sam2_ros.recordings.bags.bag import Bag, refuse_unclear_nodes
 from sam2_ros.recordings.moments import moments_of, prefetched
 from sam2_ros.recordings.pictures import write_picture
 from sam2_ros.recordings.recording import Recording
-from sam2_ros.stream.replay import Step, User, replay
+from sam2_ros.stream.replay import NO_DEPTH, Step, User, replay
 from sam2_ros.stream.tracker_setup import TrackerSetup
 from sam2_ros.tracking.interface import ObjectTracker
 from sam2_ros.types import MAX_MONO8_ID, MAX_OBJECT_ID, label_image
@@ -40,8 +41,8 @@ class Job:
     """One recording and how it is evaluated; small, and made of plain values, so that it can travel.
 
     folder: where its files go.  budgets: numbers of frames to click on in the interactive protocols;
-    clicks: on each of them.  every: in "images", take every N-th image.  topics: image_topic,
-    truth_topic and node of bags.  recorded: sentences on what of the setup was recorded.
+    clicks: on each of them.  every: in "images", take every N-th image.  topics: the
+    options of bags (``OF_BAGS``) that were given.  recorded: sentences on what of the setup was recorded.
     threads: of the model on a CPU; the last bits of a result depend on them, so they do not depend
     on how many jobs are done at a time.
     """
@@ -76,6 +77,7 @@ class Outcome:
     """What one pass over a recording gathered."""
 
     scorer: Scorer
+    positions: PositionScorer = field(default_factory=PositionScorer)
     timings: list[Timing] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
 
@@ -93,7 +95,13 @@ class Outcome:
             )
         )
         self.refused += step.refused
-        return self.scorer.add(step)
+        rows = self.scorer.add(step)
+        self.positions.add(step, self.scorer.true_id)
+        return rows
+
+    def position_rows(self) -> list[PositionRow]:
+        """Where each object was, image by image; none without depth."""
+        return self.positions.rows(self.scorer.values())
 
     def point(self, frames: int, rules: str) -> CurvePoint:
         total = summary([one.result(RULES[rules]) for one in self.scorer.objects()])
@@ -142,6 +150,7 @@ def _evaluate(job: Job, recording: Recording, tick: Callable[[], object]) -> Seq
             tracker,
             user,
             settings=job.setup.session(),
+            depth=job.setup.depth() if last else NO_DEPTH,
             on_clock=job.on_clock,
             recorded_prompts=job.protocol == "recorded",
         )
@@ -152,6 +161,8 @@ def _evaluate(job: Job, recording: Recording, tick: Callable[[], object]) -> Seq
             curve.append(outcome.point(budget, job.rules))
     write_rows(job.folder / "scores.csv", sorted(outcome.scorer.rows, key=lambda row: (row.frame, row.object)), Row)
     write_rows(job.folder / "timing.csv", outcome.timings, Timing)
+    if positions := outcome.position_rows():
+        write_rows(job.folder / "positions.csv", positions, PositionRow)
     sheet = gallery.sheet()
     if sheet is not None:
         write_picture(job.folder / "sheet.jpg", sheet, cv2.IMWRITE_JPEG_QUALITY, SHEET_QUALITY)
@@ -227,6 +238,7 @@ def _result(job: Job, recording: Recording, outcome: Outcome, curve: tuple[Curve
         tracked=sum(not timing.dropped for timing in timings),
         annotated=len({row.frame for row in outcome.scorer.rows if not np.isnan(row.j)}),
         objects=objects,
+        positions=position_results(outcome.position_rows()),
         summary=summary(objects) if objects else None,
         latency=latencies(timings),
         prompted_frames=sum(bool(timing.prompted) for timing in timings),

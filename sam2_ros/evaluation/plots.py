@@ -26,6 +26,12 @@ except ImportError:  # pip install "sam2_ros[evaluate]"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999", "#000000")
 
 
+def _rimmed() -> dict[str, Any]:
+    """A line of one of the colours of objects: with a dark rim, because some of them are pale on white."""
+    rim = [Stroke(linewidth=2.4, foreground="#555555"), Normal()]
+    return {"linewidth": 1.4, "marker": ".", "markersize": 3, "path_effects": rim}
+
+
 def _axes(width: float, height: float = 2.6) -> Any:
     """One empty plot."""
     axes = Figure(figsize=(width, height), dpi=110, layout="constrained").add_subplot()
@@ -61,15 +67,11 @@ def over_time(scores: Path, timing: Path) -> bytes | None:
         frames = np.array([int(row["frame"]) for row in mine])
         score = np.array([50 * (float(row["j"]) + float(row["f"])) for row in mine])
         paint, name = tuple(part / 255 for part in colour(object_id)), mine[-1]["name"]
-        # A dark rim: some of the colours are pale on white.
         axes.plot(
             *with_gaps(frames, score),
             color=paint,
-            linewidth=1.4,
-            marker=".",
-            markersize=3,
             label=_as_it_is(name if name == str(object_id) else f"{object_id} {name}"),
-            path_effects=[Stroke(linewidth=2.4, foreground="#555555"), Normal()],
+            **_rimmed(),
         )
         absent = np.array([row["absent"] == "1" for row in mine])
         where, shown = with_gaps(frames, absent.astype(float))
@@ -83,6 +85,34 @@ def over_time(scores: Path, timing: Path) -> bytes | None:
     axes.set(xlabel="image", ylabel="J&F [%]", ylim=(-6, 102))
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize="small", frameon=False)
     return _png(axes)
+
+
+def positions_over_time(positions: Path) -> bytes | None:
+    """How far each object is from the camera, and how far its position is off, over the images; None without any."""
+    rows = [row for row in read_rows(positions) if row["depth"] == "1"]
+    if not rows or not AVAILABLE:
+        return None
+    far, off = Figure(figsize=(9, 4.2), dpi=110, layout="constrained").subplots(2, sharex=True)
+    for object_id in sorted({int(row["object"]) for row in rows}):
+        mine = [row for row in rows if int(row["object"]) == object_id]
+        frames = np.array([int(row["frame"]) for row in mine])
+        paint, name = tuple(part / 255 for part in colour(object_id)), mine[-1]["name"]
+        is_new = np.array([row["measured"] == "1" for row in mine])
+        distance = np.where(is_new, _lengths(mine, ("x", "y", "z")), np.nan)
+        far.plot(*with_gaps(frames, distance), color=paint, label=_as_it_is(f"{object_id} {name}"), **_rimmed())
+        far.plot(frames, _lengths(mine, ("true_x", "true_y", "true_z")), color=paint, linestyle="--", linewidth=1)
+        off.plot(*with_gaps(frames, _lengths(mine, ("error_mm",))), color=paint, **_rimmed())
+    far.set(ylabel="distance [m]")
+    off.set(ylabel="error [mm]", xlabel="image", ylim=(0, None))
+    far.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize="small", frameon=False)
+    return _png(far)
+
+
+def _lengths(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> np.ndarray:
+    """The lengths (T,) of vectors in some columns; nan where a cell is empty."""
+    cells = [[float(row[column] or "nan") for column in columns] for row in rows]
+    lengths: np.ndarray = np.linalg.norm(cells, axis=1)
+    return lengths
 
 
 def with_gaps(frames: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

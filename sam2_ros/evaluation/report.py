@@ -51,6 +51,8 @@ if (head) {
 _SCORES = ("J&F", "J", "J in view", "F", "J recall", "J decay")
 _RETURNS = ("occlusion F1", "late by", "missed", "found again", "switches")
 _WORK = ("prompts", "dropped", "p50 ms", "p95 ms")
+#: Of positions in metres.
+_POSITIONS = ("images with depth", "with position", "with truth", "valid %", "median mm", "p95 mm", "while absent")
 
 
 class _Html(str):
@@ -67,7 +69,7 @@ def write_report(run: Path) -> Path:
 def page(run: Path) -> str:
     """The report of a run's folder as HTML."""
     result = read_result(run)
-    parts = [_head(result, run.name), _overview(result), _all_plots(result, run)]
+    parts = [_head(result, run.name), _overview(result), _all_positions(result), _all_plots(result, run)]
     parts += [
         _sequence(entry, run / "sequences" / entry["folder"], number)
         for number, entry in enumerate(result["sequences"])
@@ -147,6 +149,27 @@ def _scores(j_and_f: float | None, found: Mapping[str, Any]) -> list[float | Non
     return [j_and_f, *map(percent, (j["mean"], found.get("j_in_view"), f["mean"], j["recall"], j["decay"]))]
 
 
+def _all_positions(result: Mapping[str, Any]) -> str:
+    """The positions of every object that had depth; older results have none."""
+    rows = [
+        [_Html(f'<a href="#s{number}">{_text(entry["name"])}</a>'), _named(found), *_position_cells(found)]
+        for number, entry in enumerate(result["sequences"])
+        for found in entry.get("positions", ())
+    ]
+    if not rows:
+        return ""
+    total = ["all objects", None, *_position_cells(result["positions"])] if len(rows) > 1 else None
+    return (
+        "<h2>Positions</h2>"
+        + _table(("sequence", "object", *_POSITIONS), rows, total, sorts=True)
+        + _note(
+            "Truth: the surface under the true mask, by the same depth, so an error is that of the mask. Valid: share "
+            "of the images with truth on which the position was measured. Median, p95: distance to the truth on these. "
+            "While absent: positions on images on which the object is not."
+        )
+    )
+
+
 def _all_plots(result: Mapping[str, Any], run: Path) -> str:
     if not plots.AVAILABLE:
         return '<p class="note">Plots need matplotlib: pip install "sam2_ros[evaluate]"</p>'
@@ -200,6 +223,9 @@ def _sequence(entry: Mapping[str, Any], folder: Path, number: int) -> str:
     if entry["objects"]:
         header = ("object", "images", "in view", *_SCORES, "occlusion P", "R", "F1", "switches")
         parts.append(_table(header, [_object_row(found) for found in entry["objects"]]))
+    if over_time := plots.positions_over_time(folder / "positions.csv"):
+        parts.append(_image(over_time, "distance and error of positions over time"))
+        parts.append(_note("Dashed: the surface under the true mask. Gap: no position of this image."))
     sheet = folder / "sheet.jpg"
     if sheet.exists():
         parts.append(_image(sheet.read_bytes(), "images", "jpeg"))
@@ -218,18 +244,30 @@ def _sequence(entry: Mapping[str, Any], folder: Path, number: int) -> str:
     return "\n".join(part for part in parts if part)
 
 
+def _position_cells(found: Mapping[str, Any]) -> list[Any]:
+    """The cells under ``_POSITIONS``."""
+    with_truth = found["with_truth"]
+    compared = [with_truth, percent(found["valid"]), found["median_mm"], found["p95_mm"], found["while_absent"]]
+    return [found["images"], found["measured"], *(compared if with_truth else [None] * len(compared))]
+
+
 def _object_row(found: Mapping[str, Any]) -> list[Any]:
-    occlusion, paint = found["occlusion"], "rgb({}, {}, {})".format(*colour(found["id"]))
-    name = found["name"] if found["name"] == str(found["id"]) else f"{found['id']} {found['name']}"
-    named = _Html(f'<span class="swatch" style="background: {paint}"></span>{_text(name)}')
+    occlusion = found["occlusion"]
     return [
-        named,
+        _named(found),
         found["frames"],
         found.get("visible_frames"),
         *_scores(found["j_and_f"], found),
         *[percent(occlusion[key]) for key in ("precision", "recall", "f1")],
         found["identity_switches"],
     ]
+
+
+def _named(found: Mapping[str, Any]) -> _Html:
+    """An object with its colour, its id and its name."""
+    paint = "rgb({}, {}, {})".format(*colour(found["id"]))
+    name = found["name"] if found["name"] == str(found["id"]) else f"{found['id']} {found['name']}"
+    return _Html(f'<span class="swatch" style="background: {paint}"></span>{_text(name)}')
 
 
 def _how(result: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 RUN/result.json              every number, configuration, versions, hardware
 RUN/report.html              the same as a page, in one file
 RUN/sequences/NAME/labels/   label images with the true ids (or the tracker's own)
-RUN/sequences/NAME/scores.csv, timing.csv, sheet.jpg
+RUN/sequences/NAME/scores.csv, timing.csv, sheet.jpg; with depth also positions.csv
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ import numpy as np
 
 from sam2_ros.errors import InvalidInput, RecordingError
 from sam2_ros.evaluation.metrics import Latency, ObjectResult, Summary, latency
+from sam2_ros.evaluation.positions import PositionResult
 from sam2_ros.files import make_folder, shown, write_whole
 
 #: Libraries whose versions can change a number.
@@ -67,6 +68,7 @@ class SequenceResult:
 
     folder: name of its folder in the run; the same as its own unless several are called so.
     protocol: how its objects were prompted.  error: why there is nothing else, or "".
+    positions: of the objects that had depth.
     frames: images in it; tracked: those that were not dropped; annotated: those with truth.
     names: value in the label images of each prompted object.  unprompted: true ids that nobody prompted.
     image_iou: mean IoU of single images by number of clicks, over image_objects objects on them.
@@ -83,6 +85,7 @@ class SequenceResult:
     tracked: int = 0
     annotated: int = 0
     objects: tuple[ObjectResult, ...] = ()
+    positions: tuple[PositionResult, ...] = ()
     summary: Summary | None = None
     latency: Mapping[str, Latency] = field(default_factory=dict)
     prompted_frames: int = 0

@@ -92,6 +92,10 @@ class Scorer:
         prompted = {row.object for row in self.rows if row.state}
         return [number for number in sorted(self._seen) if number not in prompted]
 
+    def true_id(self, track: int) -> int:
+        """The true object of a track, by its id, as far as it is known by now; else a negative number."""
+        return self._true.get(track, -track)
+
     def values(self) -> dict[int, int]:
         """The value of every track in label images, by its id: the true id, or its own id or the next free one."""
         values = dict(self._true)
@@ -145,7 +149,7 @@ class Scorer:
                 number = self._true_id(track, truth, tracks)
                 if number:
                     self._true[track.id] = number
-        return {self._true.get(track.id, -track.id): track for track in tracks}
+        return {self.true_id(track.id): track for track in tracks}
 
     def _true_id(self, track: Track, truth: Truth, tracks: tuple[Track, ...]) -> int:
         if self._names_truth(track.name) and int(track.name) in self._seen:
