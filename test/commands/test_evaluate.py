@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from recordings.bags import IMAGE, PROMPT, image_message, labels, picture, prompt_message, stamp, write_bag
+from recordings.bags.depth_bags import write_depth_bag
 from run_command import evaluate, files_of, run_command
 
 from sam2_ros import cli, recordings
@@ -97,6 +98,26 @@ def test_a_bag_is_evaluated_with_the_prompts_and_corrections_in_it(tmp_path, wei
     assert [found["name"] for found in entry["objects"]] == ["square"]
     prompted = [row["prompted"] for row in read(folder / "sequences" / "bag" / "timing.csv")]
     assert prompted == ["square", "", "", ""] * 2
+
+
+def test_positions_of_a_bag_with_depth_are_compared_with_those_of_the_true_masks(tmp_path, capsys):
+    bag = write_depth_bag(tmp_path / "bag", truth=True, count=8)
+    result, folder, code = evaluate(tmp_path, bag, "--model", "first-mask", "--prompt", "mask")
+    (found,) = result["sequences"][0]["positions"]
+    assert code == 0 and (found["images"], found["measured"], found["with_truth"], found["valid"]) == (8, 8, 8, 1.0)
+    rows = read(folder / "sequences" / "bag" / "positions.csv")
+    assert [float(row["error_mm"]) for row in rows] == pytest.approx([6.7 * index for index in range(8)], abs=7)
+    assert result["positions"]["median_mm"] == found["median_mm"]
+    assert f"1: position {found['median_mm']:.1f} mm off (median)" in capsys.readouterr().out
+    page = (folder / "report.html").read_text()
+    assert "<h2>Positions</h2>" in page and f"<td>{found['p95_mm']:.1f}</td>" in page
+    assert result["configuration"]["depth"]["depth_scale"] == 0.001
+
+
+def test_without_depth_a_report_has_no_positions(tmp_path, data_set):
+    result, folder, _ = evaluate(tmp_path, data_set, "--model", "first-mask")
+    assert result["positions"] is None and "Positions" not in (folder / "report.html").read_text()
+    assert not (folder / "sequences" / "short" / "positions.csv").exists()
 
 
 @pytest.mark.parametrize("prompt", ["online", "online-sam", "online-restart", "offline"])

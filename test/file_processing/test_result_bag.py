@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from recordings.bags import COMPRESSED, IMAGE, PROMPT, header, image_message, picture, prompt_message, stamp, write_bag
+from recordings.bags.depth_bags import NEAR, write_depth_bag
 from recordings.bags.test_mcap_file import channel, schema, write
 from recordings.bags.test_mcap_file import message as mcap_message
 from rosbags.rosbag2 import Reader
@@ -158,6 +159,19 @@ def test_foreign_channels_of_a_recording_are_named_and_not_written_as_messages_o
     assert run(tmp_path / "a.mcap", tmp_path / "out", weights) == 0
     assert capsys.readouterr().out.count("/pose (json, 1 messages) is not as ROS 2 records and is left out") == 1
     assert set(topics_in(tmp_path / "out")) == {"/camera/image", *RESULTS}
+
+
+def test_positions_are_those_of_the_depth_in_the_bag(tmp_path, weights, colour_model):
+    bag = write_depth_bag(tmp_path / "bag", change=lambda index, *rest: rest if index < 4 else None)
+    assert run(bag, tmp_path / "out", weights) == 0
+    found = [one.decode().objects[0] for one in messages(tmp_path / "out") if one.topic == "/sam2_ros/objects"]
+    assert [one.has_position for one in found] == [True] * 4 + [False] * 2
+    assert [one.position_age for one in found] == pytest.approx([0, 0, 0, 0, 0.1, 0.2])
+    assert [one.position.z for one in found] == pytest.approx([NEAR] * 6)
+    assert found[0].depth_pixels > 50 and found[0].oriented_box_size.x > 0.1
+    assert run(bag, tmp_path / "off", weights, "--set", "depth_transport=off") == 0
+    found = [one.decode().objects[0] for one in messages(tmp_path / "off") if one.topic == "/sam2_ros/objects"]
+    assert not any(one.has_position for one in found)
 
 
 def test_the_results_of_a_live_run_are_kept_apart_from_new_ones(tmp_path, weights):

@@ -66,6 +66,13 @@ def test_what_was_recorded_stands_where_nothing_was_chosen(bag, weights):
     )
 
 
+def test_how_depth_was_read_is_recorded_too(tmp_path, weights):
+    noted = {"model": str(weights), "depth_scale": 0.0005, "image_is_rectified": True, "object_frames": True}
+    setup, (sentence,) = as_recorded(TrackerSetup(), recordings.open(noted_bag(tmp_path / "bag", noted)))
+    assert (setup.depth().depth_scale, setup.depth().image_is_rectified) == (0.0005, True)
+    assert "depth_scale 0.0005, image_is_rectified True" in sentence
+
+
 def test_what_is_chosen_goes_before_what_was_recorded(bag):
     chosen = settings_from(["hole_area=16", "prompt_tolerance=1"])
     setup, (sentence,) = as_recorded(TrackerSetup("embedded", settings=tuple(chosen.items())), recordings.open(bag))
