@@ -5,9 +5,8 @@
 
 Recorded prompts and removals are applied again at their images, with the model and the parameters that sam2_ros record
 stored, unless you choose others.  All messages of the recording are copied unchanged, even unreadable ones.  Masks and
-objects are written as the node publishes them, with the header of their image and, where
-the bag holds registered depth, with positions in metres.  Images of a folder or a video become
-messages.
+objects are written as the node publishes them, with the header of their image and, where the bag holds registered
+depth, with positions in metres.  Images of a folder or a video become messages.
 """
 
 from __future__ import annotations

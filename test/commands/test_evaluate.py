@@ -106,7 +106,8 @@ def test_positions_of_a_bag_with_depth_are_compared_with_those_of_the_true_masks
     (found,) = result["sequences"][0]["positions"]
     assert code == 0 and (found["images"], found["measured"], found["with_truth"], found["valid"]) == (8, 8, 8, 1.0)
     rows = read(folder / "sequences" / "bag" / "positions.csv")
-    assert [float(row["error_mm"]) for row in rows] == pytest.approx([6.7 * index for index in range(8)], abs=7)
+    errors = [float(row["error_mm"]) for row in rows]  # of a mask that stays while the object moves on
+    assert errors[0] == 0 and errors == sorted(errors) and 45 < errors[-1] < 65
     assert result["positions"]["median_mm"] == found["median_mm"]
     assert f"1: position {found['median_mm']:.1f} mm off (median)" in capsys.readouterr().out
     page = (folder / "report.html").read_text()
