@@ -130,7 +130,7 @@ def _bytes(count: int) -> str:
 def _environment() -> Iterator[Finding]:
     """What the environment asks ROS for, some of which ends a process before ROS can say why."""
     for name, default, check in (
-        ("ROS_DOMAIN_ID", "0, since it is not set", middleware.check_domain),
+        ("ROS_DOMAIN_ID", "0, because it is not set", middleware.check_domain),
         ("RMW_IMPLEMENTATION", "not set", middleware.check_choice),
     ):
         try:

@@ -36,11 +36,11 @@ def what_is_missing(error: ImportError) -> str:
     if name == "rclpy" and isinstance(error, ModuleNotFoundError):
         return (
             "needs ROS 2, whose module rclpy is not found here: on a robot build this package with colcon and "
-            "source it; pip brings ROS 2 on Linux x86-64 only, and not where SAM2_ROS_WITHOUT_ROS was set"
+            "source it; pip installs ROS 2 on Linux x86-64 only, and not if SAM2_ROS_WITHOUT_ROS was set"
         )
     if isinstance(error, ModuleNotFoundError):
         return (
             f"needs the Python module {name}, which is not installed here; "
             "docs/operating.md says how to install what it needs"
         )
-    return f"cannot load {name}: {str(error).splitlines()[0]}; is ROS sourced, and is it of this Python?"
+    return f"cannot load {name}: {str(error).splitlines()[0]}; is ROS sourced, and is it for this version of Python?"

@@ -24,7 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     options.suggest(add("models", nargs="*", metavar="MODEL", help="known names"), options.models)
     add("--list", action="store_true", help="print the known names and where their files are, and fetch nothing")
     add("--to", type=Path, metavar="FOLDER", help="where the files are kept (where models are looked for by name)")
-    add("--from", dest="source", type=Path, metavar="PATH", help="a file that was carried here, or the folder it is in")
+    add("--from", dest="source", type=Path, metavar="PATH", help="a file that was copied here, or its folder")
 
 
 def run(parsed: argparse.Namespace) -> int:

@@ -130,13 +130,13 @@ def _refuse_unused(parsed: argparse.Namespace, baselines: Container[str]) -> Non
     interactive = parsed.prompt.startswith(("online", "offline"))
     if parsed.clicks and not interactive:
         raise InvalidInput(
-            f"--clicks is of the prompts online and offline, not of {parsed.prompt}; "
+            f"--clicks belongs to the prompts online and offline, not to {parsed.prompt}; "
             "on the first frame alone click with --prompt 1-click, 3-click or 5-click"
         )
     if parsed.budgets and not interactive:
-        raise InvalidInput(f"--budgets is of the prompts online and offline, not of {parsed.prompt}; leave it out")
+        raise InvalidInput(f"--budgets belongs to the prompts online and offline, not to {parsed.prompt}; leave it out")
     if parsed.every and parsed.prompt != "images":
-        raise InvalidInput(f"--every is of the prompt images, not of {parsed.prompt}; leave it out")
+        raise InvalidInput(f"--every belongs to the prompt images, not to {parsed.prompt}; leave it out")
     if parsed.model in baselines and parsed.image_side is not None:
         raise InvalidInput(f"{parsed.model} takes images as they are; leave out --image-side")
     if parsed.model in baselines and (parsed.set or parsed.paper):

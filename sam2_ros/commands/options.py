@@ -35,7 +35,7 @@ def add_image_side(parser: argparse.ArgumentParser, recorded: bool = False) -> N
         type=_side,
         default=None if recorded else 0,
         metavar="PIXELS",
-        help=f"side of the square to which images are brought; 0 = that of the model ({RECORDED if recorded else ''}0)",
+        help=f"side of the square to which images are scaled; 0 = the model's own ({RECORDED if recorded else ''}0)",
     )
 
 
@@ -79,7 +79,7 @@ def add_prompted_node(parser: argparse.ArgumentParser) -> None:
         "--node",
         default="",
         metavar="NAME",
-        help="the node whose prompts in a bag are given, where several nodes were prompted",
+        help="the node whose prompts are used, if a bag has prompts of several nodes",
     )
 
 
@@ -97,7 +97,7 @@ def positive(text: str) -> int:
 
 def _side(text: str) -> int:
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of pixels, or 0 for that of the model")
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of pixels, or 0 for the model's own")
     return int(text)
 
 

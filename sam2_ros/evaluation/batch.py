@@ -126,7 +126,7 @@ def _listed(opened: Sequence[Recording], path: Path, split: str) -> list[Recordi
     """The sequences of a data set that are in its list of this name.  Raises RecordingError when one is not there."""
     lists = splits(path)
     if split not in lists:
-        raise RecordingError(f"{path} brings no list ImageSets/{split}.txt; its lists: {', '.join(lists) or 'none'}")
+        raise RecordingError(f"{path} has no list ImageSets/{split}.txt; its lists: {', '.join(lists) or 'none'}")
     absent = sorted(set(lists[split]) - {one.name for one in opened})
     if absent:
         raise RecordingError(

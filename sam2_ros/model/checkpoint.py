@@ -34,7 +34,7 @@ class Identity:
     """Which weights these are, and for which images.
 
     name: of the size.  version: of SAM, "2.0" or "2.1"; empty for another family.  sha256: of the file's bytes.
-    path: of the file.  image_side: of the square to which images are brought [pixels].
+    path: of the file.  image_side: of the square to which images are scaled [pixels].
     """
 
     name: str
@@ -54,7 +54,7 @@ def load(
     """The model of a known name or of a file (.pt or .safetensors), in eval mode, on ``device``.
 
     device: any that torch knows; "auto", as in the node and the commands, is a GPU if there is one that computes.
-    image_side: of the square to which images are brought [pixels]; 0 = what the name or the file says.  A smaller
+    image_side: of the square to which images are scaled [pixels]; 0 = what the name or the file says.  A smaller
     one is faster and loses small objects.
     Raises CheckpointError when the file is missing and cannot be downloaded, cannot be read, is
     damaged, or holds another family of models, and InvalidInput for a device that is not here

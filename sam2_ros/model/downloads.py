@@ -43,7 +43,7 @@ def cache_folder() -> Path:
 def bring(name: str, folder: Path | None = None, source: Path | None = None) -> str:
     """Have the published weights of a known name in ``folder`` (None = the cache), and say where they are.
 
-    source: a file that was carried here by hand, or the folder that it is in; None = the network.
+    source: a file that was copied here by hand, or its folder; None = the network.
     Raises CheckpointError, and InvalidInput for a name that is not known.
     """
     known, _ = without_side(name)
@@ -91,11 +91,11 @@ def published_file(published: Published, download: bool = True, folder: Path | N
 
 
 def _placed(published: Published, source: Path, folder: Path | None) -> Path:
-    """A file that was carried here, verified and copied to where ``published_file`` looks for it."""
+    """A file that was copied here by hand, verified and copied to where ``published_file`` looks for it."""
     path = (folder or cache_folder()) / published.file_name
     file = source / published.file_name if source.is_dir() else source
     if not file.is_file():
-        raise CheckpointError(f"there is no file {file}; name the file that was carried here, or the folder it is in")
+        raise CheckpointError(f"there is no file {file}; name the file that was copied here, or its folder")
     copy = path.with_name(path.name + ".copy")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -112,12 +112,12 @@ def _placed(published: Published, source: Path, folder: Path | None) -> Path:
 
 
 def _refuse_another(published: Published, copy: Path, file: Path) -> None:
-    """CheckpointError unless the copy of a file that was carried here is what was published."""
+    """CheckpointError unless the copy of such a file is what was published."""
     if not published.is_in(copy):
         kind, checksum = published.checksum
         raise CheckpointError(
             f"{file} is not {published.file_name} as it was published (its {kind} is not {checksum}): "
-            f"{_what_is_in(file)}; carry {published.url} here"
+            f"{_what_is_in(file)}; copy {published.url} here"
         )
 
 
@@ -164,7 +164,7 @@ def _alone(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            logger.warning("another process brings %s; waiting for it", path)
+            logger.warning("another process downloads %s; waiting for it", path)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
         lock.unlink(missing_ok=True)  # the file is there: processes that wait or start now need no lock

@@ -130,7 +130,7 @@ class _Truths:
         late, apart = offsets.count(0), [offset for offset in offsets if offset]
         reasons = [f"{late} came more than {LOOK_AHEAD} images apart from their own"] if late else []
         if apart:
-            reasons.append(f"{len(apart)} carry the stamp of no image (the nearest is {min(apart) / 1e6:g} ms off)")
+            reasons.append(f"{len(apart)} have the stamp of no image (the nearest is {min(apart) / 1e6:g} ms off)")
         if not reasons:
             return []
         sentence = (

@@ -112,14 +112,14 @@ def alike() -> list[str]:
     for shape in ((6, 8), (6, 8, 3)):
         image = random.integers(0, 255, shape, np.uint8)
         if bridge.fill(Image(), image) != fill_image(Image(), image):
-            raise ValueError(f"it writes {encoding_of(image)} otherwise than it should")
+            raise ValueError(f"it writes {encoding_of(image)} wrongly")
     found, fault = [], Exception()
     for encoding, size in PIXEL.items():
         message = Image(height=6, width=8, encoding=encoding, step=8 * size)
         message.data.frombytes(random.bytes(6 * message.step))
         try:
             if not np.array_equal(bridge._read(message), frame_from(message).image):
-                raise ValueError(f"it reads {encoding} otherwise than it should")
+                raise ValueError(f"it reads {encoding} wrongly")
             found.append(encoding)
         except Exception as error:
             fault = error

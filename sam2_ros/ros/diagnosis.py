@@ -174,7 +174,7 @@ def _unusable_images(facts: Facts) -> Diagnosis | None:
         return _warning(
             "repeating",
             f"{facts.repeated} of {facts.processed} images of {topic} have the same stamp as the image before and "
-            "get its masks again: the camera must stamp every image itself",
+            "get its masks again: the camera must give every image its own stamp",
         )
     if facts.namesakes:
         return _warning(

@@ -59,9 +59,7 @@ class Playback:
                 f"the rate must be above 0 and the start not negative; got {self.rate:g} and {self.start:g} s"
             )
         if not self.longest_gap > 0:
-            raise InvalidInput(
-                f"the longest gap must be above 0 (inf = every gap is waited for); got {self.longest_gap:g} s"
-            )
+            raise InvalidInput(f"the longest gap must be above 0 (inf = wait in every gap); got {self.longest_gap:g} s")
 
 
 class Player:

@@ -179,7 +179,9 @@ class Prompts:
             return answer.result(timeout)
         except FutureTimeoutError as error:
             if answer.cancel():
-                raise Unanswered(f"the tracker did not get to it within {timeout:g} s; nothing was changed") from error
+                raise Unanswered(
+                    f"the tracker did not start on it within {timeout:g} s; nothing was changed"
+                ) from error
             return answer.result()  # it has begun: the answer is on its way
 
 

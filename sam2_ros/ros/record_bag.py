@@ -41,7 +41,7 @@ def record(
     for names and times that cannot be.
     """
     if seconds is not None and not 0 < seconds < math.inf:
-        raise InvalidInput(f"a recording lasts longer than 0 seconds, and not for ever; got {seconds:g} s")
+        raise InvalidInput(f"the length of a recording must be above 0 and finite; got {seconds:g} s")
     out, of_node = out.expanduser(), full_node(of_node) if of_node else ""
     if os.path.lexists(out):
         raise RecordingError(f"{out} exists already; give the name of a new bag")

@@ -147,7 +147,7 @@ class RequestQueue:
         for same in kinds.values():
             for request in same[:-MAX_DUE]:
                 self._requests.remove(request)
-                self._turn_away(request, f"{MAX_DUE} newer ones of its kind wait for the tracker; send fewer")
+                self._turn_away(request, f"{MAX_DUE} newer requests of this kind wait for the tracker; send fewer")
 
     def _merge(self, request: Request) -> bool:
         """Make one of a request and one that waits, if they are the same."""

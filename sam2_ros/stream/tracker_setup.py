@@ -39,7 +39,7 @@ class TrackerSetup:
 
     chosen_model: "" leaves it to the recording (see ``recorded_setup``), else ``DEFAULT_MODEL``.
     settings: of the tracker, of the session and of depth, by name.
-    chosen_side: of the square to which images are brought [pixels]; None leaves it to the recording, else 0.
+    chosen_side: of the square to which images are scaled [pixels]; None leaves it to the recording, else 0.
     """
 
     chosen_model: str = ""
@@ -56,7 +56,7 @@ class TrackerSetup:
 
     @property
     def image_side(self) -> int:
-        """The side of the square to which images are brought [pixels]; 0 = that of the model."""
+        """The side of the square to which images are scaled [pixels]; 0 = that of the model."""
         return self.chosen_side or 0
 
     def session(self) -> SessionSettings:

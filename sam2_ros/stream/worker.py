@@ -347,8 +347,8 @@ class Worker:
         self.counts.processed += 1
         if went_back:
             text = (
-                f"image stamps went back by {went_back / 1e9:.3f} s (a looped bag?): images of before "
-                "cannot be prompted any more, the objects live on"
+                f"image stamps went back by {went_back / 1e9:.3f} s (a looped bag?): earlier images "
+                "cannot be prompted any more; the objects stay"
             )
             if line := self._throttle.line("restart", text):
                 self._logger.info(line)

@@ -63,7 +63,7 @@ class Ring:
         oldest, newest = self._frames[0].stamp, self._frames[-1].stamp
         if not newest:
             raise UnknownStamp(
-                f"the images carry no stamp, so none is that of {_seconds(stamp)}; "
+                f"the images have no stamps, so none of them is the image of {_seconds(stamp)}; "
                 "send the prompt with stamp 0, for the newest image"
             )
         if stamp > newest:

@@ -19,7 +19,7 @@ class TrackerSettings:
     memory_rule: str = setting(
         MemoryBank.name,
         "past frames that an object looks at: sam2 = prompted and recent ones; distractor_aware = also those on which "
-        "a look-alike was told apart, none on which the object was hidden",
+        "it was told apart from a look-alike, and none on which it was hidden",
         choices=tuple(RULES),
         fixed=True,
     )

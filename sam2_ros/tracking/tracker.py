@@ -94,7 +94,7 @@ class Tracker:
         The image is encoded once, whatever the number of objects.  ``placed`` says where it belongs:
         the newest stamp once more, or a slightly older one, gets the answer of the newest frame, and
         nothing is written to memory.  After a stamp that went back far (see ``stamps``) the frames
-        that are not older than it can no longer be prompted; the objects live on.
+        that are not older than it can no longer be prompted; the objects stay.
         """
         _refuse_other_kind("a frame", frame, Frame)
         self._refuse_changed_model()

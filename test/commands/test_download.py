@@ -28,8 +28,7 @@ def test_what_can_be_brought_is_brought_and_the_rest_is_named(stick, tmp_path, c
     said = capsys.readouterr()
     assert said.out.startswith(f"tiny_512: {tmp_path}/cache/tiny.pt (")
     assert said.err == (
-        f"sam2_ros download: there is no file {stick}/edgetam.pt; "
-        "name the file that was carried here, or the folder it is in\n"
+        f"sam2_ros download: there is no file {stick}/edgetam.pt; name the file that was copied here, or its folder\n"
     )
     assert cli.main(["download", "tiny"]) == 0, "it is here, and no network is asked"
 

@@ -313,11 +313,11 @@ def test_protocols_that_look_at_every_image_refuse_the_clock(tmp_path, protocol)
 @pytest.mark.parametrize(
     "options, part",
     [
-        (("--clicks", "2"), "--clicks is of the prompts online and offline, not of auto"),
+        (("--clicks", "2"), "--clicks belongs to the prompts online and offline, not to auto"),
         (("--prompt", "3-click", "--clicks", "2"), "--prompt 1-click, 3-click or 5-click"),
-        (("--prompt", "mask", "--budgets", "1,2"), "--budgets is of"),
-        (("--prompt", "images", "--clicks", "1"), "--clicks is of"),
-        (("--prompt", "online", "--every", "2"), "--every is of the prompt images, not of online"),
+        (("--prompt", "mask", "--budgets", "1,2"), "--budgets belongs to"),
+        (("--prompt", "images", "--clicks", "1"), "--clicks belongs to"),
+        (("--prompt", "online", "--every", "2"), "--every belongs to the prompt images, not to online"),
         (("--model", "opencv", "--set", "hole_area=0"), "opencv has no settings of the tracker; leave out --set"),
         (("--model", "first-mask", "--paper"), "leave out --paper"),
         (("--model", "opencv", "--image-side", "512"), "opencv takes images as they are; leave out --image-side"),

@@ -157,7 +157,7 @@ def test_foreign_channels_of_a_recording_are_named_and_not_written_as_messages_o
         *(mcap_message(1, one.time, one.raw) for one in images),
     )
     assert run(tmp_path / "a.mcap", tmp_path / "out", weights) == 0
-    assert capsys.readouterr().out.count("/pose (json, 1 messages) is not as ROS 2 records and is left out") == 1
+    assert capsys.readouterr().out.count("/pose (json, 1 messages) was not recorded by ROS 2 and is left out") == 1
     assert set(topics_in(tmp_path / "out")) == {"/camera/image", *RESULTS}
 
 

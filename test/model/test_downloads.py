@@ -283,9 +283,7 @@ def test_a_file_that_was_carried_here_takes_the_place_of_a_wrong_one(server, cac
 
 def test_a_wrong_file_that_was_carried_here_is_named_and_changes_nothing(server, cached, stick):
     (stick / "sam2.1_hiera_tiny.pt").write_bytes(server.data[:-1])
-    with pytest.raises(
-        CheckpointError, match=f"is not sam2.1_hiera_tiny.pt as .*neither a PyTorch.*carry {server.url}"
-    ):
+    with pytest.raises(CheckpointError, match=f"is not sam2.1_hiera_tiny.pt as .*neither a PyTorch.*copy {server.url}"):
         bring("tiny", source=stick)
     assert list(cached.parent.iterdir()) == [cached.with_name(cached.name + ".lock")]
     bring("tiny")
@@ -295,7 +293,7 @@ def test_a_wrong_file_that_was_carried_here_is_named_and_changes_nothing(server,
 
 
 def test_a_file_that_is_not_there_is_named(server, stick):
-    with pytest.raises(CheckpointError, match="there is no file .*tiny.pt; name the file that was carried here"):
+    with pytest.raises(CheckpointError, match="there is no file .*tiny.pt; name the file that was copied here"):
         bring("tiny", source=stick / "tiny.pt")
     with pytest.raises(CheckpointError, match="there is no file .*sam2.1_hiera_large.pt"):
         bring("large", source=stick)

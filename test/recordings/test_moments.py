@@ -55,7 +55,7 @@ def test_truth_that_matches_no_image_is_counted_with_how_far_off_it_is():
     rounded = [Event(stamp(index), "truth", Truth(stamp(index) + 1000 * (index + 1), {})) for index in range(3)]
     (sentence,) = lost(*rounded, *(image(index) for index in range(3)), truth(1))
     assert sentence.startswith(
-        "3 of 4 ground truths were not used: 3 carry the stamp of no image (the nearest is 0.001 ms off); "
+        "3 of 4 ground truths were not used: 3 have the stamp of no image (the nearest is 0.001 ms off); "
     )
 
 

@@ -95,7 +95,7 @@ OTHERS = (
             ["7 prompts were refused", "the last prompt: 3.2 s older"],
         ),
         (dict(boxes=12, left_out={WEAK: 12}, objects=0), "unusable detections", ["12 below detection_score"]),
-        (dict(repeated=100), "repeating", ["100 of 120 images of /image", "must stamp every image"]),
+        (dict(repeated=100), "repeating", ["100 of 120 images of /image", "must give every image its own stamp"]),
         (dict(processed=0, refused=300), "unreadable", ["none of the last 300 images"]),
     ],
 )

@@ -106,7 +106,7 @@ def test_of_prompts_that_come_too_fast_for_one_object_the_oldest_give_way():
     queue = RequestQueue()
     queue.accept([*flood, operator], newest=30)
     assert [one.stamp for one in queue] == [*range(31 - MAX_DUE, 31), 30] and queue.counts.turned_away == 30 - MAX_DUE
-    with pytest.raises(Unanswered, match="8 newer ones of its kind wait"):
+    with pytest.raises(Unanswered, match="8 newer requests of this kind wait"):
         flood[0].answer.result(0)
 
 

@@ -69,5 +69,5 @@ def test_a_frame_leaves_after_as_many_frames_as_the_ring_has_places_also_where_t
 def test_a_camera_without_stamps_is_named_as_the_reason():
     ring = Ring(3)
     ring.push(SimpleNamespace(index=0, stamp=0))
-    with pytest.raises(UnknownStamp, match="the images carry no stamp.*send the prompt with stamp 0"):
+    with pytest.raises(UnknownStamp, match="the images have no stamps.*send the prompt with stamp 0"):
         ring.at(5_000_000_000)

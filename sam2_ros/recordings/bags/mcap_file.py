@@ -82,7 +82,7 @@ class McapFile:
             count for channel, count in self.counts.items() if channel.topic in wanted and channel.encoding == CDR
         )
         if number < expected and not said:
-            said.append(f"{expected - number} of {expected} messages are not there, although its summary counts them")
+            said.append(f"{expected - number} of {expected} messages are missing, although its summary counts them")
         lost += [*self.damage, *(f"{shown(self.path.name)}: {what}" for what in said)]
 
     def _in_time(self, wanted: set[str], report: Report) -> Iterator[Stored]:
@@ -108,7 +108,7 @@ class McapFile:
             if kind in (_CHUNK, _MESSAGE, _SCHEMA, _CHANNEL):
                 yield kind, start, length
         if torn:
-            self.damage.append(f"{shown(self.path.name)} is damaged ({torn[0]}); reading what is whole")
+            self.damage.append(f"{shown(self.path.name)} is damaged ({torn[0]}); reading the intact part")
 
     def _read_summary(self, file: BinaryIO, units: list[Record]) -> bool:
         """Read counts from the summary, and chunks behind a damage; True if the counts can be used."""

@@ -66,7 +66,7 @@ class BagReader:
                     types = partial(self._types.of, channel.type, channel.definition, channel.language.endswith("idl"))
                     yield StoredMessage(time, channel.topic, channel.type, raw, types, channel.latched)
             except OSError as error:  # of reading only: errors of the caller do not arrive here
-                lost.append(f"{shown(self.path)} can be read no further: {error.strerror}")
+                lost.append(f"{shown(self.path)} cannot be read any further: {error.strerror}")
 
     def _opened(self, path: Path) -> StorageFile:
         damage: list[str] = []
@@ -94,7 +94,7 @@ class BagReader:
                 foreign[channel.topic, channel.encoding or "no encoding"] += count
         for (topic, encoding), count in sorted(foreign.items()):
             what = encoding if encoding != CDR else "no type"
-            self._said.append(f"{topic} ({what}, {count} messages) is not as ROS 2 records and is left out")
+            self._said.append(f"{topic} ({what}, {count} messages) was not recorded by ROS 2 and is left out")
 
     def _refuse_if_nothing(self, counts: Counter[Channel]) -> None:
         damage = [sentence for file in self._files for sentence in file.damage]

@@ -94,7 +94,7 @@ def test_a_file_that_holds_less_than_its_summary_counts_says_so(tmp_path):
     file.counts.update(dict.fromkeys(file.counts, 2))  # as a summary may say
     lost = []
     assert len(list(file.messages({"/a"}, lost))) == 1
-    assert lost == ["a.mcap: 2 of 3 messages are not there, although its summary counts them"]
+    assert lost == ["a.mcap: 2 of 3 messages are missing, although its summary counts them"]
 
 
 def test_messages_of_other_encodings_are_counted_but_not_read(tmp_path):

@@ -66,9 +66,9 @@ def test_foreign_channels_are_named_and_left_out(tmp_path):
     count, lost = read(path)
     assert count == 1 and [str(topic) for topic in BagReader(path).topics] == ["/text (String, 1 messages)"]
     assert lost == [
-        "/pose (json, 2 messages) is not as ROS 2 records and is left out",
-        "/proto (protobuf, 1 messages) is not as ROS 2 records and is left out",
-        "/raw (no type, 1 messages) is not as ROS 2 records and is left out",
+        "/pose (json, 2 messages) was not recorded by ROS 2 and is left out",
+        "/proto (protobuf, 1 messages) was not recorded by ROS 2 and is left out",
+        "/raw (no type, 1 messages) was not recorded by ROS 2 and is left out",
     ]
 
 
