@@ -22,7 +22,7 @@ from sam2_ros.errors import InvalidInput, Sam2RosError
 def add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     options.suggest(add("models", nargs="*", metavar="MODEL", help="known names"), options.models)
-    add("--list", action="store_true", help="print the known names and where their files are, and fetch nothing")
+    add("--list", action="store_true", help="print the known names and where their files are, without a download")
     add("--to", type=Path, metavar="FOLDER", help="where the files are kept (where models are looked for by name)")
     add("--from", dest="source", type=Path, metavar="PATH", help="a file that was copied here, or its folder")
 
@@ -47,6 +47,6 @@ def run(parsed: argparse.Namespace) -> int:
 
 def _refuse_unclear(parsed: argparse.Namespace) -> None:
     if not parsed.models:
-        raise InvalidInput("name the models to fetch, for example edgetam; --list prints every name")
+        raise InvalidInput("name the models to download, for example edgetam; --list prints every name")
     if parsed.source is not None and len(parsed.models) > 1 and not parsed.source.is_dir():
         raise InvalidInput(f"--from {parsed.source} is one file, and {len(parsed.models)} models are named; name one")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("recordings", type=Path, nargs="+", metavar="BAG|FOLDER|VIDEO", help="a data set is all of its sequences")
+    add("recordings", type=Path, nargs="+", metavar="BAG|FOLDER|VIDEO", help="of a data set all sequences are used")
     add("--prompt", choices=PROTOCOLS, default="auto", help="how objects are prompted; auto = recorded, else mask")
     add(
         "--clicks",

@@ -67,7 +67,7 @@ def add_image_topic(parser: argparse.ArgumentParser) -> None:
 
 def add_depth_topics(parser: argparse.ArgumentParser) -> None:
     """``--depth-topic`` and ``--camera-info-topic``."""
-    words = "depth in a bag that is registered to the camera's images (default: the only one that can be meant)"
+    words = "depth in a bag that is registered to the camera's images (default: the only one)"
     parser.add_argument("--depth-topic", default="", metavar="TOPIC", help=words)
     words = "calibration of the camera in a bag (default: camera_info beside the images)"
     parser.add_argument("--camera-info-topic", default="", metavar="TOPIC", help=words)
