@@ -109,7 +109,7 @@ ready:
 
 $(VENV)/.installed: $(INSTALLED_FROM) | ready
 	@echo "Installing into $(VENV); the first time this takes some minutes."
-	@test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV)
+	@test -x $(VENV)/bin/pip || { $(PYTHON) -m venv $(VENV) && $(PIP) wheel; }  # old versions of pip warn without wheel
 	$(PIP) --editable .
 	touch $@
 
