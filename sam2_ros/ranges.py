@@ -87,6 +87,7 @@ class Range:
         return eight
 
     def _limits_for(self, image: np.ndarray) -> Limits:
+        """The values of this image that become black and white."""
         if self._fixed is not None:
             return self._fixed
         if self.rule == FULL:

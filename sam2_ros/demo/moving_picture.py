@@ -36,5 +36,6 @@ def refuse_old_opencv() -> None:
 
 
 def _narrow(image: np.ndarray) -> np.ndarray:
+    """(H, W, 3) to the same picture, WIDTH pixels wide."""
     height = round(WIDTH * image.shape[0] / image.shape[1])
     return cv2.resize(image, (WIDTH, height), interpolation=cv2.INTER_AREA)

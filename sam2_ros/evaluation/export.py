@@ -199,6 +199,7 @@ def _coco_tracks(sequence: Masklets, every: int) -> dict[int, dict[str, dict[str
 
 
 def _coco_mask(mask: np.ndarray) -> dict[str, Any]:
+    """An (H, W) bool mask as YouTube-VIS writes it; a box is x, y, width, height in pixels."""
     x0, y0, x1, y1 = box_around(mask)
     return {
         "segmentations": coco_rle.encode(mask),
@@ -208,6 +209,7 @@ def _coco_mask(mask: np.ndarray) -> dict[str, Any]:
 
 
 def _label_images(sequence: Masklets, every: int = 1) -> Iterator[tuple[str, np.ndarray]]:
+    """The stem of each ``every``-th picture, and its (H, W) label image."""
     for path in sequence.labels[::every]:
         yield path.stem, read_labels(path)
 

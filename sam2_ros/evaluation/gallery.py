@@ -125,4 +125,5 @@ def picture(step: Step, numbers: Mapping[int, int] = MappingProxyType({})) -> np
 
 
 def _small(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """An (H, W) bool mask in another size (width, height)."""
     return cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(bool)

@@ -105,6 +105,7 @@ def boundary(mask: np.ndarray) -> np.ndarray:
 
 
 def _counted(prediction: np.ndarray, truth: np.ndarray, ignore: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Both (H, W) masks as bool, without the pixels to be ignored.  Raises InvalidInput where the sizes differ."""
     prediction, truth = np.asarray(prediction, bool), np.asarray(truth, bool)
     if prediction.shape != truth.shape or truth.ndim != 2:
         raise InvalidInput(f"masks of one image have one size, got {prediction.shape} and {truth.shape}")
@@ -121,6 +122,7 @@ def _window(first: np.ndarray, second: np.ndarray) -> tuple[slice, slice] | None
 
 
 def _disk(radius: int) -> np.ndarray:
+    """A structuring element: (2 radius + 1, 2 radius + 1) uint8, 1 inside the circle."""
     y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
     inside: np.ndarray = (x * x + y * y <= radius * radius).astype(np.uint8)
     return inside

@@ -63,4 +63,5 @@ def quaternion(axes: np.ndarray) -> tuple[float, float, float, float]:
 
 
 def _place(message: Any, values: np.ndarray) -> None:
+    """Three values into x, y, z of a message."""
     message.x, message.y, message.z = (float(value) for value in values)

@@ -103,6 +103,7 @@ class _Objects:
 
     @classmethod
     def of(cls, labels: np.ndarray, core: np.ndarray, depth: np.ndarray, rim: int) -> _Objects:
+        """From (H, W) images: labels; core, bool, away from edges; depth [m], 0 where unknown.  rim: in pixels."""
         areas = np.bincount(labels.reshape(-1))
         pixels = np.flatnonzero((labels > 0) & (depth > 0))
         label = labels.reshape(-1)[pixels]

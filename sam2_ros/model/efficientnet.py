@@ -111,6 +111,7 @@ def folded(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _folded(published: Mapping[str, Tensor], convolution: str, norm: str, name: str) -> dict[str, Tensor]:
+    """A published convolution and the normalisation after it as one, weight and bias."""
     scale = published[f"{norm}.weight"] / (published[f"{norm}.running_var"] + NORM_EPSILON).sqrt()
     bias = published[f"{norm}.bias"] - published[f"{norm}.running_mean"] * scale
     return {f"{name}.weight": published[f"{convolution}.weight"] * scale.view(-1, 1, 1, 1), f"{name}.bias": bias}

@@ -89,6 +89,7 @@ class HieraBlock(nn.Module):
         return mixed
 
     def _attend(self, tokens: Tensor) -> Tensor:
+        """(B, H, W, C) to (B, H / stride, W / stride, width), in windows or over the whole image."""
         if not self.window:
             whole: Tensor = self.attn(tokens)
             return whole

@@ -152,6 +152,7 @@ class SAM2(nn.Module):
     def _decode_masks(
         self, view: Tensor, features: ImageFeatures, prompt: PromptInputs, masks: slice
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What ``MaskDecoder.forward`` returns; without points, a point of label -1 stands for none."""
         encoder, points, labels = self.sam_prompt_encoder, prompt.points, prompt.labels
         if points is None or labels is None:
             rows = view.shape[0] if prompt.mask_logits is None else prompt.mask_logits.shape[0]

@@ -289,6 +289,7 @@ def _pairs(folder: Path, pictures: Sequence[Path], lost: list[str]) -> dict[int,
 
 
 def _fitting(values: np.ndarray, size: tuple[int, int], path: Path) -> np.ndarray:
+    """(H, W) values as they are.  Raises RecordingError unless they have the size of their picture."""
     if values.shape != size:
         raise RecordingError(
             f"{path} has {values.shape[1]}x{values.shape[0]} pixels and its picture (turned as its EXIF "

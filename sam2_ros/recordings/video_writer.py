@@ -40,6 +40,7 @@ class VideoWriter:
         self._written = 0
 
     def write(self, image: np.ndarray) -> None:
+        """Add an (H, W, 3) RGB image; it gets the size of the first one, with even sides."""
         if self._writer is None:
             # Both codecs refuse odd sides.
             self._size = tuple(max(side - side % 2, 2) for side in image.shape[1::-1])

@@ -66,6 +66,7 @@ class Bridge:
             return None
 
     def _read(self, message: Any) -> np.ndarray:
+        """An Image as (H, W, 3) RGB uint8."""
         # A conversion of rgb8 to rgb8 would cost a copy.
         return self._bridge.imgmsg_to_cv2(message, "passthrough" if message.encoding == "rgb8" else "rgb8")
 

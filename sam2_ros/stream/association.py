@@ -43,4 +43,5 @@ def associate(boxes: Sequence[Box], tracked: Mapping[str, Box], threshold: float
 
 
 def _area(box: Box) -> float:
+    """Pixels in a box, whose last column and row belong to it."""
     return (box[2] - box[0] + 1) * (box[3] - box[1] + 1)

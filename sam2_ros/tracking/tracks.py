@@ -80,6 +80,7 @@ class Tracks(Sequence[Track]):
 
     @staticmethod
     def _logits(objects: Sequence[_Object]) -> Tensor:
+        """(N, 1, h, w), a row for each object."""
         with torch.inference_mode():
             return torch.cat([one.estimate.logits for one in objects])
 

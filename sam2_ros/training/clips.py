@@ -206,6 +206,7 @@ class ClipSource:
         return np.dstack([colours, coverage])[None]
 
     def _through_lens(self, random: np.random.Generator, images: np.ndarray) -> np.ndarray:
+        """What a camera does to finished pictures (T, S, S, 3), in place."""
         lens, side = _lens(random, len(images)), images.shape[1]
         for number in range(len(images)):
             images[number] = lens.take(images[number], number, self._grain(random, side))
@@ -222,6 +223,7 @@ class ClipSource:
 
 
 def _composed(backdrop: np.ndarray, masks: np.ndarray, layers: list[Layer]) -> tuple[np.ndarray, np.ndarray]:
+    """Paint the layers over (T, S, S, 3) images; also the (T, K, S, S) uint8 coverage of all of it."""
     covers = []
     for number in range(len(backdrop)):
         behind = [np.ascontiguousarray(mask) for mask in masks[number]]
@@ -265,6 +267,7 @@ def _varied(random: np.random.Generator, images: np.ndarray, masks: np.ndarray) 
 
 
 def _seen_by(camera: np.ndarray, backdrop: np.ndarray, side: int) -> np.ndarray:
+    """A square backdrop through T camera matrices (T, 3, 3): (T, side, side, 3)."""
     margin = (len(backdrop) - side) / 2
     return np.stack(
         [
@@ -281,12 +284,14 @@ def _seen_by(camera: np.ndarray, backdrop: np.ndarray, side: int) -> np.ndarray:
 
 
 def _moved_with(layer: Layer, camera: np.ndarray) -> Layer:
+    """The same layer, seen by a camera that moves: (T, 3, 3) matrices."""
     return Layer(layer.sprites, camera @ layer.matrices, layer.bend, layer.part, layer.shadow)
 
 
 def _layer(
     random: np.random.Generator, sprites: np.ndarray, places: np.ndarray, size: float, side: int, with_part: bool = True
 ) -> Layer:
+    """A thing at random places (T, ...) for images of ``side`` pixels: maybe bending, with a part, with a shadow."""
     frames, sprite = len(places), sprites.shape[1]
     bend = None
     if random.random() < 0.25:

@@ -62,6 +62,7 @@ def paint(
 
 
 def _paint_layer(image: np.ndarray, layer: Layer, number: int, behind: list[np.ndarray]) -> list[np.ndarray]:
+    """Paint onto an (S, S, 3) image and cover what is behind; returns the coverage of the layer and of its part."""
     side = image.shape[0]
     empty = [np.zeros((side, side), np.uint8) for _ in range(1 if layer.part is None else 2)]
     sprite = layer.sprites[number % len(layer.sprites)]
@@ -103,6 +104,7 @@ def _window(matrix: np.ndarray, sprite: int, side: int) -> tuple[int, int, int, 
 
 
 def _bent(bend: Bend, number: int, sprite: np.ndarray, part: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """A sprite (S, S, 4) and its part (S, S), their rows or columns shifted along a wave."""
     side = len(sprite)
     along = np.arange(side, dtype=np.float32)
     wave = (bend.amplitude[number] * np.sin(2 * np.pi * along / bend.wavelength + bend.phase[number])).astype(
@@ -206,6 +208,7 @@ def as_clip(
 
 
 def _line_kernel(smear: np.ndarray) -> np.ndarray:
+    """A kernel that smears along (x, y) pixels; its sum is 1."""
     reach = int(np.ceil(np.abs(smear).max() / 2))
     kernel = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
     half = smear / 2

@@ -163,6 +163,7 @@ def _write(path: Path, facts: dict[str, object]) -> None:
 
 
 def _coloured(values: np.ndarray, dark: tuple[int, int, int], light: tuple[int, int, int]) -> np.ndarray:
+    """(H, W) values of 0 to 1 to (H, W, 3) uint8 between two colours."""
     mixed = np.array(dark) + (np.array(light) - np.array(dark)) * values[..., None]
     return np.clip(mixed, 0, 255).astype(np.uint8)
 

@@ -144,6 +144,7 @@ def _sequences(root: Path) -> tuple[list[Sequence], list[str]]:
 
 
 def _an_object(random: np.random.Generator, label: np.ndarray) -> int:
+    """One of the ids in an (H, W) label image, 1 where it is empty."""
     values = ids_in(label)
     return values[random.integers(len(values))] if values else 1
 

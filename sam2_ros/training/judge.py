@@ -185,6 +185,7 @@ def _returns(row: np.ndarray) -> list[bool]:
 
 
 def _iou(found: np.ndarray, truth: np.ndarray) -> float:
+    """Intersection over union of two (H, W) bool masks; 1 where both are empty."""
     either = np.count_nonzero(found | truth)
     return np.count_nonzero(found & truth) / either if either else 1.0
 

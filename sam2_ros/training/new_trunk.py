@@ -70,6 +70,7 @@ def with_new_trunk(
 
 
 def _fit_neck(model: SAM2, former: SAM2, images: Iterable[Tensor]) -> None:
+    """Let the neck give, for these images, features as near as it can to those of the former model."""
     c4, c8, c16, c32 = model.size.channels
     width = model.size.hidden_dim
     fine, middle, coarse = LeastSquares(c4, width // 8), LeastSquares(c8, width // 4), LeastSquares(c16 + c32, width)
@@ -96,6 +97,7 @@ def _fit_neck(model: SAM2, former: SAM2, images: Iterable[Tensor]) -> None:
 
 
 def _set(convolution: torch.nn.Conv2d, weight: Tensor, bias: Tensor) -> None:
+    """Weight (out, in) and bias of a 1 x 1 convolution."""
     assert convolution.bias is not None
     convolution.weight.copy_(weight[..., None, None])
     convolution.bias.copy_(bias)

@@ -231,6 +231,7 @@ def _picture(path: Path, random: np.random.Generator) -> np.ndarray:
 
 
 def _crop(panorama: np.ndarray, quarter: int) -> np.ndarray:
+    """A quarter of the width of a panorama (H, W, 3), without sky and ground."""
     height, width = panorama.shape[:2]
     return panorama[height // 5 : height * 4 // 5, width * quarter // 4 : width * (quarter + 1) // 4]
 

@@ -53,6 +53,7 @@ def box_prompt(truth: Tensor, generator: torch.Generator, *, noisy: bool) -> tup
 
 
 def _centre_clicks(truth: Tensor, found: Tensor | None) -> tuple[Tensor, Tensor]:
+    """(N, H, W) bool masks to points (N, 1, 2) in pixels and labels (N, 1); found None = first clicks."""
     masks = truth.cpu().numpy()
     wrong = [None] * len(masks) if found is None else list(found.cpu().numpy())
     clicks = [_centre_click(mask, seen) for mask, seen in zip(masks, wrong)]

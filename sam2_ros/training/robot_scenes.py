@@ -162,6 +162,7 @@ class RobotScene:
         return focal, focal, (size[1] - 1) / 2, (size[0] - 1) / 2
 
     def _camera(self, aspect: float) -> tuple[Any, Any, tuple[float, float]]:
+        """View matrix, projection matrix, and the near and far plane in metres."""
         look, near, far = self.look, 0.03, 6.0
         projection = self.bullet.computeProjectionMatrixFOV(look.view_angle, aspect, near, far)
         if not look.on_wrist:
@@ -270,6 +271,7 @@ class RobotScene:
             self._hold(self.bodies[move.grasp])
 
     def _steer(self, tips: np.ndarray, yaw: float) -> None:
+        """Let the arm move its finger tips to (x, y, z) in metres, turned by ``yaw`` in radians."""
         self._tips, self._yaw = tips, yaw
         turn = self.bullet.getQuaternionFromEuler((np.pi, 0, yaw))
         angles = self.bullet.calculateInverseKinematics(
@@ -296,6 +298,7 @@ class RobotScene:
             )
 
     def _set_fingers(self, width: float) -> None:
+        """Let each finger move this far from the middle, in metres."""
         for joint in FINGERS:
             self.bullet.setJointMotorControl2(
                 self.arm,

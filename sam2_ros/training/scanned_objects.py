@@ -76,6 +76,7 @@ def _index(folder: Path) -> dict:
 
 
 def _mesh(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices (V, 3) in metres and triangles (F, 3) of an OBJ file."""
     vertices, triangles = [], []
     for line in path.read_text().splitlines():
         kind, *fields = line.split() or [""]

@@ -86,6 +86,7 @@ def draw_part(random: np.random.Generator, coverage: np.ndarray) -> np.ndarray:
 
 
 def _filled(points: np.ndarray, side: int) -> np.ndarray:
+    """The inside of a polygon of (N, 2) points in pixels: (side, side) uint8 coverage."""
     coverage = np.zeros((side, side), np.uint8)
     cv2.fillPoly(coverage, [np.round(points).astype(np.int32)], 255)
     return coverage
@@ -100,6 +101,7 @@ def _fitted(points: np.ndarray, side: int) -> np.ndarray:
 
 
 def _turned(points: np.ndarray, angle: float) -> np.ndarray:
+    """(N, 2) points turned by an angle in radians."""
     cosine, sine = np.cos(angle), np.sin(angle)
     return points @ np.array([[cosine, -sine], [sine, cosine]])
 
@@ -113,6 +115,7 @@ def _rounded(random: np.random.Generator, coverage: np.ndarray) -> np.ndarray:
 
 
 def _lit(random: np.random.Generator, height: np.ndarray) -> np.ndarray:
+    """(H, W) heights to (H, W) brightness under light from a random side."""
     angle = random.uniform(0, 2 * np.pi)
     slope = np.cos(angle) * cv2.Sobel(height, cv2.CV_32F, 1, 0) + np.sin(angle) * cv2.Sobel(height, cv2.CV_32F, 0, 1)
     return np.clip(1.0 + slope / 8 * random.uniform(0.1, 0.7), 0.25, 1.6).astype(np.float32)

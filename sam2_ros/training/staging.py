@@ -167,6 +167,7 @@ def _free_place(random: np.random.Generator, actors: list[Actor], size: np.ndarr
 def _camera(
     random: np.random.Generator, actors: list[Actor], frames: int, story: str
 ) -> tuple[np.ndarray, np.ndarray, float]:
+    """Places (T, 3) and targets (T, 3) of the camera in metres, and its angle of view in degrees."""
     main = actors[0].places[0]
     target = main * random.uniform(0.3, 1.0) + np.array((0, 0, random.uniform(-0.03, 0.05)))
     distance, azimuth, height = (

@@ -152,6 +152,7 @@ def _as_kept(picture: np.ndarray | None) -> np.ndarray | None:
 
 
 def _limited(picture: np.ndarray, longest: int) -> np.ndarray:
+    """A picture whose longer side has at most ``longest`` pixels."""
     scale = longest / max(picture.shape[:2])
     return picture if scale >= 1.0 else cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
 

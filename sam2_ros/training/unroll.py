@@ -210,6 +210,7 @@ class Unroller:
         return self._corrected(number, view, features, found, None)
 
     def _decode(self, number: int, view: Tensor, features: ImageFeatures, prompt: PromptInputs | None) -> Found:
+        """Ask the model about a frame, and keep the answer to be taught."""
         candidates = step.answer(self.model, view, features, prompt)
         self.answers.append(Answer(number, candidates, prompt, None if prompt is None else prompt.mask_logits))
         return candidates.best()
@@ -217,6 +218,7 @@ class Unroller:
     def _corrected(
         self, number: int, view: Tensor, features: ImageFeatures, found: Found, prompt: PromptInputs | None
     ) -> Found:
+        """What is found after the clicks that a frame is corrected with, if any."""
         if number not in self.prompting.corrected:
             return found
         truth = self.batch.masks[number]
@@ -234,4 +236,5 @@ class Unroller:
 
 
 def _excess(maps: Tensor) -> Tensor:
+    """By how much the mean square exceeds 1, a scalar."""
     return (maps.float().pow(2).mean() - 1).clamp(min=0)

@@ -76,6 +76,7 @@ def _iou(found: Tensor, truth: Tensor) -> Tensor:
 
 
 def _f1(truth: list[Tensor], found: list[Tensor]) -> float:
+    """The F1 score of bool tensors, all of them together."""
     if not truth:
         return 0.0
     real, said = torch.cat(truth), torch.cat(found)

@@ -269,6 +269,7 @@ def _decompressed(data: bytes, compression: str) -> bytes:
 
 
 def _strings(content: bytes, count: int) -> list[str]:
+    """The first ``count`` texts, each of which has its length in bytes before it."""
     found, position = [], 0
     for _ in range(count):
         length = struct.unpack_from("<I", content, position)[0]
