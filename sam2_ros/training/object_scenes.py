@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from sam2_ros.errors import MissingDependency, RecordingError
-from sam2_ros.recordings.pictures import read_picture, write_picture
+from sam2_ros.errors import RecordingError
+from sam2_ros.recordings.pictures import read_picture
 from sam2_ros.training.scanned_objects import ScannedObject, backgrounds, models, outline
+from sam2_ros.training.simulator import Simulator
 from sam2_ros.training.staging import STORIES, Actor, Cast, Part, matrix, stage
 
 logger = logging.getLogger(__name__)
@@ -82,26 +82,8 @@ class Renderer:
             studio.slab(place, (0.02, 2 * distance, height), picture, angle)
 
 
-class Studio:
-    """A pybullet scene; a context manager, since it holds resources."""
-
-    def __init__(self) -> None:
-        try:
-            import pybullet
-        except ImportError as error:
-            raise MissingDependency(
-                "rendered scenes need pybullet; install it: pip install pybullet (wheels: Python up to 3.11)"
-            ) from error
-        self.bullet: Any = pybullet
-        self.client = pybullet.connect(pybullet.DIRECT)
-        self._folder = tempfile.TemporaryDirectory()
-
-    def __enter__(self) -> Studio:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bullet.disconnect(self.client)
-        self._folder.cleanup()
+class Studio(Simulator):
+    """A place where scanned objects are moved and looked at."""
 
     def slab(self, centre: tuple[float, ...], size: tuple[float, ...], picture: np.ndarray, yaw: float = 0.0) -> int:
         """A box of ``size`` metres with a picture on it."""
@@ -109,7 +91,7 @@ class Studio:
             self.bullet.GEOM_BOX, halfExtents=[length / 2 for length in size], physicsClientId=self.client
         )
         body = self._place(visual, centre, self.bullet.getQuaternionFromEuler((0, 0, yaw)))
-        self._paint(body, picture)
+        self.paint(body, picture)
         return body
 
     def thing(self, model: ScannedObject, scale: float) -> int:
@@ -139,7 +121,7 @@ class Studio:
             )
         body = self._place(visual, (0, 0, 9), (0, 0, 0, 1))
         if part.picture is not None:
-            self._paint(body, part.picture)
+            self.paint(body, part.picture)
         return body
 
     def move(self, body: int, place: np.ndarray, turn: np.ndarray) -> None:
@@ -164,14 +146,6 @@ class Studio:
 
     def _place(self, visual: int, place: tuple[float, ...], turn: Any) -> int:
         return self.bullet.createMultiBody(0, -1, visual, place, turn, physicsClientId=self.client)
-
-    def _paint(self, body: int, picture: np.ndarray) -> None:
-        path = Path(self._folder.name) / f"{body}.png"
-        write_picture(path, picture)
-        texture = self.bullet.loadTexture(str(path), physicsClientId=self.client)
-        self.bullet.changeVisualShape(
-            body, -1, textureUniqueId=texture, rgbaColor=(1, 1, 1, 1), physicsClientId=self.client
-        )
 
 
 def _filmed(studio: Studio, cast: Cast, light: dict[str, Any], size: tuple[int, int]) -> Scene:

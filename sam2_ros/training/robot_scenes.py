@@ -7,17 +7,14 @@ arm stands at the origin and looks along x.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from sam2_ros.errors import MissingDependency
-from sam2_ros.recordings.pictures import write_picture
+from sam2_ros.training.simulator import Simulator
 
 #: Steps of physics per second, and joints of the Franka arm that move it and its two fingers.
 RATE = 240
@@ -87,28 +84,25 @@ class Shot:
     depth: np.ndarray
 
 
-class RobotScene:
-    """One table with one arm; a context manager, since the simulator holds resources."""
+class RobotScene(Simulator):
+    """One table with one arm."""
 
     def __init__(self, things: Iterable[Thing], look: Look, *, settle_seconds: float = 0.8) -> None:
         """Build the scene and let it come to rest.  Things are labelled 1, 2, ... in order; the arm is the last."""
-        self.bullet, self.client = _connect()
+        super().__init__()
+        import pybullet_data  # comes with pybullet
+
+        self.bullet.setAdditionalSearchPath(pybullet_data.getDataPath(), physicsClientId=self.client)
+        self.bullet.setGravity(0, 0, -9.8, physicsClientId=self.client)
+        self.bullet.setTimeStep(1 / RATE, physicsClientId=self.client)
         self.look = look
         self.things = list(things)
-        self._folder = tempfile.TemporaryDirectory()
         self._held: int | None = None
         self._furnish()
         self.bodies = {thing.name: self._add(thing) for thing in self.things}
         self.labels = {body: number for number, body in enumerate(self.bodies.values(), start=1)}
         self.labels[self.arm] = len(self.labels) + 1
         self._advance(settle_seconds)
-
-    def __enter__(self) -> RobotScene:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bullet.disconnect(self.client)
-        self._folder.cleanup()
 
     def place_of(self, name: str) -> np.ndarray:
         """Centre of a thing's bounding box, (3,) metres."""
@@ -199,7 +193,7 @@ class RobotScene:
         half = [length / 2 for length in size]
         turn = self.bullet.getQuaternionFromEuler((0, 0, yaw))
         body = self._body("box", half, 0.0, (*centre,), turn)
-        self._paint(body, picture)
+        self.paint(body, picture)
         return body
 
     def _body(self, kind: str, half: list[float], mass: float, centre: tuple[float, ...], turn: Any) -> int:
@@ -237,18 +231,10 @@ class RobotScene:
             body, -1, lateralFriction=0.9, rollingFriction=0.003, spinningFriction=0.003, physicsClientId=self.client
         )
         if thing.picture is not None:
-            self._paint(body, thing.picture)
+            self.paint(body, thing.picture)
         if thing.colour is not None:
             bullet.changeVisualShape(body, -1, rgbaColor=thing.colour, physicsClientId=self.client)
         return body
-
-    def _paint(self, body: int, picture: np.ndarray) -> None:
-        path = Path(self._folder.name) / f"{body}.png"
-        write_picture(path, picture)
-        texture = self.bullet.loadTexture(str(path), physicsClientId=self.client)
-        self.bullet.changeVisualShape(
-            body, -1, textureUniqueId=texture, rgbaColor=(1, 1, 1, 1), physicsClientId=self.client
-        )
 
     def _carry_out(self, move: Move) -> Iterator[None]:
         """One yield per step of physics."""
@@ -333,21 +319,6 @@ class RobotScene:
     def _advance(self, seconds: float = 0.0) -> None:
         for _ in range(max(int(seconds * RATE), 1)):
             self.bullet.stepSimulation(physicsClientId=self.client)
-
-
-def _connect() -> tuple[Any, int]:
-    try:
-        import pybullet
-        import pybullet_data
-    except ImportError as error:
-        raise MissingDependency(
-            "robot scenes need pybullet; install it: pip install pybullet (wheels: Python up to 3.11)"
-        ) from error
-    client = pybullet.connect(pybullet.DIRECT)
-    pybullet.setAdditionalSearchPath(pybullet_data.getDataPath(), physicsClientId=client)
-    pybullet.setGravity(0, 0, -9.8, physicsClientId=client)
-    pybullet.setTimeStep(1 / RATE, physicsClientId=client)
-    return pybullet, client
 
 
 def _shrunk(shot: Shot, size: tuple[int, int]) -> Shot:
