@@ -143,7 +143,7 @@ class Race:
             self._watches["official"].watch(self._predictor, STAGES)
 
     def run(self, objects: int, frames: int) -> list[Row]:
-        """Time ``frames`` frames with so many objects, the contenders in turn."""
+        """Time ``frames`` frames with this many objects, the contenders in turn."""
         steps = {"sam2_ros": self._ours(objects)}
         if "official" in self._watches:
             steps["official"] = self._official(objects, self.warm_up + frames)

@@ -26,7 +26,7 @@ _COUNTED = ("processed", "refused", "late", "repeated", "restarts", "merged", "t
 NAMES = 1.0
 #: The state is that of the last seconds: as many as report_period says, but at most these.
 LONGEST = 60.0
-#: When the state was not updated for so many seconds, the process of this node did not run.
+#: When the state was not updated for this many seconds, the process of this node did not run.
 PAUSE = 2.0
 #: Seconds after such a pause in which the middleware still reports what was lost meanwhile.
 SETTLING = 2.0

@@ -155,7 +155,7 @@ class DistractorAwareMemory(MemoryBank[Tokens, Pointer]):
         self._areas = {index + newest: area for index, area in contents["areas"].items()}
 
     def _nearest_anchors(self, index: int, prompted: int) -> list[int]:
-        """The anchors that take part beside so many prompted frames, when looking from ``index``; newest first."""
+        """The anchors that take part beside this many prompted frames, seen from ``index``; newest first."""
         before = sorted((kept for kept in self._anchors if kept < index), reverse=True)
         return before[: min(ANCHORS, max(LASTING - prompted, 0))]
 
