@@ -2,6 +2,7 @@
 
     python benchmarks/positions.py OBJECTS                the three tables
     python benchmarks/positions.py OBJECTS --csv still.csv    every object at every distance, too
+    python benchmarks/positions.py --picture demo.webp     the demo with positions, as the node's overlay draws them
     python benchmarks/positions.py --cost                  milliseconds only
 
 OBJECTS is a folder of scanned objects (see ``training/scanned_objects.py``), rendered with pybullet at 640x480, so
@@ -15,11 +16,13 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 from sam2_ros import cpu_threads
@@ -29,11 +32,16 @@ cpu_threads.prepare()  # as the command line does, before torch is imported
 import cv2
 import numpy as np
 
+from sam2_ros import demo, recordings
+from sam2_ros.drawing import contact_sheet, overlay
 from sam2_ros.geometry.camera import Camera
 from sam2_ros.geometry.depth import metres
 from sam2_ros.geometry.positions import Positions, seen_labels
 from sam2_ros.geometry.surface import Surface, surfaces
 from sam2_ros.model.checkpoint import load
+from sam2_ros.recordings.moments import moments_of
+from sam2_ros.recordings.pictures import write_picture
+from sam2_ros.simulated_user import box_around, first_click
 from sam2_ros.tracking.settings import TrackerSettings
 from sam2_ros.tracking.tracker import Tracker
 from sam2_ros.training.object_scenes import FAR, NEAR, Renderer, Studio, projected
@@ -254,6 +262,35 @@ def _share(actor: Actor, number: int, mask: np.ndarray, to_clip: np.ndarray) -> 
     return min(float(mask.sum()) / whole, 1.0) if whole else 0.0
 
 
+# -- the demo ------------------------------------------------------------------------------------
+
+#: Images of the demo that are drawn; every twentieth has depth.
+DRAWN = (20, 80, 140, 150)
+
+
+def demonstrated(model: str) -> Iterator[np.ndarray]:
+    """The demo's images as the node's overlay shows them: on the first one a carton is clicked and a can boxed."""
+    folder = Path(demo.__file__).parent / "recording"
+    facts, stored = json.loads((folder / "recording.json").read_text()), np.load(folder / "depth.npz")
+    info = json.loads((folder / "camera_info.json").read_text())
+    region = SimpleNamespace(x_offset=0, y_offset=0, width=0, height=0)
+    camera = Camera.of(SimpleNamespace(**info, binning_x=0, binning_y=0, roi=region))
+    tracker, positions = Tracker(load(model, "cpu"), TrackerSettings()), Positions()
+    for moment in moments_of(recordings.open(folder)):
+        frame, truth = moment.frame, moment.truth
+        tracks: Sequence[Track] = tracker.track(frame)
+        if moment.index == 0 and truth is not None:
+            carton, can = truth.masks[1], truth.masks[2]
+            point, label = first_click(carton)
+            tracker.prompt(Prompt(facts["objects"]["1"], points=point[None], labels=np.array([label])))
+            tracks = tracker.prompt(Prompt(facts["objects"]["2"], box=box_around(can))).newest
+        if moment.index % int(stored["every"]) == 0:
+            depth = metres(stored["depth"][moment.index // int(stored["every"])])
+            positions.measure(frame.stamp, seen_labels(tracks, frame.size), depth, camera)
+        known = positions.at(frame.stamp, tracks)
+        yield overlay(frame.image, tracks, notes={one: position.distance for one, position in known.items()})
+
+
 # -- tables --------------------------------------------------------------------------------------
 
 
@@ -327,8 +364,15 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=10, help="scenes that are tracked (%(default)s)")
     parser.add_argument("--frames", type=int, default=24, help="images of a scene (%(default)s)")
     parser.add_argument("--model", default="embedded")
+    parser.add_argument("--picture", type=Path, help="only draw four images of the demo with positions into this file")
     parser.add_argument("--csv", type=Path, help="every object at every distance")
     options = parser.parse_args()
+    if options.picture:
+        images = [image for number, image in enumerate(demonstrated(options.model)) if number in DRAWN]
+        captions = [f"image {number}" for number in DRAWN]
+        sheet = contact_sheet(images, 2, captions, width=SIZE[1] * 3 // 4)
+        write_picture(options.picture, sheet, cv2.IMWRITE_WEBP_QUALITY, 85)
+        return
     if options.cost or options.objects is None:
         cost()
         return

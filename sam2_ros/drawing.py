@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -23,13 +23,16 @@ def colour(object_id: int) -> tuple[int, int, int]:
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
-def overlay(image: np.ndarray, tracks: Iterable[Track], unit: float = 0.0) -> np.ndarray:
+def overlay(
+    image: np.ndarray, tracks: Iterable[Track], unit: float = 0.0, notes: Mapping[int, str] | None = None
+) -> np.ndarray:
     """A copy of ``image`` (H, W, 3) with each object tinted, outlined and named (``label_of``) with its state.
 
     Objects that are not visible are listed in the top-left corner.
-    unit: scale of lines and letters; 0 = in proportion to the picture.
+    unit: scale of lines and letters; 0 = in proportion to the picture.  notes: what is written behind the names, by id.
     """
     picture: np.ndarray = image.copy()
+    notes = notes or {}
     unit = unit or max(picture.shape[0] / 480, 0.4)
     unseen = 0
     for track in tracks:
@@ -39,10 +42,11 @@ def overlay(image: np.ndarray, tracks: Iterable[Track], unit: float = 0.0) -> np
             unseen += 1
             # The state waits for a clear score before it changes.
             word = "not seen" if track.state == State.VISIBLE else track.state.name.lower()
-            _write(picture, f"{label_of(track)}: {word}", (4 * unit, 18 * unit * unseen), paint, unit)
+            label = f"{label_of(track)}: {word}" + (f", {notes[track.id]}" if track.id in notes else "")
+            _write(picture, label, (4 * unit, 18 * unit * unseen), paint, unit)
             continue
         _tint(picture, track.mask, box, paint, unit)
-        label = label_of(track)
+        label = f"{label_of(track)} {notes.get(track.id, '')}".rstrip()
         if track.state != State.VISIBLE:
             label += f": {track.state.name.lower()}"
         _write(picture, label, (box[0], max(box[1] - 5 * unit, 13 * unit)), paint, unit)

@@ -40,6 +40,14 @@ def test_an_object_without_a_mask_is_not_called_visible(monkeypatch):
     assert words == ["cup: not seen", "cup: lost"]
 
 
+def test_notes_stand_behind_the_names(monkeypatch):
+    words = []
+    monkeypatch.setattr("sam2_ros.drawing._write", lambda picture, text, *_: words.append(text))
+    tracks = [track(square()), track(square(), State.OCCLUDED, 2), track(np.zeros((60, 80), bool), State.LOST, 3)]
+    overlay(np.zeros((60, 80, 3), np.uint8), [*tracks, track(square(), object_id=4)], notes={1: "a", 2: "b", 3: "c"})
+    assert words == ["cup a", "cup b: occluded", "cup: lost, c", "cup"]
+
+
 def test_a_label_reads_on_things_of_its_own_colour():
     for number in range(1, 9):
         image = np.full((120, 160, 3), colour(number), np.uint8)

@@ -26,7 +26,7 @@ from sam2_ros.recordings.bags.bag import Bag, refuse_unclear_nodes
 from sam2_ros.recordings.moments import moments_of, prefetched
 from sam2_ros.recordings.pictures import write_picture
 from sam2_ros.recordings.recording import Recording
-from sam2_ros.stream.replay import NO_DEPTH, Step, User, replay
+from sam2_ros.stream.replay import NO_DEPTH, ReplaySettings, Step, User, replay
 from sam2_ros.stream.tracker_setup import TrackerSetup
 from sam2_ros.tracking.interface import ObjectTracker
 from sam2_ros.types import MAX_MONO8_ID, MAX_OBJECT_ID, label_image
@@ -149,8 +149,7 @@ def _evaluate(job: Job, recording: Recording, tick: Callable[[], object]) -> Seq
             recording,
             tracker,
             user,
-            settings=job.setup.session(),
-            depth=job.setup.depth() if last else NO_DEPTH,
+            settings=ReplaySettings(job.setup.session(), job.setup.depth() if last else NO_DEPTH),
             on_clock=job.on_clock,
             recorded_prompts=job.protocol == "recorded",
         )

@@ -26,7 +26,7 @@ from sam2_ros.evaluation.metrics import region_similarity
 from sam2_ros.recordings.moments import Moment
 from sam2_ros.recordings.recording import Recording, Truth
 from sam2_ros.simulated_user import Click, box_around, first_click, next_click
-from sam2_ros.stream.replay import NO_DEPTH, replay
+from sam2_ros.stream.replay import NO_DEPTH, ReplaySettings, replay
 from sam2_ros.tracking.interface import ObjectTracker
 from sam2_ros.types import Frame, Prompt, Track
 
@@ -216,7 +216,9 @@ class Offline:
         user = Offline(self.clicks, plan, self.given)
         tracker.rewind()
         if last >= 0:
-            with closing(replay(recording, tracker, user, depth=NO_DEPTH, recorded_prompts=False)) as steps:
+            with closing(
+                replay(recording, tracker, user, settings=ReplaySettings(depth=NO_DEPTH), recorded_prompts=False)
+            ) as steps:
                 next(step for step in steps if step.moment.index == last)
             tracker.rewind()
         return Offline(self.clicks, plan, self.given)

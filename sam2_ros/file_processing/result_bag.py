@@ -26,7 +26,7 @@ from sam2_ros.recordings.bags.topics import IMAGE, OBJECTS
 from sam2_ros.recordings.bags.writer import BagWriter
 from sam2_ros.recordings.moments import prefetched
 from sam2_ros.stream.recorded_setup import as_recorded
-from sam2_ros.stream.replay import Step, replay
+from sam2_ros.stream.replay import ReplaySettings, Step, replay
 from sam2_ros.stream.tracker_setup import TrackerSetup
 from sam2_ros.types import Track, label_image
 
@@ -74,7 +74,7 @@ def replay_into_bag(
         tell(sentence)
     settings = setup.session()
     recording.image_range = settings.image_range
-    steps = replay(recording, setup.tracker(), settings=settings, depth=setup.depth(), on_clock=on_clock)
+    steps = replay(recording, setup.tracker(), settings=ReplaySettings(settings, setup.depth()), on_clock=on_clock)
     if not on_clock:
         steps = prefetched(steps)  # writing goes on beside the model
     with contextlib.closing(steps):  # the thread that reads ahead must end before the process does

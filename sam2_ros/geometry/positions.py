@@ -31,6 +31,12 @@ class Position:
     age: float = 0.0
     velocity: np.ndarray | None = None
 
+    @property
+    def distance(self) -> str:
+        """How far from the camera, in words for pictures; with its age where it is an earlier one."""
+        words = f"{np.linalg.norm(self.surface.position):.2f} m"
+        return f"{words}, {self.age:.1f} s ago" if self.age else words
+
 
 @dataclass(slots=True, eq=False)
 class _Known:

@@ -20,7 +20,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from sam2_ros.errors import InvalidImage
 from sam2_ros.geometry.depth import check_frame, depth_from
-from sam2_ros.geometry.locator import Locator
+from sam2_ros.geometry.locator import Locator, ReadDepth
 from sam2_ros.geometry.pairing import QUEUE, Pairing, Pairs
 from sam2_ros.messages import nanoseconds, seconds_and_rest
 from sam2_ros.ros.camera_subscriber import DEPTH, CameraSubscriber
@@ -38,6 +38,8 @@ _COMPRESSED = "/compressedDepth"
 _TYPES = {"raw": ("sensor_msgs/msg/Image", Image), "compressed": ("sensor_msgs/msg/CompressedImage", CompressedImage)}
 #: Seconds between looks at camera_info, which seldom changes.
 INFO = 1.0
+#: Images and depth images in a row of which none belong together; then that is logged.
+UNPAIRED = 2 * QUEUE
 
 
 class Synchronizer:
@@ -107,7 +109,10 @@ class Depth:
         self._throttle = Throttle(1)
         self._lock = threading.Lock()  # images and depth come in callbacks of their own
         self._tolerance = parameters.depth.depth_tolerance
-        self._pairs = pairs(locator.put, round(self._tolerance * 1e9))
+        self._pairs = self._new_pairs()
+        self._unpaired = {"images": 0, "depth": 0}  # in a row
+        self._last = time.monotonic()  # when depth came
+        self._late = 0  # depth images that came too late, as far as that was logged
         self._looked_at = -INFO
         self.update()
 
@@ -118,7 +123,8 @@ class Depth:
         if settings.depth_tolerance != self._tolerance:
             with self._lock:
                 self._tolerance = settings.depth_tolerance
-                self._pairs = pairs(self._locator.put, round(self._tolerance * 1e9))
+                self._pairs = self._new_pairs()
+        self._log_unused()
         wanted = self._wanted()
         if wanted == self._chosen:
             return
@@ -131,12 +137,37 @@ class Depth:
         """An image of the camera has come."""
         if self._subscription is not None and stamp:
             with self._lock:
+                self._unpaired["images"] += 1
                 self._pairs.image(stamp)
 
     def refused(self, reason: str) -> None:
         """Log why depth cannot be used, seldom."""
         if line := self._throttle.line(reason, f"no positions in 3-D: {reason}"):
             self._node.get_logger().warning(line)
+
+    def _new_pairs(self) -> Pairs:
+        return pairs(self._pair, round(self._tolerance * 1e9))
+
+    def _pair(self, stamp: int, read: ReadDepth) -> None:
+        self._unpaired = {"images": 0, "depth": 0}
+        self._locator.put(stamp, read)
+
+    def _log_unused(self) -> None:
+        """Log where depth has stopped, where it belongs to no image, and where it comes too late."""
+        silence = time.monotonic() - self._last
+        if self.received and self._unpaired["images"] and silence > self._parameters.node.silence_after:
+            self.refused("depth has stopped, so the last known positions get older")
+        if min(self._unpaired.values()) >= UNPAIRED:
+            self.refused(
+                f"no depth image has the stamp of an image, not even within {self._tolerance:g} s (parameter "
+                "depth_tolerance); synchronize image and depth in the driver"
+            )
+        if self._locator.late > self._late:
+            self._late = self._locator.late
+            self.refused(
+                f"depth came later than {self._parameters.depth.depth_timeout:g} s after its image (parameter "
+                "depth_timeout)"
+            )
 
     def _wanted(self) -> tuple[str, bool] | None:
         """The transport to subscribe to and its reliability; None before the first publisher."""
@@ -165,7 +196,7 @@ class Depth:
         )
 
     def _receive(self, message: Any) -> None:
-        self.received += 1
+        self.received, self._last = self.received + 1, time.monotonic()
         self._look_at_camera_info()
         try:
             check_frame(message.header.frame_id, self._camera.frame_id)
@@ -174,6 +205,7 @@ class Depth:
             return
         if stamp := nanoseconds(message.header.stamp):
             with self._lock:
+                self._unpaired["depth"] += 1
                 self._pairs.depth(stamp, partial(depth_from, message))
 
     def _look_at_camera_info(self) -> None:

@@ -6,7 +6,7 @@ have a subscriber.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -111,7 +111,7 @@ class Outputs:
             )
         )
         self._publish_masks(frame, tracks, header)
-        self._publish_overlay(frame, tracks, header)
+        self._publish_overlay(frame, tracks, header, positions)
         self._in_3d.publish(frame, tracks, header, result.located)
 
     def _publish_masks(self, frame: Frame, tracks: Sequence[Track], header: Header) -> None:
@@ -124,11 +124,13 @@ class Outputs:
         if packed:  # never JPEG: it invents ids along the edges
             self._packed_masks.publish(fill_compressed(CompressedImage(header=header), labels))
 
-    def _publish_overlay(self, frame: Frame, tracks: Sequence[Track], header: Header) -> None:
+    def _publish_overlay(
+        self, frame: Frame, tracks: Sequence[Track], header: Header, positions: Mapping[int, Position]
+    ) -> None:
         plain, packed = _wanted(self._overlay), _wanted(self._packed_overlay)
         if not plain and not packed:
             return
-        picture = overlay(frame.image, tracks)
+        picture = overlay(frame.image, tracks, notes={one: position.distance for one, position in positions.items()})
         if plain:
             self._overlay.publish(self._bridge.fill(Image(header=header), picture))
         if packed:

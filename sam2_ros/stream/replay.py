@@ -81,6 +81,16 @@ class Step:
 User = Callable[[Moment, list[Track], Callable[[Prompt], Applied]], None]
 #: As in the node, but the recording decides how many objects there are.
 SETTINGS = SessionSettings(max_objects=MAX_OBJECT_ID)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaySettings:
+    """Of the session, and how depth of a bag becomes positions."""
+
+    session: SessionSettings = SETTINGS
+    depth: DepthSettings = DepthSettings()
+
+
 #: Depth is not looked for.
 NO_DEPTH = DepthSettings(depth_transport="off")
 
@@ -90,8 +100,7 @@ def replay(
     tracker: ObjectTracker,
     user: User | None = None,
     *,
-    settings: SessionSettings = SETTINGS,
-    depth: DepthSettings = DepthSettings(),
+    settings: ReplaySettings = ReplaySettings(),
     on_clock: bool = False,
     recorded_prompts: bool = True,
     clock: Callable[[], float] = time.perf_counter,
@@ -100,10 +109,10 @@ def replay(
 
     user: looks at each tracked frame and prompts.  recorded_prompts: whether the prompts in the
     recording are given too, each on the image that it was made on, and objects that were removed
-    are forgotten.  depth: how depth of a bag becomes positions.  clock: seconds, for durations.
+    are forgotten.  clock: seconds, for durations.
     """
-    sensor = RecordedDepth(recording, depth)
-    driver = _Driver(tracker, settings, user, recorded_prompts, clock, sensor)
+    sensor = RecordedDepth(recording, settings.depth)
+    driver = _Driver(tracker, settings.session, user, recorded_prompts, clock, sensor)
     moments = prefetched(moments_of(recording, sensor))
     try:
         yield from _on_clock(moments, driver) if on_clock else map(driver.step, moments)

@@ -2,8 +2,8 @@ import time
 
 import numpy as np
 import pytest
-from geometry.analytic import camera
-from geometry.test_positions import SECOND, SIZE, scene
+from geometry.analytic import camera, camera_info
+from geometry.test_positions import SECOND, SIZE, scene, track
 
 from sam2_ros.errors import InvalidImage
 from sam2_ros.geometry.locator import Locator
@@ -107,6 +107,28 @@ def test_depth_that_cannot_be_read_or_shows_something_else_is_refused(told):
     locator.locate(SECOND, [ball], SIZE)
     assert locator.locate(2 * SECOND, [ball], SIZE).positions == {}
     assert refused[0] == "5 bytes" and "does not show the same" in refused[1]
+
+
+def test_a_thousand_objects_have_positions_of_their_own(told):
+    locator, _, refused = told
+    row, column = np.indices(SIZE)
+    cells = row // 8 * 40 + column // 8
+    tracks = [track(cells == one, one + 1) for one in range(1000)]
+    locator.put(SECOND, millimetres(1 + cells / 1000))
+    positions = locator.locate(SECOND, tracks, SIZE).positions
+    assert sorted(positions) == list(range(1, 1001)) and refused == []
+    assert [positions[one].surface.position[2] for one in (1, 500, 1000)] == pytest.approx([1, 1.499, 1.999], abs=1e-3)
+
+
+def test_camera_info_that_is_no_calibration_is_named(told):
+    locator, _, refused = told
+    ball, depth = scene()
+    for number, info in enumerate((camera_info(SIZE), camera_info(SIZE, k=[0.0] * 9), camera_info((100, 320)))):
+        locator.look_at(info)
+        locator.put((number + 1) * SECOND, millimetres(depth))
+        measured = locator.locate((number + 1) * SECOND, [ball], SIZE).positions[1].age == 0
+        assert measured == (number == 0)
+    assert "holds no calibration" in refused[0] and "camera_info is for images of 320x100" in refused[1]
 
 
 def test_velocity_may_be_switched_on_meanwhile(told):

@@ -43,6 +43,14 @@ def test_a_hidden_object_keeps_its_last_position_which_grows_older():
     assert positions.at(4 * SECOND, [ball])[1].age == 0
 
 
+def test_the_distance_in_words_tells_when_it_is_an_earlier_one():
+    ball, depth = scene(0.3)
+    positions = Positions()
+    positions.measure(SECOND, seen_labels([ball], SIZE), depth, camera())
+    assert positions.at(SECOND, [ball])[1].distance == "1.00 m"
+    assert positions.at(5 * SECOND // 2, [ball])[1].distance == "1.00 m, 1.5 s ago"
+
+
 def test_what_is_left_of_the_mask_of_an_occluded_object_is_not_measured():
     ball, depth = scene()
     positions = Positions()

@@ -191,6 +191,29 @@ def test_depth_that_cannot_be_used_is_named_and_masks_go_on(bench, camera, damag
     bench.says("no positions in 3-D", words)
 
 
+def test_depth_with_the_stamps_of_no_images_is_named_and_masks_go_on(bench, camera):
+    bench.node.depth._throttle.clear()
+    for _ in range(depth_module.UNPAIRED + 1):
+        message = camera.message(bench.clock + 50 * MILLISECOND, camera.picture())
+        shown_with(bench, camera, message)
+    assert first(bench.results[-1]).area and not first(bench.results[-1]).has_position
+    bench.says("no positions in 3-D", "no depth image has the stamp of an image, not even within 0.015 s")
+
+
+def test_depth_that_stops_is_named(bench, camera):
+    bench.node.depth._throttle.clear()
+    shown_with(bench, camera, camera.picture())
+    bench.show_next()
+    bench.node.depth._last -= 3.0
+    bench.says("no positions in 3-D", "depth has stopped, so the last known positions get older")
+
+
+def test_depth_that_comes_too_late_is_named(bench, camera):
+    bench.node.depth._throttle.clear()
+    bench.node.depth._locator.late += 1
+    bench.says("no positions in 3-D", "depth came later than 5 s after its image")
+
+
 def test_compressed_depth_is_taken_where_there_is_no_raw_one(bench, cameras):
     bench.node.set_parameters([Parameter("depth_transport", value="compressed")])
     packed = DepthCamera(bench, CompressedImage, "/depth/compressedDepth")

@@ -17,7 +17,7 @@ from live_bench import image, messages, publish_until, start, wait_for_recorder
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from recordings.bags import picture, write_bag
 from ros_bench import PATIENCE, wait_until
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
 
 from sam2_ros import (
@@ -135,6 +135,8 @@ def test_a_running_node_is_recorded_with_its_parameters_and_its_model(tmp_path, 
     tracking = start(program=(HERE / "ros" / "colour_node.py",))
     child = start("record", "--out", tmp_path / "bag")
     publisher = node.create_publisher(Image, "/image", QoSProfile(depth=50))
+    depth = node.create_publisher(Image, "/depth", QoSProfile(depth=10))
+    infos = node.create_publisher(CameraInfo, "/camera_info", QoSProfile(depth=10))
     objects = []
     from sam2_ros.msg import Box, Prompt, TrackedObjectArray
     from sam2_ros.srv import Prompt as PromptService
@@ -145,7 +147,10 @@ def test_a_running_node_is_recorded_with_its_parameters_and_its_model(tmp_path, 
     try:
         wait_until(lambda: publisher.get_subscription_count() >= 2, "node and recorder")
         wait_until(lambda: prompts.get_subscription_count() >= 2, "node and recorder")
+        wait_until(lambda: min(one.get_subscription_count() for one in (depth, infos)) >= 2, "node and recorder")
         wait_for_recorder(node)
+        depth.publish(Image(encoding="16UC1"))
+        infos.publish(CameraInfo())
         publish_until(node, publisher, lambda done: len(objects) > 2, image)
         from geometry_msgs.msg import Point
 
@@ -168,6 +173,7 @@ def test_a_running_node_is_recorded_with_its_parameters_and_its_model(tmp_path, 
     assert child.returncode == 0, output
     topics = {topic.name for topic in BagReader(tmp_path / "bag").topics if topic.count}
     assert {"/image", "/sam2_ros/prompt", "/sam2_ros/objects", "/sam2_ros/masks", ABOUT, SUMMARY} <= topics
+    assert {"/depth", "/camera_info"} <= topics
     assert not any(topic.endswith(("overlay", "markers", "points")) for topic in topics)
     about = json.loads(messages(tmp_path / "bag", ABOUT)[0].data)
     assert about["node"] == "/sam2_ros" and about["parameters"]["remembered_frames"] == 30

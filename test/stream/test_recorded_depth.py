@@ -13,15 +13,15 @@ from sam2_ros import recordings
 from sam2_ros.errors import RecordingError
 from sam2_ros.geometry.settings import DepthSettings
 from sam2_ros.recordings.moments import LOOK_AHEAD
-from sam2_ros.stream.replay import replay
+from sam2_ros.stream.replay import ReplaySettings, replay
 from sam2_ros.tracking.tracker import Tracker
 
 CAMERA = f"{REALSENSE}/color/image_raw"
 
 
-def steps_of(bag, topics=None, **options):
+def steps_of(bag, topics=None, depth=DepthSettings()):
     recording = recordings.open(bag, **(topics or {}))
-    steps = list(replay(recording, Tracker(ColourModel()), **options))
+    steps = list(replay(recording, Tracker(ColourModel()), settings=ReplaySettings(depth=depth)))
     return steps, recording.lost
 
 
@@ -99,7 +99,7 @@ def test_a_depth_camera_that_stops_leaves_the_last_position_which_grows_older(tm
 def test_images_wait_for_depth_within_a_bound(tmp_path):
     bag = write_depth_bag(tmp_path / "bag", count=20, change=lambda n, *rest: rest if n == 0 else None)
     recording = recordings.open(bag)
-    steps = replay(recording, Tracker(ColourModel()), depth=DepthSettings(depth_timeout=5.0))
+    steps = replay(recording, Tracker(ColourModel()), settings=ReplaySettings(depth=DepthSettings(depth_timeout=5.0)))
     first = next(steps)
     assert first.moment.index == 0 and measured([first]) == [True]
     assert len(list(steps)) == 19 and LOOK_AHEAD < 19
