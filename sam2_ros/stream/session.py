@@ -188,9 +188,7 @@ class Session:
         while self._is_behind_on(stamp):
             self.catch_up()
             yield None
-        on_newest = self.newest is not None and stamp in (0, self.newest)
-        there = self.view.tracks if on_newest else self._tracker.at(stamp)
-        around = {track.name: track.box for track in there if track.box is not None}
+        around = self._boxes_on(stamp)
         if self.view.frame is not None:
             stamp = stamp or self.view.frame.stamp  # a newer image may come in between
         size = self._tracker.size(stamp)
@@ -205,19 +203,12 @@ class Session:
                 continue
             if not known and self._repeats(found.box, started):
                 continue
-            name = name or self._free_name(found.label or found.name)
-            try:
-                prompt = Prompt(name, box=found.box).checked_on(size, known=known)
-            except InvalidPrompt:
-                self._leave_out("outside the image")
-                continue
-            if not known and not self._has_room():
-                self._leave_out(f"without room ({self._bound})")
-                continue
-            one = self.prompt(prompt, stamp)
-            started.append(found.box)
-            self._detected.add(one.track.name)
-            yield one
+            prompt = self._prompt_for(found, name, known, size)
+            if prompt is not None:
+                one = self.prompt(prompt, stamp)
+                started.append(found.box)
+                self._detected.add(one.track.name)
+                yield one
 
     @property
     def is_behind(self) -> bool:
@@ -312,6 +303,25 @@ class Session:
         if lost:
             self.forget(max(lost, key=lambda track: track.frames_since_seen).name)
         return bool(lost)
+
+    def _boxes_on(self, stamp: int) -> dict[str, Box]:
+        """The boxes of the objects that are seen on the image of ``stamp``, by name."""
+        on_newest = self.newest is not None and stamp in (0, self.newest)
+        tracks = self.view.tracks if on_newest else self._tracker.at(stamp)
+        return {track.name: track.box for track in tracks if track.box is not None}
+
+    def _prompt_for(self, found: Detection, name: str, known: bool, size: tuple[int, int]) -> Prompt | None:
+        """The prompt for a detection on an image of this size; None, and counted, where it cannot be used."""
+        name = name or self._free_name(found.label or found.name)
+        try:
+            prompt = Prompt(name, box=found.box).checked_on(size, known=known)
+        except InvalidPrompt:
+            self._leave_out("outside the image")
+            return None
+        if not known and not self._has_room():
+            self._leave_out(f"without room ({self._bound})")
+            return None
+        return prompt
 
     def _leave_out(self, reason: str) -> None:
         """Count a detection that cannot be used."""
