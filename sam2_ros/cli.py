@@ -178,7 +178,7 @@ def _interruptible(run: Callable[[argparse.Namespace], int], parsed: argparse.Na
 
 
 def _drop_output() -> None:
-    """What could not be written to the standard output is not tried again when the process ends."""
+    """Drop output that could not be written, so that Python does not try again when the process ends."""
     try:
         sys.stdout.flush()
     except OSError:

@@ -142,7 +142,7 @@ def _free(name: str, taken: Collection[str]) -> str:
 
 
 def _common(facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What is the same for all recordings, and ``AS_RECORDED`` where it differs."""
+    """The values that are the same for all recordings, and ``AS_RECORDED`` where they differ."""
     names = dict.fromkeys(name for one in facts for name in one)
     return {
         name: facts[0].get(name) if all(one.get(name) == facts[0].get(name) for one in facts) else AS_RECORDED

@@ -88,7 +88,7 @@ def replay_into_bag(
 
 
 def _sentences_on(written: Written, recording: Recording) -> Iterator[str]:
-    """What a user of the bag must know: what is not in it, and why."""
+    """Sentences for a user of the bag: what is not in it, and why."""
     yield from dict.fromkeys((*recording.lost, *written.lost, *written.refused))
     if recording.reduced:
         yield f"the images of {recording.path} have more than 8 bits; the bag holds the 8 bits that were tracked"

@@ -8,7 +8,7 @@ from sam2_ros.types import Track
 
 
 def values_of(track: Track) -> dict[str, Any]:
-    """What is written about one object on one image; boxes and centroids in pixels."""
+    """One object on one image as plain values; boxes and centroids in pixels."""
     return {
         "id": track.id,
         "name": track.name,

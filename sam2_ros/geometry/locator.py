@@ -31,7 +31,7 @@ ReadDepth = Callable[[], np.ndarray]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Located:
-    """What is known on one image: positions by object id; its depth (H, W) in metres and camera, None without depth."""
+    """The result for one image: positions by object id; its depth (H, W) in metres and camera, None without depth."""
 
     positions: Mapping[int, Position] = field(default_factory=dict)
     depth: np.ndarray | None = None
@@ -107,7 +107,7 @@ class Locator:
             self._on_late(stamp)
 
     def locate(self, stamp: int, tracks: Sequence[Track], size: tuple[int, int]) -> Located:
-        """What is known of the objects on the image of ``stamp`` and ``size`` (height, width), the newest one."""
+        """The positions of the objects on the newest image, of ``stamp`` and ``size`` (height, width)."""
         if not self._comes:
             return Located()
         seen = _Seen(stamp, seen_labels(tracks, size), time.monotonic())

@@ -21,7 +21,7 @@ PROPORTION = 0.01
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Position:
-    """What is known of one object on one image.
+    """The position of one object on one image.
 
     surface: as it was measured last.  age: seconds since then, 0 = on this very image.
     velocity: (3,), metres per second in the optical frame; None where it is not estimated or not known.
@@ -73,7 +73,7 @@ class Positions:
                     known.velocity.measure(stamp, surface.position)
 
     def at(self, stamp: int, tracks: Iterable[Track]) -> dict[int, Position]:
-        """What is known of these objects on the image of ``stamp``; others are forgotten."""
+        """The positions of these objects on the image of ``stamp``; others are forgotten."""
         self._begin(stamp)
         ids = {track.id for track in tracks}
         self._known = {one: known for one, known in self._known.items() if one in ids}

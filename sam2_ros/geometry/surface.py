@@ -44,7 +44,7 @@ LEAST_PIXELS, LEAST_SHARE = 12, 0.1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Surface:
-    """What is seen of one object, in the optical frame (x to the right, y down, z forward), metres.
+    """The visible surface of one object, in the optical frame (x to the right, y down, z forward), metres.
 
     position: (3,), the median of the visible pixels, of each coordinate.  centroid: (3,), their mean.
     low, high: (3,), the ends of the box along the axes of the camera.

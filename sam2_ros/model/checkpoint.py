@@ -44,7 +44,7 @@ class Identity:
     image_side: int
 
     def noted(self) -> dict[str, Any]:
-        """What recordings and results say of a model: everything but where its file is on this machine."""
+        """The identity of a model in recordings and results: everything but the place of its file."""
         return {name: value for name, value in dataclasses.asdict(self).items() if name != "path"}
 
 

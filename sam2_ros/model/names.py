@@ -31,7 +31,7 @@ class Published:
 
     @property
     def checksum(self) -> tuple[str, str]:
-        """What kind of checksum is known, and that."""
+        """The kind of the known checksum, and the checksum."""
         return ("SHA256", self.sha256) if self.sha256 else ("git blob id", self.git_blob)
 
     def is_in(self, path: Path) -> bool:

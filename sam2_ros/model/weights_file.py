@@ -95,7 +95,7 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
 
 
 def _in_words(contents: object) -> str:
-    """What an object is, for a sentence."""
+    """The kind of an object, for a sentence."""
     if not isinstance(contents, dict):
         return f"a {type(contents).__name__}"
     names = [str(name) for name in contents]

@@ -29,7 +29,7 @@ IMAGE_TYPES = tuple(kind for _, kind in _TYPES.values())
 
 
 class _Choice(NamedTuple):
-    """What is subscribed to, and how; latched: the last image from before the subscription is asked for."""
+    """A subscription: topic and QoS; latched: it asks for the last image from before it."""
 
     transport: str
     topic: str

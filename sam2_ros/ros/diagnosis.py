@@ -27,7 +27,7 @@ WEAK = "below detection_score"
 
 
 class Diagnosis(NamedTuple):
-    """What the node logs: its state, whether that is a warning, and a sentence."""
+    """The state that the node logs: a name, whether it is a warning, and a sentence."""
 
     state: str
     warns: bool
@@ -40,7 +40,7 @@ def _warning(state: str, sentence: str) -> Diagnosis:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known about the last ``seconds``; counts are of images unless a comment says otherwise."""
+    """The facts of the last ``seconds``; counts are of images unless a comment says otherwise."""
 
     topic: str
     publishers: int

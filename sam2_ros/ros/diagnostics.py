@@ -125,7 +125,7 @@ class Diagnostics:
         self._publisher.publish(array)
 
     def entries(self) -> list[Entry]:
-        """What there is to tell now."""
+        """The current entries."""
         found = [self.doing, resources(self.model, self.weights, process_memory(), gpu_memory())]
         if self._watched is not None:
             status, camera, counts = self._watched

@@ -26,7 +26,7 @@ OPTIONAL = {"vision_msgs": "no detections", "tf2_ros": "no clicks in other frame
 
 
 def inspect_ros() -> dict[str, Any]:
-    """What is found, as plain values.  Raises CannotStart."""
+    """The findings, as plain values.  Raises CannotStart."""
     profile = make_room()
     lines: list[str] = []
     bridge.find(lines.append)

@@ -90,7 +90,7 @@ class Recorder:
 
     @property
     def topics(self) -> list[str]:
-        """What is being recorded."""
+        """The recorded topics."""
         return sorted(self._subscriptions)
 
     def update(self) -> None:
@@ -185,7 +185,7 @@ class Recorder:
         )
 
     def _offer(self, topic: str) -> Offer | None:
-        """What every publisher of the topic can serve; None while there is none."""
+        """The QoS that fits every publisher of the topic; None while there is none."""
         publishers = self._node.get_publishers_info_by_topic(topic)
         if not publishers:
             return None

@@ -220,7 +220,7 @@ class _Driver:
         return [f"prompts that were not given, since their images never came: {len(names)} ({listed})"]
 
     def _request(self, content: Any) -> Request | None:
-        """What the session is to do for an event of a recording, if it is a prompt or a removal."""
+        """The request to the session for an event of a recording, if it is a prompt or a removal."""
         if isinstance(content, PromptEvent):
             prompt, stamp = content.prompt, content.stamp
             return Request(self._prompt, stamp, math.inf, prompt.name, content=(prompt, stamp))

@@ -340,7 +340,7 @@ class Session:
 
 
 def _sentence(prompted: Prompted, asked: int, corrects: bool) -> str:
-    """What was done, and on which image when it is not the one that was asked for."""
+    """A sentence on what was done, and on which image if it is not the one that was asked for."""
     track = prompted.track
     done = f"{track.name}, object {track.id}, is corrected" if corrects else f"{track.name} is object {track.id}"
     if not asked or asked == prompted.stamp:

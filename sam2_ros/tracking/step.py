@@ -60,7 +60,7 @@ def answer_mask(model: Model, features: ImageFeatures, masks: Tensor) -> Candida
 def remember(
     model: Model, features: ImageFeatures, found: Found, *, prompted: bool, binarize_prompted: bool = True
 ) -> Tensor:
-    """What is remembered of the frame: (N, T, m).
+    """The new memory of the frame: (N, T, m).
 
     On a prompted frame the mask is what a person saw and accepted, so by default its edge is hard.
     """

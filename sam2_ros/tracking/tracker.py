@@ -66,7 +66,7 @@ class Tracker:
 
     @property
     def settings(self) -> TrackerSettings:
-        """How the tracker behaves.  What a running tracker cannot change is refused: InvalidInput."""
+        """How the tracker behaves.  Settings that a running tracker cannot change are refused: InvalidInput."""
         return self._finder.settings
 
     @settings.setter

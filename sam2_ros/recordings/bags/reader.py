@@ -81,7 +81,7 @@ class BagReader:
         return file
 
     def _compare(self, counts: Counter[Channel], promised: int | None) -> None:
-        """Report what differs from metadata.yaml, and what is left out because ROS 2 did not record it."""
+        """Report differences from metadata.yaml, and topics that are left out because ROS 2 did not record them."""
         found = sum(counts.values())
         if promised is not None and promised != found:
             self._said.append(
