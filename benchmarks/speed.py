@@ -1,14 +1,15 @@
 """Milliseconds per frame of the tracker, whole: resize, encode, attend, decode, remember, masks at camera size.
 
-    python benchmarks/speed.py --size embedded --objects 1 3 8
-    python benchmarks/speed.py --size edgetam --side 512 --objects 1 4 --peer --json edgetam_512.json
+    python benchmarks/speed.py
+    python benchmarks/speed.py --size edgetam_512 tiny_512 --objects 1 4 --peer --json speed_512.json
 
 Weights are random: speed does not depend on them.  Every memory is full when timing starts.
 --peer times the official code (see official.py) on the same frames, prompts and weights in the
 same process, the two in turn, so that the ratio holds on a machine whose speed drifts.
 
-The table is Markdown.  "rest" is what a frame takes besides the four stages.  The official code
-enlarges its mask to the side of the image in "decode", ours in "remember".
+The table is Markdown; its lines are printed as soon as they are measured.  "rest" is what a frame
+takes besides the four stages.  The official code enlarges its mask to the side of the image in
+"decode", ours in "remember".
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ import torch
 from official import STAGES, OfficialStream, official_predictor
 from torch import Tensor
 
+from sam2_ros.errors import InvalidInput
 from sam2_ros.model import pixels
 from sam2_ros.model.precision import autocast
 from sam2_ros.model.repvit import folded
@@ -94,9 +96,11 @@ class Stopwatch:
 class Row:
     """Times of one contender in milliseconds: median and deciles of whole frames, medians of the stages.
 
-    faster: the median over the frames of the official code's time over ours; 1 in its own rows.
+    faster: the median over the frames of the official code's time over ours; None in its own rows.
     """
 
+    size: str
+    side: int
     contender: str
     objects: int
     median: float
@@ -106,13 +110,27 @@ class Row:
     faster: float | None = None
 
 
-def row(contender: str, objects: int, frames: list[dict[str, float]]) -> Row:
+def row(size: Size, contender: str, objects: int, frames: list[dict[str, float]]) -> Row:
     """The row of a contender from the seconds of its timed frames."""
-    whole = [1000 * frame["frame"] for frame in frames]
-    stages = {stage: 1000 * statistics.median(frame.get(stage, 0.0) for frame in frames) for stage in STAGES}
-    deciles = statistics.quantiles(whole, n=10)
-    median = statistics.median(whole)
-    return Row(contender, objects, median, deciles[0], deciles[-1], {**stages, "rest": median - sum(stages.values())})
+    spent = {stage: [1000 * frame.get(stage, 0.0) for frame in frames] for stage in ("frame", *STAGES)}
+    whole = spent.pop("frame")
+    spent["rest"] = [frame - sum(stages) for frame, *stages in zip(whole, *spent.values())]
+    deciles = statistics.quantiles(whole, n=10, method="inclusive")
+    medians = {stage: statistics.median(times) for stage, times in spent.items()}
+    return Row(
+        size.name, size.image_size, contender, objects, statistics.median(whole), deciles[0], deciles[-1], medians
+    )
+
+
+def size_named(given: str) -> Size:
+    """A size by its name, which may end in a side of the image: tiny, tiny_512."""
+    name, _, side = given.rpartition("_")
+    if given not in SIZES and not (name in SIZES and side.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{given!r} is none of {', '.join(SIZES)}, alone or with a side: tiny_512")
+    try:
+        return SIZES[given] if given in SIZES else SIZES[name].at(int(side))
+    except InvalidInput as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def weights_of(size: Size) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -151,7 +169,7 @@ class Race:
             for name, step in steps.items():
                 self._watches[name].frame(step, number)
         timed = {name: self._watches[name].frames[-frames:] for name in steps}
-        rows = [row(name, objects, times) for name, times in timed.items()]
+        rows = [row(self.size, name, objects, times) for name, times in timed.items()]
         if "official" in timed:
             pairs = zip(timed["official"], timed["sam2_ros"])
             rows[0].faster = statistics.median(theirs["frame"] / own["frame"] for theirs, own in pairs)
@@ -189,13 +207,20 @@ def cells(found: Row) -> list[str]:
     """A row of the table."""
     faster = "" if found.faster is None else f"{found.faster:.2f}"
     spread = f"{found.median:.0f} ({found.p10:.0f} to {found.p90:.0f})"
-    return [str(found.objects), found.contender, spread, *(f"{ms:.0f}" for ms in found.stages.values()), faster]
+    model = f"{found.size} {found.side}"
+    return [model, str(found.objects), found.contender, spread, *(f"{ms:.0f}" for ms in found.stages.values()), faster]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", default="embedded", choices=sorted(SIZES))
-    parser.add_argument("--side", type=int, help="image side in pixels, when not the size's own")
+    parser.add_argument(
+        "--size",
+        type=size_named,
+        nargs="+",
+        default=[SIZES["embedded"]],
+        metavar="SIZE",
+        help=f"one or more of {', '.join(SIZES)}, alone or with a side of the image: tiny_512 (default: embedded)",
+    )
     parser.add_argument("--objects", type=int, nargs="+", default=[1, 3, 8])
     parser.add_argument("--frames", type=int, default=40, help="timed frames for each row")
     parser.add_argument("--warm-up", type=int, default=WARM_UP, help="frames before those; memories are full after 7")
@@ -207,24 +232,23 @@ def main() -> None:
     if chosen.threads:
         torch.set_num_threads(chosen.threads)
     torch.manual_seed(0)
-    size = SIZES[chosen.size].at(chosen.side) if chosen.side else SIZES[chosen.size]
     facts = {
-        "size": size.name,
-        "side": size.image_size,
         "device": chosen.device,
         "processor": platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
+        "frames": chosen.frames,
     }
     print(", ".join(f"{name} {value}" for name, value in facts.items()) + "\n")
-    header = ["objects", "", "ms per frame (p10 to p90)", *STAGES, "rest", "times as fast"]
+    header = ["model", "objects", "", "ms per frame (p10 to p90)", *STAGES, "rest", "times as fast"]
     print(f"| {' | '.join(header)} |\n|{' --- |' * len(header)}", flush=True)
-    race = Race(size, torch.device(chosen.device), peer=chosen.peer, warm_up=chosen.warm_up)
-    rows = []
-    for count in chosen.objects:
-        for found in race.run(count, chosen.frames):
-            rows.append(found)
-            print(f"| {' | '.join(cells(found))} |", flush=True)
+    rows: list[Row] = []
+    for size in chosen.size:
+        race = Race(size, torch.device(chosen.device), peer=chosen.peer, warm_up=chosen.warm_up)
+        for count in chosen.objects:
+            for found in race.run(count, chosen.frames):
+                rows.append(found)
+                print(f"| {' | '.join(cells(found))} |", flush=True)
     if chosen.json:
         chosen.json.write_text(json.dumps({**facts, "rows": [asdict(found) for found in rows]}, indent=1) + "\n")
 
