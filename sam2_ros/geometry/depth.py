@@ -13,7 +13,7 @@ import numpy as np
 from sam2_ros.errors import InvalidImage
 from sam2_ros.geometry.settings import DepthSettings
 from sam2_ros.messages import DEPTH_TYPES, values_from
-from sam2_ros.recordings.bags.compressed_depth import depth_from as decompressed
+from sam2_ros.recordings.bags.compressed_depth import decompressed
 
 
 def depth_from(message: Any) -> np.ndarray:

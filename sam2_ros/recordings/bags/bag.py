@@ -17,7 +17,7 @@ import numpy as np
 from sam2_ros import decoding, messages
 from sam2_ros.errors import InvalidImage, InvalidInput, RecordingError, Sam2RosError
 from sam2_ros.ranges import Range
-from sam2_ros.recordings.bags.compressed_depth import depth_from
+from sam2_ros.recordings.bags.compressed_depth import decompressed
 from sam2_ros.recordings.bags.depth_topics import base_of
 from sam2_ros.recordings.bags.topics import (
     CAMERA_INFO,
@@ -287,7 +287,7 @@ def _depth_event(message: Any) -> DepthEvent | None:
     if hasattr(message, "encoding") and message.encoding in messages.DEPTH_TYPES:
         depth = messages.values_from(message, messages.DEPTH_TYPES)
     elif "compressedDepth" in getattr(message, "format", ""):
-        depth = depth_from(message)
+        depth = decompressed(message)
     else:
         return None
     return DepthEvent(messages.nanoseconds(message.header.stamp), depth, message.header.frame_id)

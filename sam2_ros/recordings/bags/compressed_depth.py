@@ -22,7 +22,7 @@ _SIZE = struct.Struct("<II")
 _MOST_PIXELS = 2**26
 
 
-def depth_from(message: Any) -> np.ndarray:
+def decompressed(message: Any) -> np.ndarray:
     """A compressedDepth message as (H, W): uint16 (mostly millimetres) or float32 metres, 0 or nan where unknown.
 
     Raises InvalidImage.

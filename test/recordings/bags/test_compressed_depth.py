@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sam2_ros.errors import InvalidImage
-from sam2_ros.recordings.bags.compressed_depth import depth_from
+from sam2_ros.recordings.bags.compressed_depth import decompressed
 
 
 def nibbles_of(number):
@@ -44,19 +44,19 @@ def message(content, kind="16UC1; compressedDepth rvl", scale=(0.0, 0.0)):
 def test_a_picture_worked_out_by_hand_is_read():
     # 2 unknown; 3 known: +1 -> 2, +4 -> 8 (0 with more, then 1), -1 -> 1; 1 unknown; 0 known.
     word = 0x2_3_2_8_1_1_1_0
-    assert depth_from(message(struct.pack("<III", 3, 2, word))).tolist() == [[0, 0, 1], [5, 4, 0]]
+    assert decompressed(message(struct.pack("<III", 3, 2, word))).tolist() == [[0, 0, 1], [5, 4, 0]]
 
 
 @pytest.mark.parametrize("known", [0.0, 0.02, 0.5, 0.98, 1.0])
 def test_any_mixture_of_known_and_unknown_pixels_is_read_to_the_last_bit(known):
     random = np.random.default_rng(7)
     depth = random.integers(1, 65536, (31, 45)) * (random.random((31, 45)) < known)
-    assert (depth_from(message(rvl(depth))) == depth).all()
+    assert (decompressed(message(rvl(depth))) == depth).all()
 
 
 def test_inverse_depth_becomes_metres():
     inverse = np.array([[0, 52, 27]])
-    depth = depth_from(message(rvl(inverse), "32FC1; compressedDepth rvl", (100.0, 2.0)))
+    depth = decompressed(message(rvl(inverse), "32FC1; compressedDepth rvl", (100.0, 2.0)))
     assert np.isnan(depth[0, 0]) and depth[0, 1:].tolist() == [2.0, 4.0]
 
 
@@ -77,7 +77,7 @@ GOOD = rvl(np.arange(1, 401).reshape(20, 20))
 )
 def test_damaged_pictures_are_refused_in_words(content):
     with pytest.raises(InvalidImage, match="damaged|bytes"):
-        depth_from(message(content))
+        decompressed(message(content))
 
 
 def test_noise_never_does_more_than_be_refused():
@@ -85,4 +85,4 @@ def test_noise_never_does_more_than_be_refused():
     for _ in range(200):
         noise = struct.pack("<II", 16, 12) + random.bytes(96)
         with contextlib.suppress(InvalidImage):
-            assert depth_from(message(noise)).shape == (12, 16)
+            assert decompressed(message(noise)).shape == (12, 16)
