@@ -66,10 +66,10 @@ class RotaryAttention(Projections):
 
         The key table may end before the keys do: those after its end are not turned.
         """
-        queries = rotate(F.linear(queries, *_by_halves(self.q_proj)), *query_table)
+        queries = rotate(F.linear(queries, *by_halves(self.q_proj)), *query_table)
         if keys.shape[-1] < queries.shape[-1] and _is_plain(queries):
             return self._attend_narrowly(queries, keys, values, key_table)
-        keys = F.linear(keys, *_by_halves(self.k_proj))
+        keys = F.linear(keys, *by_halves(self.k_proj))
         turned = rotate(keys[:, : len(key_table[0])], *key_table)
         keys = torch.cat((turned, keys[:, len(key_table[0]) :]), dim=1)
         return self.attend(queries, keys, self.v_proj(values))
@@ -83,7 +83,7 @@ class RotaryAttention(Projections):
         was seen in place of all values, and to the queries in place of the keys that are not turned.
         """
         turns = len(key_table[0])
-        weight, bias = _by_halves(self.k_proj)
+        weight, bias = by_halves(self.k_proj)
         turned = rotate(F.linear(keys[:, :turns], weight, bias), *key_table).mT
         unturned = F.pad(keys[:, turns:], (0, 1), value=1.0).mT  # 1 for the bias
         queries = queries * queries.shape[-1] ** -0.5
@@ -107,7 +107,7 @@ def _is_plain(queries: Tensor) -> bool:
     return queries.device.type == "cpu" and queries.dtype == torch.float32 and not torch.is_grad_enabled()
 
 
-def _by_halves(projection: nn.Linear) -> tuple[Tensor, Tensor]:
+def by_halves(projection: nn.Linear) -> tuple[Tensor, Tensor]:
     """Weight and bias, with the even output channels before the odd ones.
 
     The published weights turn neighbouring channels together.  Dot products do not mind a

@@ -85,5 +85,5 @@ def most_stable(logits: Tensor, iou: Tensor) -> tuple[Tensor, Tensor]:
     outer = (single > -STABILITY_DELTA).sum(1, dtype=torch.float32)
     stable = torch.where(outer > 0, inner / outer, 1.0) >= STABILITY_SHARE
     chosen = torch.where(stable, 0, 1 + iou[:, 1:].argmax(1))
-    rows = torch.arange(len(chosen), device=chosen.device)
-    return logits[rows, chosen][:, None], iou[rows, chosen][:, None]
+    places = chosen[:, None, None, None].expand(-1, 1, *logits.shape[2:])
+    return logits.gather(1, places), iou.gather(1, chosen[:, None])

@@ -119,7 +119,7 @@ class SpatialPerceiver(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """(N, m, h, w), from the memory encoder, to (N, L, m)."""
         tokens = maps.flatten(2).transpose(1, 2)  # (N, hw, m)
-        latents = torch.cat((self.latents, self.latents_2d)).expand(len(maps), -1, -1)
+        latents = torch.cat((self.latents, self.latents_2d)).expand(maps.shape[0], -1, -1)
         for layer in self.layers:
             latents = layer(latents, tokens, self.place)
         found: Tensor = self.norm(latents)
@@ -142,9 +142,10 @@ def _mlp(width: int) -> nn.Sequential:
 
 def _windows(tokens: Tensor) -> Tensor:
     """(N, hw, m) of a square map, in raster order, to the windows of the grid (N, windows, tokens, m)."""
-    side = math.isqrt(tokens.shape[1])
-    windows, _ = split_windows(torch.unflatten(tokens, 1, (side, side)), side // PERCEIVER_SIDE)
-    return torch.unflatten(windows.flatten(1, 2), 0, (len(tokens), -1))
+    count, places, width = tokens.shape
+    side = math.isqrt(places)
+    windows, _ = split_windows(tokens.view(count, side, side, width), side // PERCEIVER_SIDE)
+    return windows.view(count, PERCEIVER_SIDE**2, -1, width)
 
 
 def _attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:

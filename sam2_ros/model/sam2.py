@@ -97,12 +97,16 @@ class SAM2(nn.Module):
         """The image as each object sees it; see ``Model.attend``."""
         if memories is None:
             return features.stride16 + self.no_mem_embed.view(-1, 1, 1)
+        seen: Tensor = self.memory_attention(features.stride16, *self.keys_and_values(memories))
+        return seen
+
+    def keys_and_values(self, memories: Memories) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
+        """What the memory attention looks at: keys and values (N, M T + P C/m, m), and the rotary table of the keys."""
         # The tokens of one pointer follow each other; they have a position in time but none in the image.
         pointers = torch.unflatten(memories.pointers, 2, (-1, self.size.memory_dim)).flatten(1, 2)
-        values = self._turned_first(memories.tokens, pointers)  # (N, M T + P C/m, m)
+        values = self._turned_first(memories.tokens, pointers)
         keys = values + self._turned_first(self._memory_positions(memories), self._pointer_positions(memories))
-        seen: Tensor = self.memory_attention(features.stride16, keys, values, self._turns(memories.tokens.shape[1]))
-        return seen
+        return keys, values, self._turns(memories.tokens.shape[1])
 
     def _turned_first(self, memories: Tensor, pointers: Tensor) -> Tensor:
         """Tokens of memories (N, M, T, m) and of pointers (N, P C/m, m) in a row, first those whose keys are turned."""

@@ -117,7 +117,7 @@ def recognise(tensors: dict[str, Tensor], metadata: dict[str, str], path: Path) 
             "for example sam2.1_hiera_tiny.pt"
         )
     if SIZE_KEY in metadata:
-        return _size_from_text(metadata[SIZE_KEY], path)
+        return size_from_text(metadata[SIZE_KEY], path)
     if is_edgetam:
         return EDGETAM
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
@@ -202,7 +202,7 @@ def _facts_of(size: Size) -> dict[str, int]:
     return facts | hiera | {"blocks": size.blocks, "coarsest": size.channels[-1]}
 
 
-def _size_from_text(text: str, path: Path) -> Size:
+def size_from_text(text: str, path: Path) -> Size:
     """The size that ``save`` wrote."""
     try:
         fields: dict[str, Any] = json.loads(text)
