@@ -120,7 +120,7 @@ $(VENV)/.installed-train: $(VENV)/.installed
 # The extras of the package that is installed already, then the official code without the
 # dependencies it declares: they would replace this torch by another one.
 $(VENV)/.installed-test: $(VENV)/.installed test/parity.txt test/parity_edgetam.txt
-	$(PIP) "sam2_ros[evaluate,train,test,parity,lint]"
+	$(PIP) "sam2_ros[evaluate,onnx,train,test,parity,lint]"
 	SAM2_BUILD_CUDA=0 $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet \
 		--no-deps --no-build-isolation --requirement test/parity.txt
 	$(VENV)/bin/python -m pip --disable-pip-version-check install --quiet \

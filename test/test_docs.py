@@ -70,7 +70,7 @@ def test_the_site_lists_every_page():
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_file_that_is_named_exists(page):
     named = re.findall(r"`((?:[\w.]+/)*[\w]+\.(?:py|md|yaml|xml|json))`", without_code(TEXT[page]))
-    of_others = {"metadata.yaml", "result.json", "driver.launch.py"}
+    of_others = {"metadata.yaml", "model.json", "result.json", "driver.launch.py"}
     for name in set(named) - of_others:
         places = (ROOT / folder / name for folder in ("", "sam2_ros", "sam2_ros/training", "launch"))
         assert "NAME" in name or any(place.exists() for place in places), f"there is no {name}"
@@ -255,6 +255,7 @@ INSTALLING = {"pip", "python3", "sudo", "rosdep", "colcon"}
 RUN_ELSEWHERE = {
     "demo": "demo/test_run.py",
     "download": "commands/test_download.py",
+    "export-onnx": "commands/test_export_onnx.py",
     "node": "ros/test_processes.py",
     "play": "ros/test_play_bag.py",
     "record": "ros/test_record_bag.py",

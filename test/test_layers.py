@@ -13,7 +13,7 @@ LEVELS = [
     {"types", "errors", "settings", "ranges", "files", "decoding", "installation", "separate_process", "node_settings"},
     {"messages", "stages", "stamps", "simulated_user", "drawing", "cpu_threads", "interrupts", "middleware", "version"},
     {"model", "recordings"},
-    {"tracking", "geometry"},
+    {"tracking", "geometry", "engines"},
     {"stream"},
     {"ros", "evaluation", "training", "file_processing"},
     {"demo", "doctor"},
@@ -25,13 +25,14 @@ LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 
 #: Where a library may be imported, as starts of paths inside the package.
 ROS = ("ros/", "demo/")
-TORCH = ("model/", "tracking/", "training/")
+TORCH = ("model/", "tracking/", "training/", "engines/")
 HOMES = {
     "rclpy": ROS,
     "launch": (),
     "rosbags": ("recordings/bags/message_types.py", "recordings/bags/writer.py"),
     "torch": TORCH,
     "pybullet": ("training/",),
+    "onnxruntime": ("engines/",),
 }
 
 
@@ -87,6 +88,7 @@ def test_the_command_line_starts_without_heavy_libraries() -> None:
         assert not rooms & {
             "tracking",
             "model",
+            "engines",
             "recordings",
             "geometry",
             "stream",

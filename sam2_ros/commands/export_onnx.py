@@ -1,0 +1,32 @@
+"""Write a model as ONNX files, for TensorRT, ONNX Runtime and other engines.
+
+    sam2_ros export-onnx embedded onnx/embedded
+    sam2_ros export-onnx tiny onnx/tiny_512 --image-side 512
+
+One file for each graph, of float32, and model.json with what must be known to use them; docs/engines.md describes
+both. Objects, memories, pointers and points may vary in number, the side of the image may not.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from sam2_ros.commands import options
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    words = "a known name or the path of a checkpoint"
+    options.suggest(parser.add_argument("model", metavar="MODEL", help=words), options.models)
+    parser.add_argument(
+        "folder", type=Path, metavar="DIR", help="where the files are written; former ones are replaced"
+    )
+    options.add_image_side(parser)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    from sam2_ros.engines import onnx
+    from sam2_ros.model import checkpoint
+
+    onnx.export(checkpoint.load(parsed.model, "cpu", parsed.image_side), parsed.folder, print)
+    return 0
