@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 CONFIGURATION = PathJoinSubstitution([FindPackageShare("sam2_ros"), "config", "track.rviz"])
 
+#: Topics of the node that the configuration shows.
+SHOWN = ("overlay", "masks", "markers", "points")
+
 ARGUMENTS = [
     DeclareLaunchArgument("node", default_value="/sam2_ros", description="full name of the tracking node"),
     DeclareLaunchArgument("image", default_value="/image", description="image topic, for the depth cloud"),
@@ -45,8 +48,7 @@ def rviz(context: LaunchContext) -> list[Action]:
             executable="rviz2",
             arguments=["--display-config", CONFIGURATION, "--fixed-frame", LaunchConfiguration("frame")],
             remappings=[
-                ("/sam2_ros/overlay", [node, "/overlay"]),
-                ("/sam2_ros/masks", [node, "/masks"]),
+                *((f"/sam2_ros/{topic}", [node, f"/{topic}"]) for topic in SHOWN),
                 ("/image", LaunchConfiguration("image")),
                 ("/depth", depth),
                 ("/camera_info", depth_info or depth.rpartition("/")[0] + "/camera_info"),

@@ -23,6 +23,9 @@ class NodeSettings:
         "auto", "where the model runs: cpu, cuda, cuda:1, ...; auto = a GPU if there is one", fixed=True
     )
     threads: int = setting(0, "CPU threads of the model; 0 = as many as torch chooses", low=0, high=256, fixed=True)
+    autostart: bool = setting(
+        True, "the node configures and activates itself; false = a lifecycle manager does that", fixed=True
+    )
     image_transport: str = setting(
         "auto",
         "what to subscribe to; auto = raw if it is published, else compressed",
@@ -40,6 +43,9 @@ class NodeSettings:
     )
     organized_points: bool = setting(
         False, "the point cloud has a point for each pixel of the depth image, nan where there is no object"
+    )
+    mask_topics: bool = setting(
+        False, "a topic for the mask of each object, ~/mask/NAME, at most 64; a mask is made while somebody subscribes"
     )
     answer_timeout: float = setting(
         30.0,

@@ -194,6 +194,7 @@ class Bench(Operator):
         self.clock = 1_000_000 * MILLISECOND  # stamp of the newest image
         super().__init__(**operator)
         self.node = Node(make)
+        self.node.start()
         self.node_executor = rclpy.executors.MultiThreadedExecutor(THREADS)
         self.node_executor.add_node(self.node)
         self.node_thread = threading.Thread(target=self._spin_node)

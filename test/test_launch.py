@@ -354,6 +354,15 @@ def test_the_depth_cloud_of_rviz_finds_its_calibration(installed_drivers: dict[s
     assert remappings["/camera_info"] == info
 
 
+def test_rviz_shows_every_topic_of_the_node_that_is_named(installed_drivers: dict[str, str]) -> None:
+    shown = {
+        line.split()[1] for line in (ROOT / "config" / "track.rviz").read_text().splitlines() if "/sam2_ros/" in line
+    }
+    remapped = {source for source, _ in only(entities("rviz.launch.py"), "Node").keywords["remappings"]}
+    assert {topic.rpartition("/")[2] for topic in shown} == {"overlay", "masks", "markers", "points"}
+    assert shown <= remapped
+
+
 def test_without_rviz_one_sentence_says_what_to_install(installed_drivers: dict[str, str]) -> None:
     del installed_drivers["rviz2"]
     with pytest.raises(RuntimeError, match="rviz2 is not installed; install ros-"):

@@ -1,6 +1,8 @@
-"""How much memory of the GPUs this process uses."""
+"""How much memory of the GPUs this process uses, and to give it back."""
 
 from __future__ import annotations
+
+import gc
 
 import torch
 
@@ -14,3 +16,10 @@ def gpu_memory() -> dict[str, tuple[int, int]]:
         for number in range(torch.cuda.device_count())
     }
     return {name: (used, reserved) for name, (used, reserved) in found.items() if reserved}
+
+
+def release() -> None:
+    """Give back what belonged to a model that nothing refers to any more."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -21,6 +21,7 @@ from rclpy.qos import QoSProfile
 from sam2_ros.model.device_memory import gpu_memory
 from sam2_ros.ros.camera_subscriber import CameraSubscriber
 from sam2_ros.ros.diagnosis import Diagnosis, Facts
+from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.status import Status
 from sam2_ros.ros.topics import message_class
 from sam2_ros.ros.trace import Trace
@@ -57,12 +58,11 @@ class Diagnostics:
     ``arrived`` is called where images arrive, ``published`` and ``measured`` on the worker's thread.
     """
 
-    def __init__(self, node: RosNode) -> None:
+    def __init__(self, node: RosNode, parameters: Parameters) -> None:
         #: What happens where there is no state yet.
         self.doing = Entry("tracking", OK, "starting")
-        #: The model in a few words, empty without one; and its parameter.
-        self.model, self.weights = "", ""
-        self._node = node
+        self.model = ""  # in a few words; empty while none is loaded
+        self._node, self._parameters = node, parameters
         self._name = node.get_fully_qualified_name().lstrip("/")
         self._stages = StageTimes()
         self._objects: Counter[str] = Counter()
@@ -79,6 +79,11 @@ class Diagnostics:
         group = MutuallyExclusiveCallbackGroup()  # its own: other callbacks may take long
         node.create_timer(PERIOD, self.publish, group, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
+    def unwatch(self) -> None:
+        """Only ``doing`` is told from now on."""
+        self._watched = None
+        self._objects = Counter()
+
     def watch(self, status: Status, camera: CameraSubscriber, counts: Counts) -> None:
         """Tell what these know from now on."""
         self._watched = status, camera, counts
@@ -91,6 +96,7 @@ class Diagnostics:
         """End the trace."""
         if self._trace is not None:
             self._trace.close()
+        self._trace = None
 
     def arrived(self, stamp: int) -> None:
         """An image of a stamp in nanoseconds has come, 0 = it has none."""
@@ -126,9 +132,11 @@ class Diagnostics:
 
     def entries(self) -> list[Entry]:
         """The current entries."""
-        found = [self.doing, resources(self.model, self.weights, process_memory(), gpu_memory())]
-        if self._watched is not None:
-            status, camera, counts = self._watched
+        weights = self._parameters.node.model
+        found = [self.doing, resources(self.model, weights, process_memory(), gpu_memory())]
+        watched = self._watched
+        if watched is not None:
+            status, camera, counts = watched
             if status.facts is not None:
                 found[0] = tracking(status.diagnosis, status.facts, counts, self._objects)
             found.append(of_camera(camera, status.facts, self._offset()))

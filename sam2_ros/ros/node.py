@@ -11,8 +11,10 @@ from __future__ import annotations
 import atexit
 import gc
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -27,22 +29,28 @@ from sam2_ros.geometry.locator import Locator
 from sam2_ros.interrupts import Interrupts
 from sam2_ros.messages import nanoseconds
 from sam2_ros.model import checkpoint
+from sam2_ros.model.device_memory import release
 from sam2_ros.ros import clicks, detections, pacing, transforms, unused
+from sam2_ros.ros.bridge import Bridge
 from sam2_ros.ros.bridge import find as find_bridge
 from sam2_ros.ros.camera_subscriber import IMAGE_TYPES, CameraSubscriber
 from sam2_ros.ros.depth import Depth
-from sam2_ros.ros.diagnostics import Diagnostics
+from sam2_ros.ros.diagnostics import ERROR, OK, Diagnostics, Entry
 from sam2_ros.ros.fastdds_profile import make_room
 from sam2_ros.ros.images import Images
+from sam2_ros.ros.lifecycle import Managed
 from sam2_ros.ros.outputs import Outputs
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.prompts import THREADS, Prompts
 from sam2_ros.ros.startup import creating, init, shutdown, without_ros_arguments
 from sam2_ros.ros.status import Status
 from sam2_ros.ros.throttle import SELDOM
-from sam2_ros.stream.session import Session
+from sam2_ros.stream.session import Applied, Session
+from sam2_ros.stream.settings import SessionSettings
 from sam2_ros.stream.worker import Result, Worker
+from sam2_ros.tracking.settings import TrackerSettings
 from sam2_ros.tracking.tracker import Tracker
+from sam2_ros.types import Prompt
 from sam2_ros.version import __version__
 
 #: Seconds after which a callback gives the interpreter to the tracker, which asks for it after each operation of torch.
@@ -50,6 +58,8 @@ from sam2_ros.version import __version__
 SWITCH = 0.0005
 #: Seconds between checks of what is published, and of the node's state.
 UPDATE = 0.25
+#: Seconds of one spin while the node starts: as much later it begins to spin as usual.
+SPIN = 0.05
 
 MakeTracker = Callable[[Parameters], tuple[Tracker, str]]
 
@@ -70,39 +80,127 @@ def make_tracker(parameters: Parameters) -> tuple[Tracker, str]:
     return tracker, f"{size.title} at {size.image_size} pixels on {device}"
 
 
-class Node(RosNode):
-    """The ROS node: everything that belongs to one tracker."""
+class Node(Managed):
+    """The ROS node: everything that belongs to one tracker.
 
-    def __init__(self, make: MakeTracker = make_tracker) -> None:
-        """Load the model, then subscribe.  Raises Sam2RosError for parameters or weights that cannot be used."""
-        super().__init__("sam2_ros")
+    It is a managed node: ``configure`` loads the model, ``activate`` subscribes.  Add it to an executor, then call
+    ``start``.  Its publishers and services are there from the first activation on.
+    """
+
+    def __init__(
+        self, make: MakeTracker = make_tracker, name: str = "sam2_ros", namespace: str = "", **options: Any
+    ) -> None:
+        """options: of ``rclpy.node.Node``.  Raises Sam2RosError for parameters that cannot be used."""
+        super().__init__(name, namespace, **options)
+        #: Of the process; parameters without effect are named once.
+        self.arguments: Sequence[str] = ()
         self.parameters = Parameters(self)
-        self.diagnostics = Diagnostics(self)
-        tracker, description = make(self.parameters)
-        self._identify(description)
-        bridge = find_bridge(self.get_logger().info)
-        self.outputs = Outputs(self, self.parameters, bridge)
-        session = Session(tracker, self.parameters.session, partial(self._send, self.outputs.publish_prompt))
+        self.diagnostics = Diagnostics(self, self.parameters)
+        self.diagnostics.doing = Entry("tracking", OK, "unconfigured: no model is loaded")
+        self.session: Session | None = None  # while it is configured
+        self.worker: Worker | None = None  # while it is active, as what follows
+        self.status: Status | None = None
+        self._make = make
+        self._bridge: Bridge | None = None  # from the first activation on, as the outputs and prompts
+        self._timer: Any = None
+        self._update_lock = threading.Lock()
+        self.parameters.watch(self._apply)
+
+    def start(self) -> None:
+        """Load the model and subscribe, unless the parameter autostart is false.
+
+        Raises Sam2RosError for a model that cannot be used.
+        """
+        if self.parameters.node.autostart:
+            super().start()
+
+    # -- transitions -------------------------------------------------------------------------------
+
+    def configure(self) -> None:
+        """Load the model."""
+        settings = self.parameters.node
+        self.diagnostics.doing = Entry("tracking", OK, f"loading the model {settings.model}")
+        try:
+            if settings.trace_file:
+                name = self.get_fully_qualified_name()
+                about = {"version": __version__, "node": name, "model": settings.model}
+                self.diagnostics.trace(settings.trace_file, about)
+            tracker, description = self._make(self.parameters)
+        except Sam2RosError as error:
+            self.diagnostics.close()
+            self.diagnostics.doing = Entry("tracking", ERROR, str(error))
+            raise
+        self.session = Session(tracker, self.parameters.session, self._publish_prompt)
+        self._apply(self.parameters.session, self.parameters.tracker)
+        self.diagnostics.model = description
+        self.diagnostics.doing = Entry("tracking", OK, "inactive: the model is loaded, nothing is subscribed to")
+
+    def activate(self) -> None:
+        """Subscribe, and track."""
+        assert self.session is not None
+        first = self._bridge is None
+        self._bridge = bridge = self._bridge or find_bridge(self.get_logger().info)
+        if first:
+            self.outputs = Outputs(self, self.parameters, bridge)
         locator = Locator(on_late=self._publish_again, on_refused=self._refuse_depth)
-        self.worker = Worker(session, self._publish, self.get_logger(), locator, self.diagnostics.measured)
-        self.parameters.watch(self.worker.configure)
-        self.prompts = Prompts(self, self.parameters, self.worker, bridge)
+        measured = self.diagnostics.measured
+        self.worker = worker = Worker(self.session, self._publish, self.get_logger(), locator, measured)
+        if first:
+            self.prompts = Prompts(self, self.parameters, worker, bridge)
+        self._standing = list(self.subscriptions)
+        self.prompts.begin(worker)
         self._images = Images(self.parameters, bridge)
         self.camera = CameraSubscriber(self, self.parameters, self._receive)
         self.clicks = clicks.Clicks(self, self.parameters, self.camera, self.prompts.click)
         self.depth = Depth(self, self.parameters, self.camera, locator, self.clicks.camera_info)
         tally = detections.Tally()
         detects = detections.subscribe(self, self.parameters, self.prompts.detections, tally)
-        self._log_missing_packages(detects)
-        self.status = Status(self, self.camera, self.worker, self.parameters, tally, self.prompts)
-        self.diagnostics.watch(self.status, self.camera, self.worker.counts)
+        self.status = Status(self, self.camera, worker, self.parameters, tally, self.prompts)
+        self.diagnostics.watch(self.status, self.camera, worker.counts)
         # Real time: with use_sim_time and no /clock the node must still log why it is silent.
-        self.create_timer(UPDATE, self._update, clock=Clock(clock_type=ClockType.STEADY_TIME))
-        self.worker.start()
+        self._timer = self.create_timer(UPDATE, self._update, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        worker.start()
+        if first:
+            self._log_missing_packages(detects)
+            self._warn_of_unused_parameters()
         self.get_logger().info(
-            f"ready: {description}; images from {self.camera.topics['raw']} ({self.parameters.node.image_transport}), "
-            f"prompts on {self.prompts.topic}, masks on {self.outputs.masks_topic}"
+            f"ready: {self.diagnostics.model}; images from {self.camera.topics['raw']} "
+            f"({self.parameters.node.image_transport}), prompts on {self.prompts.topic}, "
+            f"masks on {self.outputs.masks_topic}"
         )
+
+    def deactivate(self) -> None:
+        """Stop tracking; the objects are kept."""
+        assert self.worker is not None
+        name = self.get_fully_qualified_name()
+        self.prompts.end(f"the node is not active; activate it: ros2 lifecycle set {name} activate")
+        self.worker.stop("the node was deactivated")
+        if self._timer is not None:
+            self.destroy_timer(self._timer)
+        with self._update_lock:  # an update that runs would subscribe again
+            self.worker = self.status = None
+            for subscription in [*self.subscriptions]:
+                # rclpy has its own one to /clock, perhaps since the parameter use_sim_time was set.
+                if subscription not in self._standing and subscription.topic_name != "/clock":
+                    self.destroy_subscription(subscription)
+        self.diagnostics.unwatch()
+        self.diagnostics.doing = Entry("tracking", OK, "inactive: nothing is subscribed to, the objects are kept")
+
+    def cleanup(self) -> None:
+        """Forget the objects and the model."""
+        if self.worker is not None:  # activating failed
+            self.deactivate()
+        self.session = None
+        self.diagnostics.close()
+        self.diagnostics.model = ""
+        self.diagnostics.doing = Entry("tracking", OK, "unconfigured: no model is loaded")
+        release()
+
+    def finalize(self) -> None:
+        """Say that nothing will follow."""
+        self.diagnostics.doing = Entry("tracking", OK, "finalized: start the process again to use it")
+
+    # -- for main ----------------------------------------------------------------------------------
 
     def create_subscription(self, msg_type: Any, *arguments: Any, **options: Any) -> Any:
         """As in rclpy, but paced; rclpy also creates its subscription to /clock here."""
@@ -113,21 +211,23 @@ class Node(RosNode):
 
     def close(self) -> None:
         """End the worker and the threads of calls; call it before the node is destroyed."""
-        self.worker.stop()
-        self.prompts.close()
+        if self.worker is not None:
+            self.worker.stop()
+        if self._bridge is not None:
+            self.prompts.close()
         self.diagnostics.close()
 
-    def warn_of_unused_parameters(self, arguments: Sequence[str]) -> None:
-        """Warn of parameters without effect; arguments: those of the process."""
-        known = self.list_parameters([], depth=0).names
-        for sentence in (
-            *unused.unknown_parameters(self.parameters.given, known, self.camera.topics.values()),
-            *unused.foreign_sections(arguments, self.get_fully_qualified_name()),
-        ):
-            self.get_logger().warning(sentence)
+    # -- callbacks ---------------------------------------------------------------------------------
+
+    def _apply(self, settings: SessionSettings, tracker: TrackerSettings) -> None:
+        if self.session is not None:
+            self.session.configure(settings, tracker)
 
     def _receive(self, message: Any) -> None:
-        self.worker.put_image(self._images.arrived(message))
+        worker = self.worker
+        if worker is None:
+            return  # the subscription is being destroyed
+        worker.put_image(self._images.arrived(message))
         stamp = nanoseconds(message.header.stamp)
         self.depth.image(stamp)
         self.diagnostics.arrived(stamp)
@@ -136,15 +236,12 @@ class Node(RosNode):
         self._send(self.outputs.publish, result)
         self.diagnostics.published(result)
 
-    def _identify(self, description: str) -> None:
-        settings = self.parameters.node
-        self.diagnostics.model, self.diagnostics.weights = description, settings.model
-        if settings.trace_file:
-            about = {"version": __version__, "node": self.get_fully_qualified_name(), "model": description}
-            self.diagnostics.trace(settings.trace_file, about)
+    def _publish_prompt(self, prompt: Prompt, applied: Applied) -> None:
+        self._send(self.outputs.publish_prompt, prompt, applied)
 
     def _publish_again(self, stamp: int) -> None:
-        self.worker.publish_again(stamp)
+        if self.worker is not None:
+            self.worker.publish_again(stamp)
 
     def _refuse_depth(self, reason: str) -> None:
         self.depth.refused(reason)
@@ -157,9 +254,19 @@ class Node(RosNode):
                 raise
 
     def _update(self) -> None:
-        self.camera.update()
-        self.depth.update()
-        self.status.update()
+        with self._update_lock:
+            if self.status is not None:
+                self.camera.update()
+                self.depth.update()
+                self.status.update()
+
+    def _warn_of_unused_parameters(self) -> None:
+        known = self.list_parameters([], depth=0).names
+        for sentence in (
+            *unused.unknown_parameters(self.parameters.given, known, self.camera.topics.values()),
+            *unused.foreign_sections(self.arguments, self.get_fully_qualified_name()),
+        ):
+            self.get_logger().warning(sentence)
 
     def _log_missing_packages(self, detects: bool) -> None:
         if not detects:
@@ -201,9 +308,15 @@ def _refuse_others(arguments: Sequence[str]) -> None:
 
 
 def _interruptible(make: MakeTracker, interrupts: Interrupts) -> MakeTracker:
-    """``make``, but a signal raises KeyboardInterrupt: it may load a model for minutes, and ROS cannot end it."""
+    """``make``, but a signal raises KeyboardInterrupt: it may load a model for minutes, and ROS cannot end it.
+
+    Only on the main thread, which is where the node starts by itself.  A lifecycle manager that configures it has the
+    model loaded on another thread, and a signal waits for the end of that.
+    """
 
     def interruptible(parameters: Parameters) -> tuple[Tracker, str]:
+        if threading.current_thread() is not threading.main_thread():
+            return make(parameters)
         with interrupts.raised():
             return make(parameters)
 
@@ -216,9 +329,11 @@ def _run(arguments: list[str], make: MakeTracker) -> None:
     try:
         with creating():
             node = Node(make)
-        node.warn_of_unused_parameters(arguments)
+        node.arguments = arguments
         executor = MultiThreadedExecutor(THREADS)
         executor.add_node(node)
+        with creating(), _spinning(executor, node):
+            node.start()
         spin(executor, node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass  # the usual way to end
@@ -235,21 +350,45 @@ def _run(arguments: list[str], make: MakeTracker) -> None:
             node.destroy_node()
 
 
+@contextmanager
+def _spinning(executor: MultiThreadedExecutor, node: RosNode) -> Iterator[None]:
+    """Run callbacks on another thread in this block, so that the node answers while it loads its model."""
+    ended = threading.Event()
+
+    def run() -> None:
+        while not ended.is_set() and rclpy.ok():
+            _guarded(partial(executor.spin_once, SPIN), node)
+
+    thread = threading.Thread(target=run, name="spin while starting")
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
 def spin(executor: MultiThreadedExecutor, node: RosNode) -> None:
-    """Run callbacks until ROS shuts down.
+    """Run callbacks until ROS shuts down."""
+    while rclpy.ok() and _guarded(executor.spin, node):
+        pass
+
+
+def _guarded(spin: Callable[[], object], node: RosNode) -> bool:
+    """Spin once; whether to go on.
 
     Callbacks should not raise, but rclpy does for a message that it cannot deserialise, before
     our code is called.  That must not end the node either.  And rclpy gathers what it waits for
     without a lock: a subscription that another thread destroys meanwhile is no fault of anybody.
     """
-    while rclpy.ok():
-        try:
-            executor.spin()
-        except ExternalShutdownException:
-            return
-        except InvalidHandle as error:
-            node.get_logger().debug(f"the executor waited for something that was destroyed: {error}")
-        except Exception:
-            if not rclpy.ok():
-                return  # ROS was shut down before the next wait
-            node.get_logger().error(f"a callback failed unexpectedly:\n{traceback.format_exc()}", **SELDOM)
+    try:
+        spin()
+    except ExternalShutdownException:
+        return False
+    except InvalidHandle as error:
+        node.get_logger().debug(f"the executor waited for something that was destroyed: {error}")
+    except Exception:
+        if not rclpy.ok():
+            return False  # ROS was shut down before the next wait
+        node.get_logger().error(f"a callback failed unexpectedly:\n{traceback.format_exc()}", **SELDOM)
+    return True

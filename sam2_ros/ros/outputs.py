@@ -26,6 +26,8 @@ from sam2_ros.msg import Box, TrackedObject, TrackedObjectArray
 from sam2_ros.msg import Prompt as PromptMessage
 from sam2_ros.ros.bridge import Bridge
 from sam2_ros.ros.outputs_3d import Outputs3D
+from sam2_ros.ros.outputs_masks import MaskOutputs
+from sam2_ros.ros.outputs_vision import VisionOutputs
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.stream.session import Applied
 from sam2_ros.stream.worker import Result
@@ -44,11 +46,6 @@ def header_of(stamp: int, frame_id: str) -> Header:
 def tracked_object(track: Track, header: Header, position: Position | None = None) -> TrackedObject:
     """A track as a message; box and centroid are zeros while the object is not seen."""
     return fill_position(fill_object(TrackedObject(header=header), track), position)
-
-
-def mask_image(track: Track, header: Header, bridge: Bridge = Bridge()) -> Image:
-    """One mask as mono8, 255 on the object."""
-    return bridge.fill(Image(header=header), track.mask.astype(np.uint8) * 255)
 
 
 def prompt_message(prompt: Prompt, name: str, header: Header, bridge: Bridge = Bridge()) -> PromptMessage:
@@ -82,6 +79,8 @@ class Outputs:
         self._overlay = self._publisher(node, Image, "~/overlay")
         self._packed_overlay = self._publisher(node, CompressedImage, "~/overlay/compressed")
         self._in_3d = Outputs3D(node, parameters)
+        self._of_vision = VisionOutputs(node)
+        self._single_masks = MaskOutputs(node, parameters, bridge)
 
     def publish_prompt(self, prompt: Prompt, applied: Applied) -> None:
         """Publish an applied prompt with its object's name and its image, so that it can be recorded.
@@ -113,6 +112,8 @@ class Outputs:
         self._publish_masks(frame, tracks, header)
         self._publish_overlay(frame, tracks, header, positions)
         self._in_3d.publish(frame, tracks, header, result.located)
+        self._of_vision.publish(tracks, header, positions)
+        self._single_masks.publish(tracks, header)
 
     def _publish_masks(self, frame: Frame, tracks: Sequence[Track], header: Header) -> None:
         plain, packed = _wanted(self._masks), _wanted(self._packed_masks)

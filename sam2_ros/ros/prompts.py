@@ -22,13 +22,14 @@ from sam2_ros.errors import Sam2RosError, Unanswered
 from sam2_ros.messages import prompt_from
 from sam2_ros.msg import Prompt as PromptMessage
 from sam2_ros.ros.bridge import Bridge
-from sam2_ros.ros.outputs import header_of, mask_image, tracked_object
+from sam2_ros.ros.outputs import header_of, tracked_object
+from sam2_ros.ros.outputs_masks import mask_image
 from sam2_ros.ros.pacing import Calls
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.throttle import SELDOM
 from sam2_ros.srv import List, Remove
 from sam2_ros.srv import Prompt as PromptService
-from sam2_ros.stream.session import Applied, Detection
+from sam2_ros.stream.session import Applied, Detection, View
 from sam2_ros.stream.throttle import Throttle
 from sam2_ros.stream.worker import Worker
 
@@ -42,6 +43,8 @@ THREADS = 12
 BURST = QoSProfile(depth=50)
 #: An answer to a call, see ``pacing.Calls``.
 Parts = Generator[None, None, Any]
+#: A request to the worker, as the future of its answer.
+Ask = Callable[[Worker], Future[Any]]
 #: At most this many applied prompts of a kind are logged within ``QUIET`` seconds; more are only counted.
 SENTENCES = 5
 
@@ -50,9 +53,11 @@ class Prompts:
     """Topic and services of one node; ``click`` and ``detections`` are for their subscribers."""
 
     def __init__(self, node: RosNode, parameters: Parameters, worker: Worker, bridge: Bridge) -> None:
+        self._node = node
         self._parameters = parameters
         self._bridge = bridge
-        self._worker = worker
+        self._worker: Worker | None = worker  # None while there is none, for this reason:
+        self._reason = ""
         self._logger = node.get_logger()
         self._waiting = threading.BoundedSemaphore(WAITING_CALLS)
         self._told = Throttle(SENTENCES)
@@ -60,9 +65,8 @@ class Prompts:
         #: Number of refused prompts, clicks and detections, and the reason of the last one; for the status.
         self.refused, self.reason = 0, ""
         self._threads = ThreadPoolExecutor(CALL_THREADS, "call")
-        subscription = node.create_subscription(PromptMessage, "~/prompt", self._on_prompt, BURST)
         #: Fully qualified, for log lines.
-        self.topic = subscription.topic_name
+        self.topic = node.resolve_topic_name("~/prompt")
         services = (
             (PromptService, "prompt", self._answer_prompt),
             (Remove, "remove", self._answer_remove),
@@ -73,6 +77,15 @@ class Prompts:
             group = Calls(node, self._threads, self._failed)
             node.create_service(kind, f"~/{name}", answer, qos_profile=BURST, callback_group=group)
 
+    def begin(self, worker: Worker) -> None:
+        """Pass everything on to a worker from now on, and subscribe."""
+        self._worker = worker
+        self._node.create_subscription(PromptMessage, "~/prompt", self._on_prompt, BURST)
+
+    def end(self, reason: str) -> None:
+        """Refuse everything from now on for a reason; the caller destroys the subscription."""
+        self._worker, self._reason = None, reason
+
     def close(self) -> None:
         """End the threads of the calls; call it after the worker has been stopped, which ends their waiting."""
         self._threads.shutdown()
@@ -81,11 +94,11 @@ class Prompts:
 
     def click(self, x: float, y: float, stamp: int) -> None:
         """A click of an operator's tool, in pixels."""
-        self._send("click", partial(self._worker.click, x, y, stamp))
+        self._send("click", lambda worker: worker.click(x, y, stamp))
 
     def detections(self, found: list[Detection], stamp: int) -> None:
         """Boxes that a detector found on the image of ``stamp``."""
-        self._send("detections", partial(self._worker.detections, found, stamp))
+        self._send("detections", lambda worker: worker.detections(found, stamp))
 
     def _on_prompt(self, message: PromptMessage) -> None:
         try:
@@ -93,12 +106,19 @@ class Prompts:
         except Sam2RosError as error:
             self._refuse("prompt", error)
             return
-        self._send("prompt", partial(self._worker.prompt, prompt, stamp, merge=True))
+        self._send("prompt", lambda worker: worker.prompt(prompt, stamp, merge=True))
 
-    def _send(self, kind: str, ask: Callable[[], Future[Any]]) -> None:
+    def _ask(self, ask: Ask) -> Future[Any]:
+        """Ask the worker.  Raises Unanswered, also where there is none."""
+        worker = self._worker
+        if worker is None:
+            raise Unanswered(self._reason)
+        return ask(worker)
+
+    def _send(self, kind: str, ask: Ask) -> None:
         """Ask the worker without waiting; the outcome goes to the log."""
         try:
-            answer = ask()
+            answer = self._ask(ask)
         except Unanswered as error:
             self._refuse(kind, error)
             return
@@ -129,7 +149,7 @@ class Prompts:
     def _answer_prompt(self, request: Any, response: Any) -> Parts:
         try:
             prompt, stamp = prompt_from(request.prompt)
-            applied: Applied = yield from self._wait(partial(self._worker.prompt, prompt, stamp))
+            applied: Applied = yield from self._wait(lambda worker: worker.prompt(prompt, stamp))
         except Sam2RosError as error:
             return _failed(response, error)
         header = header_of(applied.stamp, applied.frame_id)
@@ -141,7 +161,7 @@ class Prompts:
 
     def _answer_remove(self, request: Any, response: Any) -> Parts:
         try:
-            yield from self._wait(partial(self._worker.remove, request.name))
+            yield from self._wait(lambda worker: worker.remove(request.name))
         except Sam2RosError as error:
             return _failed(response, error)
         response.success, response.message = True, f"{request.name} is not tracked any more"
@@ -149,7 +169,7 @@ class Prompts:
 
     def _answer_reset(self, request: Any, response: Any) -> Parts:
         try:
-            count = yield from self._wait(self._worker.reset)
+            count = yield from self._wait(lambda worker: worker.reset())
         except Sam2RosError as error:
             return _failed(response, error)
         response.success, response.message = True, f"forgot {count} object{'' if count == 1 else 's'}"
@@ -157,18 +177,19 @@ class Prompts:
 
     def _answer_list(self, request: Any, response: Any) -> Parts:
         yield
-        view = self._worker.view
+        worker = self._worker
+        view = View() if worker is None else worker.view
         if view.frame is not None:
             response.header = header_of(view.frame.stamp, view.frame.frame_id)
             response.objects = [tracked_object(track, response.header) for track in view.tracks]
         return response
 
-    def _wait(self, ask: Callable[[], Future[Any]]) -> Parts:
+    def _wait(self, ask: Ask) -> Parts:
         """Ask the worker, and then wait for its answer.  Raises what that raises, or Unanswered."""
         if not self._waiting.acquire(blocking=False):
             raise Unanswered(f"{WAITING_CALLS} calls wait for the tracker already; call again later")
         try:
-            answer = ask()
+            answer = self._ask(ask)
             yield
             return self._result(answer, self._parameters.node.answer_timeout)
         finally:

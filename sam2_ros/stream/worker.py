@@ -134,12 +134,12 @@ class Worker:
         """Begin to work; once."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Finish the part at hand, refuse what waits, and end the thread."""
+    def stop(self, reason: str = "the tracker is shutting down") -> None:
+        """Finish the part at hand, refuse what waits with the reason, and end the thread."""
         left = self._mailbox.close()
         if self._thread.ident is not None:
             self._thread.join()
-        error = Unanswered("the tracker is shutting down")
+        error = Unanswered(reason)
         for request in (*self._queue.clear(), *left):
             request.refuse(error)
         if self._running is not None:

@@ -124,6 +124,6 @@ def test_a_node_that_tracks_says_so_every_second_with_its_times(arrays, tmp_path
 
     bench.node.close()
     first, *lines = map(json.loads, (tmp_path / "times.jsonl").read_text().splitlines())
-    assert first["node"] == "/robot/sam2_ros" and first["model"] == "a model that follows colours"
+    assert first["node"] == "/robot/sam2_ros" and first["model"] == "embedded"
     assert [line["stamp"] for line in lines] == sorted({stamp_of(result) for result in bench.results})
     assert lines[-1]["objects"] == {"visible": 1} and sum(lines[-1]["stages"].values()) <= lines[-1]["age"] + 1e-4

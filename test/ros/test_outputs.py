@@ -9,7 +9,8 @@ from ros_bench import labels_in, set_stamp
 from std_msgs.msg import Header
 
 from sam2_ros.messages import fill_image
-from sam2_ros.ros.outputs import mask_image, tracked_object
+from sam2_ros.ros.outputs import tracked_object
+from sam2_ros.ros.outputs_masks import mask_image
 from sam2_ros.types import State, Track, label_image
 
 

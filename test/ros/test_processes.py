@@ -16,6 +16,8 @@ rclpy = pytest.importorskip("rclpy")
 import moving_squares
 import torch
 from edgetam_weights import edgetam_weights
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
 from moving_squares import BLUE, PERIOD, RED
 from ros_bench import PATIENCE, Operator, image_message, labels_in, prompt_message, stamp_of, wait_until
 from sensor_msgs.msg import CompressedImage, Image
@@ -370,3 +372,94 @@ def test_ros_itself_may_refuse_to_start_and_that_is_said(arguments, domain, word
 def test_an_argument_that_is_none_of_ros_is_refused(arguments, capfd):
     assert main(arguments) == 1
     assert "does not know the argument model=tiny" in "".join(capfd.readouterr())
+
+
+# -- a manager, and what the node says of itself -----------------------------------------------------
+
+
+class Health(list):
+    """What the node says of itself on /diagnostics."""
+
+    def __init__(self, someone):
+        super().__init__()
+        messages = pytest.importorskip("diagnostic_msgs.msg", reason="diagnostic_msgs is not installed")
+        someone.ros.create_subscription(messages.DiagnosticArray, "/diagnostics", self.append, 10)
+
+    def says(self, words):
+        wait_until(lambda: [one for one in self if one.status[0].message.startswith(words)], f"{words!r}")
+
+    def knows(self, key, value):
+        wait_until(
+            lambda: [one for one in self for pair in one.status[0].values if (pair.key, pair.value) == (key, value)],
+            f"{key} {value}",
+        )
+
+
+def change(someone, label):
+    return someone.call(ChangeState, "change_state", transition=Transition(label=label)).success
+
+
+def state(someone):
+    return someone.call(GetState, "get_state").current_state.label
+
+
+def test_a_node_says_that_it_loads_its_model_and_can_be_ended_meanwhile(start):
+    node = start(HERE / "colour_node.py", COLOUR_NODE_LOADING="600")
+    with operator() as someone:
+        health = Health(someone)
+        health.says("loading the model embedded")
+        assert state(someone) == "configuring"
+        assert not change(someone, "cleanup")
+        node.says("cleanup is refused: the node is configuring, call again later")
+    assert node.end(signal.SIGTERM) == 0
+    assert "Traceback" not in node.output and "ready" not in node.output
+
+
+def test_a_manager_drives_the_node_through_its_states(start):
+    node = start(HERE / "colour_node.py", "--ros-args", "-p", "autostart:=false", COLOUR_NODE_LOADING="2")
+    start(HERE / "camera_process.py", "/image")
+    with operator() as someone:
+        health = Health(someone)
+        health.says("unconfigured: no model is loaded")
+        assert not change(someone, "activate")
+        node.says("activate is refused: the node is unconfigured; possible now: configure, shutdown")
+        assert change(someone, "configure") and state(someone) == "inactive" and not someone.results
+        health.says("loading the model embedded")
+        assert change(someone, "activate")
+        prompt_on_red(someone)
+        wait_until(lambda: someone.results[-1].objects, "the object")
+        health.knows("objects visible", "1")
+        assert change(someone, "deactivate")
+        count = len(someone.results)
+        health.says("inactive: nothing is subscribed to, the objects are kept")
+        assert len(someone.results) <= count + 1, "at most the one that was on its way"
+        assert change(someone, "activate")
+        wait_until(lambda: len(someone.results) > count + 3 and someone.results[-1].objects, "the object again")
+        for transition, reached in (("deactivate", "inactive"), ("cleanup", "unconfigured"), ("shutdown", "finalized")):
+            assert change(someone, transition) and state(someone) == reached
+    assert node.end() == 0
+    assert "Traceback" not in node.output and "failed" not in node.output
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full")
+def test_a_full_disk_costs_the_trace_and_not_the_node(start):
+    node = start(HERE / "colour_node.py", "--ros-args", "-p", "trace_file:=/dev/full")
+    start(HERE / "camera_process.py", "/image")
+    node.says("the trace /dev/full ends here: No space left on device; the node goes on without it")
+    with operator() as someone:
+        wait_until(lambda: len(someone.results) > 3, "results")
+    assert node.end() == 0
+    assert "Traceback" not in node.output
+
+
+def test_two_nodes_of_one_name_both_follow_a_manager_and_say_so(start):
+    nodes = [start(HERE / "colour_node.py") for _ in range(2)]
+    for node in nodes:
+        node.says("ready")
+    start(HERE / "camera_process.py", "/image")
+    for node in nodes:
+        node.says("2 nodes are called /sam2_ros")
+    with operator() as someone:
+        assert change(someone, "deactivate")
+        wait_until(lambda: not someone.ros.count_subscribers("/sam2_ros/prompt"), "both to rest")
+    assert [node.end() for node in nodes] == [0, 0]
