@@ -36,6 +36,7 @@ ROSDEP = {
     "safetensors": None,
     "rosbags": None,
     "matplotlib": "python3-matplotlib",
+    "onnxruntime": None,
     "ray": None,
     "pybullet": None,
     "pybullet_data": None,
