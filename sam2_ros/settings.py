@@ -10,8 +10,6 @@ import dataclasses
 from numbers import Integral, Real
 from typing import Any
 
-import numpy as np
-
 from sam2_ros.errors import InvalidInput
 
 
@@ -78,7 +76,7 @@ def check(settings: Any) -> None:
 
 def check_kind(name: str, value: Any, kind: type) -> None:
     """Raise InvalidInput if ``kind`` is bool, int, float or str and ``value`` is not; other kinds are not checked."""
-    if kind is bool and not isinstance(value, (bool, np.bool_)):
+    if kind is bool and type(value).__name__ not in ("bool", "bool_"):  # NumPy's, too, which may be missing here
         raise InvalidInput(f"{name} must be true or false, without quotes; got {value!r}")
     if kind is str and not isinstance(value, str):
         raise InvalidInput(f"{name} must be text, got {value!r}")

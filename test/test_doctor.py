@@ -67,6 +67,13 @@ def test_a_library_that_is_missing_or_broken_stops_the_node(monkeypatch) -> None
     assert "compiled against another ABI)" in doctor._module("numpy", "NumPy").stops
 
 
+def test_its_options_are_read_where_no_library_is_installed() -> None:
+    missing = "import sys; sys.modules |= dict.fromkeys(('numpy', 'cv2', 'torch', 'rclpy', 'rosbags', 'yaml'))\n"
+    code = f"{missing}from sam2_ros.cli import parse; print(parse('doctor', ['--model', 'tiny']).model)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "tiny", done.stderr
+
+
 @pytest.mark.parametrize(
     "model, words", [("/nowhere/model.pt", "there is no file /nowhere/model.pt"), ("no_name", "not a known name")]
 )
