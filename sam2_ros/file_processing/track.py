@@ -18,8 +18,10 @@ from sam2_ros.ranges import AUTO
 from sam2_ros.recordings.bags.bag import Bag, refuse_without_bag
 from sam2_ros.recordings.folders import PictureFolder
 from sam2_ros.recordings.labels import LabelWriter
+from sam2_ros.recordings.moments import moments_of
 from sam2_ros.recordings.pictures import write_picture
 from sam2_ros.recordings.video_writer import MPEG4, VideoWriter
+from sam2_ros.stream.recorded_depth import RecordedDepth
 from sam2_ros.stream.tracker_setup import TrackerSetup
 from sam2_ros.tracking.interface import ObjectTracker
 from sam2_ros.types import Frame, Prompt, Track, label_image
@@ -40,18 +42,18 @@ def track(
     prompts: Sequence[tuple[int, Prompt]],
     setup: TrackerSetup,
     out: Path,
-    image_topic: str = "",
     image_range: str = AUTO,
+    **topics: str,
 ) -> tuple[int, list[str]]:
     """Follow the prompted objects through a video, folder or bag; the number of images, and what there is to say.
 
     Writes masks/*.png (labels), overlay.mp4, sheet.png and states.jsonl (one line for each
-    image) into ``out``, which holds none of them yet.  The sentences are on what was lost, and on
-    the codec of the video.  Raises RecordingError, InvalidPrompt and CheckpointError; then, and after
-    Ctrl-C, nothing is left of them.
+    image) into ``out``, which holds none of them yet; with depth in a bag also positions.  The sentences are on what
+    was lost, and on the codec of the video.  topics: image_topic, depth_topic and camera_info_topic of a bag.
+    Raises RecordingError, InvalidPrompt and CheckpointError; then, and after Ctrl-C, nothing is left of them.
     """
-    recording = recordings.open(source, image_topic=image_topic, image_range=image_range)
-    refuse_without_bag(recording, image_topic=image_topic)
+    recording = recordings.open(source, image_range=image_range, **topics)
+    refuse_without_bag(recording, **topics)
     by_frame: dict[int, list[Prompt]] = {}
     for number, prompt in prompts:
         by_frame.setdefault(number, []).append(prompt)
@@ -60,7 +62,7 @@ def track(
     make_folder(out)
     tracker = setup.tracker()  # what takes long comes after what may be refused
     try:
-        count, codec = _follow(recording, by_frame, tracker, out)
+        count, codec = _follow(recording, by_frame, tracker, RecordedDepth(recording, setup.depth()), out)
     except BaseException as error:  # the next try would be refused for the remains of this one
         for result in (out / name for name in RESULTS):
             if result.is_dir():
@@ -75,23 +77,30 @@ def track(
 
 
 def _follow(
-    recording: recordings.Recording, prompts: dict[int, list[Prompt]], tracker: ObjectTracker, out: Path
+    recording: recordings.Recording,
+    prompts: dict[int, list[Prompt]],
+    tracker: ObjectTracker,
+    sensor: RecordedDepth,
+    out: Path,
 ) -> tuple[int, str]:
     """The number of images and the codec of the video; prompts: by the number of their image."""
     labels, tiles = LabelWriter(out / "masks"), _Tiles(recording.frames)
     count = 0
     with VideoWriter(out / "overlay.mp4", recording.rate or 10.0) as video, open(out / "states.jsonl", "w") as states:
-        for frame in tqdm(recording, total=recording.frames, unit="image", disable=None):
+        for moment in tqdm(moments_of(recording, sensor), total=recording.frames, unit="image", disable=None):
+            frame = moment.frame
             # In the order of the file: a stamp that goes back or comes twice would cost an image its masks.
             tracks: Sequence[Track] = tracker.track(Frame(frame.image))
             for prompt in prompts.pop(count, ()):
                 tracks = tracker.prompt(prompt).newest
             stem = recording.stem(count)
             labels.write(label_image(tracks, frame.size), stem)
-            picture = drawing.overlay(frame.image, tracks)
+            known = sensor.locate(moment, tracks).positions
+            notes = {one: position.distance for one, position in known.items()}
+            picture = drawing.overlay(frame.image, tracks, notes=notes)
             video.write(picture)
             tiles.offer(count, picture)
-            objects = [values_of(one) for one in tracks]
+            objects = [values_of(one, known.get(one.id)) for one in tracks]
             line = {"frame": count, "image": stem, "stamp": frame.stamp, "objects": objects}
             states.write(json.dumps(line) + "\n")
             count += 1
@@ -99,6 +108,7 @@ def _follow(
         raise InvalidPrompt(
             f"--frame {min(prompts)} was never reached: {recording.path} has {count} images, counted from 0"
         )
+    recording.lost += sensor.lost()
     write_picture(out / "sheet.png", drawing.contact_sheet(tiles.pictures, 4, tiles.captions))
     return count, video.codec
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from fakes import RED, picture
 from recordings.bags import IMAGE, image_message
+from recordings.bags.depth_bags import NEAR, write_depth_bag
 from run_command import main as run
 
 from sam2_ros.file_processing import track
@@ -138,6 +139,19 @@ def test_of_several_cameras_in_a_bag_one_is_named_and_depth_is_none(tmp_path, ca
     assert run(*arguments) == 1
     assert "name the image topic (--image-topic): /camera/aligned" in capsys.readouterr().err
     assert run(*arguments, "--image-topic", "/wrist/image_raw") == 0
+
+
+def test_depth_in_a_bag_gives_positions_in_the_states_and_distances_in_the_video(tmp_path, monkeypatch, capsys):
+    words = []
+    monkeypatch.setattr("sam2_ros.drawing._write", lambda picture, text, *_: words.append(text))
+    bag = write_depth_bag(tmp_path / "bag", "ZED", change=lambda index, *rest: rest if index < 4 else None)
+    assert run("track", bag, "--name", "red", "--point", "10,20", "--out", tmp_path / "out") == 0
+    objects = [line["objects"][0] for line in states(tmp_path / "out")]
+    assert [one["position_age"] for one in objects] == pytest.approx([0, 0, 0, 0, 0.1, 0.2])
+    assert [one["position"][2] for one in objects] == pytest.approx([NEAR] * 6)
+    assert words[0] == "red 0.85 m" and any(word.endswith(" m, 0.2 s ago") for word in words)
+    assert run("track", bag, "--point", "10,20", "--depth-topic", "/other", "--out", tmp_path / "none") == 1
+    assert "has no depth /other" in capsys.readouterr().err
 
 
 def test_a_mask_from_a_file_is_a_prompt(folder, tmp_path):
