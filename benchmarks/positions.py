@@ -265,7 +265,7 @@ def _share(actor: Actor, number: int, mask: np.ndarray, to_clip: np.ndarray) -> 
 # -- the demo ------------------------------------------------------------------------------------
 
 #: Images of the demo that are drawn; every twentieth has depth.
-DRAWN = (20, 80, 140, 150)
+DRAWN = (20, 80, 136, 160)
 
 
 def demonstrated(model: str) -> Iterator[np.ndarray]:
