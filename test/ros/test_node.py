@@ -255,7 +255,7 @@ def test_images_without_stamps_are_tracked(bench):
 
 def test_pictures_are_drawn_only_while_somebody_watches(bench, monkeypatch):
     drawn = []
-    monkeypatch.setattr(outputs, "overlay", lambda image, tracks: drawn.append(1) or image)
+    monkeypatch.setattr(outputs, "overlay", lambda image, tracks, notes: drawn.append(1) or image)
     bench.start()
     bench.show_next()
     assert not drawn
