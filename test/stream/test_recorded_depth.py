@@ -8,6 +8,7 @@ pytest.importorskip("rosbags")
 from fakes import ColourModel
 from recordings.bags import STORAGES, copy_bag
 from recordings.bags.depth_bags import FAR, LAYOUTS, NEAR, REALSENSE, depth_of, place, write_depth_bag
+from stream.test_replay import Clock
 
 from sam2_ros import recordings
 from sam2_ros.errors import RecordingError
@@ -94,6 +95,14 @@ def test_a_depth_camera_that_stops_leaves_the_last_position_which_grows_older(tm
     steps, lost = steps_of(bag)
     ages = [next(iter(step.located.positions.values())).age for step in steps]
     assert ages == pytest.approx([0, 0, *(0.1 * n for n in range(1, 11))]) and lost == []
+
+
+def test_on_the_clock_images_that_are_dropped_have_no_positions(tmp_path):
+    clock = Clock(0.25)
+    recording = recordings.open(write_depth_bag(tmp_path / "bag", count=9))
+    steps = list(replay(recording, clock.slow(Tracker(ColourModel())), on_clock=True, clock=clock))
+    assert {step.dropped for step in steps} == {True, False}
+    assert measured(steps) == [not step.dropped for step in steps]
 
 
 def test_images_wait_for_depth_within_a_bound(tmp_path):
