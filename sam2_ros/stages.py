@@ -1,7 +1,7 @@
-"""How long each stage of an image takes: measured here alone, read by the diagnostics and the trace.
+"""Measures the time of each stage of an image, for the diagnostics and the trace.
 
-Who works on an image collects the times of its thread; what is done for it further down is a stage.  Outside of
-``collected`` a stage costs nothing, so a prompt or a replay is not measured:
+The worker collects the times of its thread with ``collected``; code that it calls marks a stage with ``stage``.
+Outside of ``collected`` a stage costs nothing, so a prompt or a replay is not measured:
 
     with collected(times := {}), stage("encode"):
         ...

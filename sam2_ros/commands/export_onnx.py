@@ -3,8 +3,8 @@
     sam2_ros export-onnx embedded onnx/embedded
     sam2_ros export-onnx tiny onnx/tiny_512 --image-side 512
 
-One file for each graph, of float32, and model.json with what must be known to use them; docs/engines.md describes
-both. Objects, memories, pointers and points may vary in number, the side of the image may not.
+It writes one file for each graph, in float32, and model.json, which describes them; see docs/engines.md.  The numbers
+of objects, memories, pointers and points may vary, the side of the image may not.
 """
 
 from __future__ import annotations

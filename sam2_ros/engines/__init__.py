@@ -1,1 +1,1 @@
-"""The same network computed elsewhere than in PyTorch: its graphs, their export, and the engines that run them."""
+"""The same network outside of PyTorch: its graphs, their export, and the engines that run them."""

@@ -1,4 +1,4 @@
-"""A model whose verbs are graphs that something else than PyTorch runs."""
+"""A model whose methods are graphs that another runtime than PyTorch runs."""
 
 from __future__ import annotations
 

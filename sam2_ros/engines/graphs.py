@@ -1,8 +1,9 @@
-"""The verbs of a SAM2 as graphs of tensors, which an engine can run without Python.
+"""The methods of a SAM2 as graphs of tensors, which an engine can run without Python.
 
-Each graph is a module that calls the model's own parts, or the verb itself, and never looks at a value.  A verb that
-does is written out here, with the same result.  Objects, memories, pointers and points may vary in number, the side of
-the image may not: one image, N objects, M memories of T tokens of m numbers, P pointers of C numbers, K points.
+Each graph is a module that calls the model's own parts, or the method itself, and never depends on a value.  A method
+that does is written again here, with the same result.  The numbers of objects, memories, pointers and points may
+vary, the side of the image may not: one image, N objects, M memories of T tokens of m numbers, P pointers of C
+numbers, K points.
 
     for graph in graphs(load("embedded")):
         graph.name, graph.inputs, graph.outputs, graph.traced()

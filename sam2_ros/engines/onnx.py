@@ -1,9 +1,10 @@
-"""ONNX: a model as files that other programs read, and those files as a Model, run by ONNX Runtime.
+"""ONNX: writes a model as files for other programs, and makes a Model of such files, run by ONNX Runtime.
 
     onnx.export(checkpoint.load("tiny_512", "cpu"), Path("tiny_512"))
     tracker = Tracker(onnx.load(Path("tiny_512")))
 
-A folder holds one file for each graph of ``graphs``, and model.json: what the model is, and the shapes of its graphs.
+A folder has one file for each graph of ``graphs``, and model.json: the identity of the model, and the shapes of its
+graphs.
 """
 
 from __future__ import annotations

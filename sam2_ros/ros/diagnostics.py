@@ -1,7 +1,7 @@
-"""The health of the node for a supervisor: /diagnostics once a second, and a trace file where one is wanted.
+"""The health of the node for a supervisor: /diagnostics once a second, and a trace file if one is set.
 
 The sentence is that of the log (``Status``), the times are those of ``sam2_ros.stages``.  Without diagnostic_msgs there
-is no topic, and everything else stays.
+is no topic; everything else works.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A managed node: the states and transitions of ROS 2 around four methods, and an answer to every call.
 
 rclpy has them, but up to Jazzy a transition that does not fit the state raises in the callback of the service, and the
-caller waits for ever.  Nothing keeps two transitions from running at the same time.  Both are refused here.
+caller waits for ever.  It also allows two transitions at the same time.  Both are refused here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A topic for the mask of each object, for programs that take one binary mask, such as pose estimators.
 
-The topic is ``~/mask/NAME``, where NAME is the object's, as far as ROS allows it.  A mask is made only while its topic
-has a subscriber.
+The topic is ``~/mask/NAME``, where NAME is the name of the object in characters that ROS allows.  A mask is made
+only while its topic has a subscriber.
 """
 
 from __future__ import annotations

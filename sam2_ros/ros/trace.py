@@ -1,8 +1,8 @@
-"""A line of JSON for each image that was published, in a file: for looking at the times later.
+"""Writes a line of JSON for each published image into a file, to look at the times later.
 
-The first line says what it is about, and stands again where the node was started again.  All times are in seconds,
-stamps in nanoseconds.  The file is written on a thread of its own, so that neither a slow disk nor a full one costs the
-node more than the trace.
+The first line names node and model; it is repeated where the node was started again.  All times are in seconds,
+stamps in nanoseconds.  A separate thread writes the file, so that a slow or full
+disk costs only the trace.
 """
 
 from __future__ import annotations
