@@ -18,7 +18,6 @@ from sam2_ros import decoding, messages
 from sam2_ros.errors import InvalidImage, InvalidInput, RecordingError, Sam2RosError
 from sam2_ros.ranges import Range
 from sam2_ros.recordings.bags.compressed_depth import decompressed
-from sam2_ros.recordings.bags.depth_topics import base_of
 from sam2_ros.recordings.bags.topics import (
     CAMERA_INFO,
     COMPRESSED,
@@ -27,6 +26,7 @@ from sam2_ros.recordings.bags.topics import (
     PROMPT,
     Topic,
     cameras_in,
+    depth_base_of,
     listed,
     node_of,
     one_transport_of,
@@ -160,7 +160,7 @@ class Bag(Recording):
     def _content(self, stored: StoredMessage) -> Any:
         """The content of a message for an ``Event``; None for a type that is not read here."""
         known = {self.image_topic, self.truth_topic, *self._listed}
-        named_depth = self.depth_topic and stored.topic.startswith(base_of(self.depth_topic))
+        named_depth = self.depth_topic and stored.topic.startswith(depth_base_of(self.depth_topic))
         is_depth = (named_depth or "depth" in stored.topic.lower()) and stored.type in (IMAGE, COMPRESSED)
         if stored.topic not in known and stored.type not in (PROMPT, CAMERA_INFO) and not is_depth:
             return None
@@ -210,7 +210,7 @@ class Bag(Recording):
     def _check_depth(self, topics: list[Topic]) -> None:
         """RecordingError for a depth or a camera_info topic that was named and is not in the bag."""
         images = [topic for topic in topics if topic.has_images]
-        if self.depth_topic and base_of(self.depth_topic) not in {base_of(topic.name) for topic in images}:
+        if self.depth_topic and depth_base_of(self.depth_topic) not in {depth_base_of(topic.name) for topic in images}:
             raise RecordingError(f"{self.path} has no depth {self.depth_topic}; its image topics: {listed(images)}")
         infos = [topic for topic in topics if topic.type == CAMERA_INFO]
         if self.camera_info_topic and self.camera_info_topic not in {topic.name for topic in infos}:
@@ -222,8 +222,8 @@ class Bag(Recording):
         known = [topic for topic in topics if topic.has_images]
         if not known:
             raise RecordingError(f"{self.path} holds no images; its topics: {listed(topics)}")
-        depth = base_of(self.depth_topic)
-        cameras = one_transport_of({name for name in cameras_in(topics) if not depth or base_of(name) != depth})
+        depth = depth_base_of(self.depth_topic)
+        cameras = one_transport_of({name for name in cameras_in(topics) if not depth or depth_base_of(name) != depth})
         if len(cameras) != 1:
             what = "several image topics" if cameras else "no topic that is clearly a camera's"
             raise RecordingError(f"{self.path} has {what}; name the image topic (--image-topic): {listed(known)}")

@@ -6,13 +6,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sam2_ros.errors import RecordingError
 from sam2_ros.messages import DEPTH_TYPES
-from sam2_ros.recordings.bags.topics import CAMERA_INFO
+from sam2_ros.recordings.bags.topics import CAMERA_INFO, DEPTH_TRANSPORTS, depth_base_of
 
 if TYPE_CHECKING:
     from sam2_ros.recordings.bags.bag import Bag
-
-#: Ends of topics, by the transport of their images.
-TRANSPORTS = {"raw": "", "compressed": "/compressedDepth"}
 
 
 class DepthTopics(NamedTuple):
@@ -21,11 +18,6 @@ class DepthTopics(NamedTuple):
     depth: str
     camera_info: str
     info: Any
-
-
-def base_of(topic: str) -> str:
-    """The name of a depth topic without its transport."""
-    return topic.removesuffix(TRANSPORTS["compressed"])
 
 
 def depth_topics_of(bag: Bag, transport: str = "auto") -> DepthTopics | None:
@@ -44,14 +36,14 @@ def depth_topics_of(bag: Bag, transport: str = "auto") -> DepthTopics | None:
 
 def _depth_topic(bag: Bag, transport: str) -> str:
     frames = {topic.name: "" for topic in bag.source.topics if topic.has_images and topic.count}
-    bases = {base_of(bag.depth_topic)}
+    bases = {depth_base_of(bag.depth_topic)}
     if not bag.depth_topic:
         frames = {name: frame for name in frames if (frame := _frame_of_depth(bag, name)) is not None}
-        bases = {base_of(name) for name in frames}
+        bases = {depth_base_of(name) for name in frames}
     if len(bases) > 1:
         expected = _frame_of(_first(bag, bag.image_topic))
-        bases = {base_of(name) for name, frame in frames.items() if frame in ("", expected)} or bases
-    ends = TRANSPORTS.values() if transport == "auto" else (TRANSPORTS[transport],)
+        bases = {depth_base_of(name) for name, frame in frames.items() if frame in ("", expected)} or bases
+    ends = DEPTH_TRANSPORTS.values() if transport == "auto" else (DEPTH_TRANSPORTS[transport],)
     there = [next((base + end for end in ends if base + end in frames), "") for base in sorted(bases)]
     found = [name for name in there if name]
     if len(found) > 1:
@@ -65,7 +57,7 @@ def _depth_topic(bag: Bag, transport: str) -> str:
 def _camera_info_topic(bag: Bag, depth: str) -> str:
     """Beside the images, beside the depth that is registered to them, or the only one."""
     there = [topic.name for topic in bag.source.topics if topic.type == CAMERA_INFO and topic.count]
-    beside = [_beside(bag.image_topic.removesuffix("/compressed")), _beside(base_of(depth))]
+    beside = [_beside(bag.image_topic.removesuffix("/compressed")), _beside(depth_base_of(depth))]
     only = there if len(there) == 1 else []
     return next((name for name in (bag.camera_info_topic, *beside, *only) if name in there), "")
 

@@ -12,6 +12,8 @@ COMPRESSED = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 PROMPT = "sam2_ros/msg/Prompt"
 OBJECTS = "sam2_ros/msg/TrackedObjectArray"
+#: Ends of topics with depth, by the transport of their images.
+DEPTH_TRANSPORTS = {"raw": "", "compressed": "/compressedDepth"}
 #: End of the topic on which a node publishes every prompt that it applied: messages, clicks and service calls.
 APPLIED = "/applied"
 #: An error lists at most this many topics.
@@ -60,6 +62,11 @@ def one_transport_of(cameras: set[str]) -> list[str]:
     return [
         name for name in cameras if not name.endswith("/compressed") or name.removesuffix("/compressed") not in cameras
     ]
+
+
+def depth_base_of(topic: str) -> str:
+    """The name of a depth topic without its transport."""
+    return topic.removesuffix(DEPTH_TRANSPORTS["compressed"])
 
 
 def truths_of(camera: str, topics: Sequence[Topic]) -> list[str]:
