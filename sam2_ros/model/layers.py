@@ -31,7 +31,8 @@ def _is_fused(maps: Tensor) -> bool:
         maps.device.type == "cpu"
         and maps.dtype == torch.float32
         and not (torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"))
-        and not torch.jit.is_tracing()  # the graph is for an engine that does not know oneDNN's
+        # A traced graph is for an engine that does not know oneDNN's.
+        and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     )
 
 
