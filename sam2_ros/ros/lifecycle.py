@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -64,12 +65,19 @@ class Managed(LifecycleNodeMixin, RosNode):
         """The label of the present state."""
         return str(self._state_machine.current_state[1])
 
-    def start(self) -> None:
-        """Configure and activate.  Raises what kept it from that."""
+    def start(self, meanwhile: AbstractContextManager[None] = nullcontext()) -> None:
+        """Configure and activate.  Raises what kept it from that.
+
+        meanwhile: entered while it is configured, which may take long.
+        """
         with self._transition:
-            for trigger in (self.trigger_configure, self.trigger_activate):
-                if trigger() != SUCCESS:
-                    raise self.fault or CannotStart(f"the node cannot be started: it is {self.state}")
+            with meanwhile:
+                self._succeed(self.trigger_configure)
+            self._succeed(self.trigger_activate)
+
+    def _succeed(self, trigger: Callable[[], TransitionCallbackReturn]) -> None:
+        if trigger() != SUCCESS:
+            raise self.fault or CannotStart(f"the node cannot be started: it is {self.state}")
 
     # -- what rclpy calls --------------------------------------------------------------------------
 

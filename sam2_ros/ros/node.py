@@ -14,7 +14,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -106,13 +106,13 @@ class Node(Managed):
         self._update_lock = threading.Lock()
         self.parameters.watch(self._apply)
 
-    def start(self) -> None:
+    def start(self, meanwhile: AbstractContextManager[None] = nullcontext()) -> None:
         """Load the model and subscribe, unless the parameter autostart is false.
 
-        Raises Sam2RosError for a model that cannot be used.
+        meanwhile: entered while it loads.  Raises Sam2RosError for a model that cannot be used.
         """
         if self.parameters.node.autostart:
-            super().start()
+            super().start(meanwhile)
 
     # -- transitions -------------------------------------------------------------------------------
 
@@ -332,8 +332,9 @@ def _run(arguments: list[str], make: MakeTracker) -> None:
         node.arguments = arguments
         executor = MultiThreadedExecutor(THREADS)
         executor.add_node(node)
-        with creating(), _spinning(executor, node):
-            node.start()
+        with creating():
+            # Not while it subscribes: what rclpy waits for must not change meanwhile.
+            node.start(_spinning(executor, node))
         spin(executor, node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass  # the usual way to end
