@@ -111,8 +111,8 @@ class SAM2(nn.Module):
     def _turned_first(self, memories: Tensor, pointers: Tensor) -> Tensor:
         """Tokens of memories (N, M, T, m) and of pointers (N, P C/m, m) in a row, first those whose keys are turned."""
         unturned = self.spatial_perceiver.unturned
-        parts = (memories[:, :, unturned:].flatten(1, 2), memories[:, :, :unturned].flatten(1, 2), pointers)
-        return torch.cat(parts, dim=1)
+        parts = (memories[:, :, unturned:], memories[:, :, :unturned]) if unturned else (memories,)
+        return torch.cat((*(part.flatten(1, 2) for part in parts), pointers), dim=1)
 
     def _memory_positions(self, memories: Memories) -> Tensor:
         """The positions of each memory token, in the image and in time: (N, M, T, m)."""
@@ -126,7 +126,7 @@ class SAM2(nn.Module):
             rows, count, _ = memories.pointers.shape
             return memories.pointers.new_zeros(rows, count * (width // memory_width), memory_width)
         time: Tensor = self.obj_ptr_tpos_proj(sine_line(memories.pointer_distance / POINTER_HORIZON, width))
-        return time.repeat_interleave(width // memory_width, dim=1)
+        return time[:, :, None].expand(-1, -1, width // memory_width, -1).flatten(1, 2)
 
     def _turns(self, memories: int) -> tuple[Tensor, Tensor]:
         """The rotary table of the keys: every memory is turned alike; pointers are not."""
