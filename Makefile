@@ -12,6 +12,7 @@ PYTHON ?= $(firstword $(wildcard $(VENV)/bin/python) $(if $(shell command -v pyt
 CONSTRAINTS ?= scripts/constraints/$(ROS).txt
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint $(CONSTRAINTS)
 LOWEST = .venv-lowest
+OPENVINO = .venv-openvino
 export ROS  # for scripts/build_backend.py
 
 # The environment stands alone: nothing of a sourced ROS or of another environment may leak in.
@@ -36,7 +37,7 @@ PYTEST_ALL = python -m pytest test $(SELECTED) -n $(WORKERS)
 # The tests skip what they cannot import; these may not be missing here.
 NEEDED_BY_TESTS = sam2.sam2_video_predictor transformers $(if $(filter-out none,$(ROS)),rclpy)
 
-.PHONY: help demo test test-all test-packages test-lowest lint fuzz soak train dist clean ready
+.PHONY: help demo test test-all test-packages test-lowest test-openvino lint fuzz soak train dist clean ready
 .DELETE_ON_ERROR:
 
 help:
@@ -64,6 +65,7 @@ test-all:
 	$(MAKE) test ROS=kilted
 	$(MAKE) test ROS=none
 	$(MAKE) test-lowest
+	$(MAKE) test-openvino ROS=none
 
 # What is sent to others: built, looked through, installed into an empty environment, and used.
 test-packages: dist
@@ -76,6 +78,13 @@ test-lowest:
 	$(LOWEST)/bin/python -m pip --disable-pip-version-check install --quiet \
 		--constraint scripts/constraints/lowest.txt --editable ".[evaluate,train,test]"
 	$(LOWEST)/bin/$(PYTEST_ALL)
+
+# The engine OpenVINO, in an environment of its own: all others show that nothing needs it.
+test-openvino:
+	test -x $(OPENVINO)/bin/pip || $(PYTHON) -m venv $(OPENVINO)
+	$(OPENVINO)/bin/python -m pip --disable-pip-version-check install --quiet \
+		--constraint scripts/constraints/none.txt --editable ".[onnx,openvino,test]"
+	$(OPENVINO)/bin/python -m pytest test/engines -n $(WORKERS)
 
 lint: $(VENV)/.installed-test
 	$(VENV)/bin/ruff check .

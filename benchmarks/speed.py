@@ -36,6 +36,7 @@ from torch import Tensor
 
 from sam2_ros.errors import InvalidInput
 from sam2_ros.model import pixels
+from sam2_ros.model.interface import Model
 from sam2_ros.model.precision import autocast
 from sam2_ros.model.repvit import folded
 from sam2_ros.model.sam2 import SAM2
@@ -144,6 +145,20 @@ def weights_of(size: Size) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     return drawn, drawn
 
 
+def tracking(model: Model, count: int) -> Callable[[int], object]:
+    """A function that tracks frame number n with this many objects."""
+    tracker = Tracker(model, TrackerSettings())
+
+    def step(number: int) -> None:
+        tracks = tracker.track(Frame(PICTURES[number % len(PICTURES)], number + 1))
+        _ = [track.mask for track in tracks]
+        if number == 0:
+            for n, box in enumerate(boxes(count)):
+                tracker.prompt(Prompt(f"object {n}", box=box))
+
+    return step
+
+
 class Race:
     """The contenders of one size with the same weights."""
 
@@ -162,7 +177,7 @@ class Race:
 
     def run(self, objects: int, frames: int) -> list[Row]:
         """Time ``frames`` frames with this many objects, the contenders in turn."""
-        steps = {"sam2_ros": self._ours(objects)}
+        steps = {"sam2_ros": tracking(self._model, objects)}
         if "official" in self._watches:
             steps["official"] = self._official(objects, self.warm_up + frames)
         for number in range(self.warm_up + frames):
@@ -174,19 +189,6 @@ class Race:
             pairs = zip(timed["official"], timed["sam2_ros"])
             rows[0].faster = statistics.median(theirs["frame"] / own["frame"] for theirs, own in pairs)
         return rows
-
-    def _ours(self, count: int) -> Callable[[int], object]:
-        """A function that tracks frame number n."""
-        tracker = Tracker(self._model, TrackerSettings())
-
-        def step(number: int) -> None:
-            tracks = tracker.track(Frame(PICTURES[number % len(PICTURES)], number + 1))
-            _ = [track.mask for track in tracks]
-            if number == 0:
-                for n, box in enumerate(boxes(count)):
-                    tracker.prompt(Prompt(f"object {n}", box=box))
-
-        return step
 
     def _official(self, count: int, frames: int) -> Callable[[int], object]:
         """The same of the official video predictor; frames: how many, since its video has an end."""

@@ -44,6 +44,7 @@ PASSED_ON = {
     "model": "",
     "image_side": "",
     "device": "",
+    "engine": "",
     "image_transport": "",
     "image_reliability": "",
     "params_file": PathJoinSubstitution([FindPackageShare("sam2_ros"), "config", "track.yaml"]),

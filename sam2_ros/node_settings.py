@@ -22,6 +22,12 @@ class NodeSettings:
     device: str = setting(
         "auto", "where the model runs: cpu, cuda, cuda:1, ...; auto = a GPU if there is one", fixed=True
     )
+    engine: str = setting(
+        "auto",
+        "what computes the model on a CPU; auto = openvino if it is installed and faster, else torch",
+        choices=("auto", "torch", "openvino"),
+        fixed=True,
+    )
     threads: int = setting(0, "CPU threads of the model; 0 = as many as torch chooses", low=0, high=256, fixed=True)
     autostart: bool = setting(
         True, "the node configures and activates itself; false = a lifecycle manager does that", fixed=True

@@ -340,7 +340,9 @@ def test_the_parameters_that_have_an_argument_exist(installed_drivers: dict[str,
     yaml = pytest.importorskip("yaml")
     text = (ROOT / "config" / "track.yaml").read_text()
     parameters = next(iter(yaml.safe_load(text).values()))["ros__parameters"]
-    every = dict.fromkeys(("model", "device", "image_transport", "image_reliability"), "x") | {"image_side": "512"}
+    every = dict.fromkeys(("model", "device", "engine", "image_transport", "image_reliability"), "x") | {
+        "image_side": "512"
+    }
     given = only(entities("track.launch.py", every), "Node").keywords["parameters"][1]
     assert set(given) - {"use_sim_time"} == set(every) <= set(parameters)
 

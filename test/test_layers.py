@@ -33,6 +33,7 @@ HOMES = {
     "torch": TORCH,
     "pybullet": ("training/",),
     "onnxruntime": ("engines/",),
+    "openvino": ("engines/",),
 }
 
 

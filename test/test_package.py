@@ -37,6 +37,7 @@ ROSDEP = {
     "rosbags": None,
     "matplotlib": "python3-matplotlib",
     "onnxruntime": None,
+    "openvino": None,
     "ray": None,
     "pybullet": None,
     "pybullet_data": None,

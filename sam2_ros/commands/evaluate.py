@@ -48,6 +48,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--on-clock", action="store_true", help="drop the images that this machine is too slow for")
     add("--rules", choices=RULES, default="davis", help="which frames count; in sa-v masks may overlap (%(default)s)")
     options.add_model(parser, ", opencv or first-mask", recorded=True)
+    options.add_engine(parser)
     options.add_settings(parser)
     add("--paper", action="store_true", help="settings of published numbers: no post-processing, no forgetting")
     add("--sequences", type=lambda text: text.split(","), default=[], metavar="A,B", help="only these of a data set")
@@ -113,7 +114,7 @@ def job_from(parsed: argparse.Namespace) -> Job:
     return Job(
         path=Path(),
         folder=Path(),
-        setup=setup_of(parsed.model, parsed.device, settings, parsed.image_side),
+        setup=setup_of(parsed.model, parsed.device, settings, parsed.image_side, parsed.model_engine),
         protocol=parsed.prompt,
         rules=parsed.rules,
         on_clock=parsed.on_clock,

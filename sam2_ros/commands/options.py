@@ -9,6 +9,8 @@ from pathlib import Path
 
 from sam2_ros.node_settings import NodeSettings
 
+#: Values of the parameter ``engine``.
+ENGINES = next(field.metadata["choices"] for field in dataclasses.fields(NodeSettings) if field.name == "engine")
 #: What holds where nothing is chosen, in front of what holds where nothing was recorded either.
 RECORDED = "as recorded, else "
 
@@ -26,6 +28,12 @@ def add_model(parser: argparse.ArgumentParser, more: str = "", device: bool = Tr
         add_image_side(parser, recorded)
         words = "cpu, cuda, ...; auto = a GPU if there is one"
         suggest(parser.add_argument("--device", default="auto", metavar="DEVICE", help=words), _devices)
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """``--model-engine``."""
+    words = "what computes the model on a CPU; auto = openvino if it is installed and faster, else torch"
+    parser.add_argument("--model-engine", choices=ENGINES, default=NodeSettings.engine, help=words)
 
 
 def add_image_side(parser: argparse.ArgumentParser, recorded: bool = False) -> None:

@@ -29,6 +29,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", type=Path, metavar="DIR", help="also write label images")
     parser.add_argument("--on-clock", action="store_true", help="drop the images that this machine is too slow for")
     options.add_model(parser, recorded=True)
+    options.add_engine(parser)
     options.add_settings(parser)
     options.add_threads(parser, "one for each core")
     options.add_image_topic(parser)
@@ -44,7 +45,7 @@ def run(parsed: argparse.Namespace) -> int:
     settings = tuple(settings_from(parsed.set, parsed.image_range).items())
     written = replay_into_bag(
         parsed.recording,
-        TrackerSetup(parsed.model, parsed.device, settings, parsed.image_side),
+        TrackerSetup(parsed.model, parsed.device, settings, parsed.image_side, parsed.model_engine),
         parsed.out,
         print,
         threads=parsed.threads or os.cpu_count() or 1,

@@ -26,6 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     options.add_depth_topics(parser)
     options.add_image_range(parser)
     options.add_model(parser)
+    options.add_engine(parser)
     options.add_out(parser)
 
 
@@ -34,7 +35,7 @@ def run(parsed: argparse.Namespace) -> int:
     from sam2_ros.stream.tracker_setup import TrackerSetup
 
     prompts = prompt_options.prompts_from(parsed.said)
-    setup = TrackerSetup(parsed.model, parsed.device, chosen_side=parsed.image_side)
+    setup = TrackerSetup(parsed.model, parsed.device, chosen_side=parsed.image_side, engine=parsed.model_engine)
     count, sentences = track(
         parsed.source,
         prompts,

@@ -14,6 +14,7 @@ import numpy as np
 
 from sam2_ros.errors import InvalidInput, MissingDependency, UnknownStamp
 from sam2_ros.geometry.settings import DepthSettings
+from sam2_ros.node_settings import NodeSettings
 from sam2_ros.stamps import Place, Timeline
 from sam2_ros.stream.settings import SessionSettings
 from sam2_ros.stream.tracker_setup import TrackerSetup
@@ -296,7 +297,13 @@ class BaselineSetup(TrackerSetup):
         return {}
 
 
-def setup_of(model: str, device: str, settings: Mapping[str, Any], image_side: int | None = None) -> TrackerSetup:
+def setup_of(
+    model: str,
+    device: str,
+    settings: Mapping[str, Any],
+    image_side: int | None = None,
+    engine: str = NodeSettings.engine,
+) -> TrackerSetup:
     """The setup of a baseline or a model; settings: by name; image_side: None leaves it to the recording."""
     kind = BaselineSetup if model in BASELINES else TrackerSetup
-    return kind(model, device, tuple(sorted(settings.items())), image_side)
+    return kind(model, device, tuple(sorted(settings.items())), image_side, engine)

@@ -99,7 +99,7 @@ def _placed(published: Published, source: Path, folder: Path | None) -> Path:
     copy = path.with_name(path.name + ".copy")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(path):
+        with alone(path):
             try:
                 shutil.copyfile(file, copy)
                 _refuse_another(published, copy, file)
@@ -134,7 +134,7 @@ def _download(published: Published, path: Path) -> None:
     by_hand = f"download {published.url} by hand and put it at {path}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(path):
+        with alone(path):
             if path.is_file():  # another process fetched and verified it meanwhile
                 return
             _fetch(published.url, part)
@@ -157,8 +157,8 @@ def _download(published: Published, path: Path) -> None:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Keep other processes from downloading ``path`` meanwhile; waits for one that does."""
+def alone(path: Path) -> Iterator[None]:
+    """Keep other processes from bringing ``path`` meanwhile; waits for one that does."""
     lock = path.with_name(path.name + ".lock")
     with open(lock, "w") as file:
         try:

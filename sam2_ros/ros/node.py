@@ -24,6 +24,7 @@ from rclpy.exceptions import InvalidHandle, ParameterException
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.node import Node as RosNode
 
+from sam2_ros.engines import choice
 from sam2_ros.errors import CannotStart, Sam2RosError, needs_room
 from sam2_ros.geometry.locator import Locator
 from sam2_ros.interrupts import Interrupts
@@ -71,13 +72,15 @@ def make_tracker(parameters: Parameters) -> tuple[Tracker, str]:
     """
     settings = parameters.node
     checkpoint.use_threads(settings.threads)
-    model = checkpoint.load(settings.model, settings.device, settings.image_side)
+    model = choice.load(
+        settings.model, settings.device, settings.image_side, settings.engine, parameters.tracker.precision
+    )
     size, device = model.size, model.device
     tracker = Tracker(model, parameters.tracker)
     if device.type != "cpu":
         with needs_room(size.name, device):
             tracker.warm_up()
-    return tracker, f"{size.title} at {size.image_size} pixels on {device}"
+    return tracker, f"{size.title} at {size.image_size} pixels on {device}, computed by {choice.engine_of(model)}"
 
 
 class Node(Managed):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
+from sam2_ros.engines import choice
 from sam2_ros.errors import InvalidInput, needs_room
 from sam2_ros.geometry.settings import DepthSettings
 from sam2_ros.model import checkpoint
@@ -40,12 +41,14 @@ class TrackerSetup:
     chosen_model: "" leaves it to the recording (see ``recorded_setup``), else ``DEFAULT_MODEL``.
     settings: of the tracker, of the session and of depth, by name.
     chosen_side: of the square to which images are scaled [pixels]; None leaves it to the recording, else 0.
+    engine: what computes the model, as the parameter of this name.
     """
 
     chosen_model: str = ""
     device: str = "auto"
     settings: tuple[tuple[str, Any], ...] = ()
     chosen_side: int | None = None
+    engine: str = NodeSettings.engine
     #: Classes of the settings that make a difference.
     uses: ClassVar[tuple[type, ...]] = (SessionSettings, TrackerSettings, DepthSettings)
 
@@ -77,7 +80,9 @@ class TrackerSetup:
 
     def tracker(self) -> ObjectTracker:
         """A new tracker; the model is loaded once in each process.  Raises CheckpointError and InvalidInput."""
-        tracker = Tracker(_load(self.model, self.device, self.image_side), self.tracker_settings())
+        settings = self.tracker_settings()
+        model = _load(self.model, self.device, self.image_side, self.engine, settings.precision)
+        tracker = Tracker(model, settings)
         if self.arithmetic()["device"] != "cpu":
             with needs_room(self.model, self.arithmetic()["device"]):
                 tracker.warm_up()  # otherwise the first images of a recording on the clock would be dropped
@@ -90,10 +95,14 @@ class TrackerSetup:
         self.arithmetic()
 
     def arithmetic(self) -> dict[str, str]:
-        """Where and in which precision the model computes: what "auto" stands for on this machine."""
+        """Where, in which precision and engine the model computes: what "auto" stands for on this machine."""
         device = checkpoint.available(self.device)
         wanted = self.tracker_settings().precision
-        return {"device": str(device), "precision": str(precision(wanted, device)).removeprefix("torch.")}
+        return {
+            "device": str(device),
+            "precision": str(precision(wanted, device)).removeprefix("torch."),
+            "model_engine": choice.candidate(self.engine, device),
+        }
 
     def identity(self) -> dict[str, Any]:
         """Name, version and checksum of the weights, and the side of the image."""
@@ -105,8 +114,8 @@ class TrackerSetup:
 
 
 @functools.lru_cache(maxsize=2)
-def _load(model: str, device: str, image_side: int) -> Any:
-    return checkpoint.load(model, device, image_side)
+def _load(model: str, device: str, image_side: int, engine: str, precision: str) -> Any:
+    return choice.load(model, device, image_side, engine, precision)
 
 
 def settings_from(texts: Sequence[str], image_range: str = "") -> dict[str, Any]:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from sam2_ros import cli
+from sam2_ros.engines import openvino
 from sam2_ros.stream.tracker_setup import TrackerSetup
 
 #: A command that loads a model, and what it must be given.
@@ -54,3 +55,15 @@ def test_a_side_that_is_no_number_of_pixels_is_wrong_usage(side, capsys):
         cli.main(["replay", "bag", "--out", "out", f"--image-side={side}"])
     assert ended.value.code == 2
     assert f"'{side}' must be a whole number of pixels, or 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", LOADING)
+def test_an_engine_that_is_not_installed_is_refused_in_one_sentence(
+    command, pictures, tmp_path, weights, capsys, monkeypatch
+):
+    monkeypatch.setattr(openvino, "is_installed", lambda: False)
+    words = ("--model", weights, "--device", "cpu", "--model-engine")
+    assert run(command, pictures, tmp_path / "one", *words, "torch") == 0
+    assert run(command, pictures, tmp_path / "two", *words, "openvino") == 1
+    said = capsys.readouterr().err
+    assert said == f"sam2_ros {command}: {openvino.MISSING}\n"

@@ -1,4 +1,4 @@
-"""What the tracker promises holds with a model that ONNX Runtime runs, as with PyTorch."""
+"""What the tracker promises holds with every engine as with PyTorch."""
 
 import pytest
 from tiny_models import FAMILIES, tiny_model
@@ -11,20 +11,34 @@ from tracking.test_families import (  # noqa: F401  # collected here, with the m
     test_objects_beside_each_other_are_found_as_each_alone,
 )
 
-from sam2_ros.engines import onnx
-
-pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+from sam2_ros.engines import onnx, openvino
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+def by_onnx_runtime(model, folder):
+    onnx.export(model, folder)
+    return onnx.load(folder, threads=1)
+
+
+def by_openvino(model, folder):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SAM2_ROS_CACHE", str(folder))
+        return openvino.prepare(model, "float32")
+
+
+#: What makes the model of an engine from one of PyTorch, by the module that it needs.
+ENGINES = {"onnxruntime": by_onnx_runtime, "openvino": by_openvino}
+
+
+@pytest.fixture(scope="module", params=[(engine, name) for engine in ENGINES for name in FAMILIES], ids=" ".join)
 def family(request, tmp_path_factory):
-    """Makes a model of one family from a bias of its occlusion head, run by ONNX Runtime."""
-    folders = {}
+    """Makes a model of one family, run by one engine, from a bias of its occlusion head."""
+    engine, name = request.param
+    pytest.importorskip(engine, reason=f"{engine} is not installed")
+    made = {}
 
     def load(score=SEEN):
-        if score not in folders:
-            folders[score] = tmp_path_factory.mktemp("onnx")
-            onnx.export(tiny_model(FAMILIES[request.param], score), folders[score])
-        return onnx.load(folders[score], threads=1)
+        if score not in made:
+            made[score] = ENGINES[engine](tiny_model(FAMILIES[name], score), tmp_path_factory.mktemp(engine))
+        return made[score]
 
     return load

@@ -1,0 +1,71 @@
+"""Which engine computes a model: PyTorch, or OpenVINO where it is installed, right and faster."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import torch
+
+from sam2_ros.engines import openvino
+from sam2_ros.errors import CheckpointError, InvalidInput, MissingDependency
+from sam2_ros.model import checkpoint
+from sam2_ros.model.interface import Model
+from sam2_ros.model.sam2 import SAM2
+from sam2_ros.node_settings import NodeSettings
+
+logger = logging.getLogger(__name__)
+
+
+def load(
+    name_or_path: str | Path,
+    device: str = "auto",
+    image_side: int = 0,
+    engine: str = NodeSettings.engine,
+    precision: str = "auto",
+) -> Model:
+    """The model that ``checkpoint.load`` loads, in the engine that was chosen.
+
+    engine, precision: as the parameters of these names.  Threads must be chosen before.
+    Raises as checkpoint.load does, and what ``with_engine`` raises.
+    """
+    return with_engine(checkpoint.load(name_or_path, device, image_side), engine, precision)
+
+
+def with_engine(model: SAM2, engine: str, precision: str = "auto") -> Model:
+    """The model itself, or the same in another engine.
+
+    engine: "torch"; "openvino", which gives way to PyTorch where it cannot run the model; or "auto", which is OpenVINO
+    where it is installed and faster on a CPU.
+    Raises as ``candidate``.
+    """
+    if candidate(engine, model.device) == "torch":
+        return model
+    try:
+        found = openvino.prepare(model, precision)
+    except CheckpointError as error:
+        logger.warning("%s; PyTorch computes it instead", error)
+        return model
+    if engine == "auto" and not openvino.is_faster(model, found):
+        logger.info("OpenVINO is not faster here; PyTorch computes the model")
+        return model
+    return found
+
+
+def candidate(engine: str, device: torch.device) -> str:
+    """The engine that is tried on a device: "openvino" or "torch".
+
+    Raises MissingDependency where the chosen engine is not installed, InvalidInput for a device that it has not.
+    """
+    if engine == "openvino" and device.type != "cpu":
+        raise InvalidInput(f"the engine openvino computes on the CPU, not on {device}; set device to cpu")
+    if engine == "openvino" and not openvino.is_installed():
+        raise MissingDependency(openvino.MISSING)
+    return "openvino" if engine != "torch" and device.type == "cpu" and openvino.is_installed() else "torch"
+
+
+def engine_of(model: Model) -> str:
+    """What computes a model, in words."""
+    if isinstance(model, openvino.OpenVinoModel):
+        return f"OpenVINO, {model.arithmetic}"
+    return "PyTorch"

@@ -1,0 +1,303 @@
+"""OpenVINO, an engine for processors without a GPU: it computes what every image needs; PyTorch does the rest.
+
+Encoder, memory attention and tracking decoder are converted when a model is first used, and kept in the cache of the
+user.  Prompts, corrections and the encoding of memories stay in PyTorch.  Before an engine is used it computes an
+image that PyTorch computes as well: in bfloat16 some versions of OpenVINO are known to be wrong.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import logging
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from sam2_ros.engines.graphs import Graph, Port, attention, encoder, tracking_decoder
+from sam2_ros.errors import CheckpointError, MissingDependency
+from sam2_ros.model.downloads import alone, cache_folder
+from sam2_ros.model.interface import Candidates, Found, ImageFeatures, Memories, Model, PromptInputs
+from sam2_ros.model.pixels import normalise
+from sam2_ros.model.sam2 import SAM2
+from sam2_ros.model.sizes import Size
+
+logger = logging.getLogger(__name__)
+
+#: Said where it is wanted and not installed.
+MISSING = "the engine openvino is not installed here: pip install 'sam2_ros[openvino]', or choose the engine torch"
+#: Raise it when a graph of these changes: what was converted before is then converted again.
+FORM = 1
+#: Converted models that are kept, the last used ones: about 160 MB each for tiny.
+KEPT = 8
+#: For each arithmetic the largest error of each graph, as a share of the root mean square that PyTorch finds.
+BOUNDS = {
+    "float32": {"encoder": 1e-4, "attention": 1e-4, "tracking_decoder": 1e-4},
+    "bfloat16": {"encoder": 1.5e-2, "attention": 5e-3, "tracking_decoder": 1e-2},
+}
+#: How OpenVINO calls each arithmetic.
+HINTS = {"float32": "f32", "bfloat16": "bf16"}
+#: Fused kernels of OpenVINO 2026.4 that are wrong in bfloat16 by up to a quarter.
+WITHOUT_FUSED_ATTENTION = {"SNIPPETS_MODE": "DISABLE"}
+
+
+class OpenVinoModel:
+    """A SAM2 on a CPU whose way from image to mask runs in OpenVINO.  It belongs to one thread."""
+
+    def __init__(self, model: SAM2, programs: Mapping[str, Program], arithmetic: str) -> None:
+        """programs: by the names of their graphs.  arithmetic: "float32" or "bfloat16"."""
+        self._model = model
+        self._programs = programs
+        self.arithmetic = arithmetic
+
+    @property
+    def size(self) -> Size:
+        """That of the model."""
+        return self._model.size
+
+    @property
+    def device(self) -> torch.device:
+        """The CPU."""
+        return self._model.device
+
+    @property
+    def precision(self) -> torch.dtype:
+        """Of the tensors that go in and out; see ``arithmetic`` for what is computed in."""
+        return self._model.precision
+
+    def checksum(self) -> str:
+        """That of the model."""
+        return self._model.checksum()
+
+    def encode_image(self, images: Tensor) -> ImageFeatures:
+        """What the trunk sees on the images; see ``Model.encode_image``."""
+        side = self.size.image_size
+        if images.shape != (1, 3, side, side):
+            return self._model.encode_image(images)
+        return ImageFeatures(*self._programs["encoder"](images))
+
+    def attend(self, features: ImageFeatures, memories: Memories | None) -> Tensor:
+        """The image as each object sees it; see ``Model.attend``."""
+        if memories is None or features.stride16.shape[0] > 1:
+            return self._model.attend(features, memories)
+        found = memories.tokens, memories.time_code, memories.pointers, memories.pointer_distance
+        return self._programs["attention"](features.stride16, *found)[0]
+
+    def decode(
+        self,
+        view: Tensor,
+        features: ImageFeatures,
+        prompt: PromptInputs | None = None,
+        *,
+        multimask: bool,
+        stability_fallback: bool = True,
+    ) -> Candidates:
+        """Candidate masks; see ``Model.decode``."""
+        if prompt is None and multimask and features.stride8.shape[0] == 1:
+            return Candidates(*self._programs["tracking_decoder"](view, features.stride8, features.stride4))
+        return self._model.decode(view, features, prompt, multimask=multimask, stability_fallback=stability_fallback)
+
+    def decode_mask(self, features: ImageFeatures, masks: Tensor) -> Found:
+        """A mask prompt is the answer itself; see ``Model.decode_mask``."""
+        return self._model.decode_mask(features, masks)
+
+    def encode_memory(
+        self, features: ImageFeatures, mask_logits: Tensor, object_score: Tensor, *, binarize: bool
+    ) -> Tensor:
+        """The tokens to remember; see ``Model.encode_memory``."""
+        return self._model.encode_memory(features, mask_logits, object_score, binarize=binarize)
+
+
+class Program:
+    """A graph that OpenVINO has compiled: tensors in, tensors out."""
+
+    def __init__(self, compiled: Any) -> None:
+        self._request = compiled.create_infer_request()
+        self._count = len(compiled.inputs)  # the last input of a graph may be of no use to SAM 2.0, and then missing
+
+    def __call__(self, *inputs: Tensor) -> list[Tensor]:
+        """What the graph answers, in new memory."""
+        arrays = [tensor.contiguous().numpy() for tensor in inputs[: self._count]]  # alive until it has answered
+        found = self._request.infer(arrays, share_inputs=True)
+        return [torch.from_numpy(found[number]) for number in range(len(found))]
+
+
+def is_installed() -> bool:
+    """Whether OpenVINO is here; it is not imported for that."""
+    return importlib.util.find_spec("openvino") is not None
+
+
+def prepare(model: SAM2, precision: str = "auto") -> OpenVinoModel:
+    """A model on a CPU, run by OpenVINO in the fastest arithmetic that ``precision`` allows and that is right.
+
+    precision: a setting of the tracker; bfloat16 is taken only where the processor computes in it.
+    Raises MissingDependency without OpenVINO, CheckpointError where it cannot run the model.
+    """
+    openvino = _imported()
+    try:
+        parts = (encoder(model), attention(model), tracking_decoder(model))
+        folder = converted(openvino, model, parts)
+        core = openvino.Core()
+        for arithmetic in _arithmetics(core, precision):
+            found = OpenVinoModel(model, _compiled(core, folder, parts, arithmetic), arithmetic)
+            wrong = deviations(model, found)
+            if not wrong:
+                return found
+            logger.warning("OpenVINO is wrong in %s: %s", arithmetic, "; ".join(wrong))
+    except OSError as error:
+        where = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        raise CheckpointError(f"OpenVINO has no room for the converted model ({where}); set SAM2_ROS_CACHE") from error
+    except RuntimeError as error:  # of OpenVINO, for all of its errors
+        raise CheckpointError(f"OpenVINO cannot run this model ({str(error).splitlines()[-1]})") from error
+    raise CheckpointError("OpenVINO computes something else than PyTorch on this machine")
+
+
+def _imported() -> Any:
+    """The module ``openvino``, imported so that it sends nothing and writes nothing: it would report its use."""
+    name = "openvino_telemetry"
+    forbidden = name not in sys.modules
+    if forbidden:
+        sys.modules[name] = None  # type: ignore[assignment]  # as if it were not installed
+    try:
+        import openvino
+    except ImportError as error:
+        raise MissingDependency(MISSING) from error
+    finally:
+        if forbidden:
+            del sys.modules[name]
+    return openvino
+
+
+# Conversion ----------------------------------------------------------------------------------------
+
+
+def converted(openvino: Any, model: SAM2, parts: Sequence[Graph]) -> Path:
+    """The folder of the user's cache with the converted graphs; they are made if need be.
+
+    Processes that start at once wait for each other, and a folder is there whole or not at all.
+    """
+    facts = f"{model.checksum()} {model.size} {openvino.__version__} {torch.__version__} {FORM}"
+    digest = hashlib.sha256(facts.encode()).hexdigest()[:16]
+    folder = cache_folder() / "openvino" / f"{model.size.name}-{model.size.image_size}-{digest}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if not folder.is_dir():
+        with alone(folder):
+            if not folder.is_dir():
+                _convert(openvino, parts, folder)
+    os.utime(folder)
+    for former in sorted(_kept(folder.parent), key=lambda path: path.stat().st_mtime)[:-KEPT]:
+        shutil.rmtree(former, ignore_errors=True)
+    return folder
+
+
+def _kept(parent: Path) -> list[Path]:
+    return [path for path in parent.iterdir() if path.is_dir() and path.suffix != ".part"]
+
+
+def _convert(openvino: Any, parts: Sequence[Graph], folder: Path) -> None:
+    unfinished = folder.with_name(folder.name + ".part")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    for graph in tqdm(parts, desc="converting for OpenVINO, once", unit="part", disable=None):
+        whole = openvino.convert_model(graph.traced(), input=[_port(openvino, port) for port in graph.inputs.values()])
+        openvino.save_model(whole, unfinished / f"{graph.name}.xml", compress_to_fp16=False)
+    os.replace(unfinished, folder)
+
+
+def _port(openvino: Any, port: Port) -> tuple[Any, Any]:
+    lengths = [-1 if isinstance(length, str) else length for length in port.shape]
+    return openvino.PartialShape(lengths), openvino.Type(np.dtype(str(port.dtype).removeprefix("torch.")))
+
+
+def _arithmetics(core: Any, precision: str) -> list[str]:
+    """What may be computed in, the fastest first."""
+    has_bfloat16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return ["bfloat16", "float32"] if has_bfloat16 and precision in ("auto", "bfloat16") else ["float32"]
+
+
+def _compiled(core: Any, folder: Path, parts: Sequence[Graph], arithmetic: str) -> dict[str, Program]:
+    options = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": HINTS[arithmetic],
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "ENABLE_CPU_PINNING": False,  # the cores are not its own
+    }
+    if arithmetic == "bfloat16":
+        options |= WITHOUT_FUSED_ATTENTION
+    return {graph.name: Program(core.compile_model(folder / f"{graph.name}.xml", "CPU", options)) for graph in parts}
+
+
+# Test ----------------------------------------------------------------------------------------------
+
+
+@torch.inference_mode()
+def deviations(model: SAM2, engine: OpenVinoModel) -> list[str]:
+    """What the engine computes too far from PyTorch, on one image with two objects that have two memories."""
+    features, memories = _example(model)
+    view = model.attend(features, memories)
+    expected = model.decode(view, features, None, multimask=True)
+    found = engine.decode(view, features, None, multimask=True)
+    shown, seen = _image(model.size), engine.attend(features, memories)
+    pairs = {
+        "encoder": zip(_fields(engine.encode_image(shown)), _fields(features)),
+        "attention": [(seen, view)],
+        "tracking_decoder": zip(_fields(found), _fields(expected)),
+    }
+    errors = {name: max(_error(ours, theirs) for ours, theirs in tensors) for name, tensors in pairs.items()}
+    bounds = BOUNDS[engine.arithmetic]
+    # "not ... <=": an error may be nan.
+    return [f"the {name} is off by {error:.1e}" for name, error in errors.items() if not error <= bounds[name]]
+
+
+def is_faster(model: SAM2, engine: OpenVinoModel, rounds: int = 3) -> bool:
+    """Whether the engine needs less time for an image than PyTorch does; the two are timed in turn."""
+    features, memories = _example(model)
+    image = _image(model.size)
+    contenders: tuple[Model, Model] = (model, engine)
+    spent: tuple[list[float], list[float]] = ([], [])
+    for _ in range(rounds):
+        for one, seconds in zip(contenders, spent):
+            start = time.perf_counter()
+            with torch.inference_mode():
+                one.encode_image(image)
+                one.decode(one.attend(features, memories), features, None, multimask=True)
+            seconds.append(time.perf_counter() - start)
+    of_torch, of_engine = map(min, spent)
+    return of_engine < of_torch
+
+
+def _example(model: SAM2) -> tuple[ImageFeatures, Memories]:
+    """An image, and two objects that remember it twice."""
+    with torch.inference_mode():
+        features = model.encode_image(_image(model.size))
+        found = model.decode(model.attend(features, None), features, None, multimask=True).best()
+        tokens = model.encode_memory(features, found.logits, found.object_score, binarize=False)
+        memories = torch.stack((tokens, 0.5 * tokens), dim=1).expand(2, -1, -1, -1)
+        pointers = found.pointer.expand(2, 2, -1)
+        return features, Memories(memories, torch.tensor([[0, 6]] * 2), pointers, torch.tensor([[1.0, 9.0]] * 2))
+
+
+def _image(size: Size) -> Tensor:
+    """A disk before a background that gets brighter, as the model takes images."""
+    y, x = np.mgrid[: size.image_size, : size.image_size] / size.image_size
+    picture = np.stack((255 * x, 255 * y, np.full_like(x, 90)), axis=-1)
+    picture[(x - 0.5) ** 2 + (y - 0.6) ** 2 < 0.04] = (220, 40, 40)
+    return normalise(picture.astype(np.uint8), size.image_size)
+
+
+def _fields(answer: ImageFeatures | Candidates) -> list[Tensor]:
+    return [getattr(answer, name) for name in answer.__slots__]
+
+
+def _error(found: Tensor, expected: Tensor) -> float:
+    """Root mean square of the difference, as a share of what is expected."""
+    return float((found - expected).norm() / expected.norm().clamp(min=1e-6))

@@ -1,0 +1,67 @@
+"""Which engine computes a model."""
+
+import logging
+from types import SimpleNamespace
+
+import pytest
+import torch
+from tiny_models import tiny_model
+
+from sam2_ros.engines import choice, openvino
+from sam2_ros.errors import CheckpointError, InvalidInput, MissingDependency
+
+
+@pytest.fixture
+def engine(monkeypatch):
+    """An OpenVINO that is installed, and faster, unless a test says something else."""
+    found = openvino.OpenVinoModel(tiny_model(), {}, "float32")
+    monkeypatch.setattr(openvino, "is_installed", lambda: True)
+    monkeypatch.setattr(openvino, "prepare", lambda model, precision: found)
+    monkeypatch.setattr(openvino, "is_faster", lambda model, engine: True)
+    return found
+
+
+@pytest.mark.parametrize("wanted, taken", [("auto", True), ("openvino", True), ("torch", False)])
+def test_the_engine_that_was_chosen_computes_the_model(engine, wanted, taken):
+    model = tiny_model()
+    assert choice.with_engine(model, wanted) is (engine if taken else model)
+
+
+@pytest.mark.parametrize("wanted, taken", [("auto", False), ("openvino", True)])
+def test_an_engine_that_is_not_faster_is_taken_only_where_it_was_chosen(engine, monkeypatch, wanted, taken):
+    monkeypatch.setattr(openvino, "is_faster", lambda model, engine: False)
+    model = tiny_model()
+    assert choice.with_engine(model, wanted) is (engine if taken else model)
+
+
+@pytest.mark.parametrize("wanted", ["auto", "openvino"])
+def test_an_engine_that_cannot_run_the_model_leaves_it_to_torch_with_a_sentence(engine, monkeypatch, caplog, wanted):
+    def fail(model, precision):
+        raise CheckpointError("OpenVINO cannot run this model (no such operation)")
+
+    monkeypatch.setattr(openvino, "prepare", fail)
+    model = tiny_model()
+    with caplog.at_level(logging.WARNING):
+        assert choice.with_engine(model, wanted) is model
+    assert "OpenVINO cannot run this model (no such operation); PyTorch computes it instead" in caplog.text
+
+
+def test_without_openvino_auto_is_torch_and_the_choice_of_it_is_refused(monkeypatch):
+    monkeypatch.setattr(openvino, "is_installed", lambda: False)
+    monkeypatch.setitem(__import__("sys").modules, "openvino", None)
+    model = tiny_model()
+    assert choice.with_engine(model, "auto") is model
+    with pytest.raises(MissingDependency, match=r"sam2_ros\[openvino\]"):
+        choice.with_engine(model, "openvino")
+
+
+def test_on_a_gpu_auto_is_torch_and_openvino_is_refused(engine):
+    model = SimpleNamespace(device=torch.device("cuda", 0))
+    assert choice.with_engine(model, "auto") is model
+    with pytest.raises(InvalidInput, match="computes on the CPU, not on cuda:0; set device to cpu"):
+        choice.with_engine(model, "openvino")
+
+
+def test_the_engine_has_a_name(engine):
+    assert choice.engine_of(engine) == "OpenVINO, float32"
+    assert choice.engine_of(tiny_model()) == "PyTorch"
