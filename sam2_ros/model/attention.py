@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sam2_ros.model.layers import MLP
+from sam2_ros.model.layers import MLP, is_plain
 from sam2_ros.model.position import rotate
 
 #: Scores of queries and keys that are held at once, so that they stay in the cache.
@@ -22,7 +22,7 @@ class Projections(nn.Module):
         """width: of queries and output; inner, key_width: of the attention and of keys and values (default: width)."""
         super().__init__()
         inner, key_width = inner or width, key_width or width
-        self.heads, self.dropout = heads, dropout
+        self.heads, self.head_width, self.dropout = heads, inner // heads, dropout
         self.q_proj = nn.Linear(width, inner)
         self.k_proj = nn.Linear(key_width, inner)
         self.v_proj = nn.Linear(key_width, inner)
@@ -34,13 +34,14 @@ class Projections(nn.Module):
         A first dimension of 1 is shared by all rows.
         """
         rows = max(queries.shape[0], keys.shape[0])
-        queries, keys, values = (
-            torch.unflatten(x, -1, (self.heads, -1)).transpose(1, 2).expand(rows, -1, -1, -1)
-            for x in (queries, keys, values)
-        )  # (N, heads, T, inner / heads)
+        queries, keys, values = (self._by_heads(x).expand(rows, -1, -1, -1) for x in (queries, keys, values))
         seen = F.scaled_dot_product_attention(queries, keys, values, dropout_p=self.dropout if self.training else 0.0)
         out: Tensor = self.out_proj(seen.transpose(1, 2).flatten(2))
         return out
+
+    def _by_heads(self, projected: Tensor) -> Tensor:
+        """(N, T, inner) to (N, heads, T, inner / heads)."""
+        return torch.unflatten(projected, -1, (self.heads, -1)).transpose(1, 2)
 
 
 class Attention(Projections):
@@ -48,7 +49,36 @@ class Attention(Projections):
 
     def forward(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """(N, Q, width), (N, K, key width) twice, to (N, Q, width); a first dimension of 1 is shared by all rows."""
+        if is_plain(queries) and queries.shape[1] < self.head_width < keys.shape[1]:
+            return self._ask_with_few(queries, keys, values)
+        if is_plain(queries) and keys.shape[1] < self.head_width < queries.shape[1]:
+            return self._answer_with_few(queries, keys, values)
         return self.attend(self.q_proj(queries), self.k_proj(keys), self.v_proj(values))
+
+    def _ask_with_few(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """The same for few queries: they, and what they see, are projected in place of all keys and values.
+
+        The bias of the keys adds the same to all scores of a query, which the softmax ignores.
+        """
+        queries = self._by_heads(self.q_proj(queries)) * self.head_width**-0.5
+        wide = (queries @ self._weights(self.k_proj)).flatten(1, 2)  # (N, heads Q, key width)
+        seen = (wide @ keys.mT).softmax(dim=2) @ values
+        narrow = torch.unflatten(seen, 1, (self.heads, -1)) @ self._weights(self.v_proj).mT
+        out: Tensor = self.out_proj(narrow.transpose(1, 2).flatten(2) + self.v_proj.bias)
+        return out
+
+    def _answer_with_few(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """The same for few keys: they and their values are projected in place of all queries and answers."""
+        keys, values = self._by_heads(self.k_proj(keys)) * self.head_width**-0.5, self._by_heads(self.v_proj(values))
+        wide = (keys @ self._weights(self.q_proj)).flatten(1, 2)  # (N, heads K, width)
+        offset = (keys @ torch.unflatten(self.q_proj.bias, 0, (self.heads, -1, 1))).flatten(1)
+        scores = torch.unflatten(queries @ wide.mT + offset[:, None], 2, (self.heads, -1))
+        answers = values @ torch.unflatten(self.out_proj.weight.T, 0, (self.heads, -1))  # (N, heads, K, width)
+        return scores.softmax(dim=3).flatten(2) @ answers.flatten(1, 2) + self.out_proj.bias
+
+    def _weights(self, projection: nn.Linear) -> Tensor:
+        """Those of a projection: (heads, inner / heads, width)."""
+        return torch.unflatten(projection.weight, 0, (self.heads, -1))
 
 
 class RotaryAttention(Projections):
@@ -67,7 +97,8 @@ class RotaryAttention(Projections):
         The key table may end before the keys do: those after its end are not turned.
         """
         queries = rotate(F.linear(queries, *by_halves(self.q_proj)), *query_table)
-        if keys.shape[-1] < queries.shape[-1] and _is_plain(queries):
+        # On a GPU and for gradients torch's kernel needs less memory, but it is slow for values narrower than keys.
+        if keys.shape[-1] < queries.shape[-1] and is_plain(queries):
             return self._attend_narrowly(queries, keys, values, key_table)
         keys = F.linear(keys, *by_halves(self.k_proj))
         turned = rotate(keys[:, : len(key_table[0])], *key_table)
@@ -88,23 +119,17 @@ class RotaryAttention(Projections):
         unturned = F.pad(keys[:, turns:], (0, 1), value=1.0).mT  # 1 for the bias
         queries = queries * queries.shape[-1] ** -0.5
         narrow = queries @ torch.cat((weight, bias[:, None]), dim=1)
-        tile = max(SCORES_AT_ONCE // (keys.shape[0] * keys.shape[1]), 1)
-        seen = [
-            torch.cat((wide_tile @ turned, narrow_tile @ unturned), dim=2).softmax(dim=2) @ values
-            for wide_tile, narrow_tile in zip(torch.split(queries, tile, dim=1), torch.split(narrow, tile, dim=1))
-        ]
+        rows, tokens, _ = keys.shape
+        tile = max(SCORES_AT_ONCE // (rows * tokens), 1)
+        seen = []
+        for wide_tile, narrow_tile in zip(torch.split(queries, tile, dim=1), torch.split(narrow, tile, dim=1)):
+            scores = keys.new_empty(rows, wide_tile.shape[1], tokens)
+            torch.bmm(wide_tile.expand(rows, -1, -1), turned, out=scores[:, :, :turns])
+            torch.bmm(narrow_tile.expand(rows, -1, -1), unturned, out=scores[:, :, turns:])
+            seen.append(scores.softmax(dim=2) @ values)
         return F.linear(
             torch.cat(seen, dim=1), self.out_proj.weight @ self.v_proj.weight, self.out_proj(self.v_proj.bias)
         )
-
-
-def _is_plain(queries: Tensor) -> bool:
-    """Whether attention to narrow values is faster written out than by torch's kernel.
-
-    The kernel has no fast way for values that are narrower than the keys, but it needs less memory
-    on a GPU and for gradients.
-    """
-    return queries.device.type == "cpu" and queries.dtype == torch.float32 and not torch.is_grad_enabled()
 
 
 def by_halves(projection: nn.Linear) -> tuple[Tensor, Tensor]:

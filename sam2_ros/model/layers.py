@@ -9,31 +9,35 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+#: Layer normalisation of maps with at most as many channels takes a way of its own.
+FEW_CHANNELS = 4
+
 
 def to_channels_last(model: nn.Module) -> None:
     """Bring a model to the memory layout that is faster for what alternates between maps and tokens."""
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch declares no such overload
 
 
-def gelu_of_convolution(maps: Tensor, convolution: nn.Conv2d) -> Tensor:
-    """F.gelu(convolution(maps)), 1 x 1; on a CPU without gradients in one pass, where torch has that."""
-    fused = getattr(torch.ops.mkldnn, "_convolution_pointwise", None) if _is_fused(maps) else None
-    if fused is None:
-        return F.gelu(convolution(maps))
-    # No padding, strides and dilations of 1, one group; the exact GELU has no arguments.
-    out: Tensor = fused(maps, convolution.weight, convolution.bias, [0, 0], [1, 1], [1, 1], 1, "gelu", [], "none")
-    return out
-
-
-def _is_fused(maps: Tensor) -> bool:
-    """Whether oneDNN may take these maps."""
+def is_plain(x: Tensor) -> bool:
+    """Whether x may take a shorter way that is for float32 on a CPU, without gradients."""
     return (
-        maps.device.type == "cpu"
-        and maps.dtype == torch.float32
+        x.device.type == "cpu"
+        and x.dtype == torch.float32
         and not (torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"))
-        # A traced graph is for an engine that does not know oneDNN's.
+        # A traced graph is for an engine that has ways of its own.
         and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     )
+
+
+def gelu_of_convolution(maps: Tensor, convolution: nn.Conv2d) -> Tensor:
+    """F.gelu(convolution(maps)); on a CPU without gradients in one pass, where torch has that."""
+    fused = getattr(torch.ops.mkldnn, "_convolution_pointwise", None) if is_plain(maps) else None
+    if fused is None:
+        return F.gelu(convolution(maps))
+    given = (convolution.padding, convolution.stride, convolution.dilation, convolution.groups)
+    # The exact GELU has no arguments.
+    out: Tensor = fused(maps, convolution.weight, convolution.bias, *given, "gelu", [], "none")
+    return out
 
 
 class LayerNorm2d(nn.LayerNorm):
@@ -44,7 +48,15 @@ class LayerNorm2d(nn.LayerNorm):
 
     def forward(self, maps: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C, H, W)."""
+        if maps.shape[1] <= FEW_CHANNELS and is_plain(maps):
+            return self._one_channel_after_the_other(maps.contiguous())
         return super().forward(maps.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+    def _one_channel_after_the_other(self, maps: Tensor) -> Tensor:
+        """The same; torch's kernel goes from place to place, with much to do besides a few channels."""
+        centred = maps - maps.mean(dim=1, keepdim=True)
+        scale = (centred.square().mean(dim=1, keepdim=True) + self.eps).rsqrt()
+        return torch.addcmul(self.bias.view(-1, 1, 1), centred * self.weight.view(-1, 1, 1), scale)
 
 
 class Tokens(nn.Module):

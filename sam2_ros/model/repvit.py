@@ -98,7 +98,7 @@ class Stem(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) to (B, channels, S / 4, S / 4)."""
-        maps: Tensor = self.conv2(F.gelu(self.conv1(images)))
+        maps: Tensor = self.conv2(gelu_of_convolution(images, self.conv1))
         return maps
 
 

@@ -31,6 +31,19 @@ def test_one_row_is_shared_by_all_on_either_side():
     assert torch.allclose(part(keys, queries, queries), part(copies, queries, queries), atol=1e-6)
 
 
+@pytest.mark.parametrize(("queries", "keys"), [(3, 20), (20, 3), (3, 3), (20, 20)])
+@pytest.mark.parametrize("rows", [(2, 2), (1, 2), (2, 1)])
+def test_attention_of_few_and_many_tokens_finds_without_gradients_what_it_finds_with_them(queries, keys, rows):
+    part = Attention(64, 4, inner=32)
+    for parameter in part.parameters():
+        parameter.data = torch.randn_like(parameter) / 6
+    queries = torch.randn(rows[0], queries, 64)
+    keys, values = torch.randn(2, rows[1], keys, 64)
+    expected = part(queries, keys, values)
+    with torch.no_grad():
+        assert (part(queries, keys, values) - expected).abs().max() < 1e-5
+
+
 @pytest.mark.parametrize("pointers", [0, 8])
 def test_rotary_attention_to_several_memories_and_pointers_is_the_official_one(pointers):
     side, memories = 5, 3

@@ -12,6 +12,16 @@ def test_layer_norm_of_maps_works_on_the_channels_of_each_place():
     assert (normed.var(1, correction=0) - 1).abs().max() < 1e-4
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_layer_norm_of_maps_with_few_channels_finds_without_gradients_what_it_finds_with_them(layout):
+    maps = (torch.randn(2, 4, 5, 7) * 3 + 1).contiguous(memory_format=layout)
+    norm = LayerNorm2d(4)
+    norm.weight.data, norm.bias.data = torch.randn(2, 4)
+    expected = norm(maps)
+    with torch.no_grad():
+        assert (norm(maps) - expected).abs().max() < 1e-5
+
+
 def test_layer_norm_of_maps_has_the_published_stabiliser():
     assert LayerNorm2d(4).eps == 1e-6
 
@@ -33,11 +43,11 @@ def test_drop_path_does_nothing_in_use():
     assert DropPath(0.9).eval()(x) is x
 
 
-def test_a_convolution_and_its_activation_in_one_pass_are_those_in_two():
-    maps, convolution = (
-        torch.randn(2, 24, 9, 7).contiguous(memory_format=torch.channels_last),
-        torch.nn.Conv2d(24, 48, 1),
-    )
+@pytest.mark.parametrize(
+    "convolution", [torch.nn.Conv2d(24, 48, 1), torch.nn.Conv2d(24, 48, 3, stride=2, padding=1)], ids=["1x1", "3x3"]
+)
+def test_a_convolution_and_its_activation_in_one_pass_are_those_in_two(convolution):
+    maps = torch.randn(2, 24, 9, 7).contiguous(memory_format=torch.channels_last)
     expected = gelu_of_convolution(maps, convolution)
     expected.sum().backward()
     assert convolution.weight.grad.any()
