@@ -60,6 +60,11 @@ class Managed(LifecycleNodeMixin, RosNode):
 
     # -- for others --------------------------------------------------------------------------------
 
+    def destroy_node(self) -> None:
+        """As in rclpy, at once: it leaves the state machine, and with it the node, to the garbage collector."""
+        super().destroy_node()
+        self._state_machine.destroy_when_not_in_use()
+
     @property
     def state(self) -> str:
         """The label of the present state."""

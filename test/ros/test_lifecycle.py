@@ -302,6 +302,23 @@ def test_two_nodes_with_names_of_their_own_work_in_one_process():
         shutdown()
 
 
+def test_a_node_that_is_destroyed_is_gone_at_once_and_not_when_garbage_is_collected():
+    rclpy.init()
+    witness = rclpy.create_node("witness", use_global_arguments=False)
+    gc.disable()
+    try:
+        node = Node(tracker_of_a_new_model, "mortal", use_global_arguments=False)
+        node.start()
+        wait_until(lambda: "mortal" in witness.get_node_names(), "the node")
+        node.close()
+        node.destroy_node()
+        wait_until(lambda: "mortal" not in witness.get_node_names(), "its end")
+    finally:
+        gc.enable()
+        witness.destroy_node()
+        shutdown()
+
+
 def test_diagnostics_tell_that_the_model_is_loaded_and_that_the_node_rests():
     rclpy.init()
     seen = []
