@@ -36,6 +36,7 @@ ROSDEP = {
     "safetensors": None,
     "rosbags": None,
     "matplotlib": "python3-matplotlib",
+    "onnx": None,
     "onnxruntime": None,
     "openvino": None,
     "ray": None,

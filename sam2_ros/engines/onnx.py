@@ -57,7 +57,14 @@ def export(model: SAM2, folder: Path, progress: Callable[[str], None] = lambda _
 
 
 def as_onnx(graph: Graph) -> bytes:
-    """The content of the graph's file."""
+    """The content of the graph's file.  Raises MissingDependency without the package onnx, which torch uses."""
+    try:
+        import onnx  # noqa: F401 - only to see that it is there
+    except ImportError as error:
+        raise MissingDependency(
+            "ONNX files are written with the Python package onnx, which is not installed here: "
+            "pip install 'sam2_ros[onnx]'"
+        ) from error
     # The exporter that is the default of new versions of torch needs one more package.
     options = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
     write: Any = torch.onnx.export  # its types know no files in memory
