@@ -52,7 +52,7 @@ def test_the_list_has_every_name_and_fetches_nothing(stick, tmp_path, capsys):
 @pytest.mark.parametrize(
     "words, sentence",
     [
-        ([], "name the models to fetch"),
+        ([], "name the models to download"),
         (["tiny", "large", "--from", "tiny.pt"], "tiny.pt is one file, and 2 models are named"),
         (["mine"], "mine is not the name of published weights"),
     ],
