@@ -231,8 +231,8 @@ class Node(Managed):
 
     def _receive(self, message: Any) -> None:
         worker = self.worker
-        if worker is None:
-            return  # the subscription is being destroyed
+        if worker is None or self.status is None:
+            return  # the node is being activated or deactivated, on another thread
         worker.put_image(self._images.arrived(message))
         stamp = nanoseconds(message.header.stamp)
         self.depth.image(stamp)

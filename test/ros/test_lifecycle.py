@@ -17,6 +17,7 @@ from ros_bench import ON_RED, PATIENCE, Bench, image_message, prompt_message, sc
 from std_srvs.srv import Trigger
 
 from sam2_ros.errors import CheckpointError
+from sam2_ros.ros.depth import Depth
 from sam2_ros.ros.lifecycle import Managed
 from sam2_ros.ros.node import Node
 from sam2_ros.ros.startup import shutdown
@@ -300,6 +301,19 @@ def test_two_nodes_with_names_of_their_own_work_in_one_process():
             node.close()
             node.destroy_node()
         shutdown()
+
+
+def test_an_image_that_arrives_while_the_node_subscribes_is_dropped(monkeypatch):
+    def made_late(node, *arguments):
+        node._receive(image_message(scene(), 5))
+        return Depth(node, *arguments)
+
+    monkeypatch.setattr("sam2_ros.ros.node.Depth", made_late)
+    bench = Bench()
+    try:
+        assert bench.node.state == "active" and bench.node.worker.counts.processed == 0
+    finally:
+        bench.close()
 
 
 def test_a_node_that_is_destroyed_is_gone_at_once_and_not_when_garbage_is_collected():
