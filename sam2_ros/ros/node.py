@@ -62,9 +62,6 @@ UPDATE = 0.25
 #: Seconds of one spin while the node starts: as much later it begins to spin as usual.
 SPIN = 0.05
 
-#: The method of rclpy's executors that gathers what they wait for, and waits.
-_GATHERS = "_wait_for_ready_callbacks"
-
 MakeTracker = Callable[[Parameters], tuple[Tracker, str]]
 
 
@@ -386,18 +383,16 @@ def _guarded(spin: Callable[[], object], node: RosNode) -> bool:
 
     Callbacks should not raise, but rclpy does for a message that it cannot deserialise, before
     our code is called.  That must not end the node either.  And rclpy gathers what it waits for
-    without a lock: what another thread creates or destroys meanwhile is no fault of anybody.
+    without a lock: a subscription that another thread destroys meanwhile is no fault of anybody.
     """
     try:
         spin()
     except ExternalShutdownException:
         return False
-    except Exception as error:
+    except InvalidHandle as error:
+        node.get_logger().debug(f"the executor waited for something that was destroyed: {error}")
+    except Exception:
         if not rclpy.ok():
             return False  # ROS was shut down before the next wait
-        frames = traceback.extract_tb(error.__traceback__)
-        if isinstance(error, InvalidHandle) or any(frame.name == _GATHERS for frame in frames):
-            node.get_logger().debug(f"what the executor waits for changed meanwhile: {error!r}")
-            return True
         node.get_logger().error(f"a callback failed unexpectedly:\n{traceback.format_exc()}", **SELDOM)
     return True
