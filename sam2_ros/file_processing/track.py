@@ -14,6 +14,7 @@ from sam2_ros import drawing, recordings
 from sam2_ros.errors import InvalidPrompt, RecordingError
 from sam2_ros.file_processing.track_values import values_of
 from sam2_ros.files import make_folder
+from sam2_ros.geometry.positions import distances
 from sam2_ros.ranges import AUTO
 from sam2_ros.recordings.bags.bag import Bag, refuse_without_bag
 from sam2_ros.recordings.folders import PictureFolder
@@ -96,8 +97,7 @@ def _follow(
             stem = recording.stem(count)
             labels.write(label_image(tracks, frame.size), stem)
             known = sensor.locate(moment, tracks).positions
-            notes = {one: position.distance for one, position in known.items()}
-            picture = drawing.overlay(frame.image, tracks, notes=notes)
+            picture = drawing.overlay(frame.image, tracks, notes=distances(known))
             video.write(picture)
             tiles.offer(count, picture)
             objects = [values_of(one, known.get(one.id)) for one in tracks]

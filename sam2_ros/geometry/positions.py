@@ -93,6 +93,11 @@ class Positions:
         return Position(known.surface, max(stamp - known.stamp, 0) / 1e9, velocity)
 
 
+def distances(positions: Mapping[int, Position]) -> dict[int, str]:
+    """How far each object is from the camera, in words for pictures, by its id."""
+    return {one: position.distance for one, position in positions.items()}
+
+
 def seen_labels(tracks: Iterable[Track], size: tuple[int, int]) -> np.ndarray:
     """The label image (H, W) of the tracks without those that are occluded, whatever is left of their masks."""
     return label_image([track for track in tracks if not track.occluded], size)

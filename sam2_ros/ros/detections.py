@@ -78,16 +78,20 @@ def read(message: Any, least_score: float, tally: Tally | None = None) -> list[D
     return detections
 
 
+def centre_of(box: Any) -> Any:
+    """What has x and y of the centre of a vision_msgs/BoundingBox2D: vision_msgs 3 keeps them in the centre itself."""
+    return getattr(box.center, "position", box.center)
+
+
 def _fault(box: Any) -> str:
     """Why a box cannot be used."""
-    centre = getattr(box.center, "position", box.center)
+    centre = centre_of(box)
     numbers = (centre.x, centre.y, box.center.theta, box.size_x, box.size_y)
     return NO_SIZE if all(map(math.isfinite, numbers)) else NO_NUMBER
 
 
 def _upright(box: Any) -> Box | None:
-    # vision_msgs 3 keeps x and y in the centre itself.
-    centre = getattr(box.center, "position", box.center)
+    centre = centre_of(box)
     if not math.isfinite(box.center.theta):
         return None
     cosine, sine = abs(math.cos(box.center.theta)), abs(math.sin(box.center.theta))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point
 from rclpy.node import Node as RosNode
@@ -20,13 +19,13 @@ from std_msgs.msg import Header
 
 from sam2_ros.drawing import overlay
 from sam2_ros.geometry.fields import fill_position
-from sam2_ros.geometry.positions import Position
+from sam2_ros.geometry.positions import Position, distances
 from sam2_ros.messages import fill_compressed, fill_object, seconds_and_rest
 from sam2_ros.msg import Box, TrackedObject, TrackedObjectArray
 from sam2_ros.msg import Prompt as PromptMessage
 from sam2_ros.ros.bridge import Bridge
 from sam2_ros.ros.outputs_3d import Outputs3D
-from sam2_ros.ros.outputs_masks import MaskOutputs
+from sam2_ros.ros.outputs_masks import MaskOutputs, mask_image
 from sam2_ros.ros.outputs_vision import VisionOutputs
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.stream.session import Applied
@@ -60,7 +59,7 @@ def prompt_message(prompt: Prompt, name: str, header: Header, bridge: Bridge = B
     if prompt.box is not None:
         message.box = [Box(**dict(zip(("x0", "y0", "x1", "y1"), prompt.box)))]
     if prompt.mask is not None:
-        message.mask = bridge.fill(Image(header=header), prompt.mask.astype(np.uint8) * 255)
+        message.mask = mask_image(prompt.mask, header, bridge)
     return message
 
 
@@ -131,7 +130,7 @@ class Outputs:
         plain, packed = _wanted(self._overlay), _wanted(self._packed_overlay)
         if not plain and not packed:
             return
-        picture = overlay(frame.image, tracks, notes={one: position.distance for one, position in positions.items()})
+        picture = overlay(frame.image, tracks, notes=distances(positions))
         if plain:
             self._overlay.publish(self._bridge.fill(Image(header=header), picture))
         if packed:

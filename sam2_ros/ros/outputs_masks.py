@@ -20,7 +20,7 @@ from std_msgs.msg import Header
 from sam2_ros.ros.bridge import Bridge
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.throttle import SELDOM
-from sam2_ros.types import Track
+from sam2_ros.types import Mask, Track
 
 #: Each topic costs every node of the robot memory; objects beyond this number have none.
 MOST = 64
@@ -44,7 +44,7 @@ class MaskOutputs:
         for track in wanted:
             publisher = self._publishers[track.id][1] if track.id in self._publishers else None
             if publisher is not None and publisher.get_subscription_count():
-                publisher.publish(mask_image(track, header, self._bridge))
+                publisher.publish(mask_image(track.mask, header, self._bridge))
 
     def _follow(self, tracks: Sequence[Track]) -> None:
         """Make the topics of new objects, and destroy those of objects that are gone."""
@@ -64,9 +64,9 @@ class MaskOutputs:
             self._publishers[track.id] = token, publisher
 
 
-def mask_image(track: Track, header: Header, bridge: Bridge = Bridge()) -> Image:
+def mask_image(mask: Mask, header: Header, bridge: Bridge = Bridge()) -> Image:
     """One mask as mono8, 255 on the object."""
-    return bridge.fill(Image(header=header), track.mask.astype(np.uint8) * 255)
+    return bridge.fill(Image(header=header), mask.astype(np.uint8) * 255)
 
 
 def token_of(name: str, number: int, taken: set[str]) -> str:

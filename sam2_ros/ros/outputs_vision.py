@@ -15,6 +15,7 @@ from std_msgs.msg import Header
 
 from sam2_ros.geometry.fields import quaternion
 from sam2_ros.geometry.positions import Position
+from sam2_ros.ros.detections import centre_of
 from sam2_ros.ros.topics import message_class, quality
 from sam2_ros.types import Track
 
@@ -75,9 +76,8 @@ def detections(types: Mapping[str, Any], header: Header, tracks: Sequence[Track]
             continue
         one = types["Detection2D"](header=header, id=str(track.id), results=[_hypothesis(types, track)])
         x0, y0, x1, y1 = box
-        centre = one.bbox.center
-        place = getattr(centre, "position", centre)  # vision_msgs 3 keeps x and y in the centre itself
-        place.x, place.y = (x0 + x1) / 2, (y0 + y1) / 2
+        centre = centre_of(one.bbox)
+        centre.x, centre.y = (x0 + x1) / 2, (y0 + y1) / 2
         one.bbox.size_x, one.bbox.size_y = float(x1 - x0 + 1), float(y1 - y0 + 1)
         found.append(one)
     return types["Detection2DArray"](header=header, detections=found)

@@ -155,7 +155,7 @@ class Prompts:
         header = header_of(applied.stamp, applied.frame_id)
         response.success, response.message = True, applied.sentence
         response.id, response.name = applied.track.id, applied.track.name
-        response.mask = mask_image(applied.track, header, self._bridge)
+        response.mask = mask_image(applied.track.mask, header, self._bridge)
         response.object = tracked_object(applied.track, header)
         return response
 

@@ -63,7 +63,7 @@ def test_scores_of_numpy_and_pointers_of_other_widths_fit():
 
 
 def test_one_mask_is_mono8_with_255_on_the_object():
-    message = mask_image(track(), header())
+    message = mask_image(track().mask, header())
     assert message.encoding == "mono8" and message.header == header()
     assert (labels_in(message) == track().mask * 255).all()
 
