@@ -8,7 +8,7 @@ nanoseconds; scores are raw logits unless the name says probability.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -265,14 +265,18 @@ def box_of(mask: NDArray[np.generic]) -> tuple[int, int, int, int] | None:
 
 
 def label_image(tracks: Iterable[Track], size: tuple[int, int]) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Paint the masks of ``tracks`` into one (H, W) image of ids; 0 is the background.
+    """Paint the masks of ``tracks`` into one (H, W) image of ids; see ``painted``."""
+    return painted({track.id: track.mask for track in tracks}, size)
+
+
+def painted(masks: Mapping[int, Mask], size: tuple[int, int]) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Paint ``masks`` into one (H, W) image of their ids, from 1 to 65535; 0 is the background.
 
     uint8 as long as every id is at most 254, else uint16.  Where masks overlap (a tracker
-    that was told to let them), the track that comes last is on top.
+    that was told to let them), the one that comes last is on top.
     """
-    tracks = list(tracks)
-    wide = any(track.id > MAX_MONO8_ID for track in tracks)
+    wide = any(number > MAX_MONO8_ID for number in masks)
     labels = np.zeros(size, np.uint16 if wide else np.uint8)
-    for track in tracks:
-        labels[track.mask] = track.id
+    for number, mask in masks.items():
+        labels[mask] = number
     return labels

@@ -14,10 +14,9 @@ import numpy as np
 
 from sam2_ros.errors import InvalidImage
 from sam2_ros.geometry.positions import Position, measured
-from sam2_ros.types import MAX_OBJECT_ID, Track
+from sam2_ros.types import MAX_OBJECT_ID, Track, painted
 
 if TYPE_CHECKING:
-    from sam2_ros.recordings.recording import Truth
     from sam2_ros.stream.replay import Step  # brings torch
 
 _NAN = float("nan")
@@ -145,17 +144,11 @@ def _true_positions(step: Step) -> dict[int, np.ndarray]:
     if depth is None or camera is None or truth is None:
         return {}
     try:
-        return {one: found.position for one, found in measured(_labels(truth, step), depth, camera).items()}
+        masks = {number: mask for number, mask in truth.masks.items() if number <= MAX_OBJECT_ID}
+        labels = painted(masks, step.moment.frame.size)
+        return {one: found.position for one, found in measured(labels, depth, camera).items()}
     except InvalidImage:  # said of this image already
         return {}
-
-
-def _labels(truth: Truth, step: Step) -> np.ndarray:
-    labels = np.zeros(step.moment.frame.size, np.uint16)
-    for number, mask in truth.masks.items():
-        if number <= MAX_OBJECT_ID:
-            labels[mask] = number
-    return labels
 
 
 def _row(step: Step, track: Track, position: Position | None, true: np.ndarray | None, absent: bool) -> PositionRow:
