@@ -69,11 +69,8 @@ class GraphModel:
         return Candidates(logits[:, :1], iou[:, :1], score, pointer[:, :1])
 
     def _prompt(self, view: Tensor, prompt: PromptInputs) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """A prompt as the graph takes it: without points there is one that is none, without a mask an empty one."""
-        points, labels, previous = prompt.points, prompt.labels, prompt.mask_logits
-        if points is None or labels is None:
-            rows = view.shape[0] if previous is None else previous.shape[0]
-            points, labels = torch.zeros(rows, 1, 2), torch.full((rows, 1), -1, dtype=torch.int32)
+        """A prompt as the graph takes it: without a mask there is an empty one."""
+        (points, labels), previous = prompt.clicked(view), prompt.mask_logits
         rows, side = points.shape[0], 4 * self.size.grid
         has_previous = torch.full((rows,), previous is not None)
         former = torch.zeros(rows, 1, side, side) if previous is None else previous.expand(rows, -1, -1, -1)

@@ -75,6 +75,17 @@ class PromptInputs:
     labels: Tensor | None = None
     mask_logits: Tensor | None = None
 
+    def clicked(self, view: Tensor) -> tuple[Tensor, Tensor]:
+        """Points and labels; without any, a point of label -1 for each object stands for none.
+
+        view: (N or 1, C, h, w), what the objects are looked for in; it counts them where the prompt does not.
+        """
+        if self.points is not None and self.labels is not None:
+            return self.points, self.labels
+        rows = (view if self.mask_logits is None else self.mask_logits).shape[0]
+        points = torch.zeros(rows, 1, 2, dtype=torch.float32, device=view.device)
+        return points, torch.full((rows, 1), -1, dtype=torch.int32, device=view.device)
+
 
 @dataclass(frozen=True, slots=True)
 class Found:

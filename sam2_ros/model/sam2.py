@@ -156,12 +156,9 @@ class SAM2(nn.Module):
     def _decode_masks(
         self, view: Tensor, features: ImageFeatures, prompt: PromptInputs, masks: slice
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What ``MaskDecoder.forward`` returns; without points, a point of label -1 stands for none."""
-        encoder, points, labels = self.sam_prompt_encoder, prompt.points, prompt.labels
-        if points is None or labels is None:
-            rows = view.shape[0] if prompt.mask_logits is None else prompt.mask_logits.shape[0]
-            points = torch.zeros(rows, 1, 2, dtype=torch.float32, device=view.device)
-            labels = torch.full((rows, 1), -1, dtype=torch.int32, device=view.device)
+        """What ``MaskDecoder.forward`` returns."""
+        encoder = self.sam_prompt_encoder
+        points, labels = prompt.clicked(view)
         image = view + encoder.embed_masks(prompt.mask_logits)
         image = image.expand(points.shape[0], -1, -1, -1)
         decoded: tuple[Tensor, Tensor, Tensor, Tensor] = self.sam_mask_decoder(
