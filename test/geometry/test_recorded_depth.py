@@ -2,7 +2,6 @@
 
 from types import SimpleNamespace
 
-import cv2
 import numpy as np
 import pytest
 
@@ -10,6 +9,7 @@ pytest.importorskip("rosbags")
 
 from geometry.analytic import FOCAL, SIZE, camera_info, plane, render, sphere
 from recordings.bags import CAMERA_INFO, COMPRESSED, IMAGE, header
+from recordings.bags.depth_bags import millimetres, packed, raw
 
 from sam2_ros import recordings
 from sam2_ros.geometry.camera import Camera
@@ -23,33 +23,18 @@ STAMP = 10**9
 ALIGNED = "/camera/camera/aligned_depth_to_color/image_raw"
 
 
-def raw(depth, encoding):
-    height, width = depth.shape
-    return SimpleNamespace(
-        header=header(STAMP),
-        height=height,
-        width=width,
-        encoding=encoding,
-        step=width * depth.itemsize,
-        is_bigendian=0,
-        data=np.frombuffer(depth.tobytes(), np.uint8),
-    )
-
-
-def packed(depth):
-    png = cv2.imencode(".png", depth)[1].tobytes()
-    data = np.frombuffer(b"\0" * 12 + png, np.uint8)
-    return SimpleNamespace(header=header(STAMP), format="16UC1; compressedDepth png", data=data)
-
-
-def millimetres(depth):
-    return np.round(depth * 1000).astype(np.uint16)
-
-
 DRIVERS = {
-    "RealSense": (ALIGNED, IMAGE, lambda depth: raw(millimetres(depth), "16UC1")),
-    "RealSense, compressed": (f"{ALIGNED}/compressedDepth", COMPRESSED, lambda depth: packed(millimetres(depth))),
-    "ZED": ("/zed/zed_node/depth/depth_registered", IMAGE, lambda depth: raw(np.where(depth, depth, np.nan), "32FC1")),
+    "RealSense": (ALIGNED, IMAGE, lambda depth: raw(millimetres(depth), header(STAMP), "16UC1")),
+    "RealSense, compressed": (
+        f"{ALIGNED}/compressedDepth",
+        COMPRESSED,
+        lambda depth: packed(millimetres(depth), header(STAMP), "16UC1"),
+    ),
+    "ZED": (
+        "/zed/zed_node/depth/depth_registered",
+        IMAGE,
+        lambda depth: raw(np.where(depth, depth, np.nan), header(STAMP), "32FC1"),
+    ),
 }
 
 

@@ -41,6 +41,14 @@ def overwrite(path, numbers, fill=0):
     return path
 
 
+def without_a_part(path):
+    """Overwrite an eighth of the file from its middle on with zeros."""
+    data = path.read_bytes()
+    middle, part = len(data) // 2, len(data) // 8
+    path.write_bytes(data[:middle] + bytes(part) + data[middle + part :])
+    return path
+
+
 def read(path):
     recording = recordings.open(path)
     return list(recording), recording.lost
@@ -61,10 +69,7 @@ def test_reading_goes_on_behind_damaged_images_and_says_how_many_were_lost(tmp_p
 @pytest.mark.parametrize("codec", ["MJPG", "XVID"])
 def test_a_zeroed_part_of_an_avi_file_loses_no_image_silently(tmp_path, codec):
     path = write_video(tmp_path / "a.avi", codec)
-    data = path.read_bytes()
-    middle, part = len(data) // 2, len(data) // 8
-    path.write_bytes(data[:middle] + bytes(part) + data[middle + part :])
-    frames, lost = read(path)
+    frames, lost = read(without_a_part(path))
     assert 10 < len(frames) < COUNT
     assert lost == [f"{COUNT - len(frames)} of about {COUNT} images could not be decoded; the file is damaged"]
 
@@ -83,10 +88,7 @@ def test_an_image_that_a_camera_left_out_of_an_avi_file_is_no_damage(tmp_path):
 def test_images_that_a_program_stream_has_lost_are_counted_by_its_times(tmp_path):
     path = write_video(tmp_path / "a.mpg", "PIM1", rate=25.0)
     assert len(read(path)[0]) == COUNT and not read(path)[1], "whatever number the length of the file suggests"
-    data = path.read_bytes()
-    middle, part = len(data) // 2, len(data) // 8
-    path.write_bytes(data[:middle] + bytes(part) + data[middle + part :])
-    frames, lost = read(path)
+    frames, lost = read(without_a_part(path))
     assert 10 < len(frames) < COUNT
     assert lost == [f"{COUNT - len(frames)} of about {COUNT} images could not be decoded; the file is damaged"]
 
