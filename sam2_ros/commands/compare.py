@@ -4,6 +4,9 @@ The other runs are compared with the first one.  Objects are matched by id and s
 sequences of one name, their paths decide.  Every mean, that of the first run as well, is over the objects that all
 runs have; the others are left out and listed.  The interval is a percentile bootstrap over the sequences: it shows how
 much of a difference may come from the choice of the sequences.
+
+Where runs have positions with truth, a second table has their errors in millimetres, as means over the objects that all
+of these runs share.
 """
 
 from __future__ import annotations

@@ -38,11 +38,16 @@ class Comparison:
 def scores_of(result: Mapping[str, Any], by_path: Collection[str] = ()) -> Scores:
     """J&F of every object of a run that has one; by_path: names of sequences that are known by their paths instead."""
     return {
-        (entry.get("path", "") if entry["name"] in by_path else entry["name"], found["id"]): found["j_and_f"]
+        (_sequence_key(entry, by_path), found["id"]): found["j_and_f"]
         for entry in result["sequences"]
         for found in entry["objects"]
         if found["j_and_f"] is not None
     }
+
+
+def _sequence_key(entry: Mapping[str, Any], by_path: Collection[str]) -> str:
+    """The name of a sequence, or its path where the name is one of ``by_path``."""
+    return str(entry.get("path", "") if entry["name"] in by_path else entry["name"])
 
 
 def repeated(results: Iterable[Mapping[str, Any]]) -> set[str]:
@@ -111,6 +116,42 @@ def table(first_name: str, first: Scores, others: Mapping[str, Scores]) -> str:
         ["95 % interval", "", *(f"{one.difference.low:+.1f} to {one.difference.high:+.1f}" for one in comparisons)]
     )
     lines.append(["objects", *[str(comparisons[0].shared)] * (1 + len(others))])
+    return _markdown(lines)
+
+
+def positions_table(runs: Mapping[str, Mapping[str, Any]], by_path: Collection[str] = ()) -> str | None:
+    """Errors of positions in metres as a table in Markdown; None unless two runs share an object that has some.
+
+    runs: results by the names of the runs; those without errors of positions are left out.
+    """
+    errors = {name: _position_errors(result, by_path) for name, result in runs.items()}
+    errors = {name: found for name, found in errors.items() if found}
+    shared = set.intersection(*map(set, errors.values())) if len(errors) > 1 else set()
+    if not shared:
+        return None
+    means = [np.mean([found[key] for key in shared], axis=0) for found in errors.values()]
+    heads = ("error, median [mm]", "error, p95 [mm]", "measured [%]")
+    return _markdown(
+        [
+            ["positions", *errors],
+            *([head, *(f"{value:.1f}" for value in row)] for head, row in zip(heads, zip(*means))),
+            ["objects", *[str(len(shared))] * len(errors)],
+        ]
+    )
+
+
+def _position_errors(result: Mapping[str, Any], by_path: Collection[str]) -> dict[tuple[str, int], tuple[float, ...]]:
+    """Median and p95 in millimetres and how much was measured in percent, of every object that has errors."""
+    return {
+        (_sequence_key(entry, by_path), found["id"]): (found["median_mm"], found["p95_mm"], 100 * found["valid"])
+        for entry in result["sequences"]
+        for found in entry.get("positions", ())  # older results have none
+        if found["median_mm"] is not None
+    }
+
+
+def _markdown(lines: Sequence[Sequence[str]]) -> str:
+    """Lines of cells as a table; the first is its head."""
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     rows = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |" for line in lines]
     return "\n".join([rows[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *rows[1:]])
@@ -154,7 +195,9 @@ def report(paths: Sequence[Path]) -> str:
         raise InvalidInput(f"no scores in: {some_of(without)}; a run has scores where its recordings have ground truth")
     first_name, *others = labels
     given = first_name, runs[first_name], {name: runs[name] for name in others}
-    return "\n".join([table(*given), *_differences_in_kind(results), *left_out(*given)])
+    positions = positions_table(dict(zip(labels, (result for _, result in results))), by_path)
+    tables = [table(*given), *(("", positions, "") if positions else ())]
+    return "\n".join([*tables, *_differences_in_kind(results), *left_out(*given)])
 
 
 def _unique(path: Path, paths: Sequence[Path]) -> str:

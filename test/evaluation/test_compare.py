@@ -121,6 +121,32 @@ def test_all_means_are_over_what_the_runs_share_and_the_rest_is_named(write, cap
     assert "| b |" not in out and "| z |" not in out
 
 
+def test_errors_of_positions_are_compared_over_the_objects_that_all_runs_with_positions_share(write, capsys):
+    def with_positions(name, positions):
+        path = write(name, {"a": [(1, 50.0), (2, 50.0)]})
+        file = compare.Path(path) / "result.json"
+        result = json.loads(file.read_text())
+        result["sequences"][0]["positions"] = [
+            {"id": number, "median_mm": median, "p95_mm": p95, "valid": valid}
+            for number, median, p95, valid in positions
+        ]
+        file.write_text(json.dumps(result))
+        return path
+
+    runs = (
+        with_positions("old", [(1, 4.0, 9.0, 0.5), (2, 90.0, 99.0, 0.1)]),
+        with_positions("new", [(1, 3.0, 8.0, 0.75), (2, None, None, None)]),
+        write("without", {"a": [(1, 50.0)]}),
+    )
+    assert run_command("compare", *runs) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "| positions | old | new |" in out, "and not the run without"
+    assert "| error, median [mm] | 4.0 | 3.0 |" in out and "| error, p95 [mm] | 9.0 | 8.0 |" in out
+    assert "| measured [%] | 50.0 | 75.0 |" in out and "| objects | 1 | 1 |" in out
+    assert run_command("compare", *runs[1:]) == 0
+    assert "positions" not in capsys.readouterr().out
+
+
 def test_runs_that_share_no_object_all_together_are_refused(runs):
     first, second, third = {("a", 1): 1.0, ("b", 1): 2.0}, {("a", 1): 1.0}, {("b", 1): 1.0}
     with pytest.raises(InvalidInput, match="two at a time"):
