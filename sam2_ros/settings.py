@@ -64,14 +64,19 @@ def convert(name: str, value: Any, kind: type) -> Any:
 def check(settings: Any) -> None:
     """Raise InvalidInput if a field of a settings dataclass has not the kind of its default, or is out of its range."""
     for field in dataclasses.fields(settings):
-        value, facts = getattr(settings, field.name), field.metadata
-        check_kind(field.name, value, type(field.default))
-        if facts.get("low") is not None and value < facts["low"]:
-            raise InvalidInput(f"{field.name} must be at least {facts['low']}, got {value}")
-        if facts.get("high") is not None and value > facts["high"]:
-            raise InvalidInput(f"{field.name} must be at most {facts['high']}, got {value}")
-        if facts.get("choices") and value not in facts["choices"]:
-            raise InvalidInput(f"{field.name} must be one of {', '.join(facts['choices'])}; got {value!r}")
+        check_value(field, getattr(settings, field.name))
+
+
+def check_value(field: dataclasses.Field[Any], value: Any) -> None:
+    """Raise InvalidInput if ``value`` has not the kind of the field's default, or is out of its range."""
+    facts = field.metadata
+    check_kind(field.name, value, type(field.default))
+    if facts.get("low") is not None and value < facts["low"]:
+        raise InvalidInput(f"{field.name} must be at least {facts['low']}, got {value}")
+    if facts.get("high") is not None and value > facts["high"]:
+        raise InvalidInput(f"{field.name} must be at most {facts['high']}, got {value}")
+    if facts.get("choices") and value not in facts["choices"]:
+        raise InvalidInput(f"{field.name} must be one of {', '.join(facts['choices'])}; got {value!r}")
 
 
 def check_kind(name: str, value: Any, kind: type) -> None:

@@ -14,7 +14,7 @@ from sam2_ros.geometry.settings import DepthSettings
 from sam2_ros.model import checkpoint
 from sam2_ros.model.precision import precision
 from sam2_ros.node_settings import NodeSettings
-from sam2_ros.settings import convert
+from sam2_ros.settings import check_value, convert
 from sam2_ros.stream.replay import SETTINGS
 from sam2_ros.stream.settings import SessionSettings
 from sam2_ros.tracking.interface import ObjectTracker
@@ -91,6 +91,8 @@ class TrackerSetup:
     def check(self) -> None:
         """CheckpointError or InvalidInput for a model, a setting or a device that cannot be; loads no model."""
         self.identity()
+        self.session()
+        self.depth()
         self.all_settings()
         self.arithmetic()
 
@@ -143,8 +145,11 @@ def named_value(text: str) -> tuple[str, Any]:
 
 
 def checked(name: str, value: Any) -> Any:
-    """The value of a known setting, of the type that its default has.  Raises InvalidInput."""
-    kind, field = FIELDS[name]
+    """The value of a known setting, of the type that its default has.  Raises InvalidInput.
+
+    It is checked alone: another setting that must fit to it may follow.
+    """
+    field = FIELDS[name][1]
     value = convert(name, value, type(field.default))
-    kind(**{name: value})  # looks at its range
+    check_value(field, value)
     return value

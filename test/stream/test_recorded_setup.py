@@ -73,6 +73,17 @@ def test_how_depth_was_read_is_recorded_too(tmp_path, weights):
     assert "depth_scale 0.0005, image_is_rectified True" in sentence
 
 
+def test_settings_that_must_fit_together_are_checked_together(tmp_path, weights):
+    given = settings_from(["depth_near=12", "depth_far=50"])
+    assert TrackerSetup(settings=tuple(given.items())).depth().depth_near == 12.0
+    setup, _ = as_recorded(
+        TrackerSetup(), recordings.open(noted_bag(tmp_path / "bag", {"model": str(weights)} | given))
+    )
+    assert (setup.depth().depth_near, setup.depth().depth_far) == (12.0, 50.0)
+    with pytest.raises(InvalidInput, match="depth_near must be below depth_far, got 12.0 and 10.0"):
+        TrackerSetup(settings=tuple(settings_from(["depth_near=12"]).items())).check()
+
+
 def test_what_is_chosen_goes_before_what_was_recorded(bag):
     chosen = settings_from(["hole_area=16", "prompt_tolerance=1"])
     setup, (sentence,) = as_recorded(TrackerSetup("embedded", settings=tuple(chosen.items())), recordings.open(bag))
