@@ -47,6 +47,7 @@ PASSED_ON = {
     "engine": "",
     "image_transport": "",
     "image_reliability": "",
+    "autostart": "",
     "params_file": PathJoinSubstitution([FindPackageShare("sam2_ros"), "config", "track.yaml"]),
 }
 

@@ -41,6 +41,7 @@ PARAMETERS = {
     "engine": "auto, torch or openvino: what computes the model on a CPU",
     "image_transport": "auto, raw or compressed",
     "image_reliability": "auto, reliable or best_effort",
+    "autostart": "false = a lifecycle manager configures and activates the node",
 }
 
 #: Topics of the node that an argument remaps.
@@ -84,11 +85,13 @@ def check_names(context: LaunchContext) -> None:
 def tracking_node(context: LaunchContext) -> Node:
     """The node, with the given parameters, which are known only when the launch file runs."""
     value = {name: LaunchConfiguration(name).perform(context) for name in PARAMETERS}
-    given: dict[str, ParameterValue | int] = {
+    given: dict[str, ParameterValue | int | bool] = {
         name: ParameterValue(text, value_type=str) for name, text in value.items() if text
     }
     if value["image_side"]:
         given["image_side"] = launching.whole_number("image_side", value["image_side"], "side in pixels")
+    if value["autostart"]:
+        given["autostart"] = launching.true_or_false("autostart", value["autostart"])
     given["use_sim_time"] = ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)
     return Node(
         package="sam2_ros",

@@ -182,6 +182,8 @@ def test_track_overrides_only_the_parameters_that_are_given(installed_drivers: d
     assert given[1]["model"].arguments == ("tiny",)
     small = only(entities("track.launch.py", {"model": "edgetam_512", "image_side": "512"}), "Node")
     assert small.keywords["parameters"][1]["image_side"] == 512, "the node takes a whole number"
+    managed = only(entities("track.launch.py", {"autostart": "False"}), "Node")
+    assert managed.keywords["parameters"][1]["autostart"] is False
 
 
 def test_included_files_get_arguments_that_they_declare(installed_drivers: dict[str, str]) -> None:
@@ -245,6 +247,7 @@ def test_a_bag_and_a_parameter_file_that_do_not_exist_stop_the_launch(
         ({"image": ""}, "image:= is not a valid topic name"),
         ({"detections": "/a/"}, "detections:=/a/ is not a valid topic name"),
         ({"image_side": "small"}, "image_side:=small is not a side in pixels; give a whole number"),
+        ({"autostart": "no"}, "autostart:=no is not true or false"),
         ({"record": f"{__file__}/x/kitchen"}, "kitchen cannot be created"),
     ],
 )
@@ -341,7 +344,8 @@ def test_the_parameters_that_have_an_argument_exist(installed_drivers: dict[str,
     text = (ROOT / "config" / "track.yaml").read_text()
     parameters = next(iter(yaml.safe_load(text).values()))["ros__parameters"]
     every = dict.fromkeys(("model", "device", "engine", "image_transport", "image_reliability"), "x") | {
-        "image_side": "512"
+        "image_side": "512",
+        "autostart": "true",
     }
     given = only(entities("track.launch.py", every), "Node").keywords["parameters"][1]
     assert set(given) - {"use_sim_time"} == set(every) <= set(parameters)

@@ -71,6 +71,13 @@ def whole_number(argument: str, text: str, what: str) -> int:
     return int(text)
 
 
+def true_or_false(argument: str, text: str) -> bool:
+    """What ``text`` says, in any case."""
+    if text.lower() not in ("true", "false"):
+        raise InvalidInput(f"{argument}:={text} is not true or false")
+    return text.lower() == "true"
+
+
 def misspelt(given: Iterable[str], known: Iterable[str]) -> list[str]:
     """A sentence for each argument that is not declared but looks like one of ``known``."""
     known = list(known)
