@@ -121,6 +121,13 @@ def identify(name_or_path: str | Path, download: bool = True, image_side: int = 
         return Identity(size.name, version, sha256(path), path, size.image_size)
 
 
+def file_sha256(name_or_path: str | Path) -> str:
+    """The checksum of the file that ``load`` has read, as ``Identity`` has it; raises as load does."""
+    name = _name_and_side(name_or_path, 0)[0]
+    with _readable(name):
+        return sha256(locate(name, download=False))
+
+
 def save(model: SAM2, path: str | Path) -> None:
     """Write a model as safetensors, with its size, so that ``load`` reads it back; replaces the file at once or not."""
     path = Path(path)

@@ -62,6 +62,9 @@ UPDATE = 0.25
 #: Seconds of one spin while the node starts: as much later it begins to spin as usual.
 SPIN = 0.05
 
+#: Digits of a checksum that are enough to tell weights apart.
+SHOWN = 12
+
 MakeTracker = Callable[[Parameters], tuple[Tracker, str]]
 
 
@@ -80,7 +83,9 @@ def make_tracker(parameters: Parameters) -> tuple[Tracker, str]:
     if device.type != "cpu":
         with needs_room(size.name, device):
             tracker.warm_up()
-    return tracker, f"{size.title} at {size.image_size} pixels on {device}, computed by {choice.engine_of(model)}"
+    computed = f"on {device}, computed by {choice.engine_of(model)}"
+    weights = f"weights with SHA-256 {checkpoint.file_sha256(settings.model)[:SHOWN]}"
+    return tracker, f"{size.title} at {size.image_size} pixels {computed}, {weights}"
 
 
 class Node(Managed):

@@ -2,6 +2,7 @@
 
 import gc
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -26,8 +27,11 @@ from ros_bench import (
 from sensor_msgs.msg import CompressedImage, Image
 
 from sam2_ros.messages import fill_compressed, frame_from
-from sam2_ros.ros.node import atexit, main, spin
+from sam2_ros.model import checkpoint
+from sam2_ros.node_settings import NodeSettings
+from sam2_ros.ros.node import atexit, main, make_tracker, spin
 from sam2_ros.srv import List, Prompt
+from sam2_ros.tracking.settings import TrackerSettings
 from sam2_ros.tracking.tracker import Tracker
 
 
@@ -295,3 +299,10 @@ def test_the_process_does_not_go_through_all_objects_of_torch_when_it_exits(monk
     monkeypatch.setattr(atexit, "register", lambda act, *_, **__: last.append(act) or act)
     assert main(["--ros-args", "-p", "model:=/nowhere.pt"]) == 1
     assert gc.freeze in last
+
+
+def test_the_model_is_named_with_the_checksum_that_recordings_have(weights):
+    parameters = SimpleNamespace(node=NodeSettings(model=str(weights)), tracker=TrackerSettings())
+    _, words = make_tracker(parameters)
+    assert words.endswith(f"weights with SHA-256 {checkpoint.identify(weights).sha256[:12]}")
+    assert "computed by torch" in words.lower()
