@@ -102,7 +102,11 @@ class Node(Managed):
         super().__init__(name, namespace, **options)
         #: Of the process; parameters without effect are named once.
         self.arguments: Sequence[str] = ()
-        self.parameters = Parameters(self)
+        try:
+            self.parameters = Parameters(self)
+        except Exception:  # others would see this node until they miss it
+            self.destroy_node()
+            raise
         self.diagnostics = Diagnostics(self, self.parameters)
         self.diagnostics.doing = Entry("tracking", OK, "unconfigured: no model is loaded")
         self.session: Session | None = None  # while it is configured

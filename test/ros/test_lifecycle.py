@@ -16,7 +16,7 @@ from rclpy.executors import MultiThreadedExecutor
 from ros_bench import ON_RED, PATIENCE, Bench, image_message, prompt_message, scene, spin_on, wait_until
 from std_srvs.srv import Trigger
 
-from sam2_ros.errors import CheckpointError
+from sam2_ros.errors import CheckpointError, InvalidInput
 from sam2_ros.ros.depth import Depth
 from sam2_ros.ros.lifecycle import Managed
 from sam2_ros.ros.node import Node
@@ -329,6 +329,22 @@ def test_a_node_that_is_destroyed_is_gone_at_once_and_not_when_garbage_is_collec
         wait_until(lambda: "mortal" not in witness.get_node_names(), "its end")
     finally:
         gc.enable()
+        witness.destroy_node()
+        shutdown()
+
+
+def test_a_node_whose_parameters_are_refused_is_gone_as_well():
+    rclpy.init()
+    witness = rclpy.create_node("witness", use_global_arguments=False)
+    bad = [rclpy.Parameter("image_transport", value="theora")]
+    try:
+        with pytest.raises(InvalidInput) as refused:
+            Node(tracker_of_a_new_model, "mortal", use_global_arguments=False, parameter_overrides=bad)
+        later = rclpy.create_node("later", use_global_arguments=False)
+        wait_until(lambda: "later" in witness.get_node_names(), "what was created after it")
+        assert "mortal" not in witness.get_node_names(), f"though {refused.value!r} still refers to it"
+        later.destroy_node()
+    finally:
         witness.destroy_node()
         shutdown()
 
