@@ -305,4 +305,4 @@ def test_the_model_is_named_with_the_checksum_that_recordings_have(weights):
     parameters = SimpleNamespace(node=NodeSettings(model=str(weights)), tracker=TrackerSettings())
     _, words = make_tracker(parameters)
     assert words.endswith(f"weights with SHA-256 {checkpoint.identify(weights).sha256[:12]}")
-    assert "computed by torch" in words.lower()
+    assert "computed by PyTorch" in words
