@@ -48,9 +48,10 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, H, W) to (B, the stage's channels, H / stride, W / stride)."""
-        wide = x if self.expand is None else F.relu6(self.expand(x))
-        narrow: Tensor = self.project(F.relu6(self.depthwise(wide)))
-        return x + narrow if self.residual else narrow
+        # In place: large maps are slow to write.
+        wide = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        narrow: Tensor = self.project(F.relu6(self.depthwise(wide), inplace=True))
+        return narrow.add_(x) if self.residual else narrow
 
 
 class EfficientNetLite(nn.Module):
@@ -84,7 +85,7 @@ class EfficientNetLite(nn.Module):
     def forward(self, images: Tensor) -> list[Tensor]:
         """(B, 3, S, S), as pixels.normalise makes them, to four features (B, channels, side, side), strides 4 to 32."""
         images = (images * self.ratio + self.offset).contiguous(memory_format=torch.channels_last)
-        x = F.relu6(self.stem(images))
+        x = F.relu6(self.stem(images), inplace=True)
         features = []
         wanted = [self.stage_ends[stage] for stage in FEATURE_STAGES]
         for index, block in enumerate(self.blocks):
