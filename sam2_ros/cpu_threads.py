@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 #: Rounds (some ten microseconds) that a thread of torch spins for its next piece of work before it
 #: sleeps.  Waking a sleeper costs more than most pieces take: never to spin makes three objects half
@@ -15,6 +18,8 @@ TRIM_THRESHOLD, MAPPING_THRESHOLD, ARENAS = -1, -3, -8
 KEPT_BYTES, UNMAPPED_BYTES = 1 << 30, 32 << 20
 #: Heaps of the process.  glibc gives almost every thread one of its own; each would keep what it once needed.
 HEAPS = 2
+
+T = TypeVar("T")
 
 
 def prepare() -> None:
@@ -35,3 +40,14 @@ def _keep_freed_memory() -> None:
         set_option(MAPPING_THRESHOLD, UNMAPPED_BYTES)
         set_option(TRIM_THRESHOLD, KEPT_BYTES)
         set_option(ARENAS, HEAPS)
+
+
+def on_passing_thread(work: Callable[[], T]) -> T:
+    """What ``work`` returns, computed on a thread that then ends; for what torch does once, such as to load a model.
+
+    A thread on which torch computes gets threads of OpenMP as its helpers, and keeps them while it lives.  As soon as
+    all of them together are more than the cores, OpenMP lets each sleep after every piece of work, and an image takes
+    twice as long: so a main thread that has loaded the model would slow down the thread that tracks.
+    """
+    with ThreadPoolExecutor(1, "passing") as pool:  # an interrupt waits for its end
+        return pool.submit(work).result()

@@ -86,3 +86,38 @@ def test_what_many_threads_return_is_not_kept_for_each_of_them() -> None:
         subprocess.run([sys.executable, "-c", KEPT], capture_output=True, text=True, check=True, env=environment).stdout
     )
     assert kept < 200, f"{kept:.0f} MB"
+
+
+#: Loads weights, computes on a thread that ends, and tells how many threads there were before and after each.
+THREADS = """
+import os, sys
+import torch
+from sam2_ros import cpu_threads
+from sam2_ros.model import checkpoint
+count = lambda: len(os.listdir("/proc/self/task"))
+torch.set_num_threads(3)
+found = [count()]
+model = checkpoint.load(sys.argv[1])
+found.append(count())
+compute = lambda: model.encode_image(torch.zeros(1, 3, model.size.image_size, model.size.image_size))
+cpu_threads.on_passing_thread(compute)
+found.append(count())
+compute()
+print(*found, count())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts threads as Linux does")
+def test_what_torch_does_once_leaves_no_threads_that_slow_down_those_of_the_tracker(weights) -> None:
+    pytest.importorskip("torch")
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS, str(weights)], capture_output=True, text=True, check=True, env=os.environ
+    )
+    first, loaded, computed, on_main = map(int, done.stdout.split())
+    assert first == loaded == computed
+    assert on_main == first + 2, "the helpers of the main thread stay"
+
+
+def test_an_error_on_a_passing_thread_is_that_of_its_work() -> None:
+    with pytest.raises(ZeroDivisionError):
+        cpu_threads.on_passing_thread(lambda: 1 // 0)

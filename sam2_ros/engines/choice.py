@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from sam2_ros.cpu_threads import on_passing_thread
 from sam2_ros.engines import openvino
 from sam2_ros.errors import CheckpointError, InvalidInput, MissingDependency
 from sam2_ros.model import checkpoint
@@ -46,7 +47,7 @@ def with_engine(model: SAM2, engine: str, precision: str = "auto") -> Model:
     except CheckpointError as error:
         logger.warning("%s; PyTorch computes it instead", error)
         return model
-    if engine == "auto" and not openvino.is_faster(model, found):
+    if engine == "auto" and not on_passing_thread(lambda: openvino.is_faster(model, found)):
         logger.info("OpenVINO is not faster here; PyTorch computes the model")
         return model
     return found

@@ -15,6 +15,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from sam2_ros.cpu_threads import on_passing_thread
 from sam2_ros.engines.graphs import Graph, Port, attention, encoder, tracking_decoder
 from sam2_ros.errors import CheckpointError, MissingDependency
 from sam2_ros.model.downloads import alone, cache_folder
@@ -149,7 +151,7 @@ def prepare(model: SAM2, precision: str = "auto") -> OpenVinoModel:
         core = openvino.Core()
         for arithmetic in _arithmetics(core, precision):
             found = OpenVinoModel(model, _compiled(core, folder, parts, arithmetic), arithmetic)
-            wrong = deviations(model, found)
+            wrong = on_passing_thread(partial(deviations, model, found))
             if not wrong:
                 return found
             logger.warning("OpenVINO is wrong in %s: %s", arithmetic, "; ".join(wrong))
@@ -208,7 +210,8 @@ def _convert(openvino: Any, parts: Sequence[Graph], folder: Path) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
     for graph in tqdm(parts, desc="converting for OpenVINO, once", unit="part", disable=None):
-        whole = openvino.convert_model(graph.traced(), input=[_port(openvino, port) for port in graph.inputs.values()])
+        traced = on_passing_thread(graph.traced)
+        whole = openvino.convert_model(traced, input=[_port(openvino, port) for port in graph.inputs.values()])
         openvino.save_model(whole, unfinished / f"{graph.name}.xml", compress_to_fp16=False)
     os.replace(unfinished, folder)
 

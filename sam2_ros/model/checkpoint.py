@@ -15,6 +15,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
+from sam2_ros.cpu_threads import on_passing_thread
 from sam2_ros.errors import CheckpointError, InvalidInput, first_sentence, needs_room
 from sam2_ros.files import sha256
 from sam2_ros.model import repvit
@@ -64,7 +65,11 @@ def load(
     name, image_side = _name_and_side(name_or_path, image_side)
     with _readable(name):
         path = locate(name)
-        tensors, metadata = read(path)
+        return on_passing_thread(lambda: _built(path, device, image_side))
+
+
+def _built(path: Path, device: torch.device, image_side: int) -> SAM2:
+    tensors, metadata = read(path)
     size = recognise(tensors, metadata, path)
     if image_side:
         size = size.at(image_side)
