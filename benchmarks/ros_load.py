@@ -1,9 +1,10 @@
 """Processes for the measurements with ROS: the node, a camera, and topics that somebody else publishes fast.
 
     python benchmarks/ros_load.py camera TOPIC --rate 15 --restart 60 --jump 90
+    python benchmarks/ros_load.py camera TOPIC --width 1280 --height 720 --depth
     python benchmarks/ros_load.py flood TOPIC KIND RATE
 
-rates.py and soak.py start them.  vision_msgs and tf2_ros have no wheels, so the node finds stand-ins for them.
+node.py, rates.py and soak.py start them.  vision_msgs and tf2_ros have no wheels, so the node finds stand-ins for them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ TREE = HERE.parent
 STAND_INS = TREE / "test" / "ros" / "stand_ins"
 SIZE = (480, 640)
 IMAGE = "/camera/image"
+DEPTH = "/camera/depth"
 #: Different images that the camera shows in turn.
 SHOWN = 100
 #: Seconds to load the model, and to end.
@@ -94,6 +96,8 @@ def node(
         "--ros-args",
         "-r",
         f"image:={IMAGE}",
+        "-r",
+        f"depth:={DEPTH}",
         *arguments,
         says="ready:",
         log=log,
@@ -106,8 +110,11 @@ def node(
 # -- what runs in those processes -----------------------------------------------------------------
 
 
-def camera(topic: str, rate: float, restart: float, jump: float) -> None:
-    """Publish squares that move: another node every ``restart`` seconds, stamps jump by 1 h every ``jump`` seconds."""
+def camera(topic: str, rate: float, restart: float, jump: float, width: int, height: int, depth: bool) -> None:
+    """Publish squares that move: another node every ``restart`` seconds, stamps jump by 1 h every ``jump`` seconds.
+
+    depth: each image has registered depth of the same stamp.
+    """
     import moving_squares
     import rclpy
     from rclpy.qos import QoSProfile
@@ -115,11 +122,15 @@ def camera(topic: str, rate: float, restart: float, jump: float) -> None:
 
     from sam2_ros.messages import fill_image, seconds_and_rest
 
-    messages = [fill_image(Image(), moving_squares.scene(number, SIZE)) for number in range(SHOWN)]
+    size = height, width
+    messages = [fill_image(Image(), moving_squares.scene(number, size)) for number in range(SHOWN)]
+    distance: Any = depth_image(size) if depth else None
+    k = [500.0, 0.0, width / 2, 0.0, 500.0, height / 2, 0.0, 0.0, 1.0]
     started, number, next_time = time.monotonic(), 0, time.monotonic()
     while rclpy.ok():
         one = rclpy.create_node("camera")
         images = one.create_publisher(Image, topic, QoSProfile(depth=2))
+        depths = one.create_publisher(Image, DEPTH, QoSProfile(depth=2)) if depth else None
         infos = one.create_publisher(CameraInfo, f"{topic.rpartition('/')[0]}/camera_info", 2)
         born = time.monotonic()
         while rclpy.ok() and time.monotonic() < born + restart:
@@ -130,10 +141,25 @@ def camera(topic: str, rate: float, restart: float, jump: float) -> None:
             message.header.frame_id = "camera"
             message.header.stamp.sec, message.header.stamp.nanosec = seconds_and_rest(stamp)
             images.publish(message)
-            infos.publish(CameraInfo(header=message.header, k=[500.0, 0.0, 320.0, 0.0, 500.0, 240.0, 0.0, 0.0, 1.0]))
+            infos.publish(CameraInfo(header=message.header, width=width, height=height, k=k))
+            if depths is not None:
+                distance.header = message.header
+                depths.publish(distance)
             number, next_time = number + 1, next_time + 1 / rate
             time.sleep(max(next_time - time.monotonic(), 0))
         one.destroy_node()
+
+
+def depth_image(size: tuple[int, int]) -> Any:
+    """A rough surface about 1 m away, in millimetres, with holes."""
+    import numpy as np
+    from sensor_msgs.msg import Image
+
+    random = np.random.default_rng(1)
+    depth = random.normal(1000, 3, size).astype(np.uint16)
+    depth[random.random(size) < 0.02] = 0
+    height, width = size
+    return Image(height=height, width=width, encoding="16UC1", step=2 * width, data=depth.tobytes())
 
 
 #: Boxes that are prompted by name (x0, y0, x1, y1 in pixels): different places of the picture.
@@ -222,6 +248,9 @@ def main() -> None:
     one.add_argument("--rate", type=float, default=15.0)
     one.add_argument("--restart", type=float, default=1e9)
     one.add_argument("--jump", type=float, default=1e9)
+    one.add_argument("--width", type=int, default=SIZE[1])
+    one.add_argument("--height", type=int, default=SIZE[0])
+    one.add_argument("--depth", action="store_true")
     one = roles.add_parser("flood")
     for name, convert in (("topic", str), ("kind", str), ("rate", float)):
         one.add_argument(name, type=convert)

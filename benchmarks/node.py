@@ -1,0 +1,201 @@
+"""What the node adds to the tracker: time from the stamp of an image to its masks, and processor time.
+
+    python benchmarks/node.py                                  images of three sizes
+    python benchmarks/node.py --sizes 640x480 --objects 1 3 --depth
+    python benchmarks/node.py --sizes 640x480 --tree ../before
+
+A camera, the node with the embedded model, and this process, which subscribes to the masks.  In each round every
+variant is measured once, for some seconds; the table has the medians of the rounds.  "tracker" is the same tracker
+with the same pictures in this process, without ROS; "adds" is the median age of the masks without it.
+
+--depth: each row again with registered depth, subscribed to the results instead of the masks.
+--tree: each row again with the node of another source tree.  Its messages are those of this environment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sam2_ros import cpu_threads
+
+cpu_threads.prepare()  # as the command line does, before torch is imported
+
+import numpy as np
+from ros_load import BOXES, IMAGE, TREE, box_prompt, node, process, stay_local
+
+sys.path[:0] = [str(TREE), str(TREE / "test")]
+stay_local()
+
+import moving_squares
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from sensor_msgs.msg import Image
+
+import sam2_ros
+from sam2_ros import Frame, Tracker
+from sam2_ros import Prompt as TrackerPrompt
+from sam2_ros.messages import nanoseconds
+from sam2_ros.msg import Prompt, TrackedObjectArray
+
+LOAD = Path(__file__).with_name("ros_load.py")
+#: Clock ticks of the processor time in /proc.
+TICKS = os.sysconf("SC_CLK_TCK")
+#: Images that the tracker alone gets before it is timed, and while it is.
+WARM_UP, TIMED = 16, 16
+
+
+class Variant(NamedTuple):
+    """One row; size: "640x480", tree: of the node's source."""
+
+    size: str
+    objects: int
+    depth: bool
+    tree: Path
+
+
+class Seen(NamedTuple):
+    """Masks per second, percentiles of their ages in milliseconds, and milliseconds of the processor for each."""
+
+    rate: float
+    age: float
+    old: float
+    cpu: float
+
+
+class Watch:
+    """Subscribes to what the node publishes."""
+
+    def __init__(self) -> None:
+        self.ros = rclpy.create_node("watch")
+        self.prompts = self.ros.create_publisher(Prompt, "/sam2_ros/prompt", 10)
+        self.executor = SingleThreadedExecutor()
+        self.executor.add_node(self.ros)
+        self._ages: dict[int, float] = {}
+        self._objects = 0
+
+    def start_objects(self, count: int) -> None:
+        """Prompt the first ``count`` things of the picture until all are tracked."""
+        subscription = self.ros.create_subscription(TrackedObjectArray, "/sam2_ros/objects", self._on_result, 10)
+        end = time.monotonic() + 30
+        while self._objects < count:
+            if time.monotonic() > end:
+                raise SystemExit(f"the node tracks {self._objects} of {count} objects")
+            for name in list(BOXES)[:count]:
+                self.prompts.publish(box_prompt(name))
+            self.spin(1.0)
+        self.ros.destroy_subscription(subscription)
+
+    def look(self, child: subprocess.Popen, seconds: float, depth: bool) -> Seen:
+        """What comes in ``seconds`` from the node, a process."""
+        kind, topic = (TrackedObjectArray, "/sam2_ros/objects") if depth else (Image, "/sam2_ros/masks")
+        subscription = self.ros.create_subscription(kind, topic, self._on_result, 10)
+        self.spin(2.0)
+        self._ages.clear()
+        used, start = processor_seconds(child.pid), time.monotonic()
+        self.spin(seconds)
+        used, seconds = processor_seconds(child.pid) - used, time.monotonic() - start
+        self.ros.destroy_subscription(subscription)
+        ages = list(self._ages.values())
+        if not ages:
+            raise SystemExit("the node published nothing")
+        age, old = np.percentile(ages, (50, 95))
+        return Seen(len(ages) / seconds, float(age), float(old), 1e3 * used / len(ages))
+
+    def spin(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self.executor.spin_once(timeout_sec=left)
+
+    def _on_result(self, message: Any) -> None:
+        self._objects = len(getattr(message, "objects", ()))
+        stamp = nanoseconds(message.header.stamp)
+        # With depth the results of an image come twice: the first time counts.
+        self._ages.setdefault(stamp, (time.time_ns() - stamp) / 1e6)
+
+
+def processor_seconds(pid: int) -> float:
+    """Of all threads of a process, since it began."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def shape(size: str) -> tuple[int, int]:
+    """Height and width of "640x480"."""
+    width, height = map(int, size.split("x"))
+    return height, width
+
+
+def measured(variant: Variant, rate: float, seconds: float) -> Seen:
+    """The node with a camera."""
+    height, width = shape(variant.size)
+    options = ["--rate", rate, "--width", width, "--height", height, *(["--depth"] if variant.depth else [])]
+    with node(tree=variant.tree) as child, process(LOAD, "camera", IMAGE, *options):
+        watch = Watch()
+        watch.start_objects(variant.objects)
+        watch.spin(3.0)
+        seen = watch.look(child, seconds, variant.depth)
+        watch.ros.destroy_node()
+    return seen
+
+
+def alone(model: Any, size: str, objects: int) -> float:
+    """Milliseconds of the tracker for an image."""
+    tracker, times = Tracker(model), []
+    for number in range(WARM_UP + TIMED):
+        start = time.perf_counter()
+        tracker.track(Frame(moving_squares.scene(number, shape(size)), number + 1))
+        times.append(1e3 * (time.perf_counter() - start))
+        if not number:
+            for name in list(BOXES)[:objects]:
+                box = box_prompt(name).box[0]
+                tracker.prompt(TrackerPrompt(name, box=(box.x0, box.y0, box.x1, box.y1)))
+    return statistics.median(times[WARM_UP:])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", nargs="+", default=["640x480", "1280x720", "1920x1080"])
+    parser.add_argument("--objects", nargs="+", type=int, default=[1], choices=range(1, len(BOXES) + 1))
+    parser.add_argument("--depth", action="store_true")
+    parser.add_argument("--tree", type=Path, help="source tree of another node")
+    parser.add_argument("--camera", type=float, default=8.0, metavar="RATE", help="images a second (%(default)g)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    trees = [TREE, *([options.tree.resolve()] if options.tree else [])]
+    variants = [
+        Variant(size, objects, depth, tree)
+        for size in options.sizes
+        for objects in options.objects
+        for depth in ([False, True] if options.depth else [False])
+        for tree in trees
+    ]
+    rclpy.init(args=[])
+    model, seen, tracker = sam2_ros.load("embedded"), defaultdict(list), defaultdict(list)
+    for _ in range(options.rounds):
+        for variant in variants:
+            seen[variant].append(measured(variant, options.camera, options.seconds))
+            tracker[variant].append(alone(model, variant.size, variant.objects))
+    rclpy.try_shutdown()
+    print("| image | objects | depth | node | masks/s | age p50 [ms] | p95 | tracker | adds | processor [ms] |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    for variant in variants:
+        rate, age, old, cpu = (statistics.median(values) for values in zip(*seen[variant]))
+        bare = statistics.median(tracker[variant])
+        where = "this" if variant.tree == TREE else str(options.tree)
+        print(
+            f"| {variant.size} | {variant.objects} | {'yes' if variant.depth else 'no'} | {where} | {rate:.1f} "
+            f"| {age:.0f} | {old:.0f} | {bare:.0f} | {age - bare:.0f} | {cpu:.0f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
