@@ -1,6 +1,6 @@
 """Milliseconds per frame of the tracker by PyTorch and by OpenVINO: the same weights, frames and prompts, in turn.
 
-    python benchmarks/engines.py --size embedded --objects 1 3 8
+    python benchmarks/engines.py --size embedded_lite --objects 1 3 8
     python benchmarks/engines.py --size tiny_512 edgetam_512 --objects 1 4 --frames 10 --json engines.json
 
 Both contenders run in one process, so that their ratio holds on a machine whose speed drifts.  It needs the extra
@@ -22,7 +22,7 @@ from speed import VERBS, WARM_UP, Row, Stopwatch, cells, row, size_named, tracki
 from sam2_ros.engines import openvino
 from sam2_ros.model.interface import Model
 from sam2_ros.model.sam2 import SAM2
-from sam2_ros.model.sizes import SIZES, Size
+from sam2_ros.model.sizes import EMBEDDED_LITE, Size
 
 
 def contenders(size: Size) -> dict[str, Model]:
@@ -53,7 +53,7 @@ def race(models: dict[str, Model], objects: int, warm_up: int, frames: int) -> l
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=size_named, nargs="+", default=[SIZES["embedded"]], metavar="SIZE")
+    parser.add_argument("--size", type=size_named, nargs="+", default=[EMBEDDED_LITE], metavar="SIZE")
     parser.add_argument("--objects", type=int, nargs="+", default=[1, 3, 8])
     parser.add_argument("--frames", type=int, default=20, help="timed frames for each row")
     parser.add_argument("--warm-up", type=int, default=WARM_UP, help="frames before those; memories are full after 7")

@@ -40,7 +40,7 @@ from sam2_ros.model.interface import Model
 from sam2_ros.model.precision import autocast
 from sam2_ros.model.repvit import folded
 from sam2_ros.model.sam2 import SAM2
-from sam2_ros.model.sizes import PERCEIVER, SIZES, Size
+from sam2_ros.model.sizes import EMBEDDED_LITE, PERCEIVER, SIZES, Size
 from sam2_ros.tracking.tracker import Tracker, TrackerSettings
 from sam2_ros.types import Frame, Prompt
 
@@ -219,9 +219,10 @@ def main() -> None:
         "--size",
         type=size_named,
         nargs="+",
-        default=[SIZES["embedded"]],
+        default=[EMBEDDED_LITE],
         metavar="SIZE",
-        help=f"one or more of {', '.join(SIZES)}, alone or with a side of the image: tiny_512 (default: embedded)",
+        help=f"one or more of {', '.join(SIZES)}, alone or with a side of the image: tiny_512 (default: "
+        "embedded_lite, which ships as embedded)",
     )
     parser.add_argument("--objects", type=int, nargs="+", default=[1, 3, 8])
     parser.add_argument("--frames", type=int, default=40, help="timed frames for each row")

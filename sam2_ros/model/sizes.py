@@ -200,7 +200,7 @@ LARGE = Size(
 )
 #: EdgeTAM (https://arxiv.org/abs/2501.07256), for processors without a GPU; the rules of SAM 2, not of 2.1.
 EDGETAM = Size("edgetam", memory_layers=2, trunk="repvit-m1", memory=PERCEIVER, version_2_1=False)
-#: Ours, for two CPU cores: windows that divide the grid, so that nothing is padded.
+#: Ours, the first generation, for two CPU cores: windows that divide the grid, so that nothing is padded.
 EMBEDDED = Size(
     "embedded",
     embed_dim=32,
@@ -213,7 +213,7 @@ EMBEDDED = Size(
     memory_layers=2,
     feedforward_dim=512,
 )
-#: Its successor in training: convolutions that have seen real pictures in place of Hiera.
+#: Ours, the weights that ship as ``embedded``: convolutions that have seen real pictures in place of Hiera.
 EMBEDDED_LITE = Size(
     "embedded_lite", image_size=256, hidden_dim=128, memory_layers=2, feedforward_dim=512, trunk="efficientnet-lite0"
 )
