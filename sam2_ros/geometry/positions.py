@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -38,11 +40,14 @@ class Position:
         return f"{words}, {self.age:.1f} s ago" if self.age else words
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Known:
+    """before: what was known from earlier images; it holds again if a correction takes this measurement back."""
+
     surface: Surface
     stamp: int
-    velocity: Velocity = field(default_factory=Velocity)
+    velocity: Velocity
+    before: _Known | None
 
 
 class Positions:
@@ -61,16 +66,17 @@ class Positions:
     def measure(self, stamp: int, labels: np.ndarray, depth: np.ndarray, camera: Camera) -> None:
         """Take in the depth (H, W), metres, of the image of ``stamp`` (nanoseconds).
 
-        labels: ``seen_labels`` of that image.  An image may be older than one that was measured before.
+        labels: ``seen_labels`` of that image.  An image may be older than one that was measured before.  The same
+        image may come again, after a correction: only what is measured then counts.
         Raises InvalidImage for depth or a camera of other proportions.
         """
         self._begin(stamp)
-        for one, surface in measured(labels, depth, camera).items():
-            known = self._known.setdefault(one, _Known(surface, stamp))
-            if known.stamp <= stamp:
-                known.surface, known.stamp = surface, stamp
-                if self.velocity:
-                    known.velocity.measure(stamp, surface.position)
+        found = measured(labels, depth, camera)
+        self._take_back(stamp)
+        for one, surface in found.items():
+            before = self._known.get(one)
+            if before is None or before.stamp < stamp:
+                self._known[one] = self._after(before, stamp, surface)
 
     def at(self, stamp: int, tracks: Iterable[Track]) -> dict[int, Position]:
         """The positions of these objects on the image of ``stamp``; others are forgotten."""
@@ -87,6 +93,18 @@ class Positions:
         """Where time starts again, ages would make no sense."""
         if self._newest.restarts(stamp):
             self.clear()
+
+    def _take_back(self, stamp: int) -> None:
+        """Know what was known before the image of ``stamp``, if that is the newest."""
+        earlier = {one: known.before if known.stamp == stamp else known for one, known in self._known.items()}
+        self._known = {one: known for one, known in earlier.items() if known is not None}
+
+    def _after(self, before: _Known | None, stamp: int, surface: Surface) -> _Known:
+        """What is known with one more measurement."""
+        velocity = Velocity() if before is None else copy.copy(before.velocity)
+        if self.velocity:
+            velocity.measure(stamp, surface.position)
+        return _Known(surface, stamp, velocity, before and dataclasses.replace(before, before=None))
 
     def _position(self, known: _Known, stamp: int) -> Position:
         velocity = known.velocity.at(stamp) if self.velocity else None

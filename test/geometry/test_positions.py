@@ -58,6 +58,27 @@ def test_what_is_left_of_the_mask_of_an_occluded_object_is_not_measured():
     assert positions.at(SECOND, [ball]) == {}
 
 
+@pytest.mark.parametrize("occluded", [True, False])
+def test_a_correction_takes_back_what_was_measured_on_the_same_image(occluded):
+    (ball, depth), gone = scene(), track(np.zeros(SIZE, bool), occluded=occluded)
+    positions = Positions(velocity=True)
+    positions.measure(SECOND, seen_labels([ball], SIZE), depth, camera())
+    positions.measure(SECOND, seen_labels([gone], SIZE), depth, camera())
+    assert positions.at(SECOND, [gone]) == {}, "it was never measured"
+    undisturbed = Positions(velocity=True)
+    for second in (2, 3):
+        ball, depth = scene(0.1 * second)
+        for one in (positions, undisturbed):
+            one.measure(second * SECOND, seen_labels([ball], SIZE), depth, camera())
+    positions.measure(3 * SECOND, seen_labels([gone], SIZE), depth, camera())
+    known = positions.at(3 * SECOND, [gone])[1]
+    assert known.age == 1.0 and known.surface.position[0] == pytest.approx(0.2, abs=0.02)
+    positions.measure(3 * SECOND, seen_labels([ball], SIZE), depth, camera())
+    known = positions.at(3 * SECOND, [ball])[1]
+    assert known.age == 0 and known.velocity[0] > 0.1
+    assert np.array_equal(known.velocity, undisturbed.at(3 * SECOND, [ball])[1].velocity)
+
+
 def test_an_image_without_depth_makes_positions_older():
     ball, depth = scene()
     positions = Positions()
