@@ -38,6 +38,8 @@ _COMPRESSED = "/compressedDepth"
 _TYPES = {"raw": ("sensor_msgs/msg/Image", Image), "compressed": ("sensor_msgs/msg/CompressedImage", CompressedImage)}
 #: Seconds between looks at camera_info, which seldom changes.
 INFO = 1.0
+#: Seconds for which depth that could not be used is a fault.
+FAULT = 5.0
 #: Images and depth images in a row of which none belong together; then that is logged.
 UNPAIRED = 2 * QUEUE
 
@@ -112,6 +114,7 @@ class Depth:
         self._pairs = self._new_pairs()
         self._unpaired = {"images": 0, "depth": 0}  # in a row
         self._last = time.monotonic()  # when depth came
+        self._reason, self._refused_at = "", 0.0  # why depth could not be used, and when
         self._late = 0  # depth images that came too late, as far as that was logged
         self._looked_at = -INFO
         self.update()
@@ -140,8 +143,29 @@ class Depth:
                 self._unpaired["images"] += 1
                 self._pairs.image(stamp)
 
+    @property
+    def topic(self) -> str:
+        """What is subscribed to; empty while nobody publishes depth."""
+        return "" if self._chosen is None else self.topics[self._chosen[0]]
+
+    @property
+    def late(self) -> int:
+        """Depth images that came too late."""
+        return self._locator.late
+
+    @property
+    def silence(self) -> float:
+        """Seconds since depth came."""
+        return time.monotonic() - self._last
+
+    @property
+    def fault(self) -> str:
+        """Why depth could not be used in the last seconds; empty if it could."""
+        return self._reason if time.monotonic() - self._refused_at < FAULT else ""
+
     def refused(self, reason: str) -> None:
         """Log why depth cannot be used, seldom."""
+        self._reason, self._refused_at = reason, time.monotonic()
         if line := self._throttle.line(reason, f"no positions in 3-D: {reason}"):
             self._node.get_logger().warning(line)
 
@@ -154,8 +178,7 @@ class Depth:
 
     def _log_unused(self) -> None:
         """Log where depth has stopped, where it belongs to no image, and where it comes too late."""
-        silence = time.monotonic() - self._last
-        if self.received and self._unpaired["images"] and silence > self._parameters.node.silence_after:
+        if self.received and self._unpaired["images"] and self.silence > self._parameters.node.silence_after:
             self.refused("depth has stopped, so the last known positions get older")
         if min(self._unpaired.values()) >= UNPAIRED:
             self.refused(

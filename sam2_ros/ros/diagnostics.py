@@ -20,6 +20,7 @@ from rclpy.qos import QoSProfile
 
 from sam2_ros.model.device_memory import gpu_memory
 from sam2_ros.ros.camera_subscriber import CameraSubscriber
+from sam2_ros.ros.depth import Depth
 from sam2_ros.ros.diagnosis import Diagnosis, Facts
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.status import Status
@@ -68,7 +69,7 @@ class Diagnostics:
         self._objects: Counter[str] = Counter()
         self._offsets: deque[int] = deque(maxlen=OFFSETS)  # node's clock minus stamp, nanoseconds
         self._trace: Trace | None = None
-        self._watched: tuple[Status, CameraSubscriber, Counts] | None = None
+        self._watched: tuple[Status, CameraSubscriber, Depth, Counts] | None = None
         self._status: Any = message_class("diagnostic_msgs/msg/DiagnosticStatus")
         self._array: Any = message_class("diagnostic_msgs/msg/DiagnosticArray")
         self._value: Any = message_class("diagnostic_msgs/msg/KeyValue")
@@ -84,9 +85,9 @@ class Diagnostics:
         self._watched = None
         self._objects = Counter()
 
-    def watch(self, status: Status, camera: CameraSubscriber, counts: Counts) -> None:
+    def watch(self, status: Status, camera: CameraSubscriber, depth: Depth, counts: Counts) -> None:
         """Tell what these know from now on."""
-        self._watched = status, camera, counts
+        self._watched = status, camera, depth, counts
 
     def trace(self, path: str, about: Mapping[str, Any]) -> None:
         """Write a trace into ``path``; about: for its first line.  Raises InvalidInput."""
@@ -136,10 +137,10 @@ class Diagnostics:
         found = [self.doing, resources(self.model, weights, process_memory(), gpu_memory())]
         watched = self._watched
         if watched is not None:
-            status, camera, counts = watched
+            status, camera, depth, counts = watched
             if status.facts is not None:
                 found[0] = tracking(status.diagnosis, status.facts, counts, self._objects)
-            found.append(of_camera(camera, status.facts, self._offset()))
+            found += [of_camera(camera, status.facts, self._offset()), of_depth(depth)]
         return [*found, stage_times(self._stages)]
 
     def _offset(self) -> float | None:
@@ -198,6 +199,19 @@ def of_camera(camera: CameraSubscriber, facts: Facts | None, offset: float | Non
         "clock of the node minus stamp [s]": offset,
     }
     return Entry("camera", OK, camera.topic, values)
+
+
+def of_depth(depth: Depth) -> Entry:
+    """The source of the depth."""
+    values: dict[str, object] = {
+        "topic": depth.topic,
+        "images received": depth.received,
+        "images too late": depth.late,
+        "seconds without an image": depth.silence if depth.received else None,
+    }
+    if depth.fault:
+        return Entry("depth", WARN, f"no positions in 3-D: {depth.fault}", values)
+    return Entry("depth", OK, depth.topic or "nobody publishes depth: there are no positions in 3-D", values)
 
 
 def resources(model: str, weights: str, process: int | None, gpus: Mapping[str, tuple[int, int]]) -> Entry:

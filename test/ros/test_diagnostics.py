@@ -11,7 +11,17 @@ from ros_bench import MILLISECOND, Bench, stamp_of, wait_until
 
 from sam2_ros.ros import diagnostics
 from sam2_ros.ros.diagnosis import Diagnosis, Facts
-from sam2_ros.ros.diagnostics import ERROR, OK, WARN, of_camera, process_memory, resources, stage_times, tracking
+from sam2_ros.ros.diagnostics import (
+    ERROR,
+    OK,
+    WARN,
+    of_camera,
+    of_depth,
+    process_memory,
+    resources,
+    stage_times,
+    tracking,
+)
 from sam2_ros.stages import StageTimes
 from sam2_ros.stream.counts import Counts
 
@@ -57,6 +67,19 @@ def test_a_camera_that_nobody_knows_has_no_offset():
     camera = Shape(topic="/image", frame_id="", reliable=None, received=0, lost=0, silence=4.0)
     values = of_camera(camera, None, None).values
     assert diagnostics.text_of(values["clock of the node minus stamp [s]"]) == ""
+
+
+def test_depth_is_a_warning_only_while_it_cannot_be_used():
+    depth = Shape(topic="", received=0, late=0, silence=9.0, fault="")
+    found = of_depth(depth)
+    assert (found.level, found.values["seconds without an image"]) == (OK, None)
+    assert found.message == "nobody publishes depth: there are no positions in 3-D"
+    depth = Shape(topic="/depth", received=7, late=2, silence=0.1, fault="depth comes, but no camera_info")
+    found = of_depth(depth)
+    assert (found.level, found.message) == (WARN, "no positions in 3-D: depth comes, but no camera_info")
+    assert (found.values["images received"], found.values["images too late"]) == (7, 2)
+    depth.fault = ""
+    assert (of_depth(depth).level, of_depth(depth).message) == (OK, "/depth")
 
 
 def test_the_offset_of_the_clocks_is_the_least_of_the_last_images():
@@ -109,7 +132,7 @@ def test_a_node_that_tracks_says_so_every_second_with_its_times(arrays, tmp_path
 
     array = wait_until(tracked, "a node that tracks")
     assert [status.name for status in array.status] == [
-        f"robot/sam2_ros: {task}" for task in ("tracking", "model", "camera", "stages")
+        f"robot/sam2_ros: {task}" for task in ("tracking", "model", "camera", "depth", "stages")
     ]
     assert entry(array, "tracking").level == b"\x00" and "tracking 1 object at" in entry(array, "tracking").message
     assert values(array, "tracking")["objects visible"] == "1"
