@@ -46,7 +46,7 @@ from sam2_ros.ros.prompts import THREADS, Prompts
 from sam2_ros.ros.startup import creating, init, shutdown, without_ros_arguments
 from sam2_ros.ros.status import Status
 from sam2_ros.ros.throttle import SELDOM
-from sam2_ros.stream.session import Applied, Session
+from sam2_ros.stream.session import Applied, Session, View
 from sam2_ros.stream.settings import SessionSettings
 from sam2_ros.stream.worker import Result, Worker
 from sam2_ros.tracking.settings import TrackerSettings
@@ -143,6 +143,7 @@ class Node(Managed):
             self.diagnostics.doing = Entry("tracking", ERROR, str(error))
             raise
         self.session = Session(tracker, self.parameters.session, self._publish_prompt)
+        self.locator = Locator(on_late=self._publish_again, on_refused=self._refuse_depth)
         self._apply(self.parameters.session, self.parameters.tracker)
         self.diagnostics.model = description
         self.diagnostics.doing = Entry("tracking", OK, "inactive: the model is loaded, nothing is subscribed to")
@@ -154,9 +155,8 @@ class Node(Managed):
         self._bridge = bridge = self._bridge or find_bridge(self.get_logger().info)
         if first:
             self.outputs = Outputs(self, self.parameters, bridge)
-        locator = Locator(on_late=self._publish_again, on_refused=self._refuse_depth)
-        measured = self.diagnostics.measured
-        self.worker = worker = Worker(self.session, self._publish, self.get_logger(), locator, measured)
+        measured, masks = self.diagnostics.measured, self._publish_masks
+        self.worker = worker = Worker(self.session, self._publish, self.get_logger(), self.locator, measured, masks)
         if first:
             self.prompts = Prompts(self, self.parameters, worker, bridge)
         self._standing = list(self.subscriptions)
@@ -164,11 +164,11 @@ class Node(Managed):
         self._images = Images(self.parameters, bridge)
         self.camera = CameraSubscriber(self, self.parameters, self._receive)
         self.clicks = clicks.Clicks(self, self.parameters, self.camera, self.prompts.click)
-        self.depth = Depth(self, self.parameters, self.camera, locator, self.clicks.camera_info)
+        self.depth = Depth(self, self.parameters, self.camera, self.locator, self.clicks.camera_info)
         tally = detections.Tally()
         detects = detections.subscribe(self, self.parameters, self.prompts.detections, tally)
         self.status = Status(self, self.camera, worker, self.parameters, tally, self.prompts)
-        self.diagnostics.watch(self.status, self.camera, worker.counts)
+        self.diagnostics.watch(self.status, self.camera, self.depth, worker.counts)
         # Real time: with use_sim_time and no /clock the node must still log why it is silent.
         self._timer = self.create_timer(UPDATE, self._update, clock=Clock(clock_type=ClockType.STEADY_TIME))
         worker.start()
@@ -247,6 +247,9 @@ class Node(Managed):
     def _publish(self, result: Result) -> None:
         self._send(self.outputs.publish, result)
         self.diagnostics.published(result)
+
+    def _publish_masks(self, view: View) -> None:
+        self._send(self.outputs.publish_masks, view)
 
     def _publish_prompt(self, prompt: Prompt, applied: Applied) -> None:
         self._send(self.outputs.publish_prompt, prompt, applied)

@@ -28,7 +28,7 @@ from sam2_ros.ros.outputs_3d import Outputs3D
 from sam2_ros.ros.outputs_masks import MaskOutputs, mask_image
 from sam2_ros.ros.outputs_vision import VisionOutputs
 from sam2_ros.ros.parameters import Parameters
-from sam2_ros.stream.session import Applied
+from sam2_ros.stream.session import Applied, View
 from sam2_ros.stream.worker import Result
 from sam2_ros.types import Frame, Prompt, Track, label_image
 
@@ -94,8 +94,16 @@ class Outputs:
         """Fully qualified, for log lines."""
         return self._masks.topic_name
 
+    def publish_masks(self, view: View) -> None:
+        """Publish the masks of an image, each topic only while it has a subscriber."""
+        if view.frame is None:
+            return  # no image has come yet
+        header = header_of(view.frame.stamp, view.frame.frame_id)
+        self._publish_labels(view.frame, view.tracks, header)
+        self._single_masks.publish(view.tracks, header)
+
     def publish(self, result: Result) -> None:
-        """Publish one result: the objects always, each picture only while it has a subscriber."""
+        """Publish the rest of a result: the objects always, everything else only while it has a subscriber."""
         frame, tracks, positions = result.view.frame, result.view.tracks, result.located.positions
         if frame is None:
             return  # no image has come yet
@@ -108,13 +116,11 @@ class Outputs:
                 dropped_frames=result.dropped,
             )
         )
-        self._publish_masks(frame, tracks, header)
         self._publish_overlay(frame, tracks, header, positions)
         self._in_3d.publish(frame, tracks, header, result.located)
         self._of_vision.publish(tracks, header, positions)
-        self._single_masks.publish(tracks, header)
 
-    def _publish_masks(self, frame: Frame, tracks: Sequence[Track], header: Header) -> None:
+    def _publish_labels(self, frame: Frame, tracks: Sequence[Track], header: Header) -> None:
         plain, packed = _wanted(self._masks), _wanted(self._packed_masks)
         if not plain and not packed:
             return

@@ -53,20 +53,30 @@ class Outputs3D:
         self._markers = node.create_publisher(self._marker_array, "~/markers", qos) if self._marker_array else None
         self._node = node
         self._frames: Any = None  # a publisher of /tf, once somebody wants one
+        self._framed: tuple[int, set[int]] = 0, set()  # objects whose frame was published at a stamp
 
     def publish(self, frame: Frame, tracks: Sequence[Track], header: Header, located: Located) -> None:
         """Publish what somebody wants of one image."""
         if self._markers is not None and self._markers.get_subscription_count():
             marked = markers(self._marker, header, tracks, located.positions)
             self._markers.publish(self._marker_array(markers=marked))
-        if self._transforms is not None and self._parameters.node.object_frames and located.positions:
-            self._frames = self._frames or self._node.create_publisher(self._transforms, "/tf", QoSProfile(depth=100))
-            self._frames.publish(self._transforms(transforms=frames(header, located.positions)))
+        if self._transforms is not None and self._parameters.node.object_frames:
+            self._publish_frames(frame.stamp, header, located.positions)
         if located.depth is not None and located.camera is not None and self._points.get_subscription_count():
             labels = label_image(tracks, frame.size)
             organized = self._parameters.node.organized_points
             points = cloud(labels, located.depth, located.camera, frame.image, organized)
             self._points.publish(point_cloud(header, points))
+
+    def _publish_frames(self, stamp: int, header: Header, positions: Mapping[int, Position]) -> None:
+        """Publish the frames of the objects measured on this image, each once: tf2 keeps the first of a stamp."""
+        known = self._framed[1] if self._framed[0] == stamp else set()
+        measured = {one: position for one, position in positions.items() if not position.age and one not in known}
+        if not measured:
+            return
+        self._framed = stamp, known | set(measured)
+        self._frames = self._frames or self._node.create_publisher(self._transforms, "/tf", QoSProfile(depth=100))
+        self._frames.publish(self._transforms(transforms=frames(header, measured)))
 
 
 def point_cloud(header: Header, points: np.ndarray) -> PointCloud2:

@@ -109,9 +109,14 @@ class Worker:
         logger: Log,
         locator: Locator | None = None,
         on_measured: Callable[[Measured], object] = lambda measured: None,
+        publish_masks: Callable[[View], object] = lambda view: None,
     ) -> None:
-        """locator: finds the objects in 3-D where there is depth.  on_measured: is told of each published image."""
+        """locator: finds the objects in 3-D where there is depth.  on_measured: is told of each published image.
+
+        publish_masks: is called before anything is measured in 3-D, and ``publish`` after it.
+        """
         self._locator = locator
+        self._publish_masks = publish_masks
         self._on_measured = on_measured
         self.counts = session.counts
         self._session = session
@@ -123,6 +128,7 @@ class Worker:
         self._running: tuple[Future[Any], Generator[None, None, Any]] | None = None  # a request and its parts
         self._dropped = 0  # since the last result
         self._published_view = session.view
+        self._masks_view = session.view  # whose masks were published
         self._arrived: float | None = None  # when the image came that was followed and is not published yet
         self._times: dict[str, float] = {}  # of its stages
         self._ages: deque[float] = deque(maxlen=AGES)
@@ -390,6 +396,10 @@ class Worker:
         with stage("masks"):
             tracks = tuple(view.tracks)  # makes the masks now, so that their time counts
         seconds, located = time.perf_counter() - started, Located()
+        if view is not self._masks_view:  # otherwise only its depth is new
+            self._masks_view = view
+            with stage("publish"):
+                self._publish_masks(view)
         if self._locator is not None:
             with stage("locate"):
                 located = self._locator.locate(view.frame.stamp, tracks, view.frame.size)

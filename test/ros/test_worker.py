@@ -1,5 +1,8 @@
 """The worker with what ROS gives it."""
 
+import threading
+from types import SimpleNamespace
+
 import pytest
 
 rclpy = pytest.importorskip("rclpy")
@@ -9,6 +12,7 @@ from fakes import RED, ColourModel, picture
 from waiting import wait_until
 
 from sam2_ros.errors import InvalidImage
+from sam2_ros.geometry.locator import Located
 from sam2_ros.stream.mailbox import UnreadImage
 from sam2_ros.stream.session import Session
 from sam2_ros.stream.worker import Worker
@@ -42,4 +46,31 @@ def test_complaints_of_several_severities_do_not_end_the_thread():
         worker.put_image(image(10**9))
         wait_until(lambda: len(results) == 2, "the result after time went back, which is told")
     finally:
+        worker.stop()
+
+
+def test_masks_are_published_before_anything_is_measured_in_3_d_and_only_once():
+    masks, results, measured = [], [], threading.Event()
+    locator = SimpleNamespace(locate=lambda *arguments: measured.wait(30) and Located())
+    worker = Worker(
+        Session(Tracker(ColourModel())),
+        results.append,
+        rclpy.logging.get_logger("worker"),
+        locator,
+        publish_masks=lambda view: masks.append(view.frame.stamp),
+    )
+    worker.start()
+    try:
+        worker.put_image(image(10**9))
+        wait_until(lambda: masks == [10**9], "the masks")
+        assert not results
+        measured.set()
+        wait_until(lambda: len(results) == 1, "the result")
+        worker.publish_again(10**9)  # its depth has come
+        wait_until(lambda: len(results) == 2, "the result with depth")
+        worker.put_image(image(2 * 10**9))
+        wait_until(lambda: len(results) == 3, "the next result")
+        assert masks == [10**9, 2 * 10**9]
+    finally:
+        measured.set()
         worker.stop()
