@@ -8,7 +8,7 @@ A camera, the node with the embedded model, and this process, which subscribes t
 variant is measured once, for some seconds; the table has the medians of the rounds.  "tracker" is the same tracker
 with the same pictures in this process, without ROS; "adds" is the median age of the masks without it.
 
---depth: each row again with registered depth, subscribed to the results instead of the masks.
+--depth: each row again with registered depth.
 --tree: each row again with the node of another source tree.  Its messages are those of this environment.
 """
 
@@ -93,10 +93,9 @@ class Watch:
             self.spin(1.0)
         self.ros.destroy_subscription(subscription)
 
-    def look(self, child: subprocess.Popen, seconds: float, depth: bool) -> Seen:
+    def look(self, child: subprocess.Popen, seconds: float) -> Seen:
         """What comes in ``seconds`` from the node, a process."""
-        kind, topic = (TrackedObjectArray, "/sam2_ros/objects") if depth else (Image, "/sam2_ros/masks")
-        subscription = self.ros.create_subscription(kind, topic, self._on_result, 10)
+        subscription = self.ros.create_subscription(Image, "/sam2_ros/masks", self._on_result, 10)
         self.spin(2.0)
         self._ages.clear()
         used, start = processor_seconds(child.pid), time.monotonic()
@@ -117,8 +116,7 @@ class Watch:
     def _on_result(self, message: Any) -> None:
         self._objects = len(getattr(message, "objects", ()))
         stamp = nanoseconds(message.header.stamp)
-        # With depth the results of an image come twice: the first time counts.
-        self._ages.setdefault(stamp, (time.time_ns() - stamp) / 1e6)
+        self._ages.setdefault(stamp, (time.time_ns() - stamp) / 1e6)  # after a prompt they come again
 
 
 def processor_seconds(pid: int) -> float:
@@ -141,7 +139,7 @@ def measured(variant: Variant, rate: float, seconds: float) -> Seen:
         watch = Watch()
         watch.start_objects(variant.objects)
         watch.spin(3.0)
-        seen = watch.look(child, seconds, variant.depth)
+        seen = watch.look(child, seconds)
         watch.ros.destroy_node()
     return seen
 
