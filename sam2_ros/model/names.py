@@ -57,8 +57,10 @@ PUBLISHED = {
 }
 PUBLISHED |= {name: PUBLISHED[f"sam2.1_hiera_{name}"] for name in ("tiny", "small", "base_plus", "large")}
 # EdgeTAM (Apache-2.0, Meta): its owners keep the file in their repository, and no other checksum of it is known.
+# The address names a commit, so that a later change of the repository does not break the download.
 PUBLISHED["edgetam"] = Published(
-    "https://raw.githubusercontent.com/facebookresearch/EdgeTAM/main/checkpoints/edgetam.pt",
+    "https://raw.githubusercontent.com/facebookresearch/EdgeTAM/9cc44bfe9e16cc374242917b91283c718410ea87"
+    "/checkpoints/edgetam.pt",
     git_blob="abd54d22bbd22ba3e53cf59a307e59e0f3701be6",
 )
 #: Names with a side of the image, for machines without a GPU.  Every known name may be followed by one.

@@ -3,6 +3,7 @@ import fcntl
 import hashlib
 import http.server
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -358,3 +359,7 @@ def test_published_names_point_to_files_of_their_own():
     assert all(published.file_name == f"{name}.pt" and len(published.sha256) == 64 for name, published in full.items())
     assert all(PUBLISHED[name] is full[f"sam2.1_hiera_{name}"] for name in ("tiny", "small", "base_plus", "large"))
     assert PUBLISHED["edgetam"].file_name == "edgetam.pt" and len(PUBLISHED["edgetam"].git_blob) == 40
+
+
+def test_the_address_of_edgetam_names_a_commit_so_that_no_later_one_changes_the_file():
+    assert re.search(r"/facebookresearch/EdgeTAM/[0-9a-f]{40}/checkpoints/edgetam\.pt$", PUBLISHED["edgetam"].url)
