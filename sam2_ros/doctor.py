@@ -25,7 +25,7 @@ from sam2_ros.separate_process import run_separately
 #: Modules and what they are called; the node needs them.
 NEEDED = {"numpy": "NumPy", "cv2": "OpenCV", "torch": "PyTorch", "safetensors": "safetensors"}
 #: Major versions of rclpy; ROS_DISTRO may speak of another installation than the one in use.
-DISTRIBUTIONS = {"3": "humble", "4": "iron", "7": "jazzy", "9": "kilted"}
+DISTRIBUTIONS = {"3": "humble", "4": "iron", "7": "jazzy", "9": "kilted", "10": "lyrical"}
 #: Seconds after which that has failed.
 PATIENCE = 90.0
 #: The program that inspects ROS, in a process of its own: ROS may end its process, or never answer.

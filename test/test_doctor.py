@@ -162,6 +162,13 @@ def test_the_distribution_is_that_of_the_rclpy_in_use(monkeypatch, named, shown)
     assert doctor._distribution().startswith(shown)
 
 
+@pytest.mark.parametrize("version, name", [("3.3.15", "humble"), ("9.1.2", "kilted"), ("10.0.11", "lyrical")])
+def test_the_distribution_is_known_by_the_version_of_rclpy(monkeypatch, version, name) -> None:
+    monkeypatch.delenv("ROS_DISTRO", raising=False)
+    monkeypatch.setattr(doctor.importlib.metadata, "version", lambda _: version)
+    assert doctor._distribution() == f"{name}, rclpy {version}"
+
+
 def test_published_images_are_listed_with_their_rate_and_nodes_with_their_names() -> None:
     rclpy = pytest.importorskip("rclpy")
     import ros_bench  # noqa: F401  a domain of its own
