@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 from official import STAGES
-from speed import VERBS, WARM_UP, Row, Stopwatch, cells, row, size_named, tracking, weights_of
+from speed import METHODS, WARM_UP, Row, Stopwatch, cells, row, size_named, tracking, weights_of
 
 from sam2_ros.engines import openvino
 from sam2_ros.model.interface import Model
@@ -39,7 +39,7 @@ def race(models: dict[str, Model], objects: int, warm_up: int, frames: int) -> l
     steps = {name: tracking(model, objects) for name, model in models.items()}
     watches = {name: Stopwatch(torch.device("cpu")) for name in models}
     for name, watch in watches.items():
-        watch.watch(models[name], VERBS)
+        watch.watch(models[name], METHODS)
     for number in range(warm_up + frames):
         for name, watch in watches.items():
             watch.frame(steps[name], number)

@@ -21,7 +21,7 @@ Box = tuple[float, float, float, float]
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "test"))  # how the tests build them
 
-#: The methods in which they spend their time, by the verb of ours that does the same.
+#: The methods in which they spend their time, by the method of ours that does the same.
 STAGES = {
     "encode": "forward_image",
     "attend": "_prepare_memory_conditioned_features",

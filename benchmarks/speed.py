@@ -47,8 +47,8 @@ from sam2_ros.types import Frame, Prompt
 #: Frames until six memories and fifteen pointers are there.
 WARM_UP = 16
 IMAGE = (480, 640)
-#: The verbs of our model, by stage; decode_mask is not used here.
-VERBS = {"encode": "encode_image", "attend": "attend", "decode": "decode", "remember": "encode_memory"}
+#: The methods of our model, by stage; decode_mask is not used here.
+METHODS = {"encode": "encode_image", "attend": "attend", "decode": "decode", "remember": "encode_memory"}
 
 
 #: Eight (480, 640, 3) images, shown in turn.
@@ -169,7 +169,7 @@ class Race:
         self._model.load_state_dict(own, strict=True)
         self._model.to(device).eval()
         self._watches = {"sam2_ros": Stopwatch(device)}
-        self._watches["sam2_ros"].watch(self._model, VERBS)
+        self._watches["sam2_ros"].watch(self._model, METHODS)
         if peer:
             self._predictor = official_predictor(size, published).to(device)
             self._watches["official"] = Stopwatch(device)

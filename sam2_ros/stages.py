@@ -21,7 +21,7 @@ import numpy as np
 #: In their order.  queue: an image waits for the tracker.  convert: the message becomes pixels.  encode, attend,
 #: decode, remember: the model and the memory.  masks: at the size of the image.  locate: in 3-D.  publish: messages.
 STAGES = ("queue", "convert", "encode", "attend", "decode", "remember", "masks", "locate", "publish")
-#: The percentiles that are told.
+#: The percentiles that are reported.
 PERCENTILES = (50, 95, 99)
 #: They are taken over this many images.
 WINDOW = 300

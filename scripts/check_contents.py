@@ -33,7 +33,7 @@ NEEDED_WITH_ROS = (
     r"sam2_ros/srv/_remove\.py",
     r"libsam2_ros__rosidl_typesupport_fastrtps_c\.so",
 )
-#: Tests, the diary of training, and pictures, films and arrays that are not the demo's: training footage above all.
+#: Tests, the training log, and pictures, films and arrays that are not the demo's: training footage above all.
 UNWANTED = (
     r"(^|/)training/LOG\.md$",
     r"(^|/)(tests?|benchmarks|docs|build|\.venv[^/]*|\.git)/",

@@ -25,7 +25,7 @@ RED, GREEN, BLUE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0)
 
 
 class ColourModel(nn.Module):
-    """Follows colours; counts how often each verb was called and how many objects it was given."""
+    """Follows colours; counts how often each method was called and how many objects it was given."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,8 +46,8 @@ class ColourModel(nn.Module):
     def checksum(self) -> str:
         return "colours have no weights"
 
-    def count(self, verb: str) -> int:
-        return sum(name == verb for name, _ in self.calls)
+    def count(self, method: str) -> int:
+        return sum(name == method for name, _ in self.calls)
 
     def encode_image(self, images: Tensor) -> ImageFeatures:
         self.calls.append(("encode_image", len(images)))

@@ -140,7 +140,7 @@ def test_every_data_file_of_the_package_is_installed() -> None:
         for path in (ROOT / "sam2_ros").rglob("*")
         if path.is_file()
         and path.suffix not in (".py", ".pyc", ".so")
-        and path.name != "LOG.md"  # a diary
+        and path.name != "LOG.md"  # the training log
         and not generated & set(path.relative_to(ROOT).parts)
     }
     assert data <= packed, "name them in pyproject.toml, package-data"

@@ -35,7 +35,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=LONGEST_GAP,
         metavar="SECONDS",
-        help="skip what is longer without any message; inf = wait for everything (%(default)g)",
+        help="skip pauses longer than this; inf = skip none (%(default)g)",
     )
 
 

@@ -64,7 +64,7 @@ def prompts_from(said: Sequence[tuple[str, Any]]) -> list[tuple[int, Prompt]]:
             else:
                 parts[option] = value
     if not gathered:
-        raise InvalidPrompt("say what to look for with --point x,y, --box x0,y0,x1,y1 or --mask FILE")
+        raise InvalidPrompt("give a prompt: --point x,y, --box x0,y0,x1,y1 or --mask FILE")
     return [(index, Prompt(name, **parts)) for (index, name), parts in gathered.items()]
 
 

@@ -41,7 +41,7 @@ CARD, CARD_VERSION = "model.json", 1
 def export(model: SAM2, folder: Path, progress: Callable[[str], None] = lambda _: None) -> list[Path]:
     """Write the graphs of a model on a CPU, and what must be known to use them; returns the files.
 
-    progress: is told each file once it is there.  Raises RecordingError for a folder that cannot be written.
+    progress: called with each file once it is written.  Raises RecordingError for a folder that cannot be written.
     """
     make_folder(folder)
     written = []

@@ -61,7 +61,7 @@ def replay_into_bag(
 ) -> Written:
     """Replay the recording at ``path`` into the bag ``out``, with the model and the settings that it was made with.
 
-    chosen: goes before what was recorded.  tell: is told what a user of the bag must know.
+    chosen: goes before what was recorded.  tell: called with each sentence that a user of the bag must know.
     threads: of the model on a CPU.  topics: image_topic, depth_topic, camera_info_topic and node of a bag.
     Raises RecordingError, CheckpointError and InvalidInput; then no bag is left.
     """

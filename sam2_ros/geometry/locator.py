@@ -50,8 +50,8 @@ class _Seen:
 class Locator:
     """The positions of one camera.  ``put`` and ``configure`` may be called by any thread, ``locate`` by one only.
 
-    on_late: is told the stamp of the newest image when its depth has come after ``locate``.
-    on_refused: is told why depth could not be used.
+    on_late: called with the stamp of the newest image when its depth has come after ``locate``.
+    on_refused: called with the reason why depth could not be used.
     late: depth images that came after the setting depth_timeout.
     """
 

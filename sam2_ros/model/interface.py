@@ -131,7 +131,7 @@ class Candidates:
 
 
 class Model(Protocol):
-    """Five verbs on tensors, and what a caller must know to use them.  Nothing here switches gradients or autocast."""
+    """Five methods on tensors, and what a caller must know to use them.  None switches gradients or autocast."""
 
     @property
     def size(self) -> Size:
@@ -140,12 +140,12 @@ class Model(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where its verbs take and give tensors."""
+        """Where its methods take and return tensors."""
         ...
 
     @property
     def precision(self) -> torch.dtype:
-        """The type of its weights, and of the tensors that its verbs take; what it computes in may be less."""
+        """The type of its weights, and of the tensors that its methods take; what it computes in may be less."""
         ...
 
     def checksum(self) -> str:

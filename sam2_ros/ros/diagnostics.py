@@ -39,7 +39,7 @@ OFFSETS = 100
 #: States of ``diagnosis`` in which there are no masks; the other warnings are less than an error.
 WITHOUT_MASKS = frozenset({"no camera", "no images", "incompatible", "silent", "unreadable", "stuck"})
 OK, WARN, ERROR = 0, 1, 2
-#: Megabytes are told.
+#: Megabytes are reported.
 _MEGA = 1e6
 
 
@@ -81,12 +81,12 @@ class Diagnostics:
         node.create_timer(PERIOD, self.publish, group, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def unwatch(self) -> None:
-        """Only ``doing`` is told from now on."""
+        """Report only ``doing`` from now on."""
         self._watched = None
         self._objects = Counter()
 
     def watch(self, status: Status, camera: CameraSubscriber, depth: Depth, counts: Counts) -> None:
-        """Tell what these know from now on."""
+        """Report what these know from now on."""
         self._watched = status, camera, depth, counts
 
     def trace(self, path: str, about: Mapping[str, Any]) -> None:

@@ -36,7 +36,7 @@ class Managed(LifecycleNodeMixin, RosNode):
         #: Why the last transition failed; None after one that succeeded.
         self.fault: Exception | None = None
         self._transition = threading.Lock()
-        # A reentrant group: the state is told while a model is loaded.
+        # A reentrant group: the state can be asked for while a model is loaded.
         LifecycleNodeMixin.__init__(self, callback_group=ReentrantCallbackGroup())
         self._change = self._service_change_state.callback
         self._service_change_state.callback = self._answer_change

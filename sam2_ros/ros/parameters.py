@@ -41,7 +41,7 @@ Watcher = Callable[[SessionSettings, TrackerSettings], None]
 
 
 class Parameters:
-    """The current values, replaced as a whole so that any thread may read them; ``watch`` is told of changes."""
+    """The current values, replaced as a whole so that any thread may read them; ``watch`` registers for changes."""
 
     node: NodeSettings
     session: SessionSettings
@@ -65,7 +65,7 @@ class Parameters:
         ros_node.add_on_set_parameters_callback(self._on_set)
 
     def watch(self, watcher: Watcher) -> None:
-        """Tell the settings of session and tracker now and after each change."""
+        """Call ``watcher`` with the settings of session and tracker, now and after each change."""
         self._watchers.append(watcher)
         watcher(self.session, self.tracker)
 

@@ -24,7 +24,7 @@ def play(
     topics: those to play; by default all but results, which the node publishes itself.  Prompts
     are played as the node applied them (clicks and service calls among them) where that was
     recorded, in place of the ones that it was asked for.  Removals, which are service calls only,
-    are not.  A recorded /clock is played in place of one of our own.  tell: is told what of the bag was lost.
+    are not.  A recorded /clock is played in place of one of our own.  tell: called with a sentence about what was lost.
     Raises RecordingError, InvalidInput and CannotStart.
     """
     source, targets = _opened(bag, topics)

@@ -33,7 +33,7 @@ class Trace:
     """Appends to one file; ``write`` may be called by one thread."""
 
     def __init__(self, path: str, about: Mapping[str, Any], on_failure: Callable[[str], object]) -> None:
-        """about: for the first line.  on_failure: is told in a sentence why the trace ended, on another thread.
+        """about: for the first line.  on_failure: called on another thread with the reason why the trace ended.
 
         Raises InvalidInput where ``path`` cannot be written, or is another file than a trace.
         """

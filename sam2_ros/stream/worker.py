@@ -111,9 +111,9 @@ class Worker:
         on_measured: Callable[[Measured], object] = lambda measured: None,
         publish_masks: Callable[[View], object] = lambda view: None,
     ) -> None:
-        """locator: finds the objects in 3-D where there is depth.  on_measured: is told of each published image.
+        """locator: finds the objects in 3-D where there is depth.  on_measured: called for each published image.
 
-        publish_masks: is called before anything is measured in 3-D, and ``publish`` after it.
+        publish_masks: called before anything is measured in 3-D, and ``publish`` after it.
         """
         self._locator = locator
         self._publish_masks = publish_masks

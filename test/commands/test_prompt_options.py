@@ -1,4 +1,4 @@
-"""Options that say what to look for, in the order in which they were said."""
+"""The prompt options, in the order in which they were given."""
 
 import pytest
 from run_command import main

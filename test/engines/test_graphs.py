@@ -1,11 +1,11 @@
-"""Each graph computes what the verb of the model computes, for any number of objects, memories, pointers and points."""
+"""Each graph computes what the method of the model computes, for any number of objects, memories, pointers, points."""
 
 import re
 from pathlib import Path
 
 import pytest
 import torch
-from engines.verbs import CASES, assert_verbs_agree
+from engines.methods import CASES, assert_methods_agree
 from tiny_models import FAMILIES, tiny_model
 
 from sam2_ros.engines.graph_model import GraphModel
@@ -19,7 +19,7 @@ LARGER = {"embedded": EMBEDDED, "tiny": TINY.at(256)}
 
 
 def traced_model(model):
-    """A model whose verbs are traced graphs, which PyTorch runs."""
+    """A model whose methods are traced graphs, which PyTorch runs."""
     programs = {graph.name: graph.traced() for graph in graphs(model)}
 
     def run(name, inputs):
@@ -37,8 +37,8 @@ def pair(request):
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_a_graph_answers_as_the_verb_of_the_model(pair, case):
-    assert_verbs_agree(*pair, case)
+def test_a_graph_answers_as_the_method_of_the_model(pair, case):
+    assert_methods_agree(*pair, case)
 
 
 def test_the_lengths_that_may_vary_are_named_alike_in_all_graphs():

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from engines.verbs import CASES, assert_verbs_agree
+from engines.methods import CASES, assert_methods_agree
 from tiny_models import FAMILIES, tiny_model
 
 from sam2_ros.engines import onnx
@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", [*SIZES, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGER)])
-def test_the_exported_verbs_answer_as_those_of_the_model(tmp_path, name):
+def test_the_exported_methods_answer_as_those_of_the_model(tmp_path, name):
     pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
     model = tiny_model((SIZES | LARGER)[name])
     onnx.export(model, tmp_path)
@@ -34,7 +34,7 @@ def test_the_exported_verbs_answer_as_those_of_the_model(tmp_path, name):
     exported = onnx.load(tmp_path)
     assert (exported.size, exported.checksum()) == (model.size, model.checksum())
     for case in CASES:
-        assert_verbs_agree(model, exported, case)
+        assert_methods_agree(model, exported, case)
 
 
 def test_a_file_for_each_graph_and_a_card_that_says_names_and_shapes(folder):

@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from engines.verbs import CASES, assert_verbs_agree
+from engines.methods import CASES, assert_methods_agree
 from tiny_models import FAMILIES, tiny_model
 
 from sam2_ros.engines import openvino
@@ -24,14 +24,14 @@ def cache(tmp_path_factory):
 
 @needs_openvino
 @pytest.mark.parametrize("name", FAMILIES)
-def test_the_verbs_answer_as_those_of_the_model(cache, name):
+def test_the_methods_answer_as_those_of_the_model(cache, name):
     model = tiny_model(FAMILIES[name])
     engine = openvino.prepare(model, "float32")
     assert engine.arithmetic == "float32"
     assert (engine.size, engine.device, engine.precision) == (model.size, model.device, model.precision)
     assert engine.checksum() == model.checksum()
     for case in CASES:
-        assert_verbs_agree(model, engine, case)
+        assert_methods_agree(model, engine, case)
 
 
 @needs_openvino

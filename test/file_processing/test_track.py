@@ -164,7 +164,7 @@ def test_a_mask_from_a_file_is_a_prompt(folder, tmp_path):
 @pytest.mark.parametrize(
     "arguments, sentence",
     [
-        ([], "say what to look for"),
+        ([], "give a prompt: --point"),
         (["--point", "6,16", "--frame", "99", "--point", "1,1"], "--frame 99 is not in"),
         (["--point", "600,16"], "outside the 64x64 image"),
         (["--box", "0,0,9,9", "--box", "1,1,8,8"], "put --name before the second"),

@@ -1,4 +1,4 @@
-"""What the five verbs promise by themselves; test_parity.py compares them with other implementations."""
+"""What the five methods promise by themselves; test_parity.py compares them with other implementations."""
 
 import dataclasses
 
@@ -33,7 +33,7 @@ def one(memories, row):
     return Memories(*(getattr(memories, field.name)[row : row + 1] for field in dataclasses.fields(memories)))
 
 
-def test_the_verbs_have_the_documented_shapes(model):
+def test_the_methods_have_the_documented_shapes(model):
     features = model.encode_image(torch.randn(1, 3, 128, 128))
     assert [tuple(x.shape) for x in (features.stride16, features.stride8, features.stride4)] == [
         (1, 32, 8, 8),
@@ -184,7 +184,7 @@ def test_without_pointers_only_the_spatial_memories_are_seen(model):
 
 
 def clip_loss(model, batch=2):
-    """A loss over all verbs on two frames, as training unrolls them."""
+    """A loss over all methods on two frames, as training unrolls them."""
     size = model.size
     first, second = (model.encode_image(torch.randn(batch, 3, size.image_size, size.image_size)) for _ in range(2))
     prompt = PromptInputs(

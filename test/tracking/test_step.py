@@ -21,10 +21,10 @@ def features(model):
     return model.encode_image(torch.zeros(1, 3, SIDE, SIDE))
 
 
-def told(model, verb):
-    """The keyword arguments that a verb of the model is called with from now on."""
-    calls, call = [], getattr(model, verb)
-    setattr(model, verb, lambda *given, **named: calls.append(named) or call(*given, **named))
+def told(model, method):
+    """The keyword arguments that a method of the model is called with from now on."""
+    calls, call = [], getattr(model, method)
+    setattr(model, method, lambda *given, **named: calls.append(named) or call(*given, **named))
     return calls
 
 

@@ -43,7 +43,7 @@ def rounds_of(
 ) -> Iterator[Iterator[StoredMessage]]:
     """The messages from ``start`` (nanoseconds) on under their new topics, once or for ever.
 
-    tell: is told once what was lost.  Raises RecordingError when there is nothing to play.
+    tell: called once with a sentence about what was lost.  Raises RecordingError when there is nothing to play.
     """
     told: set[str] = set()
     converter = Converter(tell)

@@ -1,4 +1,4 @@
-"""One round of all verbs of a model, to compare an engine with PyTorch."""
+"""One round of all methods of a model, to compare an engine with PyTorch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CASES = (Case(1, 1, 1, 1), Case(3, 2, 5, 2), Case(2, 7, 16, 3))
 
 @torch.inference_mode()
 def answers(model, case: Case) -> dict[str, torch.Tensor]:
-    """What every verb answers to the same random inputs."""
+    """What every method answers to the same random inputs."""
     draw = torch.Generator().manual_seed(7)
     size, count = model.size, case.objects
 
@@ -71,7 +71,7 @@ def answers(model, case: Case) -> dict[str, torch.Tensor]:
     }
 
 
-def assert_verbs_agree(model, engine, case: Case, bound: float = ROUNDING) -> None:
+def assert_methods_agree(model, engine, case: Case, bound: float = ROUNDING) -> None:
     """An engine answers as the model that it was made from, to ``bound`` of the largest number."""
     expected, found = answers(model, case), answers(engine, case)
     for name, value in expected.items():
