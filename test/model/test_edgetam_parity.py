@@ -6,31 +6,14 @@ import pytest
 import torch
 from edgetam_oracle import official_edgetam
 from edgetam_weights import edgetam_weights
+from official_image import PROMPTS, compare_heads, compare_mask_prompts, largest
 from oracle import official_view, seeded_image
 
 from sam2_ros.model.repvit import folded
-from sam2_ros.model.sam2 import SAM2, Memories, PromptInputs
+from sam2_ros.model.sam2 import SAM2, Memories
 from sam2_ros.model.sizes import EDGETAM
 
 sides = pytest.mark.parametrize("side", [512, pytest.param(1024, marks=pytest.mark.slow)])
-
-
-def largest(difference):
-    return difference.abs().max().item()
-
-
-def points(*rows):
-    """A prompt of points (x, y, label), with coordinates as fractions of the image."""
-    return torch.tensor([[row[:2] for row in rows]]), torch.tensor([[row[2] for row in rows]], dtype=torch.int32)
-
-
-PROMPTS = {
-    "nothing": None,
-    "one point": points((0.4, 0.25, 1)),
-    "several points": points((0.4, 0.25, 1), (0.7, 0.6, 1), (0.1, 0.9, 0)),
-    "box": points((0.2, 0.3, 2), (0.7, 0.8, 3)),
-    "box and points": points((0.2, 0.3, 2), (0.7, 0.8, 3), (0.4, 0.5, 1), (0.6, 0.4, 0)),
-}
 
 
 @functools.lru_cache(maxsize=2)
@@ -49,31 +32,23 @@ def seen(side):
     return ours, theirs, ours.encode_image(images), theirs.forward_image(images)
 
 
-@torch.no_grad()
 @sides
 @pytest.mark.parametrize("multimask", [True, False], ids=["three", "one"])
 @pytest.mark.parametrize("name", PROMPTS)
 def test_every_prompt_finds_what_the_official_model_finds(side, name, multimask):
-    ours, theirs, features, outputs = seen(side)
-    expected = outputs["backbone_fpn"]
-    prompt = None
-    given = None
-    if PROMPTS[name]:
-        places, labels = PROMPTS[name]
-        prompt = PromptInputs(places * side, labels)
-        given = {"point_coords": places * side, "point_labels": labels}
-    candidates = ours.decode(ours.attend(features, None), features, prompt, multimask=multimask)
-    view = expected[2] + theirs.no_mem_embed.view(1, -1, 1, 1)
-    logits, _, iou, best_logits, _, pointer, score = theirs._forward_sam_heads(
-        view, given, None, expected[:2], multimask
-    )
-    found = candidates.best()
-    assert score.item() > 0 and 0.01 < (best_logits > 0).float().mean() < 0.99, "a prompt that shows nothing"
-    assert largest(candidates.logits - logits) < 2e-4
-    assert largest(found.logits - best_logits) < 2e-4
-    assert largest(candidates.iou - iou) < 1e-5
-    assert largest(found.pointer - pointer) < 2e-5
-    assert largest(candidates.object_score - score[:, 0]) < 2e-5
+    compare_heads(*seen(side), name=name, multimask=multimask)
+
+
+@sides
+@pytest.mark.parametrize("name", ["several points", "nothing"])
+@pytest.mark.parametrize("multimask", [True, False], ids=["three", "one"])
+def test_a_correction_on_top_of_a_mask_finds_what_the_official_model_finds(side, name, multimask):
+    compare_heads(*seen(side), name=name, multimask=multimask, with_mask=True)
+
+
+@sides
+def test_a_mask_prompt_is_answered_as_by_the_official_model(side):
+    compare_mask_prompts(*seen(side))
 
 
 @torch.no_grad()

@@ -7,46 +7,19 @@ import torch
 
 pytest.importorskip("sam2", reason="the official package is not installed")
 
+from official_image import PROMPTS, compare_heads, compare_mask_prompts, largest, prompt_inputs
 from oracle import official_view, pair, seeded_image, shared_pair
 
-from sam2_ros.model.interface import Memories, PromptInputs
+from sam2_ros.model.interface import Memories
 from sam2_ros.model.sizes import BASE_PLUS, TINY
 
 SIZES = [TINY.at(256), TINY.at(256).as_version_2_0(), BASE_PLUS.at(256)]
 sizes = pytest.mark.parametrize("size", SIZES, ids=["tiny-2.1", "tiny-2.0", "base_plus-2.1"])
 
 
-def points(*rows):
-    """A prompt of points (x, y, label), with coordinates as fractions of the image."""
-    return torch.tensor([[row[:2] for row in rows]]), torch.tensor([[row[2] for row in rows]], dtype=torch.int32)
-
-
-PROMPTS = {
-    "nothing": None,
-    "one point": points((0.4, 0.25, 1)),
-    "several points": points((0.4, 0.25, 1), (0.7, 0.6, 1), (0.1, 0.9, 0)),
-    "box": points((0.2, 0.3, 2), (0.7, 0.8, 3)),
-    "box and points": points((0.2, 0.3, 2), (0.7, 0.8, 3), (0.4, 0.5, 1), (0.6, 0.4, 0)),
-}
-
-
-def prompt_inputs(size, name, with_mask):
-    """The prompt for our model, and the official model's two arguments for the same."""
-    mask = seeded_image(size.at(size.image_size // 4), seed=5)[:, :1] * 6 if with_mask else None
-    if PROMPTS[name] is None:
-        return PromptInputs(mask_logits=mask), None, mask
-    places, labels = PROMPTS[name]
-    places = places * size.image_size
-    return PromptInputs(places, labels, mask), {"point_coords": places, "point_labels": labels}, mask
-
-
 def tokens(maps):
     """(N, m, h, w) in raster order: (N, h w, m)."""
     return maps.flatten(2).transpose(1, 2)
-
-
-def largest(difference):
-    return difference.abs().max().item()
 
 
 @functools.lru_cache(maxsize=4)
@@ -56,25 +29,6 @@ def seen(size):
     ours, theirs = shared_pair(size)
     images = seeded_image(size, 3)
     return ours, theirs, ours.encode_image(images), theirs.forward_image(images)
-
-
-@torch.no_grad()
-def compare_heads(ours, theirs, features, outputs, *, name, multimask, with_mask=False):
-    """Assert equality of every output of the prompt encoder and the mask decoder on a first frame."""
-    expected = outputs["backbone_fpn"]
-    view = ours.attend(features, None)
-    prompt, point_inputs, mask_inputs = prompt_inputs(ours.size, name, with_mask)
-    candidates = ours.decode(view, features, prompt, multimask=multimask)
-    logits, _, iou, best_logits, _, pointer, score = theirs._forward_sam_heads(
-        expected[2] + theirs.no_mem_embed.view(1, -1, 1, 1), point_inputs, mask_inputs, expected[:2], multimask
-    )
-    found = candidates.best()
-    assert score.item() > 0 and 0.01 < (best_logits > 0).float().mean() < 0.99, "a prompt that shows nothing"
-    assert largest(candidates.logits - logits) < 2e-4
-    assert largest(found.logits - best_logits) < 2e-4
-    assert largest(candidates.iou - iou) < 1e-5
-    assert largest(found.pointer - pointer) < 2e-5
-    assert largest(candidates.object_score - score[:, 0]) < 2e-5
 
 
 @sizes
@@ -94,18 +48,9 @@ def test_the_published_image_side_finds_what_the_official_model_finds():
     compare_heads(*seen(TINY), name="box and points", multimask=False)
 
 
-@torch.no_grad()
 @sizes
 def test_a_mask_prompt_is_answered_as_by_the_official_model(size):
-    ours, theirs, features, outputs = seen(size)
-    masks = torch.zeros(2, 1, size.image_size, size.image_size)
-    masks[0, :, 50:131, 77:200] = 1  # the second stays empty
-    found = ours.decode_mask(features, masks)
-    copies = [feature.expand(2, -1, -1, -1) for feature in outputs["backbone_fpn"]]
-    logits, _, iou, _, _, pointer, score = theirs._use_mask_as_output(copies[2], copies[:2], masks)
-    assert largest(found.logits - logits) < 1e-5 and torch.equal(found.iou, iou[:, 0])
-    assert torch.equal(found.object_score, score[:, 0])
-    assert largest(found.pointer - pointer) < 2e-5
+    compare_mask_prompts(*seen(size))
 
 
 @torch.no_grad()
