@@ -1,6 +1,7 @@
 """Depth beside the images: paired, measured, published; and what it must not disturb."""
 
 import importlib.util
+import time
 from pathlib import Path
 
 import cv2
@@ -11,17 +12,23 @@ pytest.importorskip("rclpy")
 
 from fakes import RED
 from geometry.test_pairing import TABLE, pairs_of
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from outputs_3d_bench import Published
 from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
-from ros_bench import MILLISECOND, SCENE, SIZE, image_message, scene, set_stamp
+from ros_bench import MILLISECOND, ON_RED, SCENE, SIZE, image_message, scene, set_stamp, stamp_of
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from waiting import wait_until
 
+from sam2_ros.geometry.cloud import POINT
 from sam2_ros.messages import fill_image
 from sam2_ros.msg import TrackedObject
 from sam2_ros.ros import depth as depth_module
 
 FOCAL = 100.0
+#: Seconds that depth may be late: this machine may be slow.
+PATIENT = 5.0
 assert hasattr(TrackedObject(), "has_position"), "the messages changed: install again"
 
 
@@ -85,8 +92,8 @@ class DepthCamera:
         set_stamp(message.header, stamp, frame_id)
         return message
 
-    def calibrate(self):
-        height, width = SIZE
+    def calibrate(self, size=SIZE):
+        height, width = size
         k = [FOCAL, 0.0, (width - 1) / 2, 0.0, FOCAL, (height - 1) / 2, 0.0, 0.0, 1.0]
         info = CameraInfo(width=width, height=height, k=k, d=[], distortion_model="plumb_bob")
         set_stamp(info.header, 1, "camera")
@@ -96,12 +103,42 @@ class DepthCamera:
 @pytest.fixture(scope="module")
 def cameras(shared):
     camera = DepthCamera(shared)
+    subscribed(camera)
+    camera.calibrate()
+    set_timeout(shared, PATIENT)
+    return camera
+
+
+def subscribed(camera):
     wait_until(lambda: camera.depth.get_subscription_count(), "the node to subscribe to depth")
     wait_until(lambda: camera.info.get_subscription_count(), "the node to subscribe to camera_info")
-    camera.calibrate()
-    shared.node.set_parameters([Parameter("depth_timeout", value=5.0)])  # this machine may be slow
-    wait_until(lambda: shared.node.depth._locator._settings.depth_timeout == 5.0, "the parameter to be taken")
-    return camera
+
+
+def set_timeout(bench, seconds):
+    """How late depth may be."""
+    bench.node.set_parameters([Parameter("depth_timeout", value=seconds)])
+    wait_until(lambda: bench.node.depth._locator._settings.depth_timeout == seconds, "the parameter to be taken")
+
+
+@pytest.fixture
+def impatient(bench):
+    """Seconds that depth may be late in one test."""
+    set_timeout(bench, 0.05)
+    yield 0.05
+    set_timeout(bench, PATIENT)
+
+
+@pytest.fixture
+def parameter(bench):
+    """Sets parameters for one test."""
+    before = {}
+
+    def change(name, value):
+        before[name] = bench.node.get_parameter(name)
+        assert bench.node.set_parameters([Parameter(name, value=value)])[0].successful
+
+    yield change
+    bench.node.set_parameters(list(before.values()))
 
 
 @pytest.fixture
@@ -134,10 +171,15 @@ def located(bench, stamp):
     """The object of a stamp once its position is there."""
 
     def found():
-        results = [one for one in bench.results if one.header.stamp.nanosec + one.header.stamp.sec * 10**9 == stamp]
+        results = of_stamp(bench, stamp)
         return next((first(one) for one in results if one.objects and first(one).has_position), None)
 
     return wait_until(found, "a position")
+
+
+def of_stamp(bench, stamp):
+    """The results for one image: a second one may have the position."""
+    return [one for one in bench.results if stamp_of(one) == stamp]
 
 
 @pytest.mark.parametrize("before", [True, False])
@@ -200,18 +242,99 @@ def test_depth_with_the_stamps_of_no_images_is_named_and_masks_go_on(bench, came
     bench.says("no positions in 3-D", "no depth image has the stamp of an image, not even within 0.015 s")
 
 
-def test_depth_that_stops_is_named(bench, camera):
+def test_depth_that_stops_is_named_and_used_when_it_comes_again(bench, camera, parameter):
     bench.node.depth._throttle.clear()
-    shown_with(bench, camera, camera.picture())
+    located(bench, shown_with(bench, camera, camera.picture()))
     bench.show_next()
-    bench.node.depth._last -= 3.0
+    parameter("silence_after", 0.3)
     bench.says("no positions in 3-D", "depth has stopped, so the last known positions get older")
+    later = first(bench.show_next())
+    assert later.area and not later.has_position and later.position_age == pytest.approx(0.066, abs=1e-3)
+    assert located(bench, shown_with(bench, camera, camera.picture(1.2))).position.z == pytest.approx(1.2)
 
 
-def test_depth_that_comes_too_late_is_named(bench, camera):
+def test_depth_that_comes_too_late_is_named_and_not_used(bench, camera, impatient):
     bench.node.depth._throttle.clear()
-    bench.node.depth._locator.late += 1
-    bench.says("no positions in 3-D", "depth came later than 5 s after its image")
+    located(bench, shown_with(bench, camera, camera.picture()))
+    bench.show_next()
+    time.sleep(2 * impatient)
+    camera.depth.publish(camera.message(bench.clock, camera.picture(2.0)))
+    bench.says("no positions in 3-D", "depth came later than 0.05 s after its image")
+    later = first(bench.show_next())
+    assert later.area and not later.has_position and later.position_age == pytest.approx(0.066, abs=1e-3)
+    assert later.position.z == pytest.approx(1.0, abs=0.005)
+
+
+def test_between_depth_images_of_a_lower_rate_the_last_position_grows_older(bench, camera):
+    for metres in (1.0, 1.1):
+        assert located(bench, shown_with(bench, camera, camera.picture(metres))).position.z == pytest.approx(metres)
+        between = [first(bench.show_next()) for _ in range(2)]
+        assert all(one.area and not one.has_position for one in between)
+        assert [one.position_age for one in between] == pytest.approx([0.033, 0.066], abs=1e-3)
+        assert between[-1].position.z == pytest.approx(metres, abs=0.005)
+
+
+def test_of_depth_images_at_a_higher_rate_that_of_the_image_is_used(bench, camera):
+    located(bench, shown_with(bench, camera, camera.picture()))
+    received = bench.node.depth.received
+    for later in (11, 22):
+        camera.depth.publish(camera.message(bench.clock + later * MILLISECOND, camera.picture(2.0)))
+    wait_until(lambda: bench.node.depth.received == received + 2, "the depth between the images")
+    assert located(bench, shown_with(bench, camera, camera.picture(1.2))).position.z == pytest.approx(1.2)
+
+
+def test_after_a_pause_of_the_camera_ages_count_from_the_stamps(bench, camera):
+    located(bench, shown_with(bench, camera, camera.picture()))
+    qos, results = bench.images.qos_profile, len(bench.results)
+    bench.ros.destroy_publisher(bench.images)
+    wait_until(lambda: not bench.node.camera.publishers(), "the node to miss the camera")
+    received = bench.node.depth.received
+    camera.depth.publish(camera.message(bench.clock + 33 * MILLISECOND, camera.picture(2.0)))
+    wait_until(lambda: bench.node.depth.received > received, "depth without an image")
+    bench.images = bench.ros.create_publisher(Image, "/image", qos)
+    wait_until(lambda: bench.images.get_subscription_count(), "the node to subscribe again")
+    assert len(bench.results) == results
+    bench.clock += 20_000 * MILLISECOND
+    later = first(bench.show_next())
+    assert later.area and not later.has_position and later.position_age == pytest.approx(20.033, abs=1e-3)
+    assert later.position.z == pytest.approx(1.0, abs=0.005)
+    one = located(bench, shown_with(bench, camera, camera.picture(1.2)))
+    assert one.position_age == 0 and one.position.z == pytest.approx(1.2)
+
+
+def shown_until(bench, camera, done, what):
+    """Show images with depth until ``done`` is true of their object."""
+
+    def again():
+        return done(first(bench.result(shown_with(bench, camera, camera.picture()))))
+
+    wait_until(again, what)
+
+
+def test_camera_info_of_another_size_is_named_and_masks_go_on(bench, camera, monkeypatch):
+    monkeypatch.setattr(depth_module, "INFO", 0.0)
+    bench.node.depth._throttle.clear()
+    camera.calibrate((SIZE[0] // 2, SIZE[1] // 2))
+    sentence = "camera_info is for images of 64x48, but they are 128x96"
+    shown_until(bench, camera, lambda one: any(sentence in line for line in bench.log), "the other camera_info")
+    bench.says("no positions in 3-D", sentence)
+    stamp = shown_with(bench, camera, camera.picture())
+    assert all(one.area and not one.has_position for one in map(first, of_stamp(bench, stamp)))
+    camera.calibrate()
+    shown_until(bench, camera, lambda one: one.has_position, "the right camera_info")
+
+
+def test_depth_without_camera_info_is_named_and_masks_go_on(bench, cameras):
+    for label in ("deactivate", "cleanup", "configure", "activate"):  # this forgets camera_info
+        assert bench.call(ChangeState, "change_state", transition=Transition(label=label)).success
+    bench.connect()
+    subscribed(cameras)
+    bench.start()
+    stamp = shown_with(bench, cameras, cameras.picture())
+    bench.says("no positions in 3-D", "depth comes, but no camera_info")
+    assert all(one.area and not one.has_position for one in map(first, of_stamp(bench, stamp)))
+    cameras.calibrate()
+    shown_until(bench, cameras, lambda one: one.has_position, "camera_info")
 
 
 def test_compressed_depth_is_taken_where_there_is_no_raw_one(bench, cameras):
@@ -246,3 +369,44 @@ def test_points_are_made_for_those_who_look(bench, camera):
     ]
     on_square = points["z"] == np.float32(0.8)
     assert on_square.mean() > 0.6 and (points["rgb"][on_square] == 0xFF0000).all() and len(set(points["label"])) == 1
+
+
+def test_organized_points_are_as_many_as_the_pixels_of_the_depth(bench, camera, parameter):
+    clouds = []
+    subscription = bench.ros.create_subscription(PointCloud2, "/sam2_ros/points", clouds.append, 10)
+    wait_until(lambda: bench.node.outputs._in_3d._points.get_subscription_count(), "the node to see the subscriber")
+    parameter("organized_points", True)
+    stamp = shown_with(bench, camera, camera.picture(0.8))
+    cloud = wait_until(lambda: next((one for one in clouds if stamp_of(one) == stamp), None), "points")
+    bench.ros.destroy_subscription(subscription)
+    assert (cloud.height, cloud.width) == SIZE and not cloud.is_dense
+    points = np.frombuffer(cloud.data, POINT).reshape(SIZE)
+    on_object, (x, y) = points["label"] > 0, ON_RED
+    assert on_object[y, x] and points["z"][y, x] == np.float32(0.8) and 50 < on_object.sum() < on_object.size
+    assert all(np.isnan(points[axis][~on_object]).all() for axis in "xyz")
+
+
+def test_markers_and_frames_show_the_objects_of_the_node(bench, camera, parameter, monkeypatch):
+    published = Published(monkeypatch, bench.node.parameters)
+    monkeypatch.setattr(bench.node.outputs, "_in_3d", published.outputs)
+    published.topics["~/markers"].subscribers = 1
+    parameter("object_frames", True)
+    stamp = shown_with(bench, camera, camera.picture(0.8))
+    one = located(bench, stamp)
+
+    def box():
+        marked = [marker for array in published.topics["~/markers"] for marker in array.markers]
+        return next((found for found in marked if stamp_of(found) == stamp and getattr(found, "ns", "") == "box"), None)
+
+    marker = wait_until(box, "a box")
+    assert marker.id == one.id and marker.pose.position.z == pytest.approx(0.8, abs=0.005)
+    assert marker.scale.x == pytest.approx(max(one.oriented_box_size.x, one.oriented_box_size.y))
+
+    def frame():
+        sent = [transform for message in published.topics.get("/tf", ()) for transform in message.transforms]
+        return next((found for found in sent if stamp_of(found) == stamp), None)
+
+    transform = wait_until(frame, "a frame")
+    assert transform.child_frame_id == f"camera/object/{one.id}"
+    place = transform.transform.translation
+    assert (place.x, place.y, place.z) == (one.position.x, one.position.y, one.position.z)
