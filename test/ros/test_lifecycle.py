@@ -13,13 +13,25 @@ from fakes import ColourModel
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.executors import MultiThreadedExecutor
-from ros_bench import ON_RED, PATIENCE, Bench, image_message, prompt_message, scene, spin_on, wait_until
+from ros_bench import (
+    ON_BLUE,
+    ON_RED,
+    PATIENCE,
+    Bench,
+    Operator,
+    image_message,
+    prompt_message,
+    scene,
+    spin_on,
+    wait_until,
+)
 from std_srvs.srv import Trigger
 
 from sam2_ros.errors import CheckpointError, InvalidInput
 from sam2_ros.ros.depth import Depth
 from sam2_ros.ros.lifecycle import Managed
 from sam2_ros.ros.node import Node
+from sam2_ros.ros.prompts import THREADS
 from sam2_ros.ros.startup import shutdown
 from sam2_ros.srv import List, Prompt, Remove
 from sam2_ros.tracking.tracker import Tracker
@@ -290,15 +302,43 @@ def test_a_parameter_that_is_set_while_nothing_is_loaded_counts_later(opened):
 
 def test_two_nodes_with_names_of_their_own_work_in_one_process():
     rclpy.init()
-    nodes = [Node(tracker_of_a_new_model, name, "/robot", use_global_arguments=False) for name in ("left", "right")]
+    nodes = [
+        Node(
+            tracker_of_a_new_model,
+            name,
+            "/robot",
+            use_global_arguments=False,
+            cli_args=["--ros-args", "-r", f"image:=/{name}/image"],
+        )
+        for name in ("left", "right")
+    ]
+    operators = [Operator(f"/robot/{name}", f"/{name}/image") for name in ("left", "right")]
+    executor, ended = MultiThreadedExecutor(THREADS), threading.Event()
+    thread = threading.Thread(target=spin_on, args=[executor, ended.is_set])
     try:
         for node in nodes:
             node.start()
+            executor.add_node(node)
+        thread.start()
         assert [node.prompts.topic for node in nodes] == ["/robot/left/prompt", "/robot/right/prompt"]
         assert [node.state for node in nodes] == ["active", "active"]
+        for operator, name, place in zip(operators, ("cup", "can"), (ON_RED, ON_BLUE)):
+            operator.connect().show(scene(), 5)
+            assert operator.call(Prompt, "prompt", prompt=prompt_message(name, points=[place])).success
+        tracked = [operator.show(scene(), 6).objects for operator in operators]
+        assert [[one.name for one in objects] for objects in tracked] == [["cup"], ["can"]]
+        for (one,), (x, y) in zip(tracked, (ON_RED, ON_BLUE)):
+            assert one.area and (one.centroid.x, one.centroid.y) == pytest.approx((x, y), abs=4)
     finally:
+        ended.set()
+        for operator in operators:
+            operator.close()
         for node in nodes:
             node.close()
+        executor.shutdown()
+        if thread.ident:
+            thread.join()
+        for node in nodes:
             node.destroy_node()
         shutdown()
 
