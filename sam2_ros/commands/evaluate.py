@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from sam2_ros.commands import options
 from sam2_ros.errors import InvalidInput
-from sam2_ros.evaluation.choices import CLICKS, ENGINES, MOST_FRAMES, OF_BAGS, OF_RULES, PAPER, PROTOCOLS
+from sam2_ros.evaluation.choices import CLICKS, MOST_FRAMES, OF_BAGS, OF_RULES, PAPER, PROTOCOLS, WORKERS_ON
 from sam2_ros.evaluation.metrics import RULES
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--name", default="", help="name of the run's folder (default: the time, the model and the prompt)")
     add("--jobs", type=options.positive, default=1, metavar="N", help="recordings at a time (%(default)s)")
     options.add_threads(parser, "1 for each job, with --on-clock all")
-    add("--engine", choices=ENGINES, default="processes", help="what --jobs runs on (%(default)s)")
+    add("--workers-on", choices=WORKERS_ON, default="processes", help="what --jobs runs on (%(default)s)")
 
 
 def run(parsed: argparse.Namespace) -> int:
@@ -83,7 +83,7 @@ def run(parsed: argparse.Namespace) -> int:
             template,
             folder,
             jobs=parsed.jobs,
-            engine=parsed.engine,
+            workers_on=parsed.workers_on,
             sequences=parsed.sequences,
             split=parsed.split,
         )
@@ -114,7 +114,7 @@ def job_from(parsed: argparse.Namespace) -> Job:
     return Job(
         path=Path(),
         folder=Path(),
-        setup=setup_of(parsed.model, parsed.device, settings, parsed.image_side, parsed.model_engine),
+        setup=setup_of(parsed.model, parsed.device, settings, parsed.image_side, parsed.engine),
         protocol=parsed.prompt,
         rules=parsed.rules,
         on_clock=parsed.on_clock,

@@ -31,9 +31,9 @@ def add_model(parser: argparse.ArgumentParser, more: str = "", device: bool = Tr
 
 
 def add_engine(parser: argparse.ArgumentParser) -> None:
-    """``--model-engine``."""
+    """``--engine``."""
     words = "what computes the model on a CPU; auto = openvino if it is installed and faster, else torch"
-    parser.add_argument("--model-engine", choices=ENGINES, default=NodeSettings.engine, help=words)
+    parser.add_argument("--engine", choices=ENGINES, default=NodeSettings.engine, help=words)
 
 
 def add_image_side(parser: argparse.ArgumentParser, recorded: bool = False) -> None:

@@ -45,7 +45,7 @@ def run(parsed: argparse.Namespace) -> int:
     settings = tuple(settings_from(parsed.set, parsed.image_range).items())
     written = replay_into_bag(
         parsed.recording,
-        TrackerSetup(parsed.model, parsed.device, settings, parsed.image_side, parsed.model_engine),
+        TrackerSetup(parsed.model, parsed.device, settings, parsed.image_side, parsed.engine),
         parsed.out,
         print,
         threads=parsed.threads or os.cpu_count() or 1,

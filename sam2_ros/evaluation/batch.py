@@ -12,8 +12,8 @@ from typing import Any
 from sam2_ros import recordings
 from sam2_ros.errors import RecordingError, Sam2RosError
 from sam2_ros.evaluation.choices import OF_BAGS
-from sam2_ros.evaluation.engines import do
 from sam2_ros.evaluation.evaluate import Job, failed
+from sam2_ros.evaluation.job_runners import do
 from sam2_ros.evaluation.metrics import RULES, Summary, summary
 from sam2_ros.evaluation.positions import position_summary
 from sam2_ros.evaluation.report import write_report
@@ -35,14 +35,14 @@ def evaluate(
     run: Path,
     *,
     jobs: int = 1,
-    engine: str = "processes",
+    workers_on: str = "processes",
     sequences: Sequence[str] = (),
     split: str = "",
 ) -> list[SequenceResult]:
     """Evaluate every recording at ``paths`` as ``template`` says and write ``run``/result.json and report.html.
 
-    run: an existing folder.  sequences: names of those that are wanted, all when empty.  split: of a data
-    set the sequences of its list of that name.
+    run: an existing folder.  workers_on: one of ``choices.WORKERS_ON``.  sequences: names of those that are wanted,
+    all when empty.  split: of a data set the sequences of its list of that name.
     Raises RecordingError when there is nothing to evaluate; what goes wrong with one recording
     is in its result.  When the run is interrupted, what was done until then is written.
     """
@@ -50,7 +50,7 @@ def evaluate(
     started = time.monotonic()
     results: list[SequenceResult] = []
     try:
-        for result in do(work, jobs, engine):
+        for result in do(work, jobs, workers_on):
             results.append(result)
     finally:
         clear_parts(run)  # of processes that were killed
@@ -58,7 +58,7 @@ def evaluate(
             results += [failed(job, "the run ended before it was done") for job in work[len(results) :]]
             facts = _facts(results) | {
                 "model": _common([setup.identity() for setup in {job.setup: None for job in work}]),
-                "configuration": configuration(template, work, jobs, engine),
+                "configuration": configuration(template, work, jobs, workers_on),
                 "seconds": round(time.monotonic() - started, 1),
             }
             write_result(run, results, total(results), facts)
@@ -156,7 +156,7 @@ def total(results: Sequence[SequenceResult]) -> Summary | None:
     return summary(objects) if objects else None
 
 
-def configuration(template: Job, work: Sequence[Job], jobs: int, engine: str) -> dict[str, Any]:
+def configuration(template: Job, work: Sequence[Job], jobs: int, workers_on: str) -> dict[str, Any]:
     """Everything that was chosen or recorded, defaults included."""
     setups = list(dict.fromkeys(job.setup for job in work))
     session = _common([dataclasses.asdict(setup.session()) for setup in setups])
@@ -176,5 +176,5 @@ def configuration(template: Job, work: Sequence[Job], jobs: int, engine: str) ->
         "session": session,
         "depth": _common([dataclasses.asdict(setup.depth()) for setup in setups]),
         "jobs": jobs,
-        "engine": engine,
+        "engine": workers_on,  # files keep this name; "model_engine" is what computes the model
     }

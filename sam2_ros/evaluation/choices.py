@@ -10,8 +10,8 @@ PROTOCOLS = ("auto", "recorded", *FIRST_PROMPTS, "online", "online-sam", "online
 MOST_FRAMES = 8
 #: Clicks on each of these frames.
 CLICKS = 3
-#: How many recordings are evaluated at the same time.
-ENGINES = ("processes", "ray")
+#: What evaluates several recordings at the same time: processes of this machine, or a Ray cluster.
+WORKERS_ON = ("processes", "ray")
 #: Data sets that masklets can be exported as.
 FORMATS = ("davis", "youtube-vos", "sa-v", "coco-rle")
 #: The published numbers of SAM 2 are without the additions of a live tracker, and with every prompted frame.

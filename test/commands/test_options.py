@@ -62,7 +62,7 @@ def test_an_engine_that_is_not_installed_is_refused_in_one_sentence(
     command, pictures, tmp_path, weights, capsys, monkeypatch
 ):
     monkeypatch.setattr(openvino, "is_installed", lambda: False)
-    words = ("--model", weights, "--device", "cpu", "--model-engine")
+    words = ("--model", weights, "--device", "cpu", "--engine")
     assert run(command, pictures, tmp_path / "one", *words, "torch") == 0
     assert run(command, pictures, tmp_path / "two", *words, "openvino") == 1
     said = capsys.readouterr().err

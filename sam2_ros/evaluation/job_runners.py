@@ -24,9 +24,9 @@ from sam2_ros.evaluation.results import SequenceResult
 _OF_A_TERMINAL = (signal.SIGINT, signal.SIGHUP)
 
 
-def do(work: Sequence[Job], jobs: int = 1, engine: str = "processes") -> Iterator[SequenceResult]:
-    """The results of all jobs in their order.  Raises MissingDependency for an engine that is not installed."""
-    if engine == "ray":
+def do(work: Sequence[Job], jobs: int = 1, workers_on: str = "processes") -> Iterator[SequenceResult]:
+    """The results of all jobs in their order.  Raises MissingDependency where Ray is wanted and not installed."""
+    if workers_on == "ray":
         yield from _do_on_ray(work)
     elif jobs == 1 or len(work) == 1:
         frames = [_length(job) for job in work]
@@ -95,7 +95,7 @@ def _do_on_ray(work: Sequence[Job]) -> Iterator[SequenceResult]:
     try:
         import ray
     except ImportError as error:
-        raise MissingDependency("the engine ray needs the library: pip install ray") from error
+        raise MissingDependency("--workers-on ray needs the library: pip install ray") from error
     if not ray.is_initialized():
         ray.init(address=os.environ.get("RAY_ADDRESS"), log_to_driver=False)
     remote: Any = ray.remote(evaluate_one).options(num_cpus=work[0].threads)

@@ -13,7 +13,7 @@ import pytest
 from run_command import evaluate, files_of
 
 from sam2_ros.errors import MissingDependency
-from sam2_ros.evaluation import engines
+from sam2_ros.evaluation import job_runners
 from sam2_ros.evaluation.evaluate import evaluate_one, failed
 from sam2_ros.files import write_whole
 
@@ -53,7 +53,7 @@ def test_a_process_that_dies_takes_no_other_recording_with_it(tmp_path, data_set
         def shutdown(self):
             pass
 
-    monkeypatch.setattr(engines, "ProcessPoolExecutor", Mortal)
+    monkeypatch.setattr(job_runners, "ProcessPoolExecutor", Mortal)
     copies = [shutil.copytree(data_set, tmp_path / name) for name in ("a", "b")]
     result, _, _ = evaluate(tmp_path, data_set, *copies, "--model", "first-mask", "--jobs", 2)
     assert [entry["j_and_f"] is None for entry in result["sequences"]] == [True, False] * 3
@@ -70,15 +70,15 @@ def test_a_process_that_is_killed_leaves_no_half_written_file(tmp_path, data_set
         (job.folder / "own.part").touch()
         return failed(job, "killed")
 
-    monkeypatch.setattr(engines, "evaluate_one", killed)
+    monkeypatch.setattr(job_runners, "evaluate_one", killed)
     _, folder, _ = evaluate(tmp_path, data_set, "--model", "first-mask")
     assert {path.name for path in folder.rglob("*.part")} == {"own.part"}
 
 
 def test_the_processes_of_a_run_that_is_interrupted_end_in_the_midst_of_their_recordings(monkeypatch):
-    monkeypatch.setattr(engines, "evaluate_one", time.sleep)
-    monkeypatch.setattr(engines, "failed", lambda *_: None)
-    results = engines._do_in_processes([0.0, 120.0], 1)
+    monkeypatch.setattr(job_runners, "evaluate_one", time.sleep)
+    monkeypatch.setattr(job_runners, "failed", lambda *_: None)
+    results = job_runners._do_in_processes([0.0, 120.0], 1)
     next(results)
     started = time.monotonic()
     results.close()
@@ -91,7 +91,7 @@ def test_what_was_done_before_a_run_was_interrupted_is_kept(tmp_path, data_set, 
             raise KeyboardInterrupt
         return evaluate_one(job, tick)
 
-    monkeypatch.setattr(engines, "evaluate_one", evaluate_until_stopped)
+    monkeypatch.setattr(job_runners, "evaluate_one", evaluate_until_stopped)
     with pytest.raises(KeyboardInterrupt):
         evaluate(tmp_path, data_set, "--model", "first-mask")
     result = json.loads((tmp_path / "runs" / "run" / "result.json").read_text())
@@ -101,11 +101,11 @@ def test_what_was_done_before_a_run_was_interrupted_is_kept(tmp_path, data_set, 
 def test_a_cluster_gives_the_same_as_this_machine(tmp_path, data_set, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", LocalRay("ray"))
     _, here, _ = evaluate(tmp_path, data_set, "--model", "first-mask")
-    _, there, _ = evaluate(tmp_path, data_set, "--model", "first-mask", "--engine", "ray")
+    _, there, _ = evaluate(tmp_path, data_set, "--model", "first-mask", "--workers-on", "ray")
     assert files_of(here) == files_of(there)
 
 
-def test_an_engine_that_is_not_installed_is_said(tmp_path, data_set, monkeypatch):
+def test_ray_that_is_not_installed_is_said(tmp_path, data_set, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingDependency, match="pip install ray"):
-        evaluate(tmp_path, data_set, "--model", "first-mask", "--engine", "ray")
+        evaluate(tmp_path, data_set, "--model", "first-mask", "--workers-on", "ray")
