@@ -35,7 +35,9 @@ WORKERS ?= 2
 PYTEST_ALL = python -m pytest test $(SELECTED) -n $(WORKERS)
 
 # The tests skip what they cannot import; these may not be missing here.
-NEEDED_BY_TESTS = sam2.sam2_video_predictor transformers $(if $(filter-out none,$(ROS)),rclpy)
+NEEDED_BY_TESTS = sam2.sam2_video_predictor transformers.models.edgetam_video $(if $(filter-out none,$(ROS)),rclpy)
+# Where they look for the official code of EdgeTAM.
+EDGETAM = $(or $(SAM2_ROS_EDGETAM),$(VENV)/edgetam)
 
 .PHONY: help demo test test-all test-packages test-lowest test-openvino lint fuzz soak train dist clean ready
 .DELETE_ON_ERROR:
@@ -56,6 +58,8 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-test
 	@$(VENV)/bin/python -c 'import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]' $(NEEDED_BY_TESTS)
+	@test -f "$(EDGETAM)/sam2/configs/edgetam.yaml" || { echo "the official code of EdgeTAM is not in $(EDGETAM), so its" \
+		"parity tests would be skipped; delete $(VENV)/.installed-test, and the next make test installs it"; exit 1; }
 	$(VENV)/bin/$(PYTEST_ALL)
 
 test-all:
