@@ -37,7 +37,7 @@ OPTIONS = {
     "sam_mask_decoder_extra_args.dynamic_multimask_via_stability": True,
 }
 #: The bias of the occlusion head at which objects are seen on some frames and not on others.
-OBJECT_SCORE = {256: -5.4, 512: -5.6}
+OBJECT_SCORE = {256: -5.4, 512: -5.6, 1024: -5.15}
 
 
 def seeded_pair(side):
@@ -126,7 +126,7 @@ def run_scenario(ours, theirs, monkeypatch):
     return tracker, official
 
 
-@pytest.mark.parametrize("side", [256, pytest.param(512, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("side", [256, *(pytest.param(side, marks=pytest.mark.slow) for side in (512, 1024))])
 def test_three_objects_over_24_frames_agree_with_the_official_predictor(side, monkeypatch):
     tracker, official = run_scenario(*seeded_pair(side), monkeypatch)
     assert_close(differences(tracker, official))
