@@ -107,7 +107,7 @@ def test_positions_of_a_bag_with_depth_are_compared_with_those_of_the_true_masks
     assert code == 0 and (found["images"], found["measured"], found["with_truth"], found["valid"]) == (8, 8, 8, 1.0)
     rows = read(folder / "sequences" / "bag" / "positions.csv")
     errors = [float(row["error_mm"]) for row in rows]  # of a mask that stays while the object moves on
-    assert errors[0] == 0 and errors == sorted(errors) and 45 < errors[-1] < 65
+    assert errors[0] == 0 and min(np.diff(errors)) > -0.01 and 45 < errors[-1] < 65
     assert result["positions"]["median_mm"] == found["median_mm"]
     assert f"1: position {found['median_mm']:.1f} mm off (median)" in capsys.readouterr().out
     page = (folder / "report.html").read_text()

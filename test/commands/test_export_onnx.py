@@ -8,6 +8,7 @@ from sam2_ros import cli
 
 
 def test_a_model_is_exported_for_the_chosen_side_and_each_file_is_named(weights, tmp_path, capsys):
+    pytest.importorskip("onnx", reason="onnx is not installed")
     assert cli.main(["export-onnx", str(weights), str(tmp_path / "out"), "--image-side", "192"]) == 0
     files = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"encoder.onnx", "attention.onnx", "model.json"} <= files and len(files) == 7

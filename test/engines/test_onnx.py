@@ -20,6 +20,7 @@ LARGER = {"embedded": EMBEDDED, "edgetam": EDGETAM.at(256), "tiny": TINY.at(512)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A folder with the exported smallest model."""
+    pytest.importorskip("onnx", reason="onnx is not installed")
     path = tmp_path_factory.mktemp("onnx") / "test"
     onnx.export(tiny_model(), path)
     return path
@@ -47,6 +48,7 @@ def test_a_file_for_each_graph_and_a_card_that_says_names_and_shapes(folder):
 
 
 def test_the_progress_names_every_file_that_is_written(tmp_path):
+    pytest.importorskip("onnx", reason="onnx is not installed")
     told = []
     written = onnx.export(tiny_model(), tmp_path, told.append)
     assert [line.split(" (")[0] for line in told] == [str(path) for path in written]
