@@ -17,7 +17,7 @@ CLICKED = Prompt("one", points=[(18, 16), (60, 2)], labels=[1, 0])
 BOXED = Prompt("two", box=(40, 40, 55, 55))
 CLICK = ("--name", "one", "--point", "18,16", "--point", "60,2,0")
 BOX = ("--name", "two", "--box", "40,40,55,55")
-ON_CPU = ("--device", "cpu", "--model-engine", "torch")
+ON_CPU = ("--device", "cpu", "--engine", "torch")
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
