@@ -115,7 +115,7 @@ class Depth:
         self._unpaired = {"images": 0, "depth": 0}  # in a row
         self._last = time.monotonic()  # when depth came
         self._reason, self._refused_at = "", 0.0  # why depth could not be used, and when
-        self._late = 0  # depth images that came too late, as far as that was logged
+        self._late = locator.late  # depth images that came too late, as far as that was logged
         self._looked_at = -INFO
         self.update()
 

@@ -410,3 +410,13 @@ def test_markers_and_frames_show_the_objects_of_the_node(bench, camera, paramete
     assert transform.child_frame_id == f"camera/object/{one.id}"
     place = transform.transform.translation
     assert (place.x, place.y, place.z) == (one.position.x, one.position.y, one.position.z)
+
+
+def test_depth_that_came_too_late_before_a_pause_is_not_named_after_it(bench):
+    bench.node.locator.late += 1
+    bench.says("depth came later than")
+    bench.node.trigger_deactivate()
+    bench.node.trigger_activate()
+    assert bench.node.locator.late and not bench.node.depth.fault
+    bench.node.depth._log_unused()
+    assert not bench.node.depth.fault
