@@ -36,14 +36,14 @@ stay_local()
 
 import moving_squares
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
+from operator_node import Operator
 from sensor_msgs.msg import Image
 
 import sam2_ros
 from sam2_ros import Frame, Tracker
 from sam2_ros import Prompt as TrackerPrompt
 from sam2_ros.messages import nanoseconds
-from sam2_ros.msg import Prompt, TrackedObjectArray
+from sam2_ros.msg import TrackedObjectArray
 
 LOAD = Path(__file__).with_name("ros_load.py")
 #: Clock ticks of the processor time in /proc.
@@ -70,27 +70,17 @@ class Seen(NamedTuple):
     cpu: float
 
 
-class Watch:
+class Watch(Operator):
     """Subscribes to what the node publishes."""
 
     def __init__(self) -> None:
-        self.ros = rclpy.create_node("watch")
-        self.prompts = self.ros.create_publisher(Prompt, "/sam2_ros/prompt", 10)
-        self.executor = SingleThreadedExecutor()
-        self.executor.add_node(self.ros)
+        super().__init__()
         self._ages: dict[int, float] = {}
-        self._objects = 0
 
     def start_objects(self, count: int) -> None:
-        """Prompt the first ``count`` things of the picture until all are tracked."""
+        """As ``Operator``; the results are subscribed to only for this."""
         subscription = self.ros.create_subscription(TrackedObjectArray, "/sam2_ros/objects", self._on_result, 10)
-        end = time.monotonic() + 30
-        while self._objects < count:
-            if time.monotonic() > end:
-                raise SystemExit(f"the node tracks {self._objects} of {count} objects")
-            for name in list(BOXES)[:count]:
-                self.prompts.publish(box_prompt(name))
-            self.spin(1.0)
+        super().start_objects(count)
         self.ros.destroy_subscription(subscription)
 
     def look(self, child: subprocess.Popen, seconds: float) -> Seen:
@@ -108,13 +98,8 @@ class Watch:
         age, old = np.percentile(ages, (50, 95))
         return Seen(len(ages) / seconds, float(age), float(old), 1e3 * used / len(ages))
 
-    def spin(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            self.executor.spin_once(timeout_sec=left)
-
     def _on_result(self, message: Any) -> None:
-        self._objects = len(getattr(message, "objects", ()))
+        self.objects = len(getattr(message, "objects", ()))
         stamp = nanoseconds(message.header.stamp)
         self._ages.setdefault(stamp, (time.time_ns() - stamp) / 1e6)  # after a prompt they come again
 

@@ -20,16 +20,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from ros_load import BOXES, IMAGE, TREE, box_prompt, node, process, stay_local
+from ros_load import BOXES, IMAGE, TREE, node, process, stay_local
 
 sys.path[:0] = [str(TREE), str(TREE / "test")]
 stay_local()
 
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
+from operator_node import Operator
 
 from sam2_ros.messages import nanoseconds
-from sam2_ros.msg import Prompt, TrackedObjectArray
+from sam2_ros.msg import TrackedObjectArray
 
 LOAD = Path(__file__).with_name("ros_load.py")
 #: Topic (or service) and kind of message by the word for --topics.
@@ -57,17 +57,14 @@ class Seen(NamedTuple):
     old: float
 
 
-class Watch:
+class Watch(Operator):
     """Sees the results of the node."""
 
     def __init__(self) -> None:
-        self.ros = rclpy.create_node("watch")
+        super().__init__()
         self.ages: list[float] = []
-        self.objects, self._newest = 0, 0
+        self._newest = 0
         self.ros.create_subscription(TrackedObjectArray, "/sam2_ros/objects", self._on_result, 10)
-        self.prompts = self.ros.create_publisher(Prompt, "/sam2_ros/prompt", 10)
-        self.executor = SingleThreadedExecutor()
-        self.executor.add_node(self.ros)
 
     def _on_result(self, message: TrackedObjectArray) -> None:
         self.objects = len(message.objects)
@@ -75,21 +72,6 @@ class Watch:
         if stamp not in (0, self._newest):  # 0: an image of the flood; a result that a prompt changed is no further one
             self._newest = stamp
             self.ages.append((time.time_ns() - stamp) / 1e6)
-
-    def spin(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            self.executor.spin_once(timeout_sec=left)
-
-    def start_objects(self, count: int) -> None:
-        """Prompt the first ``count`` things of the picture until all are tracked."""
-        end = time.monotonic() + 30
-        while self.objects < count:
-            if time.monotonic() > end:
-                raise SystemExit(f"the node tracks {self.objects} of {count} objects")
-            for name in list(BOXES)[:count]:
-                self.prompts.publish(box_prompt(name))
-            self.spin(1.0)
 
     def look(self, seconds: float) -> Seen:
         """What comes in ``seconds``."""
