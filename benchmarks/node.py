@@ -6,7 +6,8 @@
 
 A camera, the node with the embedded model, and this process, which subscribes to the masks.  In each round every
 variant is measured once, for some seconds; the table has the medians of the rounds.  "tracker" is the same tracker
-with the same pictures in this process, without ROS; "adds" is the median age of the masks without it.
+with the same pictures in this process, without ROS, masks included.  "transport" is the age of empty masks that a
+program publishes for each image and does nothing else.  "adds" is the median age without these two.
 
 --depth: each row again with registered depth.
 --tree: each row again with the node of another source tree.  Its messages are those of this environment.
@@ -46,6 +47,7 @@ from sam2_ros.messages import nanoseconds
 from sam2_ros.msg import TrackedObjectArray
 
 LOAD = Path(__file__).with_name("ros_load.py")
+MASKS = "/sam2_ros/masks"
 #: Clock ticks of the processor time in /proc.
 TICKS = os.sysconf("SC_CLK_TCK")
 #: Images that the tracker alone gets before it is timed, and while it is.
@@ -85,7 +87,7 @@ class Watch(Operator):
 
     def look(self, child: subprocess.Popen, seconds: float) -> Seen:
         """What comes in ``seconds`` from the node, a process."""
-        subscription = self.ros.create_subscription(Image, "/sam2_ros/masks", self._on_result, 10)
+        subscription = self.ros.create_subscription(Image, MASKS, self._on_result, 10)
         self.spin(2.0)
         self._ages.clear()
         used, start = processor_seconds(child.pid), time.monotonic()
@@ -129,12 +131,28 @@ def measured(variant: Variant, rate: float, seconds: float) -> Seen:
     return seen
 
 
+def transport(size: str, rate: float, seconds: float) -> float:
+    """Milliseconds from the stamp of an image to empty masks for it."""
+    height, width = shape(size)
+    options = ["--rate", rate, "--width", width, "--height", height]
+    with (
+        process(LOAD, "echo", IMAGE, MASKS, says="echoes") as child,
+        process(LOAD, "camera", IMAGE, *options),
+    ):
+        watch = Watch()
+        watch.spin(3.0)
+        seen = watch.look(child, seconds)
+        watch.ros.destroy_node()
+    return seen.age
+
+
 def alone(model: Any, size: str, objects: int) -> float:
-    """Milliseconds of the tracker for an image."""
+    """Milliseconds of the tracker for an image and its masks."""
     tracker, times = Tracker(model), []
     for number in range(WARM_UP + TIMED):
+        frame = Frame(moving_squares.scene(number, shape(size)), number + 1)
         start = time.perf_counter()
-        tracker.track(Frame(moving_squares.scene(number, shape(size)), number + 1))
+        _ = [track.mask for track in tracker.track(frame)]
         times.append(1e3 * (time.perf_counter() - start))
         if not number:
             for name in list(BOXES)[:objects]:
@@ -162,21 +180,23 @@ def main() -> None:
         for tree in trees
     ]
     rclpy.init(args=[])
-    model, seen, tracker = sam2_ros.load("embedded"), defaultdict(list), defaultdict(list)
+    model, seen, tracker, empty = sam2_ros.load("embedded"), defaultdict(list), defaultdict(list), defaultdict(list)
     for _ in range(options.rounds):
+        for size in options.sizes:
+            empty[size].append(transport(size, options.camera, options.seconds))
         for variant in variants:
             seen[variant].append(measured(variant, options.camera, options.seconds))
             tracker[variant].append(alone(model, variant.size, variant.objects))
     rclpy.try_shutdown()
-    print("| image | objects | depth | node | masks/s | age p50 [ms] | p95 | tracker | adds | processor [ms] |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    header = "image", "objects", "depth", "node", "masks/s", "age p50 [ms]", "p95", "tracker", "transport", "adds"
+    print(f"| {' | '.join(header)} | processor [ms] |\n|{' --- |' * (len(header) + 1)}")
     for variant in variants:
         rate, age, old, cpu = (statistics.median(values) for values in zip(*seen[variant]))
-        bare = statistics.median(tracker[variant])
+        bare, sent = statistics.median(tracker[variant]), statistics.median(empty[variant.size])
         where = "this" if variant.tree == TREE else str(options.tree)
         print(
             f"| {variant.size} | {variant.objects} | {'yes' if variant.depth else 'no'} | {where} | {rate:.1f} "
-            f"| {age:.0f} | {old:.0f} | {bare:.0f} | {age - bare:.0f} | {cpu:.0f} |"
+            f"| {age:.0f} | {old:.0f} | {bare:.0f} | {sent:.0f} | {age - bare - sent:.0f} | {cpu:.0f} |"
         )
 
 

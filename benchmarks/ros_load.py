@@ -2,6 +2,7 @@
 
     python benchmarks/ros_load.py camera TOPIC --rate 15 --restart 60 --jump 90
     python benchmarks/ros_load.py camera TOPIC --width 1280 --height 720 --depth
+    python benchmarks/ros_load.py echo TOPIC MASKS
     python benchmarks/ros_load.py flood TOPIC KIND RATE
 
 node.py, rates.py and soak.py start them.  vision_msgs and tf2_ros have no wheels, so the node finds stand-ins for them.
@@ -150,6 +151,28 @@ def camera(topic: str, rate: float, restart: float, jump: float, width: int, hei
         one.destroy_node()
 
 
+def echo(topic: str, masks: str) -> None:
+    """Publish an empty label image for each image: what the transport of both takes, without any work between them."""
+    import numpy as np
+    import rclpy
+    from rclpy.qos import QoSProfile
+    from sensor_msgs.msg import Image
+
+    from sam2_ros.messages import fill_image
+
+    one = rclpy.create_node("echo")
+    publisher = one.create_publisher(Image, masks, QoSProfile(depth=5))
+
+    def answer(message: Any) -> None:
+        empty = np.zeros((message.height, message.width), np.uint8)
+        publisher.publish(fill_image(Image(header=message.header), empty))
+
+    subscription = one.create_subscription(Image, topic, answer, QoSProfile(depth=5))
+    print("echoes", flush=True)
+    rclpy.spin(one)
+    one.destroy_subscription(subscription)
+
+
 def depth_image(size: tuple[int, int]) -> Any:
     """A rough surface about 1 m away, in millimetres, with holes."""
     import numpy as np
@@ -251,6 +274,9 @@ def main() -> None:
     one.add_argument("--width", type=int, default=SIZE[1])
     one.add_argument("--height", type=int, default=SIZE[0])
     one.add_argument("--depth", action="store_true")
+    one = roles.add_parser("echo")
+    one.add_argument("topic")
+    one.add_argument("masks")
     one = roles.add_parser("flood")
     for name, convert in (("topic", str), ("kind", str), ("rate", float)):
         one.add_argument(name, type=convert)
@@ -261,7 +287,7 @@ def main() -> None:
 
     make_room()
     rclpy.init(args=[])
-    act: dict[str, Callable[..., None]] = {"camera": camera, "flood": flood}
+    act: dict[str, Callable[..., None]] = {"camera": camera, "echo": echo, "flood": flood}
     try:
         act[chosen.pop("role")](**chosen)
     except (KeyboardInterrupt, rclpy.executors.ExternalShutdownException):
