@@ -6,8 +6,9 @@
 
 A camera, the node with the embedded model, and this process, which subscribes to the masks.  In each round every
 variant is measured once, for some seconds; the table has the medians of the rounds.  "tracker" is the same tracker
-with the same pictures in this process, without ROS, masks included.  "transport" is the age of empty masks that a
-program publishes for each image and does nothing else.  "adds" is the median age without these two.
+with the same pictures at the same rate in this process, without ROS, masks included.  "transport" is the age of the
+empty masks of a program that publishes them for each image and does nothing else.  "adds" is the median age without
+these two.
 
 --depth: each row again with registered depth.
 --tree: each row again with the node of another source tree.  Its messages are those of this environment.
@@ -146,11 +147,14 @@ def transport(size: str, rate: float, seconds: float) -> float:
     return seen.age
 
 
-def alone(model: Any, size: str, objects: int) -> float:
-    """Milliseconds of the tracker for an image and its masks."""
+def alone(model: Any, size: str, objects: int, rate: float) -> float:
+    """Milliseconds of the tracker for an image and its masks, ``rate`` times a second as from a camera."""
     tracker, times = Tracker(model), []
+    due = time.perf_counter()
     for number in range(WARM_UP + TIMED):
         frame = Frame(moving_squares.scene(number, shape(size)), number + 1)
+        due += 1 / rate
+        time.sleep(max(due - time.perf_counter(), 0))
         start = time.perf_counter()
         _ = [track.mask for track in tracker.track(frame)]
         times.append(1e3 * (time.perf_counter() - start))
@@ -186,7 +190,7 @@ def main() -> None:
             empty[size].append(transport(size, options.camera, options.seconds))
         for variant in variants:
             seen[variant].append(measured(variant, options.camera, options.seconds))
-            tracker[variant].append(alone(model, variant.size, variant.objects))
+            tracker[variant].append(alone(model, variant.size, variant.objects, options.camera))
     rclpy.try_shutdown()
     header = "image", "objects", "depth", "node", "masks/s", "age p50 [ms]", "p95", "tracker", "transport", "adds"
     print(f"| {' | '.join(header)} | processor [ms] |\n|{' --- |' * (len(header) + 1)}")
