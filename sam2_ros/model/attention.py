@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sam2_ros.model.layers import MLP, is_plain
+from sam2_ros.model.layers import MLP, is_lean, is_plain
 from sam2_ros.model.position import rotate
 
 #: Scores of queries and keys that are held at once, so that they stay in the cache.
@@ -98,7 +98,7 @@ class RotaryAttention(Projections):
         """
         queries = rotate(F.linear(queries, *by_halves(self.q_proj)), *query_table)
         # On a GPU and for gradients torch's kernel needs less memory, but it is slow for values narrower than keys.
-        if keys.shape[-1] < queries.shape[-1] and is_plain(queries):
+        if keys.shape[-1] < queries.shape[-1] and is_lean(queries):
             return self._attend_narrowly(queries, keys, values, key_table)
         keys = F.linear(keys, *by_halves(self.k_proj))
         turned = rotate(keys[:, : len(key_table[0])], *key_table)
@@ -112,9 +112,13 @@ class RotaryAttention(Projections):
 
         Where the order of two linear maps does not matter, the projection is applied to the fewer numbers: to what
         was seen in place of all values, and to the queries in place of the keys that are not turned.
+        Under autocast queries come in a lower precision, in which the products are computed then.  Each product adds
+        up in float32, and so does the softmax; scores are rounded between them, as torch has no other product on a
+        CPU.
         """
         turns = len(key_table[0])
         weight, bias = by_halves(self.k_proj)
+        keys, values = keys.to(queries.dtype), values.to(queries.dtype)
         turned = rotate(F.linear(keys[:, :turns], weight, bias), *key_table).mT
         unturned = F.pad(keys[:, turns:], (0, 1), value=1.0).mT  # 1 for the bias
         queries = queries * queries.shape[-1] ** -0.5
@@ -127,9 +131,12 @@ class RotaryAttention(Projections):
             torch.bmm(wide_tile.expand(rows, -1, -1), turned, out=scores[:, :, :turns])
             torch.bmm(narrow_tile.expand(rows, -1, -1), unturned, out=scores[:, :, turns:])
             seen.append(scores.softmax(dim=2) @ values)
-        return F.linear(
-            torch.cat(seen, dim=1), self.out_proj.weight @ self.v_proj.weight, self.out_proj(self.v_proj.bias)
-        )
+        return F.linear(torch.cat(seen, dim=1), *self._out_of_values())
+
+    def _out_of_values(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias of the two projections of values behind each other; in float32 also under autocast."""
+        with torch.autocast(self.out_proj.weight.device.type, enabled=False):
+            return self.out_proj.weight @ self.v_proj.weight, self.out_proj(self.v_proj.bias)
 
 
 def by_halves(projection: nn.Linear) -> tuple[Tensor, Tensor]:

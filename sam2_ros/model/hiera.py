@@ -83,7 +83,8 @@ class HieraBlock(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, H, W, width) to (B, H / stride, W / stride, out width)."""
         normed = self.norm1(tokens)
-        shortcut = tokens if self.stride == 1 else pool(self.proj(normed))
+        # Sums stay in float32 also under autocast.
+        shortcut = tokens if self.stride == 1 else pool(self.proj(normed)).float()
         tokens = shortcut + self.drop_path(self._attend(normed))
         mixed: Tensor = tokens + self.drop_path(self.mlp(self.norm2(tokens)))
         return mixed

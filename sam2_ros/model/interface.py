@@ -131,7 +131,10 @@ class Candidates:
 
 
 class Model(Protocol):
-    """Five methods on tensors, and what a caller must know to use them.  None switches gradients or autocast."""
+    """Five methods on tensors, and what a caller must know to use them.  None switches gradients.
+
+    What they compute in is the caller's choice, too: ``precision.InPrecision``.
+    """
 
     @property
     def size(self) -> Size:

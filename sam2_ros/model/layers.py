@@ -20,10 +20,14 @@ def to_channels_last(model: nn.Module) -> None:
 
 def is_plain(x: Tensor) -> bool:
     """Whether x may take a shorter way that is for float32 on a CPU, without gradients."""
+    return is_lean(x) and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+
+
+def is_lean(x: Tensor) -> bool:
+    """Whether x may take a shorter way that is for any precision on a CPU, without gradients."""
     return (
         x.device.type == "cpu"
-        and x.dtype == torch.float32
-        and not (torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"))
+        and not torch.is_grad_enabled()
         # A traced graph is for an engine that has ways of its own.
         and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     )
@@ -48,8 +52,8 @@ class LayerNorm2d(nn.LayerNorm):
 
     def forward(self, maps: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C, H, W)."""
-        if maps.shape[1] <= FEW_CHANNELS and is_plain(maps):
-            return self._one_channel_after_the_other(maps.contiguous())
+        if maps.shape[1] <= FEW_CHANNELS and is_lean(maps):
+            return self._one_channel_after_the_other(maps.float().contiguous())
         return super().forward(maps.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
     def _one_channel_after_the_other(self, maps: Tensor) -> Tensor:

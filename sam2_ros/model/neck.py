@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -68,8 +69,9 @@ def convolution_in(part: nn.Module) -> nn.Conv2d:
 def _convolve_twice(x: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> Tensor:
     """Two 1 x 1 convolutions as the one they amount to: the wide map between them is the largest of all."""
     assert first.bias is not None and second.bias is not None
-    weight = second.weight.flatten(1) @ first.weight.flatten(1)
-    bias = second.weight.flatten(1) @ first.bias + second.bias
+    with torch.autocast(x.device.type, enabled=False):  # rounded once only
+        weight = second.weight.flatten(1) @ first.weight.flatten(1)
+        bias = second.weight.flatten(1) @ first.bias + second.bias
     return F.conv2d(x, weight[..., None, None], bias)
 
 

@@ -26,7 +26,7 @@ import torch
 
 from sam2_ros.errors import InvalidInput, InvalidPrompt, UnknownObject
 from sam2_ros.model.interface import Model, refuse_no_model
-from sam2_ros.model.precision import autocast
+from sam2_ros.model.precision import computed_in
 from sam2_ros.stamps import Place, Timeline
 from sam2_ros.tracking.exported import ObjectMemory, with_tensors
 from sam2_ros.tracking.finder import Finder
@@ -58,7 +58,7 @@ class Tracker:
         self._refuse_changed_model()
         self._objects: dict[str, Target] = {}
         self._ring = Ring(settings.remembered_frames)
-        self._finder = Finder(model, settings)
+        self._finder = Finder(computed_in(model, settings.precision), settings)
         self._timeline = Timeline()
         self.placed = Place.NEWER  # where the last frame that was given belongs in the stream
         self._next_index = 0
@@ -314,8 +314,8 @@ class Tracker:
 
     @contextmanager
     def _inference(self) -> Iterator[None]:
-        """No gradients, in the precision that was asked for."""
-        with torch.inference_mode(), autocast(self._device, self.settings.precision):
+        """No gradients, and no autocast of others: the model that finds has its own."""
+        with torch.inference_mode(), torch.autocast(self._device.type, enabled=False):
             yield
 
 

@@ -76,6 +76,24 @@ def test_attention_to_narrow_memories_finds_without_gradients_what_it_finds_with
         assert (part(queries, keys, values, table, first) - expected).abs().max() < 1e-5
 
 
+@pytest.mark.parametrize("rows", [1, 2])
+def test_attention_to_narrow_memories_is_near_in_bfloat16_whatever_the_tiles(rows, monkeypatch):
+    part = RotaryAttention(64, 1, key_width=16)
+    for parameter in part.parameters():
+        parameter.data *= 2  # attention far from uniform
+    queries, keys, values = torch.randn(rows, 36, 64), torch.randn(2, 57, 16), torch.randn(2, 57, 16)
+    table = rotary_table(64, 6)
+    given = queries, keys, values, table, tuple(turns[:30] for turns in table)
+    with torch.no_grad():
+        expected = part(*given)
+        with torch.autocast("cpu", torch.bfloat16):
+            whole = part(*given)
+            monkeypatch.setattr(attention, "SCORES_AT_ONCE", 2 * 57 * 10)  # the last tile is a smaller one
+            tiled = part(*given)
+    assert (whole - expected).norm() / expected.norm() < 1e-2
+    assert (tiled - whole).norm() / expected.norm() < 1e-3
+
+
 def test_the_two_way_transformer_is_the_official_one():
     ours, theirs = same_weights(TwoWayTransformer(64, 128), official.TwoWayTransformer(2, 64, 8, 128))
     image, position, tokens = torch.randn(2, 64, 6, 6), torch.randn(1, 64, 6, 6), torch.randn(2, 9, 64)
