@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import math
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +22,7 @@ from sam2_ros.messages import fill_image, fill_object, seconds_and_rest
 from sam2_ros.model import checkpoint
 from sam2_ros.recordings import LabelWriter, Recording
 from sam2_ros.recordings.bags.bag import Bag, Source, refuse_unclear_nodes, refuse_without_bag
+from sam2_ros.recordings.bags.notes import note
 from sam2_ros.recordings.bags.topics import IMAGE, OBJECTS
 from sam2_ros.recordings.bags.writer import BagWriter
 from sam2_ros.recordings.moments import prefetched
@@ -32,6 +33,8 @@ from sam2_ros.types import Track, label_image
 
 #: Where results go: where the node publishes, or beside its own results and those of former replays.
 NODE, BESIDE = "/sam2_ros", "/sam2_ros_replay"
+#: Behind it, the note on the model and on what computed it.
+ABOUT = "/about"
 
 
 @dataclass
@@ -74,14 +77,15 @@ def replay_into_bag(
         tell(sentence)
     settings = setup.session()
     recording.image_range = settings.image_range
-    steps = replay(recording, setup.tracker(), settings=ReplaySettings(settings, setup.depth()), on_clock=on_clock)
+    tracker, model = setup.tracker(), {**setup.identity(), "engine": setup.computed_by()}
+    steps = replay(recording, tracker, settings=ReplaySettings(settings, setup.depth()), on_clock=on_clock)
     if not on_clock:
         steps = prefetched(steps)  # writing goes on beside the model
     with contextlib.closing(steps):  # the thread that reads ahead must end before the process does
         first = next(steps)  # a recording without a readable image makes no bag
         bar = tqdm(itertools.chain([first], steps), total=recording.frames, unit="image", disable=None)
         with _new_bag(out) as writer:
-            written = write_results(bar, recording, writer, LabelWriter(labels) if labels else None)
+            written = write_results(bar, recording, writer, LabelWriter(labels) if labels else None, {"model": model})
     for sentence in _sentences_on(written, recording):
         tell(sentence)
     return written
@@ -97,9 +101,13 @@ def _sentences_on(written: Written, recording: Recording) -> Iterator[str]:
 
 
 def write_results(
-    steps: Iterable[Step], recording: Recording, writer: BagWriter, labels: LabelWriter | None = None
+    steps: Iterable[Step],
+    recording: Recording,
+    writer: BagWriter,
+    labels: LabelWriter | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> Written:
-    """Write the recording and the results of ``steps`` into a bag, and label images.
+    """Write the recording and the results of ``steps`` into a bag, and label images; about: noted beside the first.
 
     On the clock a result is stamped when it was ready; offline when its image came, so that two
     replays write the same bytes.
@@ -113,6 +121,9 @@ def write_results(
             original.copy(_ready(step))
         else:
             writer.write(camera, IMAGE, step.moment.arrival, _image(step.moment.frame.image, step))
+        if about is not None:
+            note(writer, prefix + ABOUT, about, _ready(step))
+            about = None
         written.images += 1
         written.dropped += step.dropped
         written.prompts += len(step.given)

@@ -63,6 +63,7 @@ class Diagnostics:
         #: What happens where there is no state yet.
         self.doing = Entry("tracking", OK, "starting")
         self.model = ""  # in a few words; empty while none is loaded
+        self.engine = ""  # what computes it, in which arithmetic
         self._node, self._parameters = node, parameters
         self._name = node.get_fully_qualified_name().lstrip("/")
         self._stages = StageTimes()
@@ -134,7 +135,7 @@ class Diagnostics:
     def entries(self) -> list[Entry]:
         """The current entries."""
         weights = self._parameters.node.model
-        found = [self.doing, resources(self.model, weights, process_memory(), gpu_memory())]
+        found = [self.doing, resources(self.model, weights, process_memory(), gpu_memory(), self.engine)]
         watched = self._watched
         if watched is not None:
             status, camera, depth, counts = watched
@@ -214,9 +215,11 @@ def of_depth(depth: Depth) -> Entry:
     return Entry("depth", OK, depth.topic or "nobody publishes depth: there are no positions in 3-D", values)
 
 
-def resources(model: str, weights: str, process: int | None, gpus: Mapping[str, tuple[int, int]]) -> Entry:
-    """The model and the memory; process: bytes, None = not known."""
-    values: dict[str, object] = {"model": model, "parameter model": weights}
+def resources(
+    model: str, weights: str, process: int | None, gpus: Mapping[str, tuple[int, int]], engine: str = ""
+) -> Entry:
+    """The model, what computes it, and the memory; process: bytes, None = not known."""
+    values: dict[str, object] = {"model": model, "parameter model": weights, "engine": engine}
     if process is not None:
         values["memory of the process [MB]"] = process / _MEGA
     for name, (used, reserved) in gpus.items():

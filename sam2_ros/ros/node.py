@@ -145,7 +145,7 @@ class Node(Managed):
         self.session = Session(tracker, self.parameters.session, self._publish_prompt)
         self.locator = Locator(on_late=self._publish_again, on_refused=self._refuse_depth)
         self._apply(self.parameters.session, self.parameters.tracker)
-        self.diagnostics.model = description
+        self.diagnostics.model, self.diagnostics.engine = description, choice.engine_of(tracker.model)
         self.diagnostics.doing = Entry("tracking", OK, "inactive: the model is loaded, nothing is subscribed to")
 
     def activate(self) -> None:
@@ -204,7 +204,7 @@ class Node(Managed):
             self.deactivate()
         self.session = None
         self.diagnostics.close()
-        self.diagnostics.model = ""
+        self.diagnostics.model = self.diagnostics.engine = ""
         self.diagnostics.doing = Entry("tracking", OK, "unconfigured: no model is loaded")
         release()
 

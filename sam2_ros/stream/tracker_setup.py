@@ -80,13 +80,14 @@ class TrackerSetup:
 
     def tracker(self) -> ObjectTracker:
         """A new tracker; the model is loaded once in each process.  Raises CheckpointError and InvalidInput."""
-        settings = self.tracker_settings()
-        model = _load(self.model, self.device, self.image_side, self.engine, settings.precision)
-        tracker = Tracker(model, settings)
+        tracker = Tracker(self._loaded(), self.tracker_settings())
         if self.arithmetic()["device"] != "cpu":
             with needs_room(self.model, self.arithmetic()["device"]):
                 tracker.warm_up()  # otherwise the first images of a recording on the clock would be dropped
         return tracker
+
+    def _loaded(self) -> Any:
+        return _load(self.model, self.device, self.image_side, self.engine, self.tracker_settings().precision)
 
     def check(self) -> None:
         """CheckpointError or InvalidInput for a model, a setting or a device that cannot be; loads no model."""
@@ -105,6 +106,10 @@ class TrackerSetup:
             "precision": str(precision(wanted, device)).removeprefix("torch."),
             "model_engine": choice.candidate(self.engine, device),
         }
+
+    def computed_by(self) -> str:
+        """The engine and its arithmetic, as they turned out for the loaded model."""
+        return choice.engine_of(self._loaded())
 
     def identity(self) -> dict[str, Any]:
         """Name, version and checksum of the weights, and the side of the image."""

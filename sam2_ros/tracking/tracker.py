@@ -307,6 +307,11 @@ class Tracker:
         if self._model.device != self._device:
             raise InvalidInput(f"the model was moved from {self._device} to {self._model.device}; make a new Tracker")
 
+    @property
+    def model(self) -> Model:
+        """What computes the masks."""
+        return self._model
+
     @cached_property
     def _weights(self) -> str:
         """The checksum of the model's weights; it takes up to a second with the largest ones."""

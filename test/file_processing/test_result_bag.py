@@ -1,3 +1,4 @@
+import json
 from types import SimpleNamespace
 
 import cv2
@@ -13,6 +14,7 @@ from run_command import run_command
 from sam2_ros import recordings
 from sam2_ros.errors import RecordingError
 from sam2_ros.file_processing import result_bag
+from sam2_ros.model import checkpoint
 from sam2_ros.recordings.bags import writer as bag_writer
 from sam2_ros.recordings.bags.reader import BagReader
 from sam2_ros.recordings.bags.writer import BagWriter
@@ -37,13 +39,13 @@ def topics_in(bag):
     return [one.topic for one in messages(bag)]
 
 
-RESULTS = "/sam2_ros/masks", "/sam2_ros/objects"
+RESULTS, ABOUT = ("/sam2_ros/masks", "/sam2_ros/objects"), "/sam2_ros/about"
 
 
 def test_results_lie_beside_what_was_recorded(tmp_path, weights):
     bag = write_bag(tmp_path / "bag", count=6)
     assert run(bag, tmp_path / "out", weights) == 0
-    assert rows(bag) == [row for row in rows(tmp_path / "out") if row[0] not in RESULTS]
+    assert rows(bag) == [row for row in rows(tmp_path / "out") if row[0] not in (*RESULTS, ABOUT)]
     after = messages(tmp_path / "out")
     masks, objects = ([one.decode() for one in after if one.topic == topic] for topic in RESULTS)
     assert [len(one.objects) for one in objects] == [1] * 6
@@ -52,6 +54,13 @@ def test_results_lie_beside_what_was_recorded(tmp_path, weights):
     assert {one.header.frame_id for one in objects} == {"camera"}
     assert (masks[0].encoding, masks[0].height, masks[0].width) == ("mono8", 48, 64)
     assert len(objects[0].objects[0].object_pointer) > 8
+
+
+def test_a_replay_notes_the_model_and_the_engine_that_computed_it(tmp_path, weights):
+    bag = write_bag(tmp_path / "bag", count=2)
+    assert run(bag, tmp_path / "out", weights, "--engine", "torch") == 0
+    (noted,) = (json.loads(one.decode().data)["model"] for one in messages(tmp_path / "out") if one.topic == ABOUT)
+    assert noted["engine"] == "PyTorch" and noted["sha256"] == checkpoint.identify(weights).sha256
 
 
 def test_two_replays_write_the_same_bytes(tmp_path, weights):
@@ -81,9 +90,9 @@ def with_odd_messages(path, readable=4):
 def test_what_cannot_be_read_is_copied_all_the_same_and_said(tmp_path, weights, capsys):
     bag = with_odd_messages(tmp_path / "bag")
     assert run(bag, tmp_path / "out", weights) == 0
-    assert rows(bag) == [row for row in rows(tmp_path / "out") if row[0] not in RESULTS]
+    assert rows(bag) == [row for row in rows(tmp_path / "out") if row[0] not in (*RESULTS, ABOUT)]
     assert "2 messages on /image could not be read" in capsys.readouterr().out
-    assert BagReader(tmp_path / "out").latched == {"/tf_static"}
+    assert BagReader(tmp_path / "out").latched == {"/tf_static", ABOUT}
 
 
 def test_a_replay_is_written_in_the_order_of_time_and_only_images_wait_in_memory(tmp_path, weights, monkeypatch):
@@ -158,7 +167,7 @@ def test_foreign_channels_of_a_recording_are_named_and_not_written_as_messages_o
     )
     assert run(tmp_path / "a.mcap", tmp_path / "out", weights) == 0
     assert capsys.readouterr().out.count("/pose (json, 1 messages) was not recorded by ROS 2 and is left out") == 1
-    assert set(topics_in(tmp_path / "out")) == {"/camera/image", *RESULTS}
+    assert set(topics_in(tmp_path / "out")) == {"/camera/image", *RESULTS, ABOUT}
 
 
 def test_positions_are_those_of_the_depth_in_the_bag(tmp_path, weights, colour_model):
@@ -200,7 +209,7 @@ def test_types_that_nobody_defines_are_copied_all_the_same(tmp_path, weights, mo
     run(tmp_path / "humble", tmp_path / "out", weights)
     before, after = rows(tmp_path / "humble"), rows(tmp_path / "out")
     assert any(kind == "maker_msgs/msg/Extrinsics" for _, kind, _, _ in before)
-    assert before == [row for row in after if not row[0].endswith(("/masks", "/objects"))]
+    assert before == [row for row in after if not row[0].endswith(("/masks", "/objects", ABOUT))]
 
 
 def test_on_the_clock_results_are_stamped_when_they_were_ready(tmp_path, weights):
@@ -220,6 +229,7 @@ def test_a_folder_of_pictures_becomes_a_bag(tmp_path, weights, data_set):
     with Reader(tmp_path / "out") as reader:
         assert {connection.topic: connection.msgcount for connection in reader.connections} == {
             "/camera/image": 5,
+            ABOUT: 1,
             "/sam2_ros/masks": 5,
             "/sam2_ros/objects": 5,
         }

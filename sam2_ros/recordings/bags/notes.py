@@ -22,9 +22,10 @@ STRING = "std_msgs/msg/String"
 ABOUT, SUMMARY = "/sam2_ros_recorder/about", "/sam2_ros_recorder/summary"
 
 
-def note(writer: BagWriter, topic: str, content: Mapping[str, Any]) -> None:
-    """Write a note.  Raises RecordingError."""
-    writer.write(topic, STRING, time.time_ns(), SimpleNamespace(data=json.dumps(content, default=list)), latched=True)
+def note(writer: BagWriter, topic: str, content: Mapping[str, Any], stamp: int = 0) -> None:
+    """Write a note; stamp: of the recording, in nanoseconds, 0 = now.  Raises RecordingError."""
+    text = SimpleNamespace(data=json.dumps(content, default=list))
+    writer.write(topic, STRING, stamp or time.time_ns(), text, latched=True)
 
 
 @dataclass(frozen=True, slots=True)
