@@ -7,6 +7,7 @@ evaluated images are all resized in the same way: bilinear with antialiasing, on
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 
 import cv2
 import numpy as np
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from sam2_ros.model import pixels_on_gpu
+from sam2_ros.model.transfer import upload
 from sam2_ros.types import Image, Mask
 
 #: Mean and standard deviation of RGB values in 0..1 (ImageNet), which the published weights expect.
@@ -29,7 +32,7 @@ SPECK = 16
 
 def normalise(image: Image, side: int, device: torch.device | str = "cpu") -> Tensor:
     """An (H, W, 3) uint8 RGB image as the (1, 3, side, side) float32 input of encode_image."""
-    pixels = torch.from_numpy(np.ascontiguousarray(image)).to(device)
+    pixels = upload(torch.from_numpy(np.ascontiguousarray(image)), device)  # the bytes of the camera
     pixels = pixels.permute(2, 0, 1)[None].float()
     pixels = F.interpolate(pixels, size=(side, side), mode="bilinear", align_corners=False, antialias=True)
     return scaled(pixels)
@@ -37,8 +40,9 @@ def normalise(image: Image, side: int, device: torch.device | str = "cpu") -> Te
 
 def scaled(pixels: Tensor) -> Tensor:
     """Images (..., 3, S, S) float32, RGB from 0 to 255, as encode_image wants them."""
+    # Filled where the pixels are: to copy them to a GPU would wait for it.
     mean, deviation = (
-        torch.tensor(values, dtype=torch.float32, device=pixels.device).view(3, 1, 1) for values in (MEAN, DEVIATION)
+        torch.cat([pixels.new_full((1, 1, 1), value) for value in values]) for values in (MEAN, DEVIATION)
     )
     return (pixels / 255).sub_(mean).div_(deviation)
 
@@ -69,7 +73,14 @@ def to_masks(logits: Tensor, size: tuple[int, int], exclusive: bool) -> NDArray[
     Logits are interpolated bilinearly, and only around each object.
     exclusive: where masks overlap only the one with the largest logit keeps the pixel, of equal ones the first.
     """
-    values = logits.float().cpu()
+    if logits.device.type == "cuda":
+        with suppress(torch.cuda.OutOfMemoryError):  # the processor has room
+            return pixels_on_gpu.to_masks(logits, size, exclusive)
+    return _to_masks(logits.float().cpu(), size, exclusive)
+
+
+def _to_masks(values: Tensor, size: tuple[int, int], exclusive: bool) -> NDArray[np.bool_]:
+    """The same on the processor."""
     masks = np.zeros((len(values), *size), np.bool_)
     exclusive = exclusive and len(values) > 1
     largest = np.zeros(size if exclusive else 0, np.float32)  # what is not above 0 is on no object
@@ -128,7 +139,7 @@ def touching(logits: Tensor, row: int) -> list[int]:
     reach = F.max_pool2d((logits > 0).float(), kernel_size=2, stride=1)
     shared = (reach * reach[row]).flatten(1).any(dim=1)
     shared[row] = True
-    return shared.nonzero()[:, 0].tolist()
+    return [number for number, touches in enumerate(shared.tolist()) if touches]
 
 
 def at_pixel(logits: Tensor, pixel: tuple[int, int], size: tuple[int, int]) -> NDArray[np.float32]:
@@ -150,9 +161,13 @@ def fill_holes(logits: Tensor, area: int) -> Tensor:
     """
     if not area or not len(logits):
         return logits
-    background = (logits[:, 0] <= 0).cpu().numpy().astype(np.uint8)
-    holes = torch.from_numpy(np.stack([_small_pieces(mask, area) for mask in background]))
-    return torch.where(holes.to(logits.device)[:, None], HOLE_LOGIT, logits)
+    background = logits[:, 0] <= 0
+    if logits.device.type == "cuda" and area <= pixels_on_gpu.LARGEST_HOLE:
+        holes = pixels_on_gpu.small_pieces(background, area, SPECK)
+    else:
+        masks = background.cpu().numpy().astype(np.uint8)
+        holes = upload(torch.from_numpy(np.stack([_small_pieces(mask, area) for mask in masks])), logits.device)
+    return torch.where(holes[:, None], HOLE_LOGIT, logits)
 
 
 def _small_pieces(mask: NDArray[np.uint8], area: int) -> Mask:

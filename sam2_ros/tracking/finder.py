@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sam2_ros.model import pixels
 from sam2_ros.model.interface import Candidates, Model
+from sam2_ros.model.transfer import Download
 from sam2_ros.stages import stage
 from sam2_ros.tracking import step
 from sam2_ros.tracking.memory import Past, Sighting
@@ -100,6 +101,7 @@ class Finder:
         """
         chosen = candidates.chosen()
         found = candidates.pick(chosen)
+        facts = Download(torch.column_stack((found.object_score, chosen, candidates.iou)))
         filled = replace(found, logits=pixels.fill_holes(found.logits.float(), self.settings.hole_area))
         tokens = step.remember(
             self._model,
@@ -108,9 +110,8 @@ class Finder:
             prompted=prompted,
             binarize_prompted=self.settings.binarize_prompted_masks,
         )
-        # In one piece: a GPU is waited for once.
-        numbers = torch.column_stack((found.object_score, chosen, candidates.iou)).tolist()
-        for row, (target, (score, place, *ious)) in enumerate(zip(targets, numbers)):
+        # Only here, when all of it has been asked for, is a GPU waited for.
+        for row, (target, (score, place, *ious)) in enumerate(zip(targets, facts.values().tolist())):
             sighting = Sighting(
                 frame.index, prompted, frame.seconds, score, tuple(ious), int(place), candidates.logits[row]
             )

@@ -20,6 +20,7 @@ from sam2_ros.model.interface import (
     Model,
     PromptInputs,
 )
+from sam2_ros.model.transfer import upload
 from sam2_ros.tracking.memory import Past
 
 #: A prompt of at most this many points is ambiguous: three masks compete by their predicted IoU.
@@ -76,9 +77,9 @@ def _stacked(pasts: Sequence[Past[Tensor, Tensor]], device: torch.device) -> Mem
     rows = tokens.shape[0] // len(pasts)
     return Memories(
         tokens,
-        torch.tensor(codes, dtype=torch.int64, device=device).repeat_interleave(rows, dim=0),
+        upload(torch.tensor(codes, dtype=torch.int64, device="cpu"), device).repeat_interleave(rows, dim=0),
         pointers,
-        torch.tensor(distances, dtype=torch.float32, device=device).repeat_interleave(rows, dim=0),
+        upload(torch.tensor(distances, dtype=torch.float32, device="cpu"), device).repeat_interleave(rows, dim=0),
     )
 
 

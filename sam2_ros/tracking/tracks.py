@@ -7,9 +7,11 @@ from typing import NamedTuple, overload
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sam2_ros.model import pixels
+from sam2_ros.model.transfer import Download
 from sam2_ros.tracking.remembered import Estimate, RememberedFrame, Target
 from sam2_ros.types import Mask, Track
 
@@ -75,8 +77,9 @@ class Tracks(Sequence[Track]):
         if not objects:
             return []
         with torch.inference_mode():
+            pointers = Download(torch.stack([one.estimate.pointer for one in objects]).float())
             masks = pixels.to_masks(self._logits(objects), self._size, self._exclusive)
-            return [_track(one, mask) for one, mask in zip(objects, masks)]
+            return [_track(*found) for found in zip(objects, masks, pointers.values().numpy())]
 
     @staticmethod
     def _logits(objects: Sequence[_Object]) -> Tensor:
@@ -85,8 +88,8 @@ class Tracks(Sequence[Track]):
             return torch.cat([one.estimate.logits for one in objects])
 
 
-def _track(one: _Object, mask: Mask) -> Track:
-    """An object with its (H, W) bool mask."""
+def _track(one: _Object, mask: Mask, pointer: NDArray[np.float32]) -> Track:
+    """An object with its (H, W) bool mask and its (C,) pointer."""
     estimate = one.estimate
     return Track(
         id=one.id,
@@ -96,7 +99,7 @@ def _track(one: _Object, mask: Mask) -> Track:
         mask=mask,
         object_score=estimate.score,
         predicted_iou=estimate.iou,
-        object_pointer=estimate.pointer.float().cpu().numpy().copy(),
+        object_pointer=pointer.copy(),
         frames_since_seen=estimate.visibility.frames_since_seen,
         prompted_frames=one.prompted_frames,
     )

@@ -29,10 +29,10 @@ CASES = (Case(1, 1, 1, 1), Case(3, 2, 5, 2), Case(2, 7, 16, 3))
 def answers(model, case: Case) -> dict[str, torch.Tensor]:
     """What every method answers to the same random inputs."""
     draw = torch.Generator().manual_seed(7)
-    size, count = model.size, case.objects
+    size, count, device = model.size, case.objects, model.device
 
     def random(*shape):
-        return torch.randn(*shape, generator=draw)
+        return torch.randn(*shape, generator=draw).to(device)
 
     features = model.encode_image(random(1, 3, size.image_size, size.image_size))
     found = {"stride16": features.stride16, "stride8": features.stride8, "stride4": features.stride4}
@@ -43,13 +43,13 @@ def answers(model, case: Case) -> dict[str, torch.Tensor]:
         found[f"memory, {binarize}"] = tokens
     memories = Memories(
         tokens[:, None] + 0.1 * random(count, case.memories, *tokens.shape[1:]),
-        torch.randint(0, 7, (count, case.memories), generator=draw),
+        torch.randint(0, 7, (count, case.memories), generator=draw).to(device),
         random(count, case.pointers, size.hidden_dim),
-        torch.randint(1, 16, (count, case.pointers), generator=draw).float(),
+        torch.randint(1, 16, (count, case.pointers), generator=draw).to(device).float(),
     )
     found["view"] = view = model.attend(features, memories)
-    points = size.image_size * torch.rand(count, case.points, 2, generator=draw)
-    labels = torch.randint(0, 2, (count, case.points), generator=draw, dtype=torch.int32)
+    points = size.image_size * torch.rand(count, case.points, 2, generator=draw).to(device)
+    labels = torch.randint(0, 2, (count, case.points), generator=draw, dtype=torch.int32).to(device)
     prompts = {
         "nothing": None,
         "points": PromptInputs(points, labels),
@@ -61,7 +61,7 @@ def answers(model, case: Case) -> dict[str, torch.Tensor]:
             candidates = model.decode(view, features, prompt, multimask=multimask, stability_fallback=fallback)
             for name in ("logits", "iou", "object_score", "pointer"):
                 found[f"{name} for {words}, {multimask}, {fallback}"] = getattr(candidates, name)
-    masks = torch.zeros(count, 1, size.image_size, size.image_size)
+    masks = torch.zeros(count, 1, size.image_size, size.image_size, device=device)
     masks[:, :, 20:70, 30:33] = 1  # as thin as a line; the last object has no pixel where there are several
     masks[:1, :, 20:70, 30:90] = 1
     masks[2:] = 0
