@@ -7,14 +7,16 @@ image that PyTorch computes as well: in bfloat16 some versions of OpenVINO are k
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import importlib
 import importlib.util
 import logging
 import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,7 @@ from tqdm import tqdm
 
 from sam2_ros.cpu_threads import on_passing_thread
 from sam2_ros.engines.graphs import Graph, Port, attention, encoder, tracking_decoder
-from sam2_ros.errors import CheckpointError, MissingDependency
+from sam2_ros.errors import CheckpointError, InvalidInput, MissingDependency
 from sam2_ros.model.downloads import alone, cache_folder
 from sam2_ros.model.interface import Candidates, Found, ImageFeatures, Memories, Model, PromptInputs
 from sam2_ros.model.pixels import normalise
@@ -48,6 +50,8 @@ BOUNDS = {
 }
 #: How OpenVINO calls each arithmetic.
 HINTS = {"float32": "f32", "bfloat16": "bf16"}
+#: Before the name of what the rest is computed in, where the encoder is in int8; and the bound of that encoder.
+INT8, INT8_BOUND = "int8 and ", 1e-1
 #: Fused kernels of OpenVINO 2026.4 that are wrong in bfloat16 by up to a quarter.
 WITHOUT_FUSED_ATTENTION = {"SNIPPETS_MODE": "DISABLE"}
 
@@ -56,7 +60,7 @@ class OpenVinoModel:
     """A SAM2 on a CPU whose way from image to mask runs in OpenVINO.  It belongs to one thread."""
 
     def __init__(self, model: SAM2, programs: Mapping[str, Program], arithmetic: str) -> None:
-        """programs: by the names of their graphs.  arithmetic: "float32" or "bfloat16"."""
+        """programs: by the names of their graphs.  arithmetic: "float32", "bfloat16", or one of them after INT8."""
         self._model = model
         self._programs = programs
         self.arithmetic = arithmetic
@@ -138,48 +142,87 @@ def is_installed() -> bool:
     return importlib.util.find_spec("openvino") is not None
 
 
-def prepare(model: SAM2, precision: str = "auto") -> OpenVinoModel:
+def prepare(model: SAM2, precision: str = "auto", int8: bool = False) -> OpenVinoModel:
     """A model on a CPU, run by OpenVINO in the fastest arithmetic that ``precision`` allows and that is right.
 
     precision: a setting of the tracker; bfloat16 is taken only where the processor computes in it.
-    Raises MissingDependency without OpenVINO, CheckpointError where it cannot run the model.
+    int8: with the encoder that ``quantisation`` made.
+    Raises MissingDependency without OpenVINO, CheckpointError where it cannot run the model, InvalidInput where no
+    encoder was made.
     """
-    openvino = _imported()
+    openvino = imported()
     try:
-        parts = (encoder(model), attention(model), tracking_decoder(model))
-        folder = converted(openvino, model, parts)
         core = openvino.Core()
-        for arithmetic in _arithmetics(core, precision):
-            found = OpenVinoModel(model, _compiled(core, folder, parts, arithmetic), arithmetic)
-            wrong = on_passing_thread(partial(deviations, model, found))
+        networks = read_networks(openvino, core, model)
+        tried = _arithmetics(core, precision)
+        if int8:
+            networks[INT8] = _int8_encoder(core, model)
+            tried = [*(INT8 + rest for rest in tried), *tried]
+        for arithmetic, other in zip(tried, [*tried[1:], ""]):
+            try:
+                found = OpenVinoModel(model, _compiled(core, networks, arithmetic), arithmetic)
+                wrong = on_passing_thread(partial(deviations, model, found))
+            except RuntimeError as error:
+                if not other:
+                    raise
+                wrong = [_reason(error)]
             if not wrong:
                 return found
-            logger.warning("OpenVINO is wrong in %s: %s", arithmetic, "; ".join(wrong))
+            instead = f"; {other} is tried instead" if other else ""
+            logger.warning("OpenVINO is wrong in %s: %s%s", arithmetic, ", ".join(wrong), instead)
     except OSError as error:
         where = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         raise CheckpointError(f"OpenVINO has no room for the converted model ({where}); set SAM2_ROS_CACHE") from error
     except RuntimeError as error:  # of OpenVINO, for all of its errors
-        raise CheckpointError(f"OpenVINO cannot run this model ({str(error).splitlines()[-1]})") from error
+        raise CheckpointError(f"OpenVINO cannot run this model ({_reason(error)})") from error
     raise CheckpointError("OpenVINO computes something else than PyTorch on this machine")
 
 
-def _imported() -> Any:
-    """The module ``openvino``, imported so that it sends nothing and writes nothing: it would report its use."""
-    name = "openvino_telemetry"
-    forbidden = name not in sys.modules
+def _reason(error: RuntimeError) -> str:
+    """What an error of OpenVINO says, without the lines of its code that it names first."""
+    return next((line for line in reversed(str(error).splitlines()) if line.strip()), "no reason given")
+
+
+def imported(name: str = "openvino", missing: str = MISSING) -> Any:
+    """A module of OpenVINO or of its tools; missing: said where it is not installed."""
+    with unreported():
+        try:
+            return importlib.import_module(name)
+        except ImportError as error:
+            raise MissingDependency(missing) from error
+
+
+@contextlib.contextmanager
+def unreported() -> Iterator[None]:
+    """Let what is imported meanwhile send nothing and write nothing: OpenVINO and its tools would report their use."""
+    reporter = "openvino_telemetry"
+    forbidden = reporter not in sys.modules
     if forbidden:
-        sys.modules[name] = None  # type: ignore[assignment]  # as if it were not installed
+        sys.modules[reporter] = None  # type: ignore[assignment]  # as if it were not installed
     try:
-        import openvino
-    except ImportError as error:
-        raise MissingDependency(MISSING) from error
+        yield
     finally:
         if forbidden:
-            del sys.modules[name]
-    return openvino
+            del sys.modules[reporter]
 
 
 # Conversion ----------------------------------------------------------------------------------------
+
+
+def read_networks(openvino: Any, core: Any, model: SAM2) -> dict[str, Any]:
+    """The converted graphs by their names; what the disk has damaged is converted again."""
+    parts = on_passing_thread(lambda: (encoder(model), attention(model), tracking_decoder(model)))
+    folder = converted(openvino, model, parts)
+    try:
+        return _read(core, folder, parts)
+    except RuntimeError as error:
+        logger.warning("%s is damaged and is converted again (%s)", folder, _reason(error))
+        remove(folder)
+        return _read(core, converted(openvino, model, parts), parts)
+
+
+def _read(core: Any, folder: Path, parts: Sequence[Graph]) -> dict[str, Any]:
+    return {graph.name: core.read_model(folder / f"{graph.name}.xml") for graph in parts}
 
 
 def converted(openvino: Any, model: SAM2, parts: Sequence[Graph]) -> Path:
@@ -192,13 +235,21 @@ def converted(openvino: Any, model: SAM2, parts: Sequence[Graph]) -> Path:
     folder = cache_folder() / "openvino" / f"{model.size.name}-{model.size.image_size}-{digest}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     if not folder.is_dir():
-        with alone(folder):
+        with alone(folder, "converts a model into"):
             if not folder.is_dir():
                 _convert(openvino, parts, folder)
     os.utime(folder)
     for former in sorted(_kept(folder.parent), key=lambda path: path.stat().st_mtime)[:-KEPT]:
-        shutil.rmtree(former, ignore_errors=True)
+        remove(former)
     return folder
+
+
+def remove(folder: Path) -> None:
+    """Delete a folder so that no moment leaves half of it under its name."""
+    leaving = folder.with_name(f"{folder.name}-{os.getpid()}.part")
+    with contextlib.suppress(OSError):  # another process was faster
+        os.replace(folder, leaving)
+    shutil.rmtree(leaving, ignore_errors=True)
 
 
 def _kept(parent: Path) -> list[Path]:
@@ -211,9 +262,53 @@ def _convert(openvino: Any, parts: Sequence[Graph], folder: Path) -> None:
     unfinished.mkdir()
     for graph in tqdm(parts, desc="converting for OpenVINO, once", unit="part", disable=None):
         traced = on_passing_thread(graph.traced)
-        whole = openvino.convert_model(traced, input=[_port(openvino, port) for port in graph.inputs.values()])
+        ports = [_port(openvino, port) for port in graph.inputs.values()]
+        try:
+            with _same_logging():
+                whole = openvino.convert_model(traced, input=ports)
+        except Exception as error:  # of several kinds that have only this base
+            raise RuntimeError(str(error)) from error
         openvino.save_model(whole, unfinished / f"{graph.name}.xml", compress_to_fp16=False)
+    publish(unfinished, folder)
+
+
+@contextlib.contextmanager
+def _same_logging() -> Iterator[None]:
+    """Bring the root logger back to how it was: a conversion that fails leaves it silent for warnings."""
+    root = logging.getLogger()
+    level, filters, handlers = root.level, [*root.filters], [*root.handlers]
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.filters[:], root.handlers[:] = filters, handlers
+
+
+def publish(unfinished: Path, folder: Path) -> None:
+    """Give a finished folder its name, with files that outlive a power cut.
+
+    Raises OSError where the disk has no room for them after all.
+    """
+    for file in unfinished.iterdir():
+        with open(file, "rb") as opened:
+            os.fsync(opened.fileno())
     os.replace(unfinished, folder)
+
+
+def int8_folder(model: SAM2) -> Path:
+    """Where the encoder in int8 of a model is kept; no later conversion takes its place."""
+    digest = hashlib.sha256(f"{model.checksum()} {model.size} {FORM}".encode()).hexdigest()[:16]
+    return cache_folder() / "openvino_int8" / f"{model.size.name}-{model.size.image_size}-{digest}"
+
+
+def _int8_encoder(core: Any, model: SAM2) -> Any:
+    folder, size = int8_folder(model), model.size
+    if not folder.is_dir():
+        raise InvalidInput(
+            f"there is no encoder in int8 for this model ({size.title}, {size.image_size} pixels): make it from your "
+            f"images with sam2_ros quantise MODEL IMAGES --image-side {size.image_size}, or choose another engine"
+        )
+    return core.read_model(folder / "encoder.xml")
 
 
 def _port(openvino: Any, port: Port) -> tuple[Any, Any]:
@@ -227,16 +322,25 @@ def _arithmetics(core: Any, precision: str) -> list[str]:
     return ["bfloat16", "float32"] if has_bfloat16 and precision in ("auto", "bfloat16") else ["float32"]
 
 
-def _compiled(core: Any, folder: Path, parts: Sequence[Graph], arithmetic: str) -> dict[str, Program]:
-    options = {
+def _compiled(core: Any, networks: Mapping[str, Any], arithmetic: str) -> dict[str, Program]:
+    graphs, rest = dict(networks), arithmetic.removeprefix(INT8)
+    int8_encoder = graphs.pop(INT8, None)
+    if arithmetic != rest:
+        graphs["encoder"] = int8_encoder
+    chosen = options(rest)
+    return {name: Program(core.compile_model(network, "CPU", chosen)) for name, network in graphs.items()}
+
+
+def options(arithmetic: str) -> dict[str, Any]:
+    """What OpenVINO is told for "float32" or "bfloat16"."""
+    fused = WITHOUT_FUSED_ATTENTION if arithmetic == "bfloat16" else {}
+    return {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": HINTS[arithmetic],
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "ENABLE_CPU_PINNING": False,  # the cores are not its own
+        **fused,
     }
-    if arithmetic == "bfloat16":
-        options |= WITHOUT_FUSED_ATTENTION
-    return {graph.name: Program(core.compile_model(folder / f"{graph.name}.xml", "CPU", options)) for graph in parts}
 
 
 # Test ----------------------------------------------------------------------------------------------
@@ -256,9 +360,14 @@ def deviations(model: SAM2, engine: OpenVinoModel) -> list[str]:
         "tracking_decoder": zip(_fields(found), _fields(expected)),
     }
     errors = {name: max(_error(ours, theirs) for ours, theirs in tensors) for name, tensors in pairs.items()}
-    bounds = BOUNDS[engine.arithmetic]
+    rest = engine.arithmetic.removeprefix(INT8)
+    bounds = BOUNDS[rest] | ({"encoder": INT8_BOUND} if engine.arithmetic != rest else {})
     # "not ... <=": an error may be nan.
-    return [f"the {name} is off by {error:.1e}" for name, error in errors.items() if not error <= bounds[name]]
+    return [
+        f"the {name} is off by {error:.1e} (right is up to {bounds[name]:.1e})"
+        for name, error in errors.items()
+        if not error <= bounds[name]
+    ]
 
 
 def is_faster(model: SAM2, engine: OpenVinoModel, rounds: int = 3) -> bool:

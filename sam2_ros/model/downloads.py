@@ -157,14 +157,17 @@ def _download(published: Published, path: Path) -> None:
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Keep other processes from bringing ``path`` meanwhile; waits for one that does."""
+def alone(path: Path, doing: str = "downloads") -> Iterator[None]:
+    """Keep other processes from bringing ``path`` meanwhile; waits for one that does.
+
+    doing: what such a process does with the path, for the log.
+    """
     lock = path.with_name(path.name + ".lock")
     with open(lock, "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            logger.warning("another process downloads %s; waiting for it", path)
+            logger.warning("another process %s %s; waiting for it", doing, path)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
         lock.unlink(missing_ok=True)  # the file is there: processes that wait or start now need no lock

@@ -16,7 +16,7 @@ def engine(monkeypatch):
     """An OpenVINO that is installed, and faster, unless a test says something else."""
     found = openvino.OpenVinoModel(tiny_model(), {}, "float32")
     monkeypatch.setattr(openvino, "is_installed", lambda: True)
-    monkeypatch.setattr(openvino, "prepare", lambda model, precision: found)
+    monkeypatch.setattr(openvino, "prepare", lambda model, precision, **_: found)
     monkeypatch.setattr(openvino, "is_faster", lambda model, engine: True)
     return found
 
@@ -36,7 +36,7 @@ def test_an_engine_that_is_not_faster_is_taken_only_where_it_was_chosen(engine, 
 
 @pytest.mark.parametrize("wanted", ["auto", "openvino"])
 def test_an_engine_that_cannot_run_the_model_leaves_it_to_torch_with_a_sentence(engine, monkeypatch, caplog, wanted):
-    def fail(model, precision):
+    def fail(model, precision, **_):
         raise CheckpointError("OpenVINO cannot run this model (no such operation)")
 
     monkeypatch.setattr(openvino, "prepare", fail)

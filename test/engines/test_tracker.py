@@ -2,6 +2,13 @@
 
 import pytest
 from tiny_models import FAMILIES, tiny_model
+from tracking.test_exported import (  # noqa: F401  # the same, of one object's memory outside of its tracker
+    test_a_restored_object_can_be_corrected_and_gone_through_again,
+    test_a_restored_object_is_followed_as_the_original_is,
+    test_an_object_that_is_behind_is_brought_up_to_date_before_it_is_exported,
+    test_it_holds_what_the_next_frame_sees_in_plain_tensors_that_can_be_saved,
+    test_what_is_exported_does_not_change_with_the_tracker_that_it_came_from,
+)
 from tracking.test_families import (  # noqa: F401  # collected here, with the models of this file
     SEEN,
     test_a_late_correction_counts_on_every_frame_since_and_leaves_other_objects_untouched,
@@ -42,3 +49,10 @@ def family(request, tmp_path_factory):
         return made[score]
 
     return load
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def model(request, tmp_path_factory):
+    """A model that is sometimes sure to see its object, run by one engine."""
+    pytest.importorskip(request.param, reason=f"{request.param} is not installed")
+    return ENGINES[request.param](tiny_model(object_score=1.0), tmp_path_factory.mktemp(request.param))
