@@ -87,7 +87,7 @@ test-lowest:
 test-openvino:
 	test -x $(OPENVINO)/bin/pip || $(PYTHON) -m venv $(OPENVINO)
 	$(OPENVINO)/bin/python -m pip --disable-pip-version-check install --quiet \
-		--constraint scripts/constraints/none.txt --editable ".[onnx,openvino,test]"
+		--constraint scripts/constraints/none.txt --editable ".[onnx,openvino,int8,test]"
 	$(OPENVINO)/bin/python -m pytest test/engines -n $(WORKERS)
 
 lint: $(VENV)/.installed-test

@@ -24,8 +24,9 @@ class NodeSettings:
     )
     engine: str = setting(
         "auto",
-        "what computes the model on a CPU; auto = openvino if it is installed and faster, else torch",
-        choices=("auto", "torch", "openvino"),
+        "what computes the model on a CPU; auto = openvino if it is installed and faster, else torch; "
+        "openvino_int8 needs sam2_ros quantise before",
+        choices=("auto", "torch", "openvino", "openvino_int8"),
         fixed=True,
     )
     threads: int = setting(0, "CPU threads of the model; 0 = as many as torch chooses", low=0, high=256, fixed=True)

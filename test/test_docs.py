@@ -264,6 +264,7 @@ RUN_ELSEWHERE = {
     "export-onnx": "commands/test_export_onnx.py",
     "node": "ros/test_processes.py",
     "play": "ros/test_play_bag.py",
+    "quantise": "commands/test_quantise.py",
     "record": "ros/test_record_bag.py",
     "train": "training/test_train.py",
 }

@@ -34,6 +34,7 @@ HOMES = {
     "pybullet": ("training/",),
     "onnxruntime": ("engines/",),
     "openvino": ("engines/",),
+    "nncf": ("engines/",),
 }
 
 

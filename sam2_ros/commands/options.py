@@ -32,7 +32,7 @@ def add_model(parser: argparse.ArgumentParser, more: str = "", device: bool = Tr
 
 def add_engine(parser: argparse.ArgumentParser) -> None:
     """``--engine``."""
-    words = "what computes the model on a CPU; auto = openvino if it is installed and faster, else torch"
+    words = next(field.metadata["description"] for field in dataclasses.fields(NodeSettings) if field.name == "engine")
     parser.add_argument("--engine", choices=ENGINES, default=NodeSettings.engine, help=words)
 
 

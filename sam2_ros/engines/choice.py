@@ -17,6 +17,9 @@ from sam2_ros.node_settings import NodeSettings
 
 logger = logging.getLogger(__name__)
 
+#: OpenVINO with the image encoder in int8.
+INT8 = "openvino_int8"
+
 
 def load(
     name_or_path: str | Path,
@@ -36,14 +39,14 @@ def load(
 def with_engine(model: SAM2, engine: str, precision: str = "auto") -> Model:
     """The model itself, or the same in another engine.
 
-    engine: "torch"; "openvino", which gives way to PyTorch where it cannot run the model; or "auto", which is OpenVINO
-    where it is installed and faster on a CPU.
-    Raises as ``candidate``.
+    engine: "torch"; "openvino", which gives way to PyTorch where it cannot run the model; "openvino_int8", the same
+    with an encoder in int8; or "auto", which is OpenVINO where it is installed and faster on a CPU.
+    Raises as ``candidate``, and InvalidInput where no encoder in int8 was made.
     """
     if candidate(engine, model.device) == "torch":
         return model
     try:
-        found = openvino.prepare(model, precision)
+        found = openvino.prepare(model, precision, int8=engine == INT8)
     except CheckpointError as error:
         logger.warning("%s; PyTorch computes it instead", error)
         return model
@@ -54,15 +57,17 @@ def with_engine(model: SAM2, engine: str, precision: str = "auto") -> Model:
 
 
 def candidate(engine: str, device: torch.device) -> str:
-    """The engine that is tried on a device: "openvino" or "torch".
+    """The engine that is tried on a device: "openvino", "openvino_int8" or "torch".
 
     Raises MissingDependency where the chosen engine is not installed, InvalidInput for a device that it has not.
     """
-    if engine == "openvino" and device.type != "cpu":
-        raise InvalidInput(f"the engine openvino computes on the CPU, not on {device}; set device to cpu")
-    if engine == "openvino" and not openvino.is_installed():
-        raise MissingDependency(openvino.MISSING)
-    return "openvino" if engine != "torch" and device.type == "cpu" and openvino.is_installed() else "torch"
+    if engine in ("openvino", INT8):
+        if device.type != "cpu":
+            raise InvalidInput(f"the engine {engine} computes on the CPU, not on {device}; set device to cpu")
+        if not openvino.is_installed():
+            raise MissingDependency(openvino.MISSING)
+        return engine
+    return "openvino" if engine == "auto" and device.type == "cpu" and openvino.is_installed() else "torch"
 
 
 def engine_of(model: Model) -> str:

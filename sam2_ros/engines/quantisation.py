@@ -1,0 +1,92 @@
+"""The image encoder of a model in int8, for the engine OpenVINO: made once, from images like those of the camera.
+
+    sam2_ros quantise embedded kitchen.mcap
+
+NNCF, the tool of OpenVINO for it, looks at the values that these images bring about, and fits the steps of int8 to
+them.  What it makes is kept in the cache of the user, under the checksum of the weights and the image side.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Iterable
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sam2_ros import recordings
+from sam2_ros.engines import openvino
+from sam2_ros.errors import CheckpointError, RecordingError
+from sam2_ros.files import shown
+from sam2_ros.model.downloads import alone
+from sam2_ros.model.pixels import normalise
+from sam2_ros.model.sam2 import SAM2
+from sam2_ros.model.sizes import HIERA
+from sam2_ros.types import Frame
+
+#: Said where it is wanted and not installed.
+MISSING = "quantising needs NNCF, which is not installed here: pip install 'sam2_ros[int8]'"
+#: Images that are used: the most, of a long recording at least half of it; and how few are worth a warning.
+MOST, FEW = 64, 16
+
+
+def quantise(model: SAM2, path: Path, tell: Callable[[str], object], **options: Any) -> Path:
+    """Make the encoder in int8 of a model on a CPU from the recordings at ``path``; the folder where it is kept.
+
+    tell: called with each sentence that a user must know.  options: of ``recordings.find``.
+    Raises MissingDependency, RecordingError, InvalidInput, and CheckpointError where it cannot be made.
+    """
+    nncf = openvino.imported("nncf", MISSING)
+    images = _inputs(chain.from_iterable(recordings.find(path, **options)), model.size.image_size)
+    if not images:
+        raise RecordingError(f"{shown(path)} holds no image")
+    if len(images) < FEW:
+        tell(
+            f"{shown(path)} holds {len(images)} images; with {FEW} or more, of all that the camera sees, int8 is better"
+        )
+    folder = openvino.int8_folder(model)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with alone(folder, "quantises a model into"), openvino.unreported():  # NNCF imports when it begins
+            _make(nncf, model, images, folder)
+    except OSError as error:
+        raise CheckpointError(f"cannot write {folder} ({error.strerror or error}); set SAM2_ROS_CACHE") from error
+    except RuntimeError as error:  # of OpenVINO and NNCF
+        raise CheckpointError(f"NNCF cannot quantise this model ({error})") from error
+    tell(f"{folder}: the encoder in int8, from {len(images)} images; use it with the engine openvino_int8")
+    return folder
+
+
+def _inputs(frames: Iterable[Frame], side: int) -> list[np.ndarray]:
+    """At most ``MOST`` images as the encoder takes them, spread over all."""
+    kept: list[np.ndarray] = []
+    every = 1
+    for number, frame in enumerate(frames):
+        if number % every:
+            continue
+        kept.append(normalise(frame.image, side).numpy())
+        if len(kept) > MOST:
+            kept, every = kept[::2], 2 * every
+    return kept
+
+
+def _make(nncf: Any, model: SAM2, images: list[np.ndarray], folder: Path) -> None:
+    library = openvino.imported()
+    whole = openvino.read_networks(library, library.Core(), model)["encoder"]
+    nncf.set_log_level(logging.WARNING)
+    quantised = nncf.quantize(
+        whole,
+        nncf.Dataset(images),
+        preset=nncf.QuantizationPreset.MIXED,  # activations below zero get steps of their own
+        subset_size=len(images),
+        model_type=nncf.ModelType.TRANSFORMER if model.size.trunk == HIERA else None,
+    )
+    unfinished = folder.with_name(folder.name + ".part")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    library.save_model(quantised, unfinished / "encoder.xml", compress_to_fp16=False)
+    openvino.remove(folder)
+    openvino.publish(unfinished, folder)
