@@ -20,7 +20,6 @@ import argparse
 import os
 import statistics
 import subprocess
-import sys
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -31,14 +30,13 @@ from sam2_ros import cpu_threads
 cpu_threads.prepare()  # as the command line does, before torch is imported
 
 import numpy as np
-from ros_load import BOXES, IMAGE, TREE, box_prompt, node, process, stay_local
+from parts.ros_load import BOXES, IMAGE, TREE, box_prompt, node, process, stay_local
 
-sys.path[:0] = [str(TREE), str(TREE / "test")]
 stay_local()
 
 import moving_squares
 import rclpy
-from operator_node import Operator
+from parts.operator_node import Operator
 from sensor_msgs.msg import Image
 
 import sam2_ros
@@ -47,7 +45,7 @@ from sam2_ros import Prompt as TrackerPrompt
 from sam2_ros.messages import nanoseconds
 from sam2_ros.msg import TrackedObjectArray
 
-LOAD = Path(__file__).with_name("ros_load.py")
+LOAD = Path(__file__).parent / "parts" / "ros_load.py"
 MASKS = "/sam2_ros/masks"
 #: Clock ticks of the processor time in /proc.
 TICKS = os.sysconf("SC_CLK_TCK")

@@ -14,24 +14,22 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from ros_load import BOXES, IMAGE, TREE, node, process, stay_local
+from parts.ros_load import BOXES, IMAGE, TREE, node, process, stay_local
 
-sys.path[:0] = [str(TREE), str(TREE / "test")]
 stay_local()
 
 import rclpy
-from operator_node import Operator
+from parts.operator_node import Operator
 
 from sam2_ros.messages import nanoseconds
 from sam2_ros.msg import TrackedObjectArray
 
-LOAD = Path(__file__).with_name("ros_load.py")
+LOAD = Path(__file__).parent / "parts" / "ros_load.py"
 #: Topic (or service) and kind of message by the word for --topics.
 TOPICS = {
     "tf": ("/tf", "tf"),

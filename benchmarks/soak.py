@@ -17,7 +17,6 @@ import argparse
 import platform
 import statistics
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -25,9 +24,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ros_load import IMAGE, SIZE, TREE, node, process, stay_local
+from parts.ros_load import IMAGE, SIZE, node, process, stay_local
 
-sys.path[:0] = [str(TREE), str(TREE / "test")]
 stay_local()
 
 import contextlib
@@ -44,7 +42,7 @@ from sam2_ros.srv import List, Remove
 from sam2_ros.srv import Prompt as PromptService
 
 HERE = Path(__file__).resolve().parent
-LOAD, WATCHED = HERE / "ros_load.py", HERE / "watched_node.py"
+LOAD, WATCHED = HERE / "parts" / "ros_load.py", HERE / "parts" / "watched_node.py"
 NAMES = ("cup", "bowl", "box", "toy")
 #: Seconds between two rows of the record; share of the time that counts as warm-up; share by which nothing may grow.
 PERIOD, WARM_UP, FLAT = 5.0, 0.25, 0.01

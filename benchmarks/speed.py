@@ -1,15 +1,21 @@
 """Milliseconds per frame of the tracker, whole: resize, encode, attend, decode, remember, masks at camera size.
 
     python benchmarks/speed.py
-    python benchmarks/speed.py --size edgetam_512 tiny_512 --objects 1 4 --peer --json speed_512.json
+    python benchmarks/speed.py --size edgetam_512 tiny_512 --objects 1 4 --peers --json speed_512.json
+    python benchmarks/speed.py --size tiny_512 --precision float32 bfloat16 --engine torch openvino --peers
+    python benchmarks/speed.py --size embedded_lite --objects 1 2 4 8 16 --floors
 
-Weights are random: speed does not depend on them.  Every memory is full when timing starts.
---peer times the official code (see official.py) on the same frames, prompts and weights in the
-same process, the two in turn, so that the ratio holds on a machine whose speed drifts.
+All contenders get the same frames, prompts and random weights in one process, and take turns frame by frame, so that
+their ratios hold on a machine whose speed drifts.  Every memory is full when timing starts.  Contenders are ours in
+each --engine and --precision, and with --peers the official code and transformers where they have that size, in each
+--precision (bfloat16: under autocast).
 
-The table is Markdown; its lines are printed as soon as they are measured.  "rest" is what a frame
-takes besides the four stages.  The official code enlarges its mask to the side of the image in
-"decode", ours in "remember".
+The table is Markdown; its lines are printed as soon as they are measured.  "rest" is what a frame takes besides the
+four stages.  "times as fast" is the median of the ratios of single frames.  The official code and transformers
+enlarge a mask to the side of the image in "decode", ours in "remember".
+
+--floors: a second table, with what each stage of ours in PyTorch takes at least (see parts/floors.py), and the share
+of its time that this is.
 """
 
 from __future__ import annotations
@@ -17,11 +23,8 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import statistics
-import time
-from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,98 +32,16 @@ from sam2_ros import cpu_threads
 
 cpu_threads.prepare()  # as the command line does, before torch is imported
 
-import numpy as np
 import torch
-from official import STAGES, OfficialStream, official_predictor
-from torch import Tensor
+from parts.contenders import PEERS, Contender, Ours, contenders
+from parts.floors import Ceiling, Count, Work, ceiling, floor_header, floor_line
+from parts.stopwatch import Row, Stopwatch, header, line, rows_of
 
-from sam2_ros.errors import InvalidInput
-from sam2_ros.model import pixels
-from sam2_ros.model.interface import Model
-from sam2_ros.model.precision import autocast
-from sam2_ros.model.repvit import folded
-from sam2_ros.model.sam2 import SAM2
-from sam2_ros.model.sizes import EMBEDDED_LITE, PERCEIVER, SIZES, Size
-from sam2_ros.tracking.tracker import Tracker, TrackerSettings
-from sam2_ros.types import Frame, Prompt
+from sam2_ros.errors import InvalidInput, Sam2RosError
+from sam2_ros.model.sizes import EMBEDDED_LITE, SIZES, Size
 
 #: Frames until six memories and fifteen pointers are there.
 WARM_UP = 16
-IMAGE = (480, 640)
-#: The methods of our model, by stage; decode_mask is not used here.
-METHODS = {"encode": "encode_image", "attend": "attend", "decode": "decode", "remember": "encode_memory"}
-
-
-#: Eight (480, 640, 3) images, shown in turn.
-PICTURES = np.random.default_rng(0).integers(0, 256, (8, *IMAGE, 3), np.uint8)
-
-
-def boxes(count: int) -> list[tuple[float, float, float, float]]:
-    return [(20.0 + 60 * n, 40.0 + 40 * n, 160.0 + 60 * n, 200.0 + 30 * n) for n in range(count)]
-
-
-class Stopwatch:
-    """Seconds of each frame, whole and by stage."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self.frames: list[dict[str, float]] = []
-        self._spent: defaultdict[str, float] = defaultdict(float)
-
-    def watch(self, owner: Any, methods: dict[str, str]) -> None:
-        """Add the time of the ``methods`` of an object, by stage, to that stage."""
-        for stage, name in methods.items():
-            setattr(owner, name, self._timed(stage, getattr(owner, name)))
-
-    def frame(self, step: Callable[[int], object], number: int) -> None:
-        """Take the step of frame ``number``, and keep its times."""
-        self._spent.clear()
-        self._timed("frame", step)(number)
-        self.frames.append(dict(self._spent))
-
-    def _timed(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def timed(*args: Any, **options: Any) -> Any:
-            start = self._now()
-            result = function(*args, **options)
-            self._spent[stage] += self._now() - start
-            return result
-
-        return timed
-
-    def _now(self) -> float:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter()
-
-
-@dataclass
-class Row:
-    """Times of one contender in milliseconds: median and deciles of whole frames, medians of the stages.
-
-    faster: the median over the frames of the official code's time over ours; None in its own rows.
-    """
-
-    size: str
-    side: int
-    contender: str
-    objects: int
-    median: float
-    p10: float
-    p90: float
-    stages: dict[str, float]
-    faster: float | None = None
-
-
-def row(size: Size, contender: str, objects: int, frames: list[dict[str, float]]) -> Row:
-    """The row of a contender from the seconds of its timed frames."""
-    spent = {stage: [1000 * frame.get(stage, 0.0) for frame in frames] for stage in ("frame", *STAGES)}
-    whole = spent.pop("frame")
-    spent["rest"] = [frame - sum(stages) for frame, *stages in zip(whole, *spent.values())]
-    deciles = statistics.quantiles(whole, n=10, method="inclusive")
-    medians = {stage: statistics.median(times) for stage, times in spent.items()}
-    return Row(
-        size.name, size.image_size, contender, objects, statistics.median(whole), deciles[0], deciles[-1], medians
-    )
 
 
 def size_named(given: str) -> Size:
@@ -134,88 +55,101 @@ def size_named(given: str) -> Size:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def weights_of(size: Size) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Random weights in the names of our model, and in those of the official one."""
-    if size.memory == PERCEIVER:
-        from edgetam_weights import edgetam_weights
-
-        published = edgetam_weights(object_score=4.0)
-        return folded(published), published
-    drawn = SAM2(size).state_dict()
-    return drawn, drawn
-
-
-def tracking(model: Model, count: int) -> Callable[[int], object]:
-    """A function that tracks frame number n with this many objects."""
-    tracker = Tracker(model, TrackerSettings())
-
-    def step(number: int) -> None:
-        tracks = tracker.track(Frame(PICTURES[number % len(PICTURES)], number + 1))
-        _ = [track.mask for track in tracks]
-        if number == 0:
-            for n, box in enumerate(boxes(count)):
-                tracker.prompt(Prompt(f"object {n}", box=box))
-
-    return step
+def references(names: Sequence[str]) -> list[str]:
+    """Those that the others are compared with: the peers, without peers our first one, alone none."""
+    peers = [name for name in names if not name.startswith("sam2_ros")]
+    return peers or (list(names[:1]) if len(names) > 1 else [])
 
 
 class Race:
-    """The contenders of one size with the same weights."""
+    """The contenders of one size, which are timed in turn."""
 
-    def __init__(self, size: Size, device: torch.device, *, peer: bool, warm_up: int = WARM_UP) -> None:
-        self.size, self.device, self.warm_up = size, device, warm_up
-        own, published = weights_of(size)
-        self._model = SAM2(size)
-        self._model.load_state_dict(own, strict=True)
-        self._model.to(device).eval()
-        self._watches = {"sam2_ros": Stopwatch(device)}
-        self._watches["sam2_ros"].watch(self._model, METHODS)
-        if peer:
-            self._predictor = official_predictor(size, published).to(device)
-            self._watches["official"] = Stopwatch(device)
-            self._watches["official"].watch(self._predictor, STAGES)
+    def __init__(self, size: Size, device: torch.device, entered: Sequence[Contender], warm_up: int = WARM_UP) -> None:
+        self.size, self.device, self.entered, self.warm_up = size, device, entered, warm_up
+        self.watches = {one.name: Stopwatch(device) for one in entered}
+        for one in entered:
+            self.watches[one.name].watch(one.watched, one.methods)
 
-    def run(self, objects: int, frames: int) -> list[Row]:
-        """Time ``frames`` frames with this many objects, the contenders in turn."""
-        steps = {"sam2_ros": tracking(self._model, objects)}
-        if "official" in self._watches:
-            steps["official"] = self._official(objects, self.warm_up + frames)
-        for number in range(self.warm_up + frames):
+    def run(self, objects: int, frames: int, against: Sequence[str]) -> list[Row]:
+        """Time ``frames`` frames with this many objects; against: the names of the ``references``."""
+        count = self.warm_up + frames
+        steps = {one.name: one.begin(objects, count) for one in self.entered}
+        for number in range(count):
             for name, step in steps.items():
-                self._watches[name].frame(step, number)
-        timed = {name: self._watches[name].frames[-frames:] for name in steps}
-        rows = [row(self.size, name, objects, times) for name, times in timed.items()]
-        if "official" in timed:
-            pairs = zip(timed["official"], timed["sam2_ros"])
-            rows[0].faster = statistics.median(theirs["frame"] / own["frame"] for theirs, own in pairs)
-        return rows
+                self.watches[name].frame(step, number)
+        timed = {name: self.watches[name].frames[-frames:] for name in steps}
+        return rows_of(self.size.name, self.size.image_size, objects, timed, against)
 
-    def _official(self, count: int, frames: int) -> Callable[[int], object]:
-        """The same of the official video predictor; frames: how many, since its video has an end."""
-        side = self.size.image_size
-        images = torch.cat([pixels.normalise(image, side, self.device) for image in PICTURES])
-        images = images.repeat(-(-frames // len(images)), 1, 1, 1)
-        stream = OfficialStream(self.size, self._predictor, images, IMAGE, boxes(count))
-
-        def step(number: int) -> None:
-            pixels.normalise(PICTURES[number % len(PICTURES)], side, self.device)  # a stream has to do this
-            with autocast(self.device):
-                stream.track(number)
-
-        return step
+    def work(self, contender: Contender, objects: int) -> dict[str, Work]:
+        """What each stage does on a frame when memories are full."""
+        step = contender.begin(objects, self.warm_up + 1)
+        for number in range(self.warm_up):
+            step(number)
+        count = Count(contender.watched, contender.methods)
+        step(self.warm_up)
+        count.stop()
+        return count.work
 
 
-def cells(found: Row) -> list[str]:
-    """A row of the table."""
-    faster = "" if found.faster is None else f"{found.faster:.2f}"
-    spread = f"{found.median:.0f} ({found.p10:.0f} to {found.p90:.0f})"
-    model = f"{found.size} {found.side}"
-    return [model, str(found.objects), found.contender, spread, *(f"{ms:.0f}" for ms in found.stages.values()), faster]
+def floors(race: Race, rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The floors of the stages of ours in PyTorch, for these rows."""
+    found = []
+    for one in race.entered:
+        if not isinstance(one, Ours) or one.engine != "torch":
+            continue
+        most: Ceiling = ceiling(race.device, getattr(torch, one.precision))
+        for row in (row for row in rows if row.contender == one.name):
+            for stage, work in race.work(one, row.objects).items():
+                found.append(
+                    {
+                        "size": row.size,
+                        "side": row.side,
+                        "objects": row.objects,
+                        "contender": row.contender,
+                        "stage": stage,
+                        "work": asdict(work),
+                        "ceiling": asdict(most),
+                        "floor": 1e3 * most.floor(work),
+                        "measured": row.stages[stage],
+                    }
+                )
+    return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
+def print_floors(found: Sequence[dict[str, Any]]) -> None:
+    """The second table."""
+    for one in {entry["contender"]: entry for entry in found}.values():
+        most = one["ceiling"]
+        print(f"\n{one['contender']}: at most {most['operations'] / 1e9:.0f} GFLOP/s, {most['bytes'] / 1e9:.1f} GB/s")
+    print(f"\n{floor_header()}")
+    for one in found:
+        cells = (f"{one['size']} {one['side']}", str(one["objects"]), one["contender"])
+        print(floor_line(cells, one["stage"], Work(**one["work"]), one["floor"], one["measured"]))
+
+
+def measured(chosen: argparse.Namespace) -> tuple[list[Row], list[dict[str, Any]]]:
+    """Run all races, and print each row when it is there."""
+    device, rows, least = torch.device(chosen.device), [], []
+    peers = PEERS if chosen.peers == [] else chosen.peers or ()
+    for size in chosen.size:
+        entered = contenders(size, device, chosen.engine, chosen.precision, peers)
+        race = Race(size, device, entered, chosen.warm_up)
+        against = references([one.name for one in entered])
+        print(f"\n{header(against)}", flush=True)
+        of_size = []
+        for count in chosen.objects:
+            for row in race.run(count, chosen.frames, against):
+                of_size.append(row)
+                print(line(row, against), flush=True)
+        rows += of_size
+        least += floors(race, of_size) if chosen.floors else []
+    return rows, least
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument(
         "--size",
         type=size_named,
         nargs="+",
@@ -224,14 +158,21 @@ def main() -> None:
         help=f"one or more of {', '.join(SIZES)}, alone or with a side of the image: tiny_512 (default: "
         "embedded_lite, which ships as embedded)",
     )
-    parser.add_argument("--objects", type=int, nargs="+", default=[1, 3, 8])
-    parser.add_argument("--frames", type=int, default=40, help="timed frames for each row")
-    parser.add_argument("--warm-up", type=int, default=WARM_UP, help="frames before those; memories are full after 7")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("--peer", action="store_true", help="time the official code beside ours")
-    parser.add_argument("--json", type=Path, help="write the figures to this file too")
-    chosen = parser.parse_args()
+    options.add_argument("--objects", type=int, nargs="+", default=[1, 3, 8])
+    options.add_argument("--engine", nargs="+", default=["torch"], choices=["torch", "openvino"])
+    options.add_argument("--precision", nargs="+", default=["float32"], choices=["float32", "bfloat16"])
+    options.add_argument("--peers", nargs="*", choices=PEERS, help="other implementations; without a name: all")
+    options.add_argument("--floors", action="store_true", help="what each stage takes at least")
+    options.add_argument("--frames", type=int, default=40, help="timed frames for each row")
+    options.add_argument("--warm-up", type=int, default=WARM_UP, help="frames before those; memories are full after 7")
+    options.add_argument("--device", default="cpu")
+    options.add_argument("--threads", type=int, default=0)
+    options.add_argument("--json", type=Path, help="write the figures to this file too")
+    return options
+
+
+def main() -> None:
+    chosen = parser().parse_args()
     if chosen.threads:
         torch.set_num_threads(chosen.threads)
     torch.manual_seed(0)
@@ -242,18 +183,16 @@ def main() -> None:
         "torch": torch.__version__,
         "frames": chosen.frames,
     }
-    print(", ".join(f"{name} {value}" for name, value in facts.items()) + "\n")
-    header = ["model", "objects", "", "ms per frame (p10 to p90)", *STAGES, "rest", "times as fast"]
-    print(f"| {' | '.join(header)} |\n|{' --- |' * len(header)}", flush=True)
-    rows: list[Row] = []
-    for size in chosen.size:
-        race = Race(size, torch.device(chosen.device), peer=chosen.peer, warm_up=chosen.warm_up)
-        for count in chosen.objects:
-            for found in race.run(count, chosen.frames):
-                rows.append(found)
-                print(f"| {' | '.join(cells(found))} |", flush=True)
+    print(", ".join(f"{name} {value}" for name, value in facts.items()))
+    try:
+        rows, least = measured(chosen)
+    except Sam2RosError as error:
+        raise SystemExit(str(error)) from None
+    if least:
+        print_floors(least)
     if chosen.json:
-        chosen.json.write_text(json.dumps({**facts, "rows": [asdict(found) for found in rows]}, indent=1) + "\n")
+        contents = {**facts, "rows": [asdict(row) for row in rows], "floors": least}
+        chosen.json.write_text(json.dumps(contents, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -5,13 +5,11 @@ Import this module after ``pytest.importorskip("transformers.models.edgetam_vide
 
 from __future__ import annotations
 
-import re
-
 from edgetam_oracle import official_package
 from torch import Tensor
 from transformers import EdgeTamVideoConfig, EdgeTamVideoModel, EdgeTamVisionConfig, TimmWrapperConfig
 from transformers.models.timm_wrapper import modeling_timm_wrapper as wrapper
-from transformers_oracle import RENAMED, renamed, their_name
+from transformers_oracle import renamed, video_name
 
 with official_package():
     import timm
@@ -20,7 +18,7 @@ with official_package():
 wrapper.timm = timm
 wrapper.requires_backends = lambda *_: None
 
-#: Names that SAM 2 does not have, or that its image model has not; applied after those of transformers_oracle.
+#: Names that SAM 2 does not have; applied after those of its image model and before those of videos.
 FURTHER = (
     (r"^(memory_attention\..*)linear1\.", r"\1mlp.up_proj."),
     (r"^(memory_attention\..*)linear2\.", r"\1mlp.down_proj."),
@@ -36,24 +34,7 @@ FURTHER = (
     (r"\.(self_)?ff\.0\.", r".\1mlp.layer_norm."),
     (r"\.(self_)?ff\.1\.", r".\1mlp.up_proj."),
     (r"\.(self_)?ff\.3\.", r".\1mlp.down_proj."),
-    (r"^memory_encoder\.fuser\.", "memory_encoder.memory_fuser."),
-    (r"\.dwconv\.", ".depthwise_conv."),
-    (r"^(memory_encoder\.memory_fuser\..*)\.norm\.", r"\1.layer_norm."),
-    (r"\.pwconv(\d)\.", r".pointwise_conv\1."),
-    (r"\.gamma$", ".scale"),
-    (r"^memory_encoder\.pix_feat_proj\.", "memory_encoder.feature_projection."),
-    (r"^memory_encoder\.o_proj\.", "memory_encoder.projection."),
-    (r"^memory_encoder\.mask_downsampler\.encoder\.12\.", "memory_encoder.mask_downsampler.final_conv."),
-    (r"^obj_ptr_proj\.layers\.0\.", "object_pointer_proj.proj_in."),
-    (r"^obj_ptr_proj\.layers\.1\.", "object_pointer_proj.layers.0."),
-    (r"^obj_ptr_proj\.layers\.2\.", "object_pointer_proj.proj_out."),
-    (r"^maskmem_tpos_enc$", "memory_temporal_positional_encoding"),
-    (r"^no_obj_ptr$", "no_object_pointer"),
-    (r"^no_mem_embed$", "no_memory_embedding"),
-    (r"^no_mem_pos_enc$", "no_memory_positional_encoding"),
 )
-#: The mask's convolutions and norms on its way down, which are numbered in one row.
-DOWNSAMPLED = re.compile(r"^memory_encoder\.mask_downsampler\.encoder\.(\d+)\.")
 
 
 def _apart(weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -70,12 +51,7 @@ def _apart(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 def _renamed(name: str) -> str:
     if name.startswith("image_encoder.trunk.body."):
         return name.replace("image_encoder.trunk.body.", "vision_encoder.backbone.timm_model.")
-    numbered = DOWNSAMPLED.match(name)
-    if numbered and int(numbered[1]) < 12:
-        layer, part = divmod(int(numbered[1]), 3)
-        start = f"memory_encoder.mask_downsampler.layers.{layer}.{'layer_norm' if part else 'conv'}."
-        return start + name[numbered.end() :]
-    return their_name(name, (*RENAMED, *FURTHER))
+    return video_name(name, FURTHER)
 
 
 def transformers_edgetam(side: int, weights: dict[str, Tensor]) -> EdgeTamVideoModel:

@@ -1,6 +1,6 @@
 """The node, built as ``sam2_ros node`` builds it, and a thread that counts the tensors of its process.
 
-    python benchmarks/watched_node.py FILE --ros-args ...
+    python benchmarks/parts/watched_node.py FILE --ros-args ...
 
 Each time that FILE is found empty, the number of tensors that are alive and their bytes are written to it.
 """

@@ -6,9 +6,7 @@ state of its own, and what is seen on an image is shared by all.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -19,10 +17,8 @@ from sam2_ros.model.sizes import PERCEIVER, Size
 
 Box = tuple[float, float, float, float]
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "test"))  # how the tests build them
-
 #: The methods in which they spend their time, by the method of ours that does the same.
-STAGES = {
+METHODS = {
     "encode": "forward_image",
     "attend": "_prepare_memory_conditioned_features",
     "decode": "_forward_sam_heads",

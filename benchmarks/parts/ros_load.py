@@ -1,9 +1,9 @@
 """Processes for the measurements with ROS: the node, a camera, and topics that somebody else publishes fast.
 
-    python benchmarks/ros_load.py camera TOPIC --rate 15 --restart 60 --jump 90
-    python benchmarks/ros_load.py camera TOPIC --width 1280 --height 720 --depth
-    python benchmarks/ros_load.py echo TOPIC MASKS
-    python benchmarks/ros_load.py flood TOPIC KIND RATE
+    python benchmarks/parts/ros_load.py camera TOPIC --rate 15 --restart 60 --jump 90
+    python benchmarks/parts/ros_load.py camera TOPIC --width 1280 --height 720 --depth
+    python benchmarks/parts/ros_load.py echo TOPIC MASKS
+    python benchmarks/parts/ros_load.py flood TOPIC KIND RATE
 
 node.py, rates.py and soak.py start them.  vision_msgs and tf2_ros have no wheels, so the node finds stand-ins for them.
 """
@@ -23,8 +23,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-TREE = HERE.parent
+TREE = Path(__file__).resolve().parents[2]
 STAND_INS = TREE / "test" / "ros" / "stand_ins"
 SIZE = (480, 640)
 IMAGE = "/camera/image"

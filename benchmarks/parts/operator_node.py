@@ -6,8 +6,8 @@ import time
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
-from ros_load import BOXES, box_prompt
 
+from parts.ros_load import BOXES, box_prompt
 from sam2_ros.msg import Prompt
 
 
