@@ -329,9 +329,8 @@ def fill_object(message: Any, track: Track) -> Any:
     message.object_score, message.object_probability = float(track.object_score), track.probability
     message.predicted_iou = float(track.predicted_iou)
     message.object_pointer = array.array("f", np.asarray(track.object_pointer, np.float32).tobytes())
-    message.area = track.area
+    message.area, box, centroid = track.measured()
     message.frames_since_seen, message.prompted_frames = track.frames_since_seen, track.prompted_frames
-    box, centroid = track.box, track.centroid
     if box is not None and centroid is not None:
         message.box.x0, message.box.y0, message.box.x1, message.box.y1 = map(float, box)
         message.centroid.x, message.centroid.y = centroid

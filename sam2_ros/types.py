@@ -246,13 +246,17 @@ class Track:
     @property
     def centroid(self) -> tuple[float, float] | None:
         """Mean (x, y) of the mask pixels; None when empty."""
+        return self.measured()[2]
+
+    def measured(self) -> tuple[int, tuple[int, int, int, int] | None, tuple[float, float] | None]:
+        """Area, box and centroid; all three are little more work than one of them."""
         box = self.box
         if box is None:
-            return None
+            return 0, None, None
         inside = self.mask[box[1] : box[3] + 1, box[0] : box[2] + 1]
-        area = np.count_nonzero(inside)
+        area = int(np.count_nonzero(inside))
         x, y = (inside.sum(axis=axis) @ np.arange(inside.shape[1 - axis]) / area for axis in (0, 1))
-        return float(box[0] + x), float(box[1] + y)
+        return area, box, (float(box[0] + x), float(box[1] + y))
 
 
 def box_of(mask: NDArray[np.generic]) -> tuple[int, int, int, int] | None:
@@ -278,5 +282,8 @@ def painted(masks: Mapping[int, Mask], size: tuple[int, int]) -> NDArray[np.uint
     wide = any(number > MAX_MONO8_ID for number in masks)
     labels = np.zeros(size, np.uint16 if wide else np.uint8)
     for number, mask in masks.items():
-        labels[mask] = number
+        box = box_of(mask)
+        if box is not None:
+            part = slice(box[1], box[3] + 1), slice(box[0], box[2] + 1)
+            np.copyto(labels[part], number, where=mask[part])
     return labels

@@ -7,6 +7,7 @@ evaluated images are all resized in the same way: bilinear with antialiasing, on
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import suppress
 
 import cv2
@@ -82,37 +83,50 @@ def to_masks(logits: Tensor, size: tuple[int, int], exclusive: bool) -> NDArray[
 def _to_masks(values: Tensor, size: tuple[int, int], exclusive: bool) -> NDArray[np.bool_]:
     """The same on the processor."""
     masks = np.zeros((len(values), *size), np.bool_)
-    exclusive = exclusive and len(values) > 1
-    largest = np.zeros(size if exclusive else 0, np.float32)  # what is not above 0 is on no object
-    winner = np.full(size if exclusive else 0, -1, np.int32)
-    around: list[tuple[slice, slice]] = []
-    for number, value in enumerate(values):
-        part, there = _around_object(value, size)
-        around.append(part)
-        if exclusive:
-            np.copyto(winner[part], number, where=there > largest[part])
-            np.maximum(largest[part], there, out=largest[part])
+    objects = [_Object(value, size) for value in values]
+    crossing = _crossing([one.part for one in objects]) if exclusive else np.zeros(len(objects), np.bool_)
+    divided = size if crossing.any() else 0
+    largest = np.zeros(divided, np.float32)  # what is not above 0 is on no object
+    winner = np.zeros(divided, np.min_scalar_type(len(objects)))  # 0: nobody, else 1 more than the place in ``objects``
+    for number, (one, mask) in enumerate(zip(objects, masks)):
+        there = one.enlarged()
+        if crossing[number]:
+            np.copyto(winner[one.part], number + 1, where=there > largest[one.part])
+            np.maximum(largest[one.part], there, out=largest[one.part])
         else:
-            np.greater(there, 0, out=masks[number][part])
-    if exclusive:
-        for number, part in enumerate(around):
-            np.equal(winner[part], number, out=masks[number][part])
+            np.greater(there, 0, out=mask[one.part])
+    for place in np.flatnonzero(crossing):
+        part = objects[place].part
+        np.equal(winner[part], place + 1, out=masks[place][part])
     return masks
 
 
-def _around_object(value: Tensor, size: tuple[int, int]) -> tuple[tuple[slice, slice], NDArray[np.float32]]:
-    """The part of the camera's image outside of which no logit is above 0, and the logits in it.
+class _Object:
+    """The logits (1, a, a) of one object; part: of the camera's image, outside of which none of them is above 0."""
 
-    value: (1, a, a), the logits of one object.  size: (height, width) of the camera's image.
-    """
-    on = value[0].numpy() > 0
-    tall, high = _reach(np.flatnonzero(on.any(axis=1)), len(on), size[0])
-    broad, wide = _reach(np.flatnonzero(on.any(axis=0)), len(on), size[1])
-    part = (high.stop - high.start, wide.stop - wide.start)
-    if not all(part):
-        return (high, wide), np.zeros(part, np.float32)
-    there = F.interpolate(value[None, :, tall, broad], size=part, mode="bilinear", align_corners=False)
-    return (high, wide), there[0, 0].numpy()
+    def __init__(self, value: Tensor, size: tuple[int, int]) -> None:
+        on = value[0].numpy() > 0
+        tall, rows = _reach(np.flatnonzero(on.any(axis=1)), len(on), size[0])
+        broad, columns = _reach(np.flatnonzero(on.any(axis=0)), len(on), size[1])
+        self._around = value[None, :, tall, broad]
+        self.part = rows, columns
+
+    def enlarged(self) -> NDArray[np.float32]:
+        """The logits in ``part``."""
+        shape = self.part[0].stop - self.part[0].start, self.part[1].stop - self.part[1].start
+        if not all(shape):
+            return np.zeros(shape, np.float32)
+        return F.interpolate(self._around, size=shape, mode="bilinear", align_corners=False)[0, 0].numpy()
+
+
+def _crossing(parts: Sequence[tuple[slice, slice]]) -> NDArray[np.bool_]:
+    """Which parts of the image share pixels with another one: (N,)."""
+    edges = np.array([(rows.start, rows.stop, columns.start, columns.stop) for rows, columns in parts]).reshape(-1, 4)
+    top, bottom, left, right = edges.T[:, :, None]
+    shared = (top < bottom.T) & (top.T < bottom) & (left < right.T) & (left.T < right)
+    np.fill_diagonal(shared, False)
+    crossing: NDArray[np.bool_] = shared.any(axis=1)
+    return crossing
 
 
 def _reach(on: NDArray[np.intp], side: int, length: int) -> tuple[slice, slice]:
@@ -165,25 +179,28 @@ def fill_holes(logits: Tensor, area: int) -> Tensor:
     if logits.device.type == "cuda" and area <= pixels_on_gpu.LARGEST_HOLE:
         holes = pixels_on_gpu.small_pieces(background, area, SPECK)
     else:
-        masks = background.cpu().numpy().astype(np.uint8)
-        holes = upload(torch.from_numpy(np.stack([_small_pieces(mask, area) for mask in masks])), logits.device)
+        holes = upload(torch.from_numpy(_small_pieces(background.cpu().numpy(), area)), logits.device)
     return torch.where(holes[:, None], HOLE_LOGIT, logits)
 
 
-def _small_pieces(mask: NDArray[np.uint8], area: int) -> Mask:
-    """Where an (a, a) uint8 mask has pieces of at most ``area`` pixels that are not the outside: (a, a) bool."""
-    if mask.all():
-        return np.zeros(mask.shape, bool)
-    _, labels, facts, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    size, (height, width) = facts[:, cv2.CC_STAT_AREA], mask.shape
-    left, top = facts[:, cv2.CC_STAT_LEFT], facts[:, cv2.CC_STAT_TOP]
+def _small_pieces(masks: NDArray[np.bool_], area: int) -> NDArray[np.bool_]:
+    """Where masks (N, a, a) have pieces of at most ``area`` pixels that are not the outside: (N, a, a) bool.
+
+    All masks are searched as one image, one below the other, with an empty row below each.
+    """
+    count, height, width = masks.shape
+    stacked = np.zeros((count, height + 1, width), np.uint8)
+    stacked[:, :height] = masks
+    _, labels, facts, _ = cv2.connectedComponentsWithStats(stacked.reshape(-1, width), connectivity=8)
+    size, left = facts[:, cv2.CC_STAT_AREA], facts[:, cv2.CC_STAT_LEFT]
+    top = facts[:, cv2.CC_STAT_TOP] % (height + 1)
     inside = (
         (left > 0)
         & (top > 0)
         & (left + facts[:, cv2.CC_STAT_WIDTH] < width)
         & (top + facts[:, cv2.CC_STAT_HEIGHT] < height)
     )
-    small = (size <= area) & (inside | (size <= SPECK))
-    small[0] = False  # label 0 is what is not in the mask
-    pieces: Mask = small[labels]
+    small = (size <= area) & (inside | (size <= SPECK)) & (size < height * width)
+    small[0] = False  # label 0 is what is not in a mask
+    pieces: NDArray[np.bool_] = small[labels].reshape(count, height + 1, width)[:, :height]
     return pieces

@@ -107,6 +107,29 @@ def test_interpolating_around_each_object_gives_what_the_whole_image_gives(size,
     assert (pixels.to_masks(logits, size, exclusive) == expected).all()
 
 
+@pytest.mark.parametrize("size", [(480, 640), (720, 1280)])
+@pytest.mark.parametrize("reach", [0.05, 0.15])
+def test_only_objects_that_may_overlap_are_compared(size, reach):
+    """Of sixteen objects some are alone and some are not; one is there twice."""
+    logits = discs(16, 64, reach)
+    logits[9] = logits[5]
+    objects = [pixels._Object(one, size) for one in logits]
+    whole = np.full((16, *size), -1.0, np.float32)
+    for number, one in enumerate(objects):
+        whole[number][one.part] = one.enlarged()
+    crossing = pixels._crossing([one.part for one in objects])
+    assert 0 < crossing.sum() < 16 and crossing[5] and crossing[9]
+    expected = (whole > 0) & (np.arange(16)[:, None, None] == whole.argmax(axis=0))
+    assert (pixels.to_masks(logits, size, exclusive=True) == expected).all()
+
+
+def test_holes_of_many_objects_are_those_of_each_alone():
+    logits = torch.randn(9, 1, 24, 24, generator=torch.Generator().manual_seed(4)) + 0.4
+    logits[3], logits[5] = -1.0, 1.0
+    alone = torch.cat([pixels.fill_holes(one[None], 8) for one in logits])
+    assert (alone != logits).any() and torch.equal(pixels.fill_holes(logits, 8), alone)
+
+
 def test_only_holes_up_to_the_area_are_filled():
     logits = torch.full((2, 1, 32, 32), 5.0)
     logits[0, 0, 4:6, 4:6] = -3.0  # 4 pixels

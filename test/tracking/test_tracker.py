@@ -386,6 +386,22 @@ def test_a_prompt_brings_no_other_object_to_the_size_of_the_camera(monkeypatch):
     assert sum(brought) == 13
 
 
+@pytest.mark.parametrize("late", [True, False])
+def test_a_prompt_asks_the_model_no_more_when_other_objects_are_followed(late):
+    """A correction of the same object, alone and among eight others, on the newest image and on an older one."""
+    calls = {}
+    for count in (1, 9):
+        tracker = busy_tracker(count)
+        squares = {(60, 60, 60): (0, 0)}
+        for stamp in (2, 3):
+            tracker.track(frame(stamp, squares, (128, 128)))
+        before = len(tracker._model.calls)
+        tracker.prompt(click("object 0", 8, 8), stamp=2 if late else 0)
+        calls[count] = tracker._model.calls[before:]
+    assert calls[9] == calls[1] and all(objects == 1 for _, objects in calls[1])
+    assert ("decode", 1) in calls[1]
+
+
 @pytest.mark.parametrize("apart", [True, False])
 @pytest.mark.parametrize("alone", [True, False])
 def test_the_answer_to_a_prompt_is_the_object_as_it_is_among_all(apart, alone):
