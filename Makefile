@@ -39,7 +39,7 @@ NEEDED_BY_TESTS = sam2.sam2_video_predictor transformers.models.edgetam_video $(
 # Where they look for the official code of EdgeTAM.
 EDGETAM = $(or $(SAM2_ROS_EDGETAM),$(VENV)/edgetam)
 
-.PHONY: help demo test test-all test-packages test-lowest test-openvino lint fuzz soak train dist clean ready
+.PHONY: help demo test test-all test-packages test-lowest test-openvino lint fuzz soak bench-gate train dist clean ready
 .DELETE_ON_ERROR:
 
 help:
@@ -50,6 +50,7 @@ help:
 	@echo "make dist      the source archive and the wheel, in dist/"
 	@echo "make fuzz      $(FUZZ) damaged inputs for everything that takes somebody else's data; FUZZ=5000 for more"
 	@echo "make soak      half an hour of the node under load, flat or not; ARGS='--minutes 3', results in soak_out/"
+	@echo "make bench-gate BASE=HEAD~1  is this tree slower than that revision?"
 	@echo "make train     train the embedded model; ARGS='--config FILE --resume'"
 	@echo "make clean     remove the environments and everything that was built"
 
@@ -101,6 +102,11 @@ fuzz: $(VENV)/.installed-test
 
 soak: $(VENV)/.installed-test
 	$(VENV)/bin/python benchmarks/soak.py $(ARGS)
+
+# Not a part of make test: it takes minutes, and only a change that concerns speed needs it.
+bench-gate: $(VENV)/.installed-test
+	@test -n "$(BASE)" || { echo "give the revision to compare with: make bench-gate BASE=HEAD~1"; exit 2; }
+	$(VENV)/bin/python benchmarks/gate.py $(BASE) $(ARGS)
 
 train: $(VENV)/.installed-train
 	$(VENV)/bin/sam2_ros train $(ARGS)

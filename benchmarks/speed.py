@@ -33,26 +33,15 @@ from sam2_ros import cpu_threads
 cpu_threads.prepare()  # as the command line does, before torch is imported
 
 import torch
-from parts.contenders import PEERS, Contender, Ours, contenders
+from parts.contenders import PEERS, Contender, Ours, contenders, size_named
 from parts.floors import Ceiling, Count, Work, ceiling, floor_header, floor_line
 from parts.stopwatch import Row, Stopwatch, header, line, rows_of
 
-from sam2_ros.errors import InvalidInput, Sam2RosError
+from sam2_ros.errors import Sam2RosError
 from sam2_ros.model.sizes import EMBEDDED_LITE, SIZES, Size
 
 #: Frames until six memories and fifteen pointers are there.
 WARM_UP = 16
-
-
-def size_named(given: str) -> Size:
-    """A size by its name, which may end in a side of the image: tiny, tiny_512."""
-    name, _, side = given.rpartition("_")
-    if given not in SIZES and not (name in SIZES and side.isdecimal()):
-        raise argparse.ArgumentTypeError(f"{given!r} is none of {', '.join(SIZES)}, alone or with a side: tiny_512")
-    try:
-        return SIZES[given] if given in SIZES else SIZES[name].at(int(side))
-    except InvalidInput as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def references(names: Sequence[str]) -> list[str]:

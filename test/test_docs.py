@@ -24,7 +24,7 @@ from sam2_ros.recordings.video_writer import VideoWriter
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md", *sorted(DOCS.glob("*.md"))]
 TEXT = {page: page.read_text() for page in PAGES}
 
 
@@ -72,7 +72,8 @@ def test_every_file_that_is_named_exists(page):
     named = re.findall(r"`((?:[\w.]+/)*[\w]+\.(?:py|md|yaml|xml|json))`", without_code(TEXT[page]))
     of_others = {"metadata.yaml", "model.json", "result.json", "driver.launch.py"}
     for name in set(named) - of_others:
-        places = (ROOT / folder / name for folder in ("", "sam2_ros", "sam2_ros/training", "launch"))
+        folders = (ROOT, page.parent, *(ROOT / one for one in ("sam2_ros", "sam2_ros/training", "launch")))
+        places = (folder / name for folder in folders)
         assert "NAME" in name or any(place.exists() for place in places), f"there is no {name}"
 
 

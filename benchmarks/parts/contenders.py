@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
@@ -14,12 +15,13 @@ from torch import Tensor
 from parts import official, transformers_video
 from parts.stopwatch import STAGES
 from sam2_ros.engines.choice import with_engine
+from sam2_ros.errors import InvalidInput
 from sam2_ros.model import pixels
 from sam2_ros.model.interface import Model
 from sam2_ros.model.precision import autocast
 from sam2_ros.model.repvit import folded
 from sam2_ros.model.sam2 import SAM2
-from sam2_ros.model.sizes import BASE_PLUS, EDGETAM, LARGE, PERCEIVER, SMALL, TINY, Size
+from sam2_ros.model.sizes import BASE_PLUS, EDGETAM, LARGE, PERCEIVER, SIZES, SMALL, TINY, Size
 from sam2_ros.tracking.tracker import Tracker, TrackerSettings
 from sam2_ros.types import Frame, Mask, Prompt
 
@@ -33,6 +35,17 @@ PUBLISHED = {size.name for size in (TINY, SMALL, BASE_PLUS, LARGE, EDGETAM)}
 #: Tracks the frame of a number; returns the masks of the objects.
 Step = Callable[[int], Sequence[Any]]
 Weights = Mapping[str, Tensor]
+
+
+def size_named(given: str) -> Size:
+    """A size by its name, which may end in a side of the image: tiny, tiny_512."""
+    name, _, side = given.rpartition("_")
+    if given not in SIZES and not (name in SIZES and side.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{given!r} is none of {', '.join(SIZES)}, alone or with a side: tiny_512")
+    try:
+        return SIZES[given] if given in SIZES else SIZES[name].at(int(side))
+    except InvalidInput as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def boxes(count: int) -> list[tuple[float, float, float, float]]:
