@@ -8,10 +8,12 @@ from pathlib import Path
 import torch
 
 from sam2_ros.cpu_threads import on_passing_thread
-from sam2_ros.engines import openvino
+from sam2_ros.engines import openvino, pytorch
+from sam2_ros.engines.trial import is_faster
 from sam2_ros.errors import CheckpointError, InvalidInput, MissingDependency
 from sam2_ros.model import checkpoint
 from sam2_ros.model.interface import Model
+from sam2_ros.model.precision import InPrecision
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.node_settings import NodeSettings
 
@@ -37,23 +39,26 @@ def load(
 
 
 def with_engine(model: SAM2, engine: str, precision: str = "auto") -> Model:
-    """The model itself, or the same in another engine.
+    """The model itself, or the same in another precision or engine.
 
     engine: "torch"; "openvino", which gives way to PyTorch where it cannot run the model; "openvino_int8", the same
     with an encoder in int8; or "auto", which is OpenVINO where it is installed and faster on a CPU.
     Raises as ``candidate``, and InvalidInput where no encoder in int8 was made.
     """
     if candidate(engine, model.device) == "torch":
-        return model
+        return pytorch.prepare(model, precision)
     try:
         found = openvino.prepare(model, precision, int8=engine == INT8)
     except CheckpointError as error:
         logger.warning("%s; PyTorch computes it instead", error)
-        return model
-    if engine == "auto" and not on_passing_thread(lambda: openvino.is_faster(model, found)):
-        logger.info("OpenVINO is not faster here; PyTorch computes the model")
-        return model
-    return found
+        return pytorch.prepare(model, precision)
+    if engine != "auto":
+        return found
+    in_pytorch = pytorch.prepare(model, precision)
+    if on_passing_thread(lambda: is_faster(in_pytorch, found)):
+        return found
+    logger.info("OpenVINO is not faster here; PyTorch computes the model")
+    return in_pytorch
 
 
 def candidate(engine: str, device: torch.device) -> str:
@@ -71,7 +76,8 @@ def candidate(engine: str, device: torch.device) -> str:
 
 
 def engine_of(model: Model) -> str:
-    """What computes a model, in words."""
+    """What computes a model, and in which arithmetic, in words."""
     if isinstance(model, openvino.OpenVinoModel):
         return f"OpenVINO, {model.arithmetic}"
-    return "PyTorch"
+    dtype = model.dtype if isinstance(model, InPrecision) else model.precision
+    return f"PyTorch, {str(dtype).removeprefix('torch.')}"

@@ -15,7 +15,6 @@ import logging
 import os
 import shutil
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -28,10 +27,10 @@ from tqdm import tqdm
 
 from sam2_ros.cpu_threads import on_passing_thread
 from sam2_ros.engines.graphs import Graph, Port, attention, encoder, tracking_decoder
+from sam2_ros.engines.trial import BOUNDS, deviations
 from sam2_ros.errors import CheckpointError, InvalidInput, MissingDependency
 from sam2_ros.model.downloads import alone, cache_folder
-from sam2_ros.model.interface import Candidates, Found, ImageFeatures, Memories, Model, PromptInputs
-from sam2_ros.model.pixels import normalise
+from sam2_ros.model.interface import Candidates, Found, ImageFeatures, Memories, PromptInputs
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import Size
 
@@ -43,11 +42,6 @@ MISSING = "the engine openvino is not installed here: pip install 'sam2_ros[open
 FORM = 1
 #: Converted models that are kept, the last used ones: about 160 MB each for tiny.
 KEPT = 8
-#: For each arithmetic the largest error of each graph, as a share of the root mean square that PyTorch finds.
-BOUNDS = {
-    "float32": {"encoder": 1e-4, "attention": 1e-4, "tracking_decoder": 1e-4},
-    "bfloat16": {"encoder": 1.5e-2, "attention": 5e-3, "tracking_decoder": 1e-2},
-}
 #: How OpenVINO calls each arithmetic.
 HINTS = {"float32": "f32", "bfloat16": "bf16"}
 #: Before the name of what the rest is computed in, where the encoder is in int8; and the bound of that encoder.
@@ -161,7 +155,7 @@ def prepare(model: SAM2, precision: str = "auto", int8: bool = False) -> OpenVin
         for arithmetic, other in zip(tried, [*tried[1:], ""]):
             try:
                 found = OpenVinoModel(model, _compiled(core, networks, arithmetic), arithmetic)
-                wrong = on_passing_thread(partial(deviations, model, found))
+                wrong = on_passing_thread(partial(deviations, model, found, _bounds(arithmetic)))
             except RuntimeError as error:
                 if not other:
                     raise
@@ -316,6 +310,12 @@ def _port(openvino: Any, port: Port) -> tuple[Any, Any]:
     return openvino.PartialShape(lengths), openvino.Type(np.dtype(str(port.dtype).removeprefix("torch.")))
 
 
+def _bounds(arithmetic: str) -> dict[str, float]:
+    """The largest error of each part."""
+    rest = arithmetic.removeprefix(INT8)
+    return BOUNDS[rest] | ({"encoder": INT8_BOUND} if arithmetic != rest else {})
+
+
 def _arithmetics(core: Any, precision: str) -> list[str]:
     """What may be computed in, the fastest first."""
     has_bfloat16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -341,75 +341,3 @@ def options(arithmetic: str) -> dict[str, Any]:
         "ENABLE_CPU_PINNING": False,  # the cores are not its own
         **fused,
     }
-
-
-# Test ----------------------------------------------------------------------------------------------
-
-
-@torch.inference_mode()
-def deviations(model: SAM2, engine: OpenVinoModel) -> list[str]:
-    """What the engine computes too far from PyTorch, on one image with two objects that have two memories."""
-    features, memories = _example(model)
-    view = model.attend(features, memories)
-    expected = model.decode(view, features, None, multimask=True)
-    found = engine.decode(view, features, None, multimask=True)
-    shown, seen = _image(model.size), engine.attend(features, memories)
-    pairs = {
-        "encoder": zip(_fields(engine.encode_image(shown)), _fields(features)),
-        "attention": [(seen, view)],
-        "tracking_decoder": zip(_fields(found), _fields(expected)),
-    }
-    errors = {name: max(_error(ours, theirs) for ours, theirs in tensors) for name, tensors in pairs.items()}
-    rest = engine.arithmetic.removeprefix(INT8)
-    bounds = BOUNDS[rest] | ({"encoder": INT8_BOUND} if engine.arithmetic != rest else {})
-    # "not ... <=": an error may be nan.
-    return [
-        f"the {name} is off by {error:.1e} (right is up to {bounds[name]:.1e})"
-        for name, error in errors.items()
-        if not error <= bounds[name]
-    ]
-
-
-def is_faster(model: SAM2, engine: OpenVinoModel, rounds: int = 3) -> bool:
-    """Whether the engine needs less time for an image than PyTorch does; the two are timed in turn."""
-    features, memories = _example(model)
-    image = _image(model.size)
-    contenders: tuple[Model, Model] = (model, engine)
-    spent: tuple[list[float], list[float]] = ([], [])
-    for _ in range(rounds):
-        for one, seconds in zip(contenders, spent):
-            start = time.perf_counter()
-            with torch.inference_mode():
-                one.encode_image(image)
-                one.decode(one.attend(features, memories), features, None, multimask=True)
-            seconds.append(time.perf_counter() - start)
-    of_torch, of_engine = map(min, spent)
-    return of_engine < of_torch
-
-
-def _example(model: SAM2) -> tuple[ImageFeatures, Memories]:
-    """An image, and two objects that remember it twice."""
-    with torch.inference_mode():
-        features = model.encode_image(_image(model.size))
-        found = model.decode(model.attend(features, None), features, None, multimask=True).best()
-        tokens = model.encode_memory(features, found.logits, found.object_score, binarize=False)
-        memories = torch.stack((tokens, 0.5 * tokens), dim=1).expand(2, -1, -1, -1)
-        pointers = found.pointer.expand(2, 2, -1)
-        return features, Memories(memories, torch.tensor([[0, 6]] * 2), pointers, torch.tensor([[1.0, 9.0]] * 2))
-
-
-def _image(size: Size) -> Tensor:
-    """A disk before a background that gets brighter, as the model takes images."""
-    y, x = np.mgrid[: size.image_size, : size.image_size] / size.image_size
-    picture = np.stack((255 * x, 255 * y, np.full_like(x, 90)), axis=-1)
-    picture[(x - 0.5) ** 2 + (y - 0.6) ** 2 < 0.04] = (220, 40, 40)
-    return normalise(picture.astype(np.uint8), size.image_size)
-
-
-def _fields(answer: ImageFeatures | Candidates) -> list[Tensor]:
-    return [getattr(answer, name) for name in answer.__slots__]
-
-
-def _error(found: Tensor, expected: Tensor) -> float:
-    """Root mean square of the difference, as a share of what is expected."""
-    return float((found - expected).norm() / expected.norm().clamp(min=1e-6))

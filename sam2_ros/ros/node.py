@@ -83,7 +83,7 @@ def make_tracker(parameters: Parameters) -> tuple[Tracker, str]:
     if device.type != "cpu":
         with needs_room(size.name, device):
             tracker.warm_up()
-    computed = f"on {device}, computed by {choice.engine_of(model)}"
+    computed = f"on {device}, computed by {choice.engine_of(tracker.model)}"
     weights = f"weights with SHA-256 {checkpoint.file_sha256(settings.model)[:SHOWN]}"
     return tracker, f"{size.title} at {size.image_size} pixels {computed}, {weights}"
 

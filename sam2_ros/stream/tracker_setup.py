@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
-from sam2_ros.engines import choice
+from sam2_ros.engines import choice, pytorch
 from sam2_ros.errors import InvalidInput, needs_room
 from sam2_ros.geometry.settings import DepthSettings
 from sam2_ros.model import checkpoint
-from sam2_ros.model.precision import precision
+from sam2_ros.model.precision import computed_in
 from sam2_ros.node_settings import NodeSettings
 from sam2_ros.settings import check_value, convert
 from sam2_ros.stream.replay import SETTINGS
@@ -80,9 +80,10 @@ class TrackerSetup:
 
     def tracker(self) -> ObjectTracker:
         """A new tracker; the model is loaded once in each process.  Raises CheckpointError and InvalidInput."""
-        tracker = Tracker(self._loaded(), self.tracker_settings())
-        if self.arithmetic()["device"] != "cpu":
-            with needs_room(self.model, self.arithmetic()["device"]):
+        model = self._loaded()
+        tracker = Tracker(model, self.tracker_settings())
+        if model.device.type != "cpu":
+            with needs_room(self.model, model.device):
                 tracker.warm_up()  # otherwise the first images of a recording on the clock would be dropped
         return tracker
 
@@ -98,18 +99,18 @@ class TrackerSetup:
         self.arithmetic()
 
     def arithmetic(self) -> dict[str, str]:
-        """Where, in which precision and engine the model computes: what "auto" stands for on this machine."""
+        """Where, in which precision and engine the model is tried: what "auto" stands for on this machine."""
         device = checkpoint.available(self.device)
-        wanted = self.tracker_settings().precision
+        precision = pytorch.tried(self.tracker_settings().precision, device, self.identity()["name"])
         return {
             "device": str(device),
-            "precision": str(precision(wanted, device)).removeprefix("torch."),
+            "precision": str(precision).removeprefix("torch."),
             "model_engine": choice.candidate(self.engine, device),
         }
 
     def computed_by(self) -> str:
         """The engine and its arithmetic, as they turned out for the loaded model."""
-        return choice.engine_of(self._loaded())
+        return choice.engine_of(computed_in(self._loaded(), self.tracker_settings().precision))
 
     def identity(self) -> dict[str, Any]:
         """Name, version and checksum of the weights, and the side of the image."""

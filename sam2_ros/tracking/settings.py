@@ -57,7 +57,7 @@ class TrackerSettings:
     )
     precision: str = setting(
         "auto",
-        "arithmetic of the model; auto = bfloat16 on a GPU that has it, float32 elsewhere",
+        "arithmetic of the model; auto = bfloat16 on a GPU or CPU that has it, but on a CPU float32 for embedded",
         choices=("auto", "float32", "bfloat16", "float16"),
         fixed=True,
     )

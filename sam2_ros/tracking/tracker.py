@@ -58,7 +58,9 @@ class Tracker:
         self._refuse_changed_model()
         self._objects: dict[str, Target] = {}
         self._ring = Ring(settings.remembered_frames)
-        self._finder = Finder(computed_in(model, settings.precision), settings)
+        #: What computes the masks: the model, in the precision that was chosen.
+        self.model = computed_in(model, settings.precision)
+        self._finder = Finder(self.model, settings)
         self._timeline = Timeline()
         self.placed = Place.NEWER  # where the last frame that was given belongs in the stream
         self._next_index = 0
@@ -306,11 +308,6 @@ class Tracker:
             )
         if self._model.device != self._device:
             raise InvalidInput(f"the model was moved from {self._device} to {self._model.device}; make a new Tracker")
-
-    @property
-    def model(self) -> Model:
-        """What computes the masks."""
-        return self._model
 
     @cached_property
     def _weights(self) -> str:

@@ -9,6 +9,7 @@ from tiny_models import tiny_model
 
 from sam2_ros.engines import choice, openvino
 from sam2_ros.errors import CheckpointError, InvalidInput, MissingDependency
+from sam2_ros.model.precision import computed_in
 
 
 @pytest.fixture
@@ -17,7 +18,7 @@ def engine(monkeypatch):
     found = openvino.OpenVinoModel(tiny_model(), {}, "float32")
     monkeypatch.setattr(openvino, "is_installed", lambda: True)
     monkeypatch.setattr(openvino, "prepare", lambda model, precision, **_: found)
-    monkeypatch.setattr(openvino, "is_faster", lambda model, engine: True)
+    monkeypatch.setattr(choice, "is_faster", lambda model, engine: True)
     return found
 
 
@@ -29,7 +30,7 @@ def test_the_engine_that_was_chosen_computes_the_model(engine, wanted, taken):
 
 @pytest.mark.parametrize("wanted, taken", [("auto", False), ("openvino", True)])
 def test_an_engine_that_is_not_faster_is_taken_only_where_it_was_chosen(engine, monkeypatch, wanted, taken):
-    monkeypatch.setattr(openvino, "is_faster", lambda model, engine: False)
+    monkeypatch.setattr(choice, "is_faster", lambda model, engine: False)
     model = tiny_model()
     assert choice.with_engine(model, wanted) is (engine if taken else model)
 
@@ -64,4 +65,5 @@ def test_on_a_gpu_auto_is_torch_and_openvino_is_refused(engine):
 
 def test_the_engine_has_a_name(engine):
     assert choice.engine_of(engine) == "OpenVINO, float32"
-    assert choice.engine_of(tiny_model()) == "PyTorch"
+    assert choice.engine_of(tiny_model()) == "PyTorch, float32"
+    assert choice.engine_of(computed_in(tiny_model(), "bfloat16")) == "PyTorch, bfloat16"

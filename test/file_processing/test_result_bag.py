@@ -60,7 +60,7 @@ def test_a_replay_notes_the_model_and_the_engine_that_computed_it(tmp_path, weig
     bag = write_bag(tmp_path / "bag", count=2)
     assert run(bag, tmp_path / "out", weights, "--engine", "torch") == 0
     (noted,) = (json.loads(one.decode().data)["model"] for one in messages(tmp_path / "out") if one.topic == ABOUT)
-    assert noted["engine"] == "PyTorch" and noted["sha256"] == checkpoint.identify(weights).sha256
+    assert noted["engine"] == "PyTorch, float32" and noted["sha256"] == checkpoint.identify(weights).sha256
 
 
 def test_two_replays_write_the_same_bytes(tmp_path, weights):
