@@ -137,7 +137,7 @@ def test_a_node_that_tracks_says_so_every_second_with_its_times(arrays, tmp_path
     assert entry(array, "tracking").level == b"\x00" and "tracking 1 object at" in entry(array, "tracking").message
     assert values(array, "tracking")["objects visible"] == "1"
     assert values(array, "model")["model"] == "a model that follows colours"
-    assert values(array, "model")["engine"] == "PyTorch"
+    assert values(array, "model")["engine"] == "PyTorch, float32"
     assert float(values(array, "model")["memory of the process [MB]"]) > 10
     assert values(array, "camera")["topic"] == "/robot/image"
     assert float(values(array, "camera")["clock of the node minus stamp [s]"]) > 1e6, "stamps of the test begin at 0"
