@@ -44,8 +44,9 @@ FORM = 1
 KEPT = 8
 #: How OpenVINO calls each arithmetic.
 HINTS = {"float32": "f32", "bfloat16": "bf16"}
-#: Before the name of what the rest is computed in, where the encoder is in int8; and the bound of that encoder.
-INT8, INT8_BOUND = "int8 and ", 1e-1
+#: Before the name of what the rest is computed in, where the encoder is in int8; and the bound of that encoder: the
+#: embedded one is off by 0.10, and would be by 0.29 with all of its layers in int8.
+INT8, INT8_BOUND = "int8 and ", 2e-1
 #: Fused kernels of OpenVINO 2026.4 that are wrong in bfloat16 by up to a quarter.
 WITHOUT_FUSED_ATTENTION = {"SNIPPETS_MODE": "DISABLE"}
 
@@ -338,6 +339,7 @@ def options(arithmetic: str) -> dict[str, Any]:
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": HINTS[arithmetic],
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        "ENABLE_CPU_PINNING": False,  # the cores are not its own
+        # Of two nodes that are bound to cores, both may be bound to the same ones: each image took half as long again.
+        "ENABLE_CPU_PINNING": False,
         **fused,
     }

@@ -24,11 +24,13 @@ from sam2_ros.files import shown
 from sam2_ros.model.downloads import alone
 from sam2_ros.model.pixels import normalise
 from sam2_ros.model.sam2 import SAM2
-from sam2_ros.model.sizes import HIERA
+from sam2_ros.model.sizes import EFFICIENTNET_STAGES, HIERA
 from sam2_ros.types import Frame
 
 #: Said where it is wanted and not installed.
 MISSING = "quantising needs NNCF, which is not installed here: pip install 'sam2_ros[int8]'"
+#: Layers of an EfficientNet that stay in float32: in the first ones large numbers nearly cancel each other.
+EXACT = r".*\.trunk\.(stem|blocks\.[0-2]\.).*"
 #: Images that are used: the most, of a long recording at least half of it; and how few are worth a warning.
 MOST, FEW = 64, 16
 
@@ -74,7 +76,7 @@ def _inputs(frames: Iterable[Frame], side: int) -> list[np.ndarray]:
 
 
 def _make(nncf: Any, model: SAM2, images: list[np.ndarray], folder: Path) -> None:
-    library = openvino.imported()
+    library, trunk = openvino.imported(), model.size.trunk
     whole = openvino.read_networks(library, library.Core(), model)["encoder"]
     nncf.set_log_level(logging.WARNING)
     quantised = nncf.quantize(
@@ -82,7 +84,8 @@ def _make(nncf: Any, model: SAM2, images: list[np.ndarray], folder: Path) -> Non
         nncf.Dataset(images),
         preset=nncf.QuantizationPreset.MIXED,  # activations below zero get steps of their own
         subset_size=len(images),
-        model_type=nncf.ModelType.TRANSFORMER if model.size.trunk == HIERA else None,
+        model_type=nncf.ModelType.TRANSFORMER if trunk == HIERA else None,
+        ignored_scope=nncf.IgnoredScope(patterns=[EXACT]) if trunk in EFFICIENTNET_STAGES else None,
     )
     unfinished = folder.with_name(folder.name + ".part")
     shutil.rmtree(unfinished, ignore_errors=True)
