@@ -77,7 +77,7 @@ def candidate(engine: str, device: torch.device) -> str:
 
 def engine_of(model: Model) -> str:
     """What computes a model, and in which arithmetic, in words."""
-    if isinstance(model, openvino.OpenVinoModel):
-        return f"OpenVINO, {model.arithmetic}"
-    dtype = model.dtype if isinstance(model, InPrecision) else model.precision
+    inner, dtype = (model.model, model.dtype) if isinstance(model, InPrecision) else (model, model.precision)
+    if isinstance(inner, openvino.OpenVinoModel):
+        return f"OpenVINO, {inner.arithmetic}"
     return f"PyTorch, {str(dtype).removeprefix('torch.')}"

@@ -45,6 +45,8 @@ def prepare(model: Model, wanted: str) -> Model:
     dtype = tried(wanted, model.device, model.size.name)
     if dtype == torch.float32:
         return model
+    if dtype == torch.bfloat16 and not has_bfloat16():
+        logger.warning("bfloat16 was chosen, but this processor has no instructions for it; float32 is much faster")
     lowered, name = InPrecision(model, dtype), str(dtype).removeprefix("torch.")
     try:
         wrong = on_passing_thread(partial(deviations, model, lowered, BOUNDS["bfloat16"]))

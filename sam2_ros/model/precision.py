@@ -58,38 +58,38 @@ class InPrecision:
 
     def __init__(self, model: Model, dtype: torch.dtype) -> None:
         """dtype: of the methods that ``lowered`` names; the others are computed in float32."""
-        self._model = model
+        self.model = model
         self.dtype = dtype
         self._lowered = lowered(model.size) if dtype != torch.float32 else frozenset[str]()
 
     @property
     def size(self) -> Size:
         """That of the model."""
-        return self._model.size
+        return self.model.size
 
     @property
     def device(self) -> torch.device:
         """That of the model."""
-        return self._model.device
+        return self.model.device
 
     @property
     def precision(self) -> torch.dtype:
         """Of the weights; see ``dtype`` for what is computed in."""
-        return self._model.precision
+        return self.model.precision
 
     def checksum(self) -> str:
         """That of the model."""
-        return self._model.checksum()
+        return self.model.checksum()
 
     def encode_image(self, images: Tensor) -> ImageFeatures:
         """What the trunk sees on the images; see ``Model.encode_image``.  The sharp features stay as they come."""
         with self._computing("encode_image"):
-            return self._model.encode_image(images)
+            return self.model.encode_image(images)
 
     def attend(self, features: ImageFeatures, memories: Memories | None) -> Tensor:
         """The image as each object sees it; see ``Model.attend``."""
         with self._computing("attend"):
-            return self._model.attend(features, memories).float()
+            return self.model.attend(features, memories).float()
 
     def decode(
         self,
@@ -102,21 +102,21 @@ class InPrecision:
     ) -> Candidates:
         """Candidate masks; see ``Model.decode``."""
         with self._computing("decode"):
-            return self._model.decode(
+            return self.model.decode(
                 view, _in_float32(features), prompt, multimask=multimask, stability_fallback=stability_fallback
             )
 
     def decode_mask(self, features: ImageFeatures, masks: Tensor) -> Found:
         """A mask prompt is the answer itself; see ``Model.decode_mask``."""
         with self._computing("decode_mask"):
-            return self._model.decode_mask(_in_float32(features), masks)
+            return self.model.decode_mask(_in_float32(features), masks)
 
     def encode_memory(
         self, features: ImageFeatures, mask_logits: Tensor, object_score: Tensor, *, binarize: bool
     ) -> Tensor:
         """The tokens to remember; see ``Model.encode_memory``."""
         with self._computing("encode_memory"):
-            return self._model.encode_memory(features, mask_logits, object_score, binarize=binarize).float()
+            return self.model.encode_memory(features, mask_logits, object_score, binarize=binarize).float()
 
     def _computing(self, method: str) -> torch.autocast:
         is_lowered = method in self._lowered

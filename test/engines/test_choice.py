@@ -64,6 +64,6 @@ def test_on_a_gpu_auto_is_torch_and_openvino_is_refused(engine):
 
 
 def test_the_engine_has_a_name(engine):
-    assert choice.engine_of(engine) == "OpenVINO, float32"
+    assert choice.engine_of(engine) == choice.engine_of(computed_in(engine, "bfloat16")) == "OpenVINO, float32"
     assert choice.engine_of(tiny_model()) == "PyTorch, float32"
     assert choice.engine_of(computed_in(tiny_model(), "bfloat16")) == "PyTorch, bfloat16"

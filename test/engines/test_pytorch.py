@@ -49,10 +49,11 @@ def test_auto_leaves_a_model_in_float32_that_gains_little(monkeypatch, size):
     assert pytorch.tried("auto", CPU, TINY.name) == torch.bfloat16
 
 
-def test_what_is_chosen_is_computed_on_any_processor(monkeypatch):
+def test_what_is_chosen_is_computed_on_any_processor(monkeypatch, caplog):
     model = tiny_model()
     processor(monkeypatch)
     assert choice.with_engine(model, "torch", "bfloat16").dtype == torch.bfloat16
+    assert "this processor has no instructions for it; float32 is much faster" in caplog.text
     processor(monkeypatch, *pytorch.INSTRUCTIONS)
     assert choice.with_engine(model, "torch", "float32") is model
 
