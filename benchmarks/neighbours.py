@@ -26,7 +26,7 @@ from sam2_ros import cpu_threads
 cpu_threads.prepare()
 
 import torch
-from speed import WARM_UP, size_named, tracking, weights_of
+from parts.contenders import Ours, size_named, weights_of
 
 from sam2_ros.engines import openvino
 from sam2_ros.model.interface import Model
@@ -42,6 +42,9 @@ SETTINGS: dict[str, tuple[int, dict[str, Any] | None]] = {
     "OpenVINO, 1 thread": (1, {}),
     "OpenVINO, 2 threads, torch 1": (1, {"INFERENCE_NUM_THREADS": 2}),
 }
+
+#: Frames before the memories are full.
+WARM_UP = 16
 
 
 def contender(model: SAM2, threads: int, options: dict[str, Any] | None) -> Model:
@@ -78,7 +81,7 @@ def work(size: Size, frames: int) -> None:
 
 def frame_after_frame(model: Model, objects: int) -> Callable[[], None]:
     """A function that tracks the next frame; the memories are full."""
-    step, numbers = tracking(model, objects), itertools.count()
+    step, numbers = Ours(model, "torch", "float32").begin(objects, WARM_UP), itertools.count()
 
     def track() -> None:
         step(next(numbers))

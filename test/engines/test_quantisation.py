@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny_models import tiny_model
 
-from sam2_ros.engines import choice, openvino, quantisation
+from sam2_ros.engines import choice, openvino, quantisation, trial
 from sam2_ros.errors import InvalidInput, MissingDependency, RecordingError
 from sam2_ros.recordings.pictures import write_picture
 from sam2_ros.types import Frame
@@ -53,7 +53,7 @@ def test_the_encoder_is_in_int8_and_the_rest_is_as_before(quantised):
     images = torch.randn(1, 3, model.size.image_size, model.size.image_size, generator=torch.Generator().manual_seed(5))
     with torch.inference_mode():
         exact, found = (one.encode_image(images).stride16 for one in (model, engine))
-    assert 1e-3 < openvino._error(found, exact) < openvino.INT8_BOUND
+    assert 1e-3 < trial._error(found, exact) < openvino.INT8_BOUND
     assert choice.engine_of(choice.with_engine(model, "openvino", "float32")) == "OpenVINO, float32"
 
 
