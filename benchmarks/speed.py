@@ -148,7 +148,7 @@ def parser() -> argparse.ArgumentParser:
         "embedded_lite, which ships as embedded)",
     )
     options.add_argument("--objects", type=int, nargs="+", default=[1, 3, 8])
-    options.add_argument("--engine", nargs="+", default=["torch"], choices=["torch", "openvino"])
+    options.add_argument("--engine", nargs="+", default=["torch"], choices=["torch", "openvino", "openvino_int8"])
     options.add_argument("--precision", nargs="+", default=["float32"], choices=["float32", "bfloat16"])
     options.add_argument("--peers", nargs="*", choices=PEERS, help="other implementations; without a name: all")
     options.add_argument("--floors", action="store_true", help="what each stage takes at least")

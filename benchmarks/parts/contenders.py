@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from parts import official, transformers_video
 from parts.stopwatch import STAGES
-from sam2_ros.engines.choice import with_engine
+from sam2_ros.engines.choice import engine_of, with_engine
 from sam2_ros.errors import InvalidInput
 from sam2_ros.model import pixels
 from sam2_ros.model.interface import Model
@@ -134,10 +135,19 @@ def contenders(
 ) -> list[Contender]:
     """Ours in every engine and precision, then the peers that have a model of this size, in every precision."""
     own, published = weights_of(size)
-    found: list[Contender] = []
-    for engine, precision in product(engines, precisions):
-        model = SAM2(size)
-        model.load_state_dict(own, strict=True)
-        found.append(Ours(with_engine(model.to(device).eval(), engine, precision), engine, precision))
+    ours = [_ours(size, own, device, engine, precision) for engine, precision in product(engines, precisions)]
     known = peers if size.name in PUBLISHED else ()
-    return found + [Peer(kind, size, published, device, precision) for kind, precision in product(known, precisions)]
+    theirs = [Peer(kind, size, published, device, precision) for kind, precision in product(known, precisions)]
+    return [*filter(None, ours), *theirs]
+
+
+def _ours(size: Size, weights: Weights, device: torch.device, engine: str, precision: str) -> Ours | None:
+    """Ours; None where an engine gives way to PyTorch, or to another precision: that row would be another one."""
+    model = SAM2(size)
+    model.load_state_dict(weights, strict=True)
+    found = with_engine(model.to(device).eval(), engine, precision)
+    words = engine_of(found)
+    if (engine == "torch") != words.startswith("PyTorch") or not words.endswith(precision):
+        print(f"{engine} does not compute {size.name} in {precision} here", file=sys.stderr)
+        return None
+    return Ours(found, engine, precision)

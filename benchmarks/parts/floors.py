@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+from torch.utils.flop_counter import flop_registry
 
 from parts.stopwatch import table_lines
 
@@ -92,32 +92,34 @@ class Count:
 
     def _counted(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def counted(*args: Any, **options: Any) -> Any:
-            traffic, operations = _Traffic(), operation_counter()
-            with traffic, operations:
+            with _Counter() as counter:
                 result = function(*args, **options)
             done = self.work.get(stage, Work(0, 0))
-            moved = traffic.read_bytes() + sum(tensor.nbytes for tensor in _tensors(result))
-            self.work[stage] = Work(done.operations + operations.get_total_flops(), done.bytes + moved)
+            moved = counter.read_bytes() + sum(tensor.nbytes for tensor in _tensors(result))
+            self.work[stage] = Work(done.operations + counter.operations, done.bytes + moved)
             return result
 
         return counted
 
 
-def operation_counter() -> FlopCounterMode:
-    """torch's counter, which does not know its own attention on a CPU."""
-
-    def attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-        return int(sdpa_flop_count(query, key, value))
-
-    on_cpu = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    return FlopCounterMode(display=False, custom_mapping={on_cpu: attention})
+def _attention(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> int:
+    """Two products for each query and key: torch has no formula for its own attention on a CPU."""
+    batch, heads, queries, width = query.shape
+    return 2 * batch * heads * queries * key.shape[2] * (width + value.shape[3])
 
 
-class _Traffic(TorchDispatchMode):
-    """Notes what is read and what is made."""
+FORMULAS = {**flop_registry, torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention}
+
+
+class _Counter(TorchDispatchMode):
+    """Counts operations, and notes what is read and what is made.
+
+    torch's own FlopCounterMode also tracks modules, which fails in inference mode; its formulas are used here.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.operations = 0
         self._read: dict[int, int] = {}
         self._made: set[int] = set()
 
@@ -126,16 +128,28 @@ class _Traffic(TorchDispatchMode):
         return sum(self._read.values())
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        for tensor in _tensors((args, kwargs)):
-            place = tensor.untyped_storage().data_ptr()
-            if place not in self._made:
-                whole = min(tensor.nbytes, tensor.untyped_storage().nbytes())  # a view may show a place many times
-                self._read[place] = max(self._read.get(place, 0), whole)
-        result = func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        formula = FORMULAS.get(func._overloadpacket)
+        if formula is None and func is not torch.ops.prim.device.default:
+            with self:
+                result = func.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        self._note_read((args, kwargs))
+        result = func(*args, **kwargs)
+        if formula is not None:
+            self.operations += formula(*args, **kwargs, out_val=result)
         for tensor in _tensors(result):
             if tensor.untyped_storage().data_ptr() not in self._read:
                 self._made.add(tensor.untyped_storage().data_ptr())
         return result
+
+    def _note_read(self, given: Any) -> None:
+        for tensor in _tensors(given):
+            place = tensor.untyped_storage().data_ptr()
+            if place not in self._made:
+                whole = min(tensor.nbytes, tensor.untyped_storage().nbytes())  # a view may show a place many times
+                self._read[place] = max(self._read.get(place, 0), whole)
 
 
 def _tensors(value: Any) -> Iterable[Tensor]:

@@ -38,6 +38,15 @@ def test_a_size_without_peers_runs_alone():
     assert references([one.name for one in entered]) == ["sam2_ros float32"]
 
 
+def test_an_engine_that_gives_way_to_pytorch_or_to_another_precision_has_no_row(monkeypatch, capsys):
+    monkeypatch.setattr(contenders, "with_engine", lambda model, engine, precision: model)
+    assert len(contenders.contenders(EMBEDDED_LITE, CPU, ["torch", "openvino"], ["float32"], ())) == 1
+    monkeypatch.setattr(contenders, "engine_of", lambda model: "OpenVINO, float32")
+    entered = contenders.contenders(EMBEDDED_LITE, CPU, ["openvino"], ["float32", "bfloat16"], ())
+    assert [one.name for one in entered] == ["sam2_ros openvino float32"]
+    assert "openvino does not compute embedded_lite in bfloat16 here" in capsys.readouterr().err
+
+
 def test_all_boxes_lie_in_the_image():
     found = np.array(contenders.boxes(16))
     assert len(np.unique(found, axis=0)) == 16

@@ -2,6 +2,7 @@
 
 import torch
 from parts import floors
+from tiny_models import tiny_model
 from torch.nn import functional as F
 
 
@@ -34,6 +35,28 @@ def test_products_and_convolutions_are_counted():
     assert work_of(lambda rows: F.linear(rows, weight), torch.rand(7, 16)).operations == 2 * 7 * 16 * 32
     image = torch.rand(1, 4, 10, 12)
     assert work_of(lambda one: F.conv2d(one, kernel, padding=1), image).operations == 2 * 10 * 12 * 5 * 4 * 9
+
+
+def test_modules_are_counted_in_inference_mode():
+    layer = torch.nn.Sequential(torch.nn.Linear(16, 32), torch.nn.ReLU(), torch.nn.Linear(32, 8))
+    work = work_of(layer, torch.rand(7, 16))
+    assert work.operations == 2 * 7 * (16 * 32 + 32 * 8)
+    assert work.bytes == 4 * (7 * 16 + 16 * 32 + 32 + 32 * 8 + 8 + 7 * 8)
+
+
+def test_narrow_values_of_attention_are_counted_as_they_are():
+    query, key, value = torch.rand(1, 1, 50, 8), torch.rand(1, 1, 70, 8), torch.rand(1, 1, 70, 4)
+    assert floors._attention(query, key, value) == 2 * 50 * 70 * (8 + 4)
+
+
+def test_a_stage_of_the_model_does_what_its_layers_do():
+    """The image encoder has no other work than its convolutions and products: more pixels, more operations."""
+    model = tiny_model()
+    count = floors.Count(model, {"encode": "encode_image"})
+    with torch.inference_mode():
+        model.encode_image(torch.rand(1, 3, model.size.image_size, model.size.image_size))
+    parameters = sum(one.nbytes for one in model.image_encoder.parameters())
+    assert count.work["encode"].operations > 1e6 and count.work["encode"].bytes > parameters / 2
 
 
 def test_bytes_are_those_read_from_outside_and_of_the_result_each_once():
