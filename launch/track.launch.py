@@ -38,7 +38,7 @@ PARAMETERS = {
     "model": "name or path of the weights",
     "image_side": "side of the square to which images are scaled, pixels; 0 = the model's own",
     "device": "cpu, cuda, cuda:1, ...; auto = a GPU if there is one",
-    "engine": "auto, torch, openvino or openvino_int8: what computes the model on a CPU",
+    "engine": "auto, torch, openvino or openvino_int8: what computes the model",
     "image_transport": "auto, raw or compressed",
     "image_reliability": "auto, reliable or best_effort",
     "autostart": "false = a lifecycle manager configures and activates the node",

@@ -24,7 +24,7 @@ class NodeSettings:
     )
     engine: str = setting(
         "auto",
-        "what computes the model on a CPU; auto = openvino if it is installed and faster, else torch; "
+        "what computes the model; auto = openvino if it is installed and faster, CUDA graphs on a GPU, else torch; "
         "openvino_int8 needs sam2_ros quantise before",
         choices=("auto", "torch", "openvino", "openvino_int8"),
         fixed=True,

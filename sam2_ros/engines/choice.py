@@ -1,4 +1,4 @@
-"""Which engine computes a model: PyTorch, or OpenVINO where it is installed, right and faster."""
+"""Which engine computes a model: PyTorch, CUDA graphs on a GPU, or OpenVINO where it is installed, right and faster."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from sam2_ros.cpu_threads import on_passing_thread
-from sam2_ros.engines import openvino, pytorch
+from sam2_ros.engines import cuda_graphs, openvino, pytorch
 from sam2_ros.engines.trial import is_faster
 from sam2_ros.errors import CheckpointError, InvalidInput, MissingDependency
 from sam2_ros.model import checkpoint
@@ -42,11 +42,15 @@ def with_engine(model: SAM2, engine: str, precision: str = "auto") -> Model:
     """The model itself, or the same in another precision or engine.
 
     engine: "torch"; "openvino", which gives way to PyTorch where it cannot run the model; "openvino_int8", the same
-    with an encoder in int8; or "auto", which is OpenVINO where it is installed and faster on a CPU.
+    with an encoder in int8; or "auto", which is OpenVINO where it is installed and faster on a CPU, and PyTorch with
+    CUDA graphs on a GPU.
     Raises as ``candidate``, and InvalidInput where no encoder in int8 was made.
     """
-    if candidate(engine, model.device) == "torch":
+    chosen = candidate(engine, model.device)
+    if chosen == "torch":
         return pytorch.prepare(model, precision)
+    if chosen == cuda_graphs.NAME:
+        return cuda_graphs.prepare(model, precision)
     try:
         found = openvino.prepare(model, precision, int8=engine == INT8)
     except CheckpointError as error:
@@ -62,7 +66,7 @@ def with_engine(model: SAM2, engine: str, precision: str = "auto") -> Model:
 
 
 def candidate(engine: str, device: torch.device) -> str:
-    """The engine that is tried on a device: "openvino", "openvino_int8" or "torch".
+    """The engine that is tried on a device: "openvino", "openvino_int8", "cuda_graphs" or "torch".
 
     Raises MissingDependency where the chosen engine is not installed, InvalidInput for a device that it has not.
     """
@@ -72,6 +76,8 @@ def candidate(engine: str, device: torch.device) -> str:
         if not openvino.is_installed():
             raise MissingDependency(openvino.MISSING)
         return engine
+    if engine == "auto" and device.type == "cuda":
+        return cuda_graphs.NAME
     return "openvino" if engine == "auto" and device.type == "cpu" and openvino.is_installed() else "torch"
 
 
@@ -80,4 +86,7 @@ def engine_of(model: Model) -> str:
     inner, dtype = (model.model, model.dtype) if isinstance(model, InPrecision) else (model, model.precision)
     if isinstance(inner, openvino.OpenVinoModel):
         return f"OpenVINO, {inner.arithmetic}"
-    return f"PyTorch, {str(dtype).removeprefix('torch.')}"
+    name = "PyTorch"
+    if isinstance(inner, cuda_graphs.GraphedModel):
+        name, dtype = "PyTorch with CUDA graphs" if inner.recordings else name, inner.arithmetic
+    return f"{name}, {str(dtype).removeprefix('torch.')}"

@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny_models import tiny_model
 
-from sam2_ros.engines import choice, openvino
+from sam2_ros.engines import choice, cuda_graphs, openvino
 from sam2_ros.errors import CheckpointError, InvalidInput, MissingDependency
 from sam2_ros.model.precision import computed_in
 
@@ -56,9 +56,12 @@ def test_without_openvino_auto_is_torch_and_the_choice_of_it_is_refused(monkeypa
         choice.with_engine(model, "openvino")
 
 
-def test_on_a_gpu_auto_is_torch_and_openvino_is_refused(engine):
+def test_on_a_gpu_auto_has_cuda_graphs_and_openvino_is_refused(engine, monkeypatch):
+    graphed = object()
+    monkeypatch.setattr(cuda_graphs, "prepare", lambda model, precision: graphed)
     model = SimpleNamespace(device=torch.device("cuda", 0))
-    assert choice.with_engine(model, "auto") is model
+    assert choice.with_engine(model, "auto") is graphed
+    assert choice.with_engine(model, "torch") is model
     with pytest.raises(InvalidInput, match="computes on the CPU, not on cuda:0; set device to cpu"):
         choice.with_engine(model, "openvino")
 

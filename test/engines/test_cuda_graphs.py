@@ -1,0 +1,131 @@
+"""CUDA graphs without CUDA: a recording is run again as a function, and its memory is spoilt by every other one."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import FAMILIES, tiny_model
+
+from sam2_ros.engines import choice, cuda_graphs
+from sam2_ros.engines.cuda_graphs import GraphedModel
+from sam2_ros.tracking.tracker import Tracker
+from sam2_ros.types import Frame, Prompt
+
+SEEN = 5.0
+
+
+class FunctionsAsGraphs:
+    """Runs what was recorded again, into the same memory; results of all other recordings are lost by that."""
+
+    def __init__(self):
+        self.held, self.replays = [], 0
+
+    def __call__(self, work):
+        results = [value.clone() for value in work()]
+        self.held.append(results)
+
+        def replay():
+            self.replays += 1
+            for others in self.held:
+                for value in others:
+                    value.fill_(float("nan"))
+            for value, computed in zip(results, work()):
+                value.copy_(computed)
+
+        return results, replay
+
+
+def refuse(work):
+    raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+
+def run(model, frames=30, side=64):
+    """A recording in which objects come, go and are corrected: the tracks of each image."""
+    pictures = np.random.default_rng(3).integers(0, 255, (frames, side, side, 3), np.uint8)
+    tracker, found = Tracker(model), []
+    for number, picture in enumerate(pictures, start=1):
+        found.append(tracker.track(Frame(picture, number)))
+        if number in (1, 4, 9):
+            tracker.prompt(Prompt(f"object {number}", box=(5, 5, 20 + number, 30)))
+        if number == 14:
+            tracker.forget("object 4")
+        if number == 19:
+            tracker.prompt(Prompt("object 9", points=[(12, 12)], labels=[0]), stamp=17)
+    return found
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_tracking_by_recordings_is_tracking(family, monkeypatch):
+    monkeypatch.setattr(cuda_graphs, "OFTEN", 2)
+    monkeypatch.setattr(cuda_graphs, "KEPT", 5)  # so that some are recorded a second time
+    graphs, counts = FunctionsAsGraphs(), []
+    model = tiny_model(FAMILIES[family], SEEN)
+    graphed = GraphedModel(model, graphs)
+    for expected, found in zip(run(model), run(graphed)):
+        counts.append(graphed.recordings)
+        assert [track.name for track in found] == [track.name for track in expected]
+        for one, other in zip(found, expected):
+            assert (one.mask == other.mask).all() and one.state == other.state
+            assert np.allclose(one.object_pointer, other.object_pointer, atol=1e-5)
+            assert one.object_score == pytest.approx(other.object_score, abs=1e-4)
+    assert graphs.replays > 50 and max(counts) <= 5 < len(graphs.held)
+
+
+@pytest.fixture
+def two_at_the_start(monkeypatch):
+    monkeypatch.setattr(cuda_graphs, "EXPECTED_OBJECTS", 2)
+
+
+def test_what_is_expected_is_recorded_at_the_start_and_never_in_the_middle(two_at_the_start):
+    graphs = FunctionsAsGraphs()
+    graphed = cuda_graphs.prepare(tiny_model(object_score=SEEN), "float32", graphs)
+    assert graphed.recordings == len(graphs.held) == 1 + 2 * 3
+    assert choice.engine_of(graphed) == "PyTorch with CUDA graphs"
+    pictures = np.random.default_rng(3).integers(0, 255, (20, 64, 64, 3), np.uint8)
+    tracker = Tracker(graphed)
+    for number, picture in enumerate(pictures, start=1):
+        before = graphs.replays
+        tracker.track(Frame(picture, number))
+        if number == 1:
+            tracker.prompt(Prompt("one", box=(5, 5, 30, 30)))
+            tracker.prompt(Prompt("two", box=(20, 20, 60, 60)))
+    assert graphs.replays - before == 4  # encode, attend, decode, remember: with a full memory all are recordings
+    assert len(graphs.held) == 1 + 2 * 3
+
+
+def test_a_recording_in_bfloat16_is_another_one(two_at_the_start):
+    graphed = cuda_graphs.prepare(tiny_model(), "float32", FunctionsAsGraphs())
+    graphed.record_expected("bfloat16")
+    # What decodes stays in float32, but the image comes from other arithmetic.
+    assert graphed.recordings > 1 + 2 * 3
+
+
+def test_where_recording_fails_pytorch_goes_on_with_one_sentence(caplog):
+    model = tiny_model(object_score=SEEN)
+    with caplog.at_level(logging.WARNING):
+        graphed = cuda_graphs.prepare(model, "float32", refuse)
+        found = run(graphed, frames=4)
+    assert [len(tracks) for tracks in found] == [len(tracks) for tracks in run(model, frames=4)]
+    assert [record.getMessage() for record in caplog.records] == [
+        "no CUDA graph for encode_image (CUDA out of memory); PyTorch goes on without"
+    ]
+    assert graphed.failed and not graphed.recordings and choice.engine_of(graphed) == "PyTorch"
+
+
+def test_a_shape_that_comes_seldom_is_not_recorded():
+    graphed = GraphedModel(tiny_model(), FunctionsAsGraphs())
+    with torch.inference_mode():
+        for _ in range(cuda_graphs.OFTEN - 1):
+            graphed._run("twice", lambda value: (2 * value,), torch.ones(2))
+        assert graphed.recordings == 0
+        (found,) = graphed._run("twice", lambda value: (2 * value,), torch.full((2,), 4.0))
+    assert graphed.recordings == 1 and found.tolist() == [8.0, 8.0]
+
+
+def test_with_gradients_nothing_is_recorded():
+    model = tiny_model()
+    graphed = GraphedModel(model, refuse)
+    graphed._at_once = True
+    features = graphed.encode_image(torch.zeros(1, 3, model.size.image_size, model.size.image_size))
+    assert features.stride16.requires_grad
