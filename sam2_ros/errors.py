@@ -6,6 +6,7 @@
     │   ├── InvalidPrompt       a prompt that makes no sense on its image
     │   ├── UnknownStamp        a prompt for an image that is not remembered
     │   └── UnknownObject       a name that no tracked object has
+    ├── OutOfMemory             the device of the model has no memory left for what was asked
     ├── CheckpointError         weights that cannot be loaded
     ├── RecordingError          a bag, video or folder that cannot be read or written
     │   └── UnknownType         a message type whose definition is not installed
@@ -51,6 +52,10 @@ class UnknownObject(InvalidInput, KeyError):
     __str__ = Exception.__str__
 
 
+class OutOfMemory(Sam2RosError, MemoryError):
+    """The device of the model has no memory left for an image or a prompt; everything else goes on."""
+
+
 class CheckpointError(Sam2RosError):
     """A checkpoint is missing, damaged, of another model family, or not as published."""
 
@@ -89,7 +94,7 @@ def needs_room(name: str, device: object) -> Iterator[None]:
     """A device that has no memory for a model, or cannot compute it, as InvalidInput."""
     try:
         yield
-    except RuntimeError as error:  # of which torch's out of memory is one
+    except (RuntimeError, OutOfMemory) as error:  # torch's out of memory is a RuntimeError, too
         raise InvalidInput(
             f"the model {name} cannot be used on {device}: {first_sentence(error)}; "
             "free the device's memory, name a smaller model, or use the device cpu"

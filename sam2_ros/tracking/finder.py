@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sam2_ros.model import pixels
-from sam2_ros.model.interface import Candidates, Model
+from sam2_ros.model.device_memory import fits, with_room
+from sam2_ros.model.interface import Candidates, ImageFeatures, Model
 from sam2_ros.model.transfer import Download
 from sam2_ros.stages import stage
 from sam2_ros.tracking import step
@@ -18,6 +21,8 @@ from sam2_ros.tracking.memory import Past, Sighting
 from sam2_ros.tracking.remembered import Estimate, Interaction, RememberedFrame, Target
 from sam2_ros.tracking.settings import TrackerSettings
 from sam2_ros.types import Frame, Prompt
+
+logger = logging.getLogger(__name__)
 
 
 class Finder:
@@ -27,17 +32,45 @@ class Finder:
         self.settings = settings
         self._model = model
         self._device = model.device
+        self._most_at_once: int | None = None  # objects; set when memory ran out
 
     def see(self, frame: Frame, index: int) -> RememberedFrame:
         """A frame with its image encoded."""
         with stage("encode"):
-            image = pixels.normalise(frame.image, self._model.size.image_size, self._device)
-            return RememberedFrame(index, frame.stamp, frame.size, self._model.encode_image(image))
+            features = with_room(lambda: self._encoded(frame), "another image")
+            return RememberedFrame(index, frame.stamp, frame.size, features)
+
+    def _encoded(self, frame: Frame) -> ImageFeatures:
+        return self._model.encode_image(pixels.normalise(frame.image, self._model.size.image_size, self._device))
 
     def find(self, targets: Sequence[Target], frame: RememberedFrame) -> None:
         """Find objects on a frame by their memories.  If an object was prompted on this frame, keep that answer.
 
-        Objects with equally long memories look together, and all are answered together.
+        All are found together.  Where the device has no memory for so many, half of them are, from then on.
+        Raises OutOfMemory where there is none for a single object.
+        """
+        waiting = self._batches(targets)
+        while waiting:
+            batch = waiting.pop(0)
+            if len(batch) == 1:
+                with_room(partial(self._find_together, batch, frame), f"following {batch[0].name}")
+            elif not fits(partial(self._find_together, batch, frame)):
+                self._most_at_once = len(batch) // 2
+                logger.warning(
+                    "no memory for %d objects at once; from now on they are followed in batches of %d, which is slower",
+                    len(batch),
+                    self._most_at_once,
+                )
+                waiting[:0] = self._batches(batch)
+
+    def _batches(self, targets: Sequence[Target]) -> list[Sequence[Target]]:
+        most = self._most_at_once or max(len(targets), 1)
+        return [targets[first : first + most] for first in range(0, len(targets), most)]
+
+    def _find_together(self, targets: Sequence[Target], frame: RememberedFrame) -> None:
+        """The same for some of the objects.
+
+        Those with equally long memories look together, and all are answered together.
         """
         groups: dict[tuple[int, int], list[tuple[Target, Past[Tensor, Tensor]]]] = {}
         for target in targets:
@@ -57,7 +90,13 @@ class Finder:
             self._keep([target for group in groups.values() for target, _ in group], frame, candidates, prompted=False)
 
     def answer(self, target: Target, frame: RememberedFrame, prompt: Prompt) -> None:
-        """Decode a frame with all prompts that the object has had there, and keep it as a prompted frame."""
+        """Decode a frame with all prompts that the object has had there, and keep it as a prompted frame.
+
+        Raises OutOfMemory.
+        """
+        with_room(lambda: self._answer(target, frame, prompt), f"the prompt of {target.name}")
+
+    def _answer(self, target: Target, frame: RememberedFrame, prompt: Prompt) -> None:
         interaction = self._interaction(target, frame).gather(prompt)
         previous = target.estimates.get(frame.index)
         logits = previous.logits if previous and prompt.box is None else None

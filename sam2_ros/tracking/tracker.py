@@ -127,7 +127,7 @@ class Tracker:
         features.  Other objects are not touched.
         later: those frames are left to ``catch_up``; the newest one has an answer for the time being.
 
-        Raises InvalidPrompt, or UnknownStamp when that frame is not remembered.
+        Raises InvalidPrompt, UnknownStamp when that frame is not remembered, or OutOfMemory.
         """
         _refuse_other_kind("a prompt", prompt, Prompt)
         self._refuse_changed_model()
@@ -138,11 +138,11 @@ class Tracker:
         target = known or self._new_object(prompt.name)
         with self._inference():
             self._finder.answer(target, remembered, prompt)
-            if known is None:
-                self._admit(target)
             corrected = known is not None and self.settings.forget_around_corrections
             target.bank.forget_stale(remembered.index, corrected=corrected)
             self._bring_up_to_date(target, remembered, later)
+            if known is None:  # last: an object for which there is no memory is not followed
+                self._admit(target)
         return Prompted(self._tracks_on(remembered).only(target.id), remembered.stamp, self.newest())
 
     def catch_up(self) -> None:

@@ -1,12 +1,14 @@
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from fakes import RED, ColourModel, picture
 from waiting import wait_until
 
-from sam2_ros.errors import InvalidImage, InvalidInput, Unanswered, UnknownObject
+from sam2_ros.errors import InvalidImage, InvalidInput, OutOfMemory, Unanswered, UnknownObject
 from sam2_ros.stream.mailbox import UnreadImage
 from sam2_ros.stream.session import Detection, Session
 from sam2_ros.stream.settings import SessionSettings
@@ -505,3 +507,25 @@ def test_an_image_that_is_dropped_is_never_read(worker):
     worker.start()
     wait_for(worker, 2)
     assert worker.counts.refused == 0 and worker.counts.dropped == 1
+
+
+def test_memory_that_runs_out_is_a_sentence_for_the_request_and_the_image_and_the_thread_goes_on(worker, monkeypatch):
+    worker.start()
+    worker.put_image(image(100))
+    cup = Prompt("cup", points=np.array([[8, 8]]), labels=np.array([1]))
+    worker.prompt(cup, 100).result(LONG)
+    decode = ColourModel.decode
+
+    def exhausted(*args, **options):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(ColourModel, "decode", exhausted)
+    with pytest.raises(OutOfMemory, match="no memory for the prompt of new"):
+        worker.prompt(replace(cup, name="new"), 100).result(LONG)
+    worker.put_image(image(200))
+    wait_until(lambda: worker.counts.refused == 1, "a refused image")
+    assert any("image refused: there is no memory for following" in line for line in worker._logger)
+    monkeypatch.setattr(ColourModel, "decode", decode)
+    worker.put_image(image(300))
+    wait_for(worker, 300)
+    assert len(worker.view.tracks) == 1
