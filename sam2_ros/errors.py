@@ -52,7 +52,7 @@ class UnknownObject(InvalidInput, KeyError):
     __str__ = Exception.__str__
 
 
-class OutOfMemory(Sam2RosError, MemoryError):
+class OutOfMemory(Sam2RosError, RuntimeError):
     """The device of the model has no memory left for an image or a prompt; everything else goes on."""
 
 
@@ -94,7 +94,7 @@ def needs_room(name: str, device: object) -> Iterator[None]:
     """A device that has no memory for a model, or cannot compute it, as InvalidInput."""
     try:
         yield
-    except (RuntimeError, OutOfMemory) as error:  # torch's out of memory is a RuntimeError, too
+    except RuntimeError as error:  # of which torch's out of memory is one
         raise InvalidInput(
             f"the model {name} cannot be used on {device}: {first_sentence(error)}; "
             "free the device's memory, name a smaller model, or use the device cpu"

@@ -1,6 +1,8 @@
 """CUDA graphs without CUDA: a recording is run again as a function, and its memory is spoilt by every other one."""
 
 import logging
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -129,3 +131,49 @@ def test_with_gradients_nothing_is_recorded():
     graphed._at_once = True
     features = graphed.encode_image(torch.zeros(1, 3, model.size.image_size, model.size.image_size))
     assert features.stride16.requires_grad
+
+
+class FakeCuda:
+    """What CudaRecorder uses of torch.cuda; says in which order."""
+
+    def __init__(self, patch):
+        self.said = []
+        for name in ("device", "stream", "graph"):
+            patch.setattr(torch.cuda, name, self.block(name))
+        patch.setattr(torch.cuda, "Stream", lambda: self.stream("side"))
+        patch.setattr(torch.cuda, "current_stream", lambda: self.stream("main"))
+        patch.setattr(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(pool=lambda: "pool", replay=lambda: None))
+
+    def stream(self, name):
+        return SimpleNamespace(name=name, wait_stream=lambda other: self.said.append(f"{name} waits for {other.name}"))
+
+    def block(self, name):
+        @contextmanager
+        def inside(*given, **options):
+            self.said.append(" ".join([name, *(f"{key}={value}" for key, value in options.items() if key == "pool")]))
+            yield
+            self.said.append(f"end of {name}")
+
+        return inside
+
+
+def test_cuda_runs_the_work_on_a_stream_of_its_own_and_then_records_it_in_one_pool(monkeypatch):
+    cuda = FakeCuda(monkeypatch)
+    record = cuda_graphs.CudaRecorder(torch.device("cuda", 1))
+    results, replay = record(lambda: cuda.said.append("work") or ["result"])
+    assert results == ["result"] and callable(replay)
+    assert cuda.said == [
+        "device",
+        "side waits for main",
+        "stream",
+        *["work"] * cuda_graphs.WARM_UP,
+        "end of stream",
+        "main waits for side",
+        "graph pool=None",
+        "work",
+        "end of graph",
+        "end of device",
+    ]
+    cuda.said.clear()
+    record(list)
+    assert "graph pool=pool" in cuda.said
