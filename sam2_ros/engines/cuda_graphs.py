@@ -23,7 +23,7 @@ from torch import Tensor
 from sam2_ros.errors import first_sentence
 from sam2_ros.model.device_memory import release
 from sam2_ros.model.interface import Candidates, Found, ImageFeatures, Memories, Model, PromptInputs
-from sam2_ros.model.precision import computed_in
+from sam2_ros.model.precision import computed_in, precision
 from sam2_ros.model.sizes import Size
 
 logger = logging.getLogger(__name__)
@@ -62,6 +62,8 @@ class GraphedModel:
         self._seen: Counter[Key] = Counter()
         self._lock = threading.Lock()
         self._at_once = False
+        #: What the methods that a lower precision suits are computed in, by the setting that recordings are made for.
+        self.arithmetic = torch.float32
         #: Whether a recording has failed; then no other is tried.
         self.failed = False
 
@@ -89,9 +91,10 @@ class GraphedModel:
         """That of the model."""
         return self._model.checksum()
 
-    def record_expected(self, precision: str) -> None:
-        """Record what a tracker with this setting will need."""
-        model, size = computed_in(self, precision), self.size
+    def record_expected(self, wanted: str) -> None:
+        """Record what a tracker with this precision will need."""
+        self.arithmetic = precision(wanted, self.device)
+        model, size = computed_in(self, wanted), self.size
         self._at_once = True
         try:
             with torch.inference_mode():
@@ -264,14 +267,14 @@ class CudaRecorder:
         return results, graph.replay
 
 
-def prepare(model: Model, precision: str = "auto", record: Record | None = None) -> GraphedModel:
+def prepare(model: Model, wanted: str = "auto", record: Record | None = None) -> GraphedModel:
     """A model on a GPU with recordings of what will be needed; where that fails, a sentence in the log and none.
 
-    precision: a setting of the tracker.
+    wanted: the precision, a setting of the tracker.
     """
     graphed = GraphedModel(model, record)
     try:
-        graphed.record_expected(precision)
+        graphed.record_expected(wanted)
     except RuntimeError as error:  # see above
         graphed.give_up("the start", error)
     return graphed

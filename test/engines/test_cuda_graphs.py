@@ -83,7 +83,7 @@ def test_what_is_expected_is_recorded_at_the_start_and_never_in_the_middle(two_a
     graphs = FunctionsAsGraphs()
     graphed = cuda_graphs.prepare(tiny_model(object_score=SEEN), "float32", graphs)
     assert graphed.recordings == len(graphs.held) == 1 + 2 * 3
-    assert choice.engine_of(graphed) == "PyTorch with CUDA graphs"
+    assert choice.engine_of(graphed) == "PyTorch with CUDA graphs, float32"
     pictures = np.random.default_rng(3).integers(0, 255, (20, 64, 64, 3), np.uint8)
     tracker = Tracker(graphed)
     for number, picture in enumerate(pictures, start=1):
@@ -99,6 +99,7 @@ def test_what_is_expected_is_recorded_at_the_start_and_never_in_the_middle(two_a
 def test_a_recording_in_bfloat16_is_another_one(two_at_the_start):
     graphed = cuda_graphs.prepare(tiny_model(), "float32", FunctionsAsGraphs())
     graphed.record_expected("bfloat16")
+    assert choice.engine_of(graphed) == "PyTorch with CUDA graphs, bfloat16"
     # What decodes stays in float32, but the image comes from other arithmetic.
     assert graphed.recordings > 1 + 2 * 3
 
@@ -112,7 +113,7 @@ def test_where_recording_fails_pytorch_goes_on_with_one_sentence(caplog):
     assert [record.getMessage() for record in caplog.records] == [
         "no CUDA graph for encode_image (CUDA out of memory); PyTorch goes on without"
     ]
-    assert graphed.failed and not graphed.recordings and choice.engine_of(graphed) == "PyTorch"
+    assert graphed.failed and not graphed.recordings and choice.engine_of(graphed) == "PyTorch, float32"
 
 
 def test_a_shape_that_comes_seldom_is_not_recorded():
