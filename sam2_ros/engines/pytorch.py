@@ -10,7 +10,7 @@ import torch
 from sam2_ros.cpu_threads import on_passing_thread
 from sam2_ros.engines.trial import BOUNDS, deviations
 from sam2_ros.model.interface import Model
-from sam2_ros.model.precision import InPrecision, computed_in, precision
+from sam2_ros.model.precision import InPrecision, precision
 from sam2_ros.model.sizes import EMBEDDED, EMBEDDED_LITE
 
 logger = logging.getLogger(__name__)
@@ -38,10 +38,10 @@ def tried(wanted: str, device: torch.device, size_name: str) -> torch.dtype:
 def prepare(model: Model, wanted: str) -> Model:
     """A model in the precision of that name.  On a CPU it is tried first; if it is wrong, float32 is used.
 
-    On another device it is not tried.  In float32 this is the model itself.
+    On another device, and in float32, this is the model itself: its tracker computes it in what the setting says.
     """
     if model.device.type != "cpu":
-        return computed_in(model, wanted)
+        return model
     dtype = tried(wanted, model.device, model.size.name)
     if dtype == torch.float32:
         return model

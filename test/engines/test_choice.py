@@ -61,7 +61,7 @@ def test_on_a_gpu_auto_has_cuda_graphs_and_openvino_is_refused(engine, monkeypat
     monkeypatch.setattr(cuda_graphs, "prepare", lambda model, precision: graphed)
     model = SimpleNamespace(device=torch.device("cuda", 0))
     assert choice.with_engine(model, "auto") is graphed
-    assert choice.with_engine(model, "torch", "float32") is model
+    assert choice.with_engine(model, "torch") is model
     with pytest.raises(InvalidInput, match="computes on the CPU, not on cuda:0; set device to cpu"):
         choice.with_engine(model, "openvino")
 
