@@ -4,9 +4,11 @@
     python benchmarks/gpu.py --device cpu --quick --json /tmp/gpu.json
 
 It needs this repository and torch with CUDA.  Where the official package sam2 can be imported it is timed on the same
-images and boxes, at the end also compiled, which takes minutes.  Weights are random; speed does not depend on them.  After every part
-the JSON is written, so an interrupted run keeps what it has.  A part that fails leaves its error there and the next
-one begins; a part is left out when the time is over.  --quick takes the smallest sizes: it shows that the script runs.
+images and boxes, at the end also compiled, which takes minutes.  Weights are random; speed does not depend on them.
+
+After every part the JSON is written, so an interrupted run keeps what it has.  A part that fails leaves its error there
+and the next one begins; a part is left out when the time is over.  --quick takes the smallest sizes, to show that the
+script runs.
 
 masks, graphs: what differs between CPU and GPU after the network, and between CUDA graphs and none.
 parity: the largest difference between CPU and GPU in float32 without TF32, relative to the largest number.
