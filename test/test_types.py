@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sam2_ros.errors import InvalidImage, InvalidPrompt
-from sam2_ros.types import Frame, Prompt
+from sam2_ros.types import Frame, Prompt, State, Track, painted
 
 IMAGE = np.zeros((4, 6, 3), np.uint8)
 
@@ -67,3 +67,32 @@ def test_lists_and_masks_of_whole_numbers_are_good_prompts():
     assert prompt.points.shape == (1, 2) and prompt.box == (0, 0, 3, 4)
     assert prompt.mask.tolist() == [[False, True], [False, True]]
     assert Prompt("cup", points=(1, 2), labels=1).points.tolist() == [[1, 2]]
+
+
+def seen(mask):
+    return Track(1, "cup", State.VISIBLE, False, mask, 1.0, 1.0, np.zeros(4, np.float32), 0, 1)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.002, 0.3, 1.0])
+def test_area_box_and_centroid_are_those_of_the_pixels(share):
+    mask = np.random.default_rng(1).random((48, 64)) < share
+    track, (rows, columns) = seen(mask), np.nonzero(mask)
+    area, box, centroid = track.measured()
+    assert area == track.area == len(rows) and box == track.box and centroid == track.centroid
+    if not area:
+        assert box is None and centroid is None
+        return
+    assert box == (columns.min(), rows.min(), columns.max(), rows.max())
+    assert centroid == pytest.approx((columns.mean(), rows.mean()), abs=1e-9)
+
+
+@pytest.mark.parametrize("largest, dtype", [(3, np.uint8), (300, np.uint16)])
+def test_masks_are_painted_in_order_the_last_on_top(largest, dtype):
+    random = np.random.default_rng(2)
+    masks = {number: random.random((48, 64)) < 0.4 for number in (1, 2, largest)}
+    masks[2][:] = False
+    expected = np.zeros((48, 64), int)
+    for number, mask in masks.items():
+        expected[mask] = number
+    labels = painted(masks, (48, 64))
+    assert labels.dtype == dtype and (labels == expected).all()
