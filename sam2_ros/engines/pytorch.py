@@ -15,9 +15,9 @@ from sam2_ros.model.sizes import EMBEDDED, EMBEDDED_LITE
 
 logger = logging.getLogger(__name__)
 
-#: Models that "auto" leaves in float32.  They gain less than a tenth, since their time goes into small layers, and
-#: their masks drift.  This is a rule and not a timing, so that a robot that is busy when the node starts finds the
-#: same masks as ever, and a large model does not start later by many images.
+#: Models that "auto" leaves in float32: most of their time goes into small layers, which gain little or are not
+#: lowered.  This is a rule and not a timing, so that a robot that is busy when the node starts finds the same masks
+#: as ever, and a large model does not start later by many images.
 NOT_WORTH_IT = frozenset({EMBEDDED.name, EMBEDDED_LITE.name})
 #: What torch calls the instructions for products in bfloat16: AVX-512 BF16 and AMX.
 INSTRUCTIONS = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
