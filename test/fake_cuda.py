@@ -106,13 +106,20 @@ class _WithoutGuard(TorchFunctionMode):
         if function is torch.Tensor.__setitem__:
             tensor, place, value = args
             part = _indexed(tensor, place)
-            return part.copy_(value) if isinstance(value, torch.Tensor) else part.fill_(value)
+            return _copied(part, value) if isinstance(value, torch.Tensor) else part.fill_(value)
+        if function is torch.Tensor.copy_ and args[0].device == args[1].device:
+            return _copied(*args)
         if function is torch.Tensor.__invert__:
             return torch.bitwise_not(*args)
         if function is torch.Tensor.contiguous:
             layout = (options or {}).get("memory_format", torch.contiguous_format)
             return args[0] if args[0].is_contiguous(memory_format=layout) else args[0].clone(memory_format=layout)
         return function(*args, **(options or {}))
+
+
+def _copied(tensor: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """``tensor.copy_(value)`` on one device, by an operation that wants the same of shapes and devices."""
+    return tensor.zero_().add_(value)
 
 
 def _indexed(tensor: torch.Tensor, place: object) -> torch.Tensor:

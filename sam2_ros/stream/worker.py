@@ -369,6 +369,9 @@ class Worker:
                 if not self._session.is_behind:
                     break
                 self._session.catch_up()
+        except Sam2RosError as error:
+            if line := self._throttle.line("catch up", f"following a late prompt failed: {error}"):
+                self._logger.warning(line)
         except Exception:  # a defect must not end the thread
             self._complain("catch up", "following a late prompt failed")
         self._session.update_view()

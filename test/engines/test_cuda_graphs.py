@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from fake_cuda import fake_cuda, on_gpu
 from tiny_models import FAMILIES, tiny_model
 
 from sam2_ros.engines import choice, cuda_graphs
@@ -77,6 +78,21 @@ def test_tracking_by_recordings_is_tracking(family, monkeypatch):
 @pytest.fixture
 def two_at_the_start(monkeypatch):
     monkeypatch.setattr(cuda_graphs, "EXPECTED_OBJECTS", 2)
+
+
+def test_on_a_gpu_recordings_copy_nothing_from_or_to_the_processor(two_at_the_start):
+    model = tiny_model(object_score=SEEN)
+    side = model.size.image_size
+    with fake_cuda(torch.bfloat16) as transfers:
+        graphed = cuda_graphs.prepare(on_gpu(model), "auto", FunctionsAsGraphs())
+        assert graphed.recordings == 1 + 2 * 3 and not transfers.counts
+        tracker = Tracker(graphed)
+        tracker.track(Frame(np.zeros((side, side, 3), np.uint8), 1))
+        tracker.prompt(Prompt("one", box=(5, 5, 30, 30)))
+        transfers.counts.clear()
+        assert len(tracker.track(Frame(np.zeros((side, side, 3), np.uint8), 2))) == 1
+    # Up: the image, time codes, distances.  Down: scores, pointers, masks.
+    assert transfers.counts == {"up without waiting": 3, "down without waiting": 3, "awaited": 3}
 
 
 def test_what_is_expected_is_recorded_at_the_start_and_never_in_the_middle(two_at_the_start):

@@ -529,3 +529,18 @@ def test_memory_that_runs_out_is_a_sentence_for_the_request_and_the_image_and_th
     worker.put_image(image(300))
     wait_for(worker, 300)
     assert len(worker.view.tracks) == 1
+
+
+def test_memory_that_runs_out_behind_a_late_prompt_is_a_sentence(worker, monkeypatch):
+    worker.start()
+    for stamp in (100, 200, 300):
+        worker.put_image(image(stamp))
+        wait_for(worker, stamp)
+
+    def exhausted(*args, **options):
+        raise OutOfMemory("there is no memory for following cup")
+
+    monkeypatch.setattr(Tracker, "catch_up", exhausted)
+    worker.prompt(Prompt("cup", points=np.array([[8, 8]]), labels=np.array([1])), 100).result(LONG)
+    sentence = "following a late prompt failed: there is no memory for following cup"
+    wait_until(lambda: sentence in worker._logger, "the sentence")
