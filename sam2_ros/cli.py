@@ -24,7 +24,7 @@ COMMANDS = {
     "compare": ("sam2_ros.evaluation.compare", "compare evaluations"),
     "export": ("sam2_ros.evaluation.export", "write the masks of an evaluation as a data set"),
     "export-onnx": ("sam2_ros.engines.onnx", "write a model as ONNX files, for TensorRT and other engines"),
-    "quantise": ("sam2_ros.engines.quantisation", "make the image encoder in int8 for OpenVINO, from your own images"),
+    "quantise": ("sam2_ros.engines.quantisation", "convert the image encoder to int8 for OpenVINO, with your images"),
     "replay": ("sam2_ros.file_processing.result_bag", "run the tracker over a recording again, into a new bag"),
     "record": ("sam2_ros.ros.record_bag", "record a running node into a bag"),
     "play": ("sam2_ros.ros.play_bag", "publish a bag to a running node"),

@@ -24,8 +24,8 @@ class NodeSettings:
     )
     engine: str = setting(
         "auto",
-        "what computes the model; auto = openvino if it is installed and faster, CUDA graphs on a GPU, else torch; "
-        "openvino_int8 needs sam2_ros quantise before",
+        "what computes the model; auto = on a CPU openvino if it is installed and faster, on a GPU torch with CUDA "
+        "graphs, else torch; openvino_int8 needs an encoder made by sam2_ros quantise",
         choices=("auto", "torch", "openvino", "openvino_int8"),
         fixed=True,
     )

@@ -46,9 +46,7 @@ def quantise(model: SAM2, path: Path, tell: Callable[[str], object], **options: 
     if not images:
         raise RecordingError(f"{shown(path)} holds no image")
     if len(images) < FEW:
-        tell(
-            f"{shown(path)} holds {len(images)} images; with {FEW} or more, of all that the camera sees, int8 is better"
-        )
+        tell(f"{shown(path)} holds {len(images)} images; int8 is better with {FEW} that show all the camera sees")
     folder = openvino.int8_folder(model)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -57,7 +57,8 @@ class TrackerSettings:
     )
     precision: str = setting(
         "auto",
-        "arithmetic of the model; auto = bfloat16 on a GPU or CPU that has it, but on a CPU float32 for embedded",
+        "arithmetic of the model; auto = bfloat16 on a GPU or CPU that has it, else float32; "
+        "for embedded on a CPU torch takes float32",
         choices=("auto", "float32", "bfloat16", "float16"),
         fixed=True,
     )
