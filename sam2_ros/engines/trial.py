@@ -34,8 +34,8 @@ def deviations(model: Model, other: Model, bounds: Mapping[str, float]) -> list[
         "tracking_decoder": zip(_fields(found), _fields(expected)),
         "memory_encoder": [(_remembered(other, features, expected), _remembered(model, features, expected))],
     }
-    errors = {name: max(_error(ours, theirs) for ours, theirs in tensors) for name, tensors in pairs.items()}
-    # "not ... <=": an error may be nan.
+    # Of numbers among which one is nan, numpy's largest is nan, and then "not ... <=" is true.
+    errors = {name: np.max([_error(ours, theirs) for ours, theirs in tensors]) for name, tensors in pairs.items()}
     return [
         f"the {name} is off by {error:.1e} (right is up to {bounds[name]:.1e})"
         for name, error in errors.items()

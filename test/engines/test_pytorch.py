@@ -62,6 +62,11 @@ def test_what_is_chosen_is_computed_on_any_processor(monkeypatch, caplog):
     "method, spoil, words",
     [
         ("encode_image", lambda found: dataclasses.replace(found, stride8=found.stride8 * 1.1), "encoder is off by 1"),
+        (
+            "encode_image",
+            lambda found: dataclasses.replace(found, stride4=found.stride4 * torch.nan),
+            "encoder is off by nan",
+        ),
         ("attend", lambda found: found * float("nan"), "attention is off by nan"),
         ("encode_memory", lambda found: found * float("inf"), "memory_encoder is off by"),
     ],
