@@ -19,7 +19,7 @@ import numpy as np
 
 from sam2_ros import recordings
 from sam2_ros.engines import openvino
-from sam2_ros.errors import CheckpointError, RecordingError
+from sam2_ros.errors import CheckpointError, RecordingError, first_sentence
 from sam2_ros.files import shown
 from sam2_ros.model.downloads import alone
 from sam2_ros.model.pixels import normalise
@@ -77,14 +77,17 @@ def _make(nncf: Any, model: SAM2, images: list[np.ndarray], folder: Path) -> Non
     library, trunk = openvino.imported(), model.size.trunk
     whole = openvino.read_networks(library, library.Core(), model)["encoder"]
     nncf.set_log_level(logging.WARNING)
-    quantised = nncf.quantize(
-        whole,
-        nncf.Dataset(images),
-        preset=nncf.QuantizationPreset.MIXED,  # activations below zero get steps of their own
-        subset_size=len(images),
-        model_type=nncf.ModelType.TRANSFORMER if trunk == HIERA else None,
-        ignored_scope=nncf.IgnoredScope(patterns=[EXACT]) if trunk in EFFICIENTNET_STAGES else None,
-    )
+    try:
+        quantised = nncf.quantize(
+            whole,
+            nncf.Dataset(images),
+            preset=nncf.QuantizationPreset.MIXED,  # activations below zero get steps of their own
+            subset_size=len(images),
+            model_type=nncf.ModelType.TRANSFORMER if trunk == HIERA else None,
+            ignored_scope=nncf.IgnoredScope(patterns=[EXACT]) if trunk in EFFICIENTNET_STAGES else None,
+        )
+    except Exception as error:  # of several kinds that have only this base
+        raise RuntimeError(first_sentence(error)) from error
     unfinished = folder.with_name(folder.name + ".part")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()

@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from tiny_models import tiny_model
 
 from sam2_ros.engines import choice, openvino, quantisation, trial
-from sam2_ros.errors import InvalidInput, MissingDependency, RecordingError
+from sam2_ros.errors import CheckpointError, InvalidInput, MissingDependency, RecordingError
 from sam2_ros.recordings.pictures import write_picture
 from sam2_ros.types import Frame
 
@@ -119,3 +120,17 @@ def test_the_images_that_are_used_are_spread_over_all():
         assert min(count, quantisation.MOST // 2) < len(found) + 1 <= quantisation.MOST + 1
         steps = np.diff([float(one.mean()) for one in found])
         assert np.allclose(steps, steps[:1], rtol=1e-3)
+
+
+def test_an_error_of_nncf_is_a_sentence(monkeypatch, pictures, tmp_path):
+    def fail(*_, **__):
+        raise Exception("this operation has no int8. More of it.\nlines")  # what its errors have in common
+
+    names = SimpleNamespace(MIXED=0, TRANSFORMER=0)
+    nncf = SimpleNamespace(quantize=fail, Dataset=list, QuantizationPreset=names, ModelType=names, set_log_level=int)
+    modules = {"nncf": nncf, "openvino": SimpleNamespace(Core=int)}
+    monkeypatch.setenv("SAM2_ROS_CACHE", str(tmp_path))
+    monkeypatch.setattr(openvino, "imported", lambda name="openvino", _="": modules[name])
+    monkeypatch.setattr(openvino, "read_networks", lambda *_: {"encoder": None})
+    with pytest.raises(CheckpointError, match=r"NNCF cannot quantise this model \(this operation has no int8\)"):
+        quantisation.quantise(tiny_model(), pictures, print)
