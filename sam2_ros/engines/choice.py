@@ -51,9 +51,11 @@ def with_engine(model: SAM2, engine: str, precision: str = "auto") -> Model:
         return pytorch.prepare(model, precision)
     if chosen == cuda_graphs.NAME:
         return cuda_graphs.prepare(model, precision)
+    # One that was chosen by its name and cannot be imported is an error.
+    gives_way = (CheckpointError, MissingDependency) if engine == "auto" else (CheckpointError,)
     try:
-        found = openvino.prepare(model, precision, int8=engine == INT8)
-    except CheckpointError as error:
+        found = _with_rest_alike(openvino.prepare(model, precision, int8=engine == INT8), precision)
+    except gives_way as error:
         logger.warning("%s; PyTorch computes it instead", error)
         return pytorch.prepare(model, precision)
     if engine != "auto":
@@ -63,6 +65,12 @@ def with_engine(model: SAM2, engine: str, precision: str = "auto") -> Model:
         return found
     logger.info("OpenVINO is not faster here; PyTorch computes the model")
     return in_pytorch
+
+
+def _with_rest_alike(found: openvino.OpenVinoModel, precision: str) -> Model:
+    """The model; where OpenVINO computes in float32 although another precision was chosen, PyTorch does the same."""
+    arithmetic = found.arithmetic.removeprefix(openvino.INT8)
+    return InPrecision(found, torch.float32) if arithmetic == "float32" and precision != "auto" else found
 
 
 def candidate(engine: str, device: torch.device) -> str:

@@ -28,7 +28,7 @@ from tqdm import tqdm
 from sam2_ros.cpu_threads import on_passing_thread
 from sam2_ros.engines.graphs import Graph, Port, attention, encoder, tracking_decoder
 from sam2_ros.engines.trial import BOUNDS, deviations
-from sam2_ros.errors import CheckpointError, InvalidInput, MissingDependency
+from sam2_ros.errors import CheckpointError, InvalidInput, MissingDependency, first_sentence
 from sam2_ros.model.downloads import alone, cache_folder
 from sam2_ros.model.interface import Candidates, Found, ImageFeatures, Memories, PromptInputs
 from sam2_ros.model.sam2 import SAM2
@@ -134,7 +134,8 @@ class Program:
 
 def is_installed() -> bool:
     """Whether OpenVINO is here; it is not imported for that."""
-    return importlib.util.find_spec("openvino") is not None
+    spec = importlib.util.find_spec("openvino")
+    return spec is not None and spec.origin is not None  # a mere folder of that name has none
 
 
 def prepare(model: SAM2, precision: str = "auto", int8: bool = False) -> OpenVinoModel:
@@ -184,7 +185,11 @@ def imported(name: str = "openvino", missing: str = MISSING) -> Any:
         try:
             return importlib.import_module(name)
         except ImportError as error:
-            raise MissingDependency(missing) from error
+            if error.name == name:
+                raise MissingDependency(missing) from error
+            raise MissingDependency(
+                f"{name} is installed, but cannot be imported ({first_sentence(error)}); install it again"
+            ) from error
 
 
 @contextlib.contextmanager
