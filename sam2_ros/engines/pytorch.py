@@ -9,6 +9,7 @@ import torch
 
 from sam2_ros.cpu_threads import on_passing_thread
 from sam2_ros.engines.trial import BOUNDS, deviations
+from sam2_ros.errors import first_sentence
 from sam2_ros.model.interface import Model
 from sam2_ros.model.precision import InPrecision, precision
 from sam2_ros.model.sizes import EMBEDDED, EMBEDDED_LITE
@@ -51,7 +52,7 @@ def prepare(model: Model, wanted: str) -> Model:
     try:
         wrong = on_passing_thread(partial(deviations, model, lowered, BOUNDS["bfloat16"]))
     except RuntimeError as error:  # an operation that torch has not in this precision
-        wrong = [str(error).splitlines()[0]]
+        wrong = [first_sentence(error)]
     if not wrong:
         return lowered
     logger.warning("PyTorch is wrong in %s on this processor: %s; float32 is used", name, ", ".join(wrong))

@@ -8,6 +8,8 @@ import logging
 import torch
 from torch import Tensor
 
+from sam2_ros.errors import first_sentence
+
 logger = logging.getLogger(__name__)
 
 
@@ -44,6 +46,6 @@ def _can_pin() -> bool:
     try:
         torch.zeros(1, device="cpu").pin_memory()
     except RuntimeError as error:
-        logger.warning("no pinned memory (%s); copies from and to the GPU are slower", str(error).splitlines()[0])
+        logger.warning("no pinned memory (%s); copies from and to the GPU are slower", first_sentence(error))
         return False
     return True

@@ -87,13 +87,20 @@ def test_a_precision_that_is_wrong_gives_way_to_float32_with_a_sentence(
     )  # also where a tracker is told to use bfloat16
 
 
-def test_an_operation_that_torch_has_not_gives_way_to_float32_with_a_sentence(monkeypatch, caplog):
+@pytest.mark.parametrize(
+    "message, words",
+    [
+        ("\"addmm_impl_cpu_\" not implemented for 'Half'\nmore", "\"addmm_impl_cpu_\" not implemented for 'Half'"),
+        ("", "RuntimeError"),
+    ],
+)
+def test_an_operation_that_torch_has_not_gives_way_to_float32_with_a_sentence(monkeypatch, caplog, message, words):
     def fail(model, features, memories):
-        raise RuntimeError("\"addmm_impl_cpu_\" not implemented for 'Half'\nmore")
+        raise RuntimeError(message)
 
     monkeypatch.setattr(InPrecision, "attend", fail)
     found = choice.with_engine(tiny_model(), "torch", "float16")
-    assert "wrong in float16 on this processor: \"addmm_impl_cpu_\" not implemented for 'Half'; float32" in caplog.text
+    assert f"wrong in float16 on this processor: {words}; float32" in caplog.text
     assert choice.engine_of(computed_in(found, "float16")) == "PyTorch, float32"
 
 
