@@ -285,5 +285,5 @@ def painted(masks: Mapping[int, Mask], size: tuple[int, int]) -> NDArray[np.uint
         box = box_of(mask)
         if box is not None:
             part = slice(box[1], box[3] + 1), slice(box[0], box[2] + 1)
-            np.copyto(labels[part], number, where=mask[part])
+            np.copyto(labels[part], labels.dtype.type(number), where=mask[part])
     return labels

@@ -86,6 +86,11 @@ def test_area_box_and_centroid_are_those_of_the_pixels(share):
     assert centroid == pytest.approx((columns.mean(), rows.mean()), abs=1e-9)
 
 
+def test_a_number_of_numpy_is_painted_as_one_of_python():
+    mask = np.eye(2, dtype=bool)
+    assert (painted({np.int64(7): mask}, (2, 2)) == 7 * mask).all()
+
+
 @pytest.mark.parametrize("largest, dtype", [(3, np.uint8), (300, np.uint16)])
 def test_masks_are_painted_in_order_the_last_on_top(largest, dtype):
     random = np.random.default_rng(2)
