@@ -22,9 +22,8 @@ from torch import Tensor
 
 from sam2_ros.errors import first_sentence
 from sam2_ros.model.device_memory import release
-from sam2_ros.model.interface import Candidates, Found, ImageFeatures, Memories, Model, PromptInputs
+from sam2_ros.model.interface import Candidates, ImageFeatures, Memories, Model, PromptInputs, WrappedModel
 from sam2_ros.model.precision import computed_in, precision
-from sam2_ros.model.sizes import Size
 
 logger = logging.getLogger(__name__)
 
@@ -51,12 +50,12 @@ Compute = Callable[..., Sequence[Tensor]]
 Record = Callable[[Callable[[], Sequence[Tensor]]], tuple[Sequence[Tensor], Callable[[], object]]]
 
 
-class GraphedModel:
+class GraphedModel(WrappedModel):
     """A model on a GPU, with recordings of what every image needs.  Any thread may use it."""
 
     def __init__(self, model: Model, record: Record | None = None) -> None:
         """record: by default with CUDA."""
-        self._model = model
+        super().__init__(model)
         self._record = record or CudaRecorder(model.device)
         self._programs: OrderedDict[Key, _Program] = OrderedDict()
         self._seen: Counter[Key] = Counter()
@@ -68,28 +67,9 @@ class GraphedModel:
         self.failed = False
 
     @property
-    def size(self) -> Size:
-        """That of the model."""
-        return self._model.size
-
-    @property
-    def device(self) -> torch.device:
-        """That of the model."""
-        return self._model.device
-
-    @property
-    def precision(self) -> torch.dtype:
-        """That of the model."""
-        return self._model.precision
-
-    @property
     def recordings(self) -> int:
         """How many there are."""
         return len(self._programs)
-
-    def checksum(self) -> str:
-        """That of the model."""
-        return self._model.checksum()
 
     def record_expected(self, wanted: str) -> None:
         """Record what a tracker with this precision will need."""
@@ -124,18 +104,18 @@ class GraphedModel:
         return ImageFeatures(*self._run("encode_image", self._encode_image, images))
 
     def _encode_image(self, images: Tensor) -> Sequence[Tensor]:
-        features = self._model.encode_image(images)
+        features = super().encode_image(images)
         return features.stride16, features.stride8, features.stride4
 
     def attend(self, features: ImageFeatures, memories: Memories | None) -> Tensor:
         """The image as each object sees it; see ``Model.attend``."""
         if memories is None:
-            return self._model.attend(features, memories)
+            return super().attend(features, memories)
         found = memories.tokens, memories.time_code, memories.pointers, memories.pointer_distance
         return self._run("attend", self._attend, features.stride16, *found)[0]
 
     def _attend(self, stride16: Tensor, *memories: Tensor) -> Sequence[Tensor]:
-        return (self._model.attend(_coarse(stride16), Memories(*memories)),)
+        return (super().attend(_coarse(stride16), Memories(*memories)),)
 
     def decode(
         self,
@@ -148,30 +128,24 @@ class GraphedModel:
     ) -> Candidates:
         """Candidate masks; see ``Model.decode``."""
         if prompt is not None or not multimask:
-            return self._model.decode(
-                view, features, prompt, multimask=multimask, stability_fallback=stability_fallback
-            )
+            return super().decode(view, features, prompt, multimask=multimask, stability_fallback=stability_fallback)
         inputs = view, features.stride16, features.stride8, features.stride4
         return Candidates(*self._run("decode", self._decode, *inputs))
 
     def _decode(self, view: Tensor, *features: Tensor) -> Sequence[Tensor]:
-        found = self._model.decode(view, ImageFeatures(*features), multimask=True)
+        found = super().decode(view, ImageFeatures(*features), multimask=True)
         return found.logits, found.iou, found.object_score, found.pointer
-
-    def decode_mask(self, features: ImageFeatures, masks: Tensor) -> Found:
-        """A mask prompt is the answer itself; see ``Model.decode_mask``."""
-        return self._model.decode_mask(features, masks)
 
     def encode_memory(
         self, features: ImageFeatures, mask_logits: Tensor, object_score: Tensor, *, binarize: bool
     ) -> Tensor:
         """The tokens to remember; see ``Model.encode_memory``."""
         if binarize:
-            return self._model.encode_memory(features, mask_logits, object_score, binarize=binarize)
+            return super().encode_memory(features, mask_logits, object_score, binarize=binarize)
         return self._run("encode_memory", self._encode_memory, features.stride16, mask_logits, object_score)[0]
 
     def _encode_memory(self, stride16: Tensor, mask_logits: Tensor, object_score: Tensor) -> Sequence[Tensor]:
-        return (self._model.encode_memory(_coarse(stride16), mask_logits, object_score, binarize=False),)
+        return (super().encode_memory(_coarse(stride16), mask_logits, object_score, binarize=False),)
 
     # -- recordings ----------------------------------------------------------------------------
 

@@ -30,9 +30,8 @@ from sam2_ros.engines.graphs import Graph, Port, attention, encoder, tracking_de
 from sam2_ros.engines.trial import BOUNDS, deviations
 from sam2_ros.errors import CheckpointError, InvalidInput, MissingDependency, first_sentence
 from sam2_ros.model.downloads import alone, cache_folder
-from sam2_ros.model.interface import Candidates, Found, ImageFeatures, Memories, PromptInputs
+from sam2_ros.model.interface import Candidates, ImageFeatures, Memories, PromptInputs, WrappedModel
 from sam2_ros.model.sam2 import SAM2
-from sam2_ros.model.sizes import Size
 
 logger = logging.getLogger(__name__)
 
@@ -51,45 +50,26 @@ INT8, INT8_BOUND = "int8 and ", 2e-1
 WITHOUT_FUSED_ATTENTION = {"SNIPPETS_MODE": "DISABLE"}
 
 
-class OpenVinoModel:
+class OpenVinoModel(WrappedModel):
     """A SAM2 on a CPU whose way from image to mask runs in OpenVINO.  It belongs to one thread."""
 
     def __init__(self, model: SAM2, programs: Mapping[str, Program], arithmetic: str) -> None:
         """programs: by the names of their graphs.  arithmetic: "float32", "bfloat16", or one of them after INT8."""
-        self._model = model
+        super().__init__(model)
         self._programs = programs
         self.arithmetic = arithmetic
-
-    @property
-    def size(self) -> Size:
-        """That of the model."""
-        return self._model.size
-
-    @property
-    def device(self) -> torch.device:
-        """The CPU."""
-        return self._model.device
-
-    @property
-    def precision(self) -> torch.dtype:
-        """Of the tensors that go in and out; see ``arithmetic`` for what is computed in."""
-        return self._model.precision
-
-    def checksum(self) -> str:
-        """That of the model."""
-        return self._model.checksum()
 
     def encode_image(self, images: Tensor) -> ImageFeatures:
         """What the trunk sees on the images; see ``Model.encode_image``."""
         side = self.size.image_size
         if images.shape != (1, 3, side, side):
-            return self._model.encode_image(images)
+            return super().encode_image(images)
         return ImageFeatures(*self._programs["encoder"](images))
 
     def attend(self, features: ImageFeatures, memories: Memories | None) -> Tensor:
         """The image as each object sees it; see ``Model.attend``."""
         if memories is None or features.stride16.shape[0] > 1:
-            return self._model.attend(features, memories)
+            return super().attend(features, memories)
         found = memories.tokens, memories.time_code, memories.pointers, memories.pointer_distance
         return self._programs["attention"](features.stride16, *found)[0]
 
@@ -105,17 +85,7 @@ class OpenVinoModel:
         """Candidate masks; see ``Model.decode``."""
         if prompt is None and multimask and features.stride8.shape[0] == 1:
             return Candidates(*self._programs["tracking_decoder"](view, features.stride8, features.stride4))
-        return self._model.decode(view, features, prompt, multimask=multimask, stability_fallback=stability_fallback)
-
-    def decode_mask(self, features: ImageFeatures, masks: Tensor) -> Found:
-        """A mask prompt is the answer itself; see ``Model.decode_mask``."""
-        return self._model.decode_mask(features, masks)
-
-    def encode_memory(
-        self, features: ImageFeatures, mask_logits: Tensor, object_score: Tensor, *, binarize: bool
-    ) -> Tensor:
-        """The tokens to remember; see ``Model.encode_memory``."""
-        return self._model.encode_memory(features, mask_logits, object_score, binarize=binarize)
+        return super().decode(view, features, prompt, multimask=multimask, stability_fallback=stability_fallback)
 
 
 class Program:

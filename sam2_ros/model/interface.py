@@ -204,6 +204,62 @@ class Model(Protocol):
         ...
 
 
+class WrappedModel:
+    """A model around another one: whatever a subclass does not compute in its own way is what the inner one answers."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    @property
+    def size(self) -> Size:
+        """See ``Model``."""
+        return self.model.size
+
+    @property
+    def device(self) -> torch.device:
+        """See ``Model``."""
+        return self.model.device
+
+    @property
+    def precision(self) -> torch.dtype:
+        """Of the weights, and of the tensors that go in and out; it may compute in another one."""
+        return self.model.precision
+
+    def checksum(self) -> str:
+        """See ``Model``."""
+        return self.model.checksum()
+
+    def encode_image(self, images: Tensor) -> ImageFeatures:
+        """See ``Model``."""
+        return self.model.encode_image(images)
+
+    def attend(self, features: ImageFeatures, memories: Memories | None) -> Tensor:
+        """See ``Model``."""
+        return self.model.attend(features, memories)
+
+    def decode(
+        self,
+        view: Tensor,
+        features: ImageFeatures,
+        prompt: PromptInputs | None = None,
+        *,
+        multimask: bool,
+        stability_fallback: bool = True,
+    ) -> Candidates:
+        """See ``Model``."""
+        return self.model.decode(view, features, prompt, multimask=multimask, stability_fallback=stability_fallback)
+
+    def decode_mask(self, features: ImageFeatures, masks: Tensor) -> Found:
+        """See ``Model``."""
+        return self.model.decode_mask(features, masks)
+
+    def encode_memory(
+        self, features: ImageFeatures, mask_logits: Tensor, object_score: Tensor, *, binarize: bool
+    ) -> Tensor:
+        """See ``Model``."""
+        return self.model.encode_memory(features, mask_logits, object_score, binarize=binarize)
+
+
 #: Every name that Model declares.
 DECLARED = (
     "size",

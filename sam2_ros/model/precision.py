@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sam2_ros.model.interface import Candidates, Found, ImageFeatures, Memories, Model, PromptInputs
+from sam2_ros.model.interface import Candidates, Found, ImageFeatures, Memories, Model, PromptInputs, WrappedModel
 from sam2_ros.model.sizes import EFFICIENTNET_STAGES, Size
 
 #: The first GPUs that compute in bfloat16 (Ampere).
@@ -53,43 +53,24 @@ def computed_in(model: Model, wanted: str) -> Model:
     return model if isinstance(model, InPrecision) or dtype == torch.float32 else InPrecision(model, dtype)
 
 
-class InPrecision:
+class InPrecision(WrappedModel):
     """A model with a precision for each of its methods; for inference."""
 
     def __init__(self, model: Model, dtype: torch.dtype) -> None:
         """dtype: of the methods that ``lowered`` names; the others are computed in float32."""
-        self.model = model
+        super().__init__(model)
         self.dtype = dtype
         self._lowered = lowered(model.size) if dtype != torch.float32 else frozenset[str]()
-
-    @property
-    def size(self) -> Size:
-        """That of the model."""
-        return self.model.size
-
-    @property
-    def device(self) -> torch.device:
-        """That of the model."""
-        return self.model.device
-
-    @property
-    def precision(self) -> torch.dtype:
-        """Of the weights; see ``dtype`` for what is computed in."""
-        return self.model.precision
-
-    def checksum(self) -> str:
-        """That of the model."""
-        return self.model.checksum()
 
     def encode_image(self, images: Tensor) -> ImageFeatures:
         """What the trunk sees on the images; see ``Model.encode_image``.  The sharp features stay as they come."""
         with self._computing("encode_image"):
-            return self.model.encode_image(images)
+            return super().encode_image(images)
 
     def attend(self, features: ImageFeatures, memories: Memories | None) -> Tensor:
         """The image as each object sees it; see ``Model.attend``."""
         with self._computing("attend"):
-            return self.model.attend(features, memories).float()
+            return super().attend(features, memories).float()
 
     def decode(
         self,
@@ -102,21 +83,21 @@ class InPrecision:
     ) -> Candidates:
         """Candidate masks; see ``Model.decode``."""
         with self._computing("decode"):
-            return self.model.decode(
+            return super().decode(
                 view, _in_float32(features), prompt, multimask=multimask, stability_fallback=stability_fallback
             )
 
     def decode_mask(self, features: ImageFeatures, masks: Tensor) -> Found:
         """A mask prompt is the answer itself; see ``Model.decode_mask``."""
         with self._computing("decode_mask"):
-            return self.model.decode_mask(_in_float32(features), masks)
+            return super().decode_mask(_in_float32(features), masks)
 
     def encode_memory(
         self, features: ImageFeatures, mask_logits: Tensor, object_score: Tensor, *, binarize: bool
     ) -> Tensor:
         """The tokens to remember; see ``Model.encode_memory``."""
         with self._computing("encode_memory"):
-            return self.model.encode_memory(features, mask_logits, object_score, binarize=binarize).float()
+            return super().encode_memory(features, mask_logits, object_score, binarize=binarize).float()
 
     def _computing(self, method: str) -> torch.autocast:
         is_lowered = method in self._lowered
