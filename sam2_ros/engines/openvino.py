@@ -227,19 +227,16 @@ def _kept(parent: Path) -> list[Path]:
 
 
 def _convert(openvino: Any, parts: Sequence[Graph], folder: Path) -> None:
-    unfinished = folder.with_name(folder.name + ".part")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir()
-    for graph in tqdm(parts, desc="converting for OpenVINO, once", unit="part", disable=None):
-        traced = on_passing_thread(graph.traced)
-        ports = [_port(openvino, port) for port in graph.inputs.values()]
-        try:
-            with _same_logging():
-                whole = openvino.convert_model(traced, input=ports)
-        except Exception as error:  # of several kinds that have only this base
-            raise RuntimeError(str(error)) from error
-        openvino.save_model(whole, unfinished / f"{graph.name}.xml", compress_to_fp16=False)
-    publish(unfinished, folder)
+    with written_whole(folder) as unfinished:
+        for graph in tqdm(parts, desc="converting for OpenVINO, once", unit="part", disable=None):
+            traced = on_passing_thread(graph.traced)
+            ports = [_port(openvino, port) for port in graph.inputs.values()]
+            try:
+                with _same_logging():
+                    whole = openvino.convert_model(traced, input=ports)
+            except Exception as error:  # of several kinds that have only this base
+                raise RuntimeError(str(error)) from error
+            openvino.save_model(whole, unfinished / f"{graph.name}.xml", compress_to_fp16=False)
 
 
 @contextlib.contextmanager
@@ -254,14 +251,20 @@ def _same_logging() -> Iterator[None]:
         root.filters[:], root.handlers[:] = filters, handlers
 
 
-def publish(unfinished: Path, folder: Path) -> None:
-    """Give a finished folder its name, with files that outlive a power cut.
+@contextlib.contextmanager
+def written_whole(folder: Path) -> Iterator[Path]:
+    """A new folder to write into, which then takes the place of ``folder``, with files that outlive a power cut.
 
     Raises OSError where the disk has no room for them after all.
     """
+    unfinished = folder.with_name(folder.name + ".part")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    yield unfinished
     for file in unfinished.iterdir():
         with open(file, "rb") as opened:
             os.fsync(opened.fileno())
+    remove(folder)
     os.replace(unfinished, folder)
 
 

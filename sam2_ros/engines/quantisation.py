@@ -9,7 +9,6 @@ them.  What it makes is kept in the cache of the user, under the checksum of the
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Callable, Iterable
 from itertools import chain
 from pathlib import Path
@@ -88,9 +87,5 @@ def _make(nncf: Any, model: SAM2, images: list[np.ndarray], folder: Path) -> Non
         )
     except Exception as error:  # of several kinds that have only this base
         raise RuntimeError(first_sentence(error)) from error
-    unfinished = folder.with_name(folder.name + ".part")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir()
-    library.save_model(quantised, unfinished / "encoder.xml", compress_to_fp16=False)
-    openvino.remove(folder)
-    openvino.publish(unfinished, folder)
+    with openvino.written_whole(folder) as unfinished:
+        library.save_model(quantised, unfinished / "encoder.xml", compress_to_fp16=False)
