@@ -21,6 +21,13 @@ logger = logging.getLogger(__name__)
 
 #: OpenVINO with the image encoder in int8.
 INT8 = "openvino_int8"
+#: What a user reads of an engine and the precision that it computes in.
+WORDS = {
+    "torch": "PyTorch, {}",
+    cuda_graphs.NAME: "PyTorch with CUDA graphs, {}",
+    "openvino": "OpenVINO, {}",
+    INT8: "OpenVINO, int8 and {}",
+}
 
 
 def load(
@@ -90,11 +97,18 @@ def candidate(engine: str, device: torch.device) -> str:
 
 
 def engine_of(model: Model) -> str:
-    """What computes a model, and in which arithmetic, in words."""
+    """What computes a model, and in which precision, in words."""
+    name, precision = used(model)
+    return WORDS[name].format(precision)
+
+
+def used(model: Model) -> tuple[str, str]:
+    """The engine that computes a model, by a name of ``candidate``, and its precision."""
     inner, dtype = (model.model, model.dtype) if isinstance(model, InPrecision) else (model, model.precision)
     if isinstance(inner, openvino.OpenVinoModel):
-        return f"OpenVINO, {inner.arithmetic}"
-    name = "PyTorch"
+        rest = inner.arithmetic.removeprefix(openvino.INT8)
+        return "openvino" if rest == inner.arithmetic else INT8, rest
+    name = "torch"
     if isinstance(inner, cuda_graphs.GraphedModel):
-        name, dtype = "PyTorch with CUDA graphs" if inner.recordings else name, inner.arithmetic
-    return f"{name}, {str(dtype).removeprefix('torch.')}"
+        name, dtype = cuda_graphs.NAME if inner.recordings else name, inner.arithmetic
+    return name, str(dtype).removeprefix("torch.")

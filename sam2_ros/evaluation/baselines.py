@@ -286,7 +286,10 @@ class BaselineSetup(TrackerSetup):
     def tracker(self) -> ObjectTracker:
         return BASELINES[self.model]()
 
-    def arithmetic(self) -> dict[str, str]:
+    def _check_engine(self) -> None:
+        pass
+
+    def computed(self) -> dict[str, str]:
         return {"device": "cpu", "precision": "float32"}
 
     def identity(self) -> dict[str, Any]:

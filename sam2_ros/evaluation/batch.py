@@ -58,7 +58,7 @@ def evaluate(
             results += [failed(job, "the run ended before it was done") for job in work[len(results) :]]
             facts = _facts(results) | {
                 "model": _common([setup.identity() for setup in {job.setup: None for job in work}]),
-                "configuration": configuration(template, work, jobs, workers_on),
+                "configuration": _computed(results) | configuration(template, work, jobs, workers_on),
                 "seconds": round(time.monotonic() - started, 1),
             }
             write_result(run, results, total(results), facts)
@@ -156,6 +156,12 @@ def total(results: Sequence[SequenceResult]) -> Summary | None:
     return summary(objects) if objects else None
 
 
+def _computed(results: Sequence[SequenceResult]) -> dict[str, str]:
+    """Device, precision and engine of the models; where recordings differ, all of them."""
+    found = [result.computed for result in results if result.computed]
+    return {name: ", ".join(sorted({one[name] for one in found})) for name in found[0]} if found else {}
+
+
 def configuration(template: Job, work: Sequence[Job], jobs: int, workers_on: str) -> dict[str, Any]:
     """Everything that was chosen or recorded, defaults included."""
     setups = list(dict.fromkeys(job.setup for job in work))
@@ -163,7 +169,7 @@ def configuration(template: Job, work: Sequence[Job], jobs: int, workers_on: str
     # Who opens the recordings again, for an export, needs all of it.
     opened = {} if session["image_range"] in (AUTO, AS_RECORDED) else {"image_range": session["image_range"]}
     return {
-        **_common([{"model": setup.model, **setup.arithmetic()} for setup in setups]),
+        "model": _common([{"model": setup.model} for setup in setups])["model"],
         "prompt": template.protocol,
         "rules": {"name": template.rules, **dataclasses.asdict(RULES[template.rules])},
         "on_clock": template.on_clock,
@@ -176,5 +182,5 @@ def configuration(template: Job, work: Sequence[Job], jobs: int, workers_on: str
         "session": session,
         "depth": _common([dataclasses.asdict(setup.depth()) for setup in setups]),
         "jobs": jobs,
-        "engine": workers_on,  # files keep this name; "model_engine" is what computes the model
+        "engine": workers_on,  # files keep this name; "model_engine" is what computed the model
     }

@@ -125,7 +125,7 @@ def evaluate_one(job: Job, tick: Callable[[], object] = lambda: None) -> Sequenc
         job.folder.mkdir(parents=True, exist_ok=True)
         run = _evaluate_images if protocol == "images" else _evaluate
         found = run(dataclasses.replace(job, protocol=protocol), recording, tick)
-        result = dataclasses.replace(found, recorded=job.recorded)
+        result = dataclasses.replace(found, recorded=job.recorded, computed=job.setup.computed())
         if protocol != "recorded" and not result.annotated and result.lost:
             raise RecordingError(f"no ground truth could be used: {'; '.join(result.lost[:3])}")
         return result

@@ -72,6 +72,7 @@ class SequenceResult:
     frames: images in it; tracked: those that were not dropped; annotated: those with truth.
     names: value in the label images of each prompted object.  unprompted: true ids that nobody prompted.
     image_iou: mean IoU of single images by number of clicks, over image_objects objects on them.
+    computed: device, precision and engine of the model.
     lost, refused: sentences; recorded: on the model and the settings that were taken from the recording.
     timings: of every image, which are not in result.json but in timing.csv.
     """
@@ -98,6 +99,7 @@ class SequenceResult:
     refused: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
     recorded: tuple[str, ...] = ()
+    computed: Mapping[str, str] = field(default_factory=dict)
     timings: tuple[Timing, ...] = ()
 
 

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
-from sam2_ros.engines import choice, pytorch
+from sam2_ros.engines import choice
 from sam2_ros.errors import InvalidInput, needs_room
 from sam2_ros.geometry.settings import DepthSettings
 from sam2_ros.model import checkpoint
+from sam2_ros.model.interface import Model
 from sam2_ros.model.precision import computed_in
 from sam2_ros.node_settings import NodeSettings
 from sam2_ros.settings import check_value, convert
@@ -87,7 +88,7 @@ class TrackerSetup:
                 tracker.warm_up()  # otherwise the first images of a recording on the clock would be dropped
         return tracker
 
-    def _loaded(self) -> Any:
+    def _loaded(self) -> Model:
         return _load(self.model, self.device, self.image_side, self.engine, self.tracker_settings().precision)
 
     def check(self) -> None:
@@ -96,21 +97,23 @@ class TrackerSetup:
         self.session()
         self.depth()
         self.all_settings()
-        self.arithmetic()
+        self._check_engine()
 
-    def arithmetic(self) -> dict[str, str]:
-        """Where, in which precision and engine the model is tried: what "auto" stands for on this machine."""
-        device = checkpoint.available(self.device)
-        precision = pytorch.tried(self.tracker_settings().precision, device, self.identity()["name"])
-        return {
-            "device": str(device),
-            "precision": str(precision).removeprefix("torch."),
-            "model_engine": choice.candidate(self.engine, device),
-        }
+    def _check_engine(self) -> None:
+        choice.candidate(self.engine, checkpoint.available(self.device))
+
+    def computed(self) -> dict[str, str]:
+        """The device, engine and precision that compute the model, as they turned out when it was loaded."""
+        model = self._in_precision()
+        engine, precision = choice.used(model)
+        return {"device": str(model.device), "precision": precision, "model_engine": engine}
 
     def computed_by(self) -> str:
-        """The engine and its arithmetic, as they turned out for the loaded model."""
-        return choice.engine_of(computed_in(self._loaded(), self.tracker_settings().precision))
+        """Engine and precision of ``computed``, in words."""
+        return choice.engine_of(self._in_precision())
+
+    def _in_precision(self) -> Model:
+        return computed_in(self._loaded(), self.tracker_settings().precision)
 
     def identity(self) -> dict[str, Any]:
         """Name, version and checksum of the weights, and the side of the image."""
@@ -122,7 +125,7 @@ class TrackerSetup:
 
 
 @functools.lru_cache(maxsize=2)
-def _load(model: str, device: str, image_side: int, engine: str, precision: str) -> Any:
+def _load(model: str, device: str, image_side: int, engine: str, precision: str) -> Model:
     return choice.load(model, device, image_side, engine, precision)
 
 

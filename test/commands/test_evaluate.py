@@ -11,7 +11,8 @@ from run_command import evaluate, files_of, run_command
 
 from sam2_ros import cli, recordings
 from sam2_ros.commands.evaluate import job_from
-from sam2_ros.errors import InvalidInput, RecordingError
+from sam2_ros.engines import openvino
+from sam2_ros.errors import CheckpointError, InvalidInput, RecordingError
 from sam2_ros.evaluation import baselines, batch, report
 from sam2_ros.evaluation.evaluate import Job
 from sam2_ros.evaluation.metrics import boundary_accuracy, region_similarity
@@ -75,6 +76,21 @@ def test_the_report_does_without_matplotlib(tmp_path, data_set, monkeypatch):
     monkeypatch.setattr(report.plots, "AVAILABLE", False)
     page = report.page(folder)
     assert "pip install" in page and "data:image/png" not in page
+
+
+def test_a_result_names_the_engine_that_computed_the_model_after_another_was_wrong(
+    tmp_path, data_set, weights, monkeypatch
+):
+    def fail(*_, **__):
+        raise CheckpointError("OpenVINO computes something else than PyTorch on this machine")
+
+    monkeypatch.setattr(openvino, "is_installed", lambda: True)
+    monkeypatch.setattr(openvino, "prepare", fail)
+    options = "--model", weights, "--engine", "openvino", "--set", "precision=float32"
+    result, _, _ = evaluate(tmp_path, data_set, *options)
+    used = {"device": "cpu", "precision": "float32", "model_engine": "torch"}
+    assert [entry["computed"] for entry in result["sequences"]] == [used, used]
+    assert used.items() <= result["configuration"].items()
 
 
 def test_two_runs_agree_to_the_byte_also_when_done_in_parallel(tmp_path, data_set, weights):
