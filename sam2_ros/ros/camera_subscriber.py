@@ -4,28 +4,34 @@ With ``auto`` it subscribes when a camera publishes, with the QoS that the camer
 subscribes again when another camera takes over.  A reliable subscription gets nothing from a
 best-effort camera, and a best-effort one loses large images, so neither is a good default.
 If every publisher keeps its last image for later subscribers (transient local), the subscription asks for that image.
+
+Images wait in the middleware until the tracker asks for the newest (``pull``).  So an image that is dropped costs
+little, and the executor does not disturb the tracker's thread while it works.
 """
 
 from __future__ import annotations
 
+import math
+import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node as RosNode
 from rclpy.qos import QoSPolicyKind, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 
+from sam2_ros.ros.pacing import IMAGE_RATE, Noticed, Pace, unserved, waiting_since
 from sam2_ros.ros.parameters import Parameters
+from sam2_ros.ros.throttle import SELDOM
 from sam2_ros.ros.topics import all_latched, all_reliable, quality, subscribe
 
-#: The callback only passes images on; a short queue is enough while it is not scheduled.
-DEPTH = 5
+#: Images that may come between two calls of ``pull``; of more, the oldest are lost and not counted.
+DEPTH = 10
 _COMPRESSED = "/compressed"
 _TYPES = {"raw": ("sensor_msgs/msg/Image", Image), "compressed": ("sensor_msgs/msg/CompressedImage", CompressedImage)}
-IMAGE_TYPES = tuple(kind for _, kind in _TYPES.values())
 
 
 class _Choice(NamedTuple):
@@ -40,7 +46,8 @@ class _Choice(NamedTuple):
 class CameraSubscriber:
     """Subscribes to the images of one camera and counts them."""
 
-    def __init__(self, node: RosNode, parameters: Parameters, on_image: Callable[[Any], None]) -> None:
+    def __init__(self, node: RosNode, parameters: Parameters, on_image: Callable[[Any, float], None]) -> None:
+        """on_image: gets each message, and when it came in seconds of ``time.monotonic``, on the thread of ``pull``."""
         self._node = node
         self._settings = parameters.node
         self._on_image = on_image
@@ -61,6 +68,11 @@ class CameraSubscriber:
         self._chosen: _Choice | None = None
         self._hesitated = False
         self._subscription: Any = None
+        self._tell: Callable[[], object] = lambda: None
+        self._noticed = Noticed(node, self._notice)
+        self._pace, self._rests_until = Pace(IMAGE_RATE), 0.0
+        self._pulling = threading.Lock()  # images are handed over in their order
+        self._pulled_at = time.monotonic()
         self.update()
 
     @property
@@ -106,6 +118,34 @@ class CameraSubscriber:
     def begin_again(self) -> None:
         """Count the silence from now on."""
         self._last_time = time.monotonic()
+
+    def pull(self) -> None:
+        """Hand over the images that have come since the last call; any thread may call it."""
+        with self._pulling:
+            before, self._pulled_at = self._pulled_at, time.monotonic()
+            if self._subscription is None:
+                return
+            try:
+                for message, came in waiting_since(self._subscription):
+                    waited = max(time.time_ns() - came, 0) / 1e9 if came else 0.0
+                    # Not before the last call, which would have found it: the system's clock may have been set.
+                    self._receive(message, max(time.monotonic() - waited, before))
+            except Exception:  # rclpy raises for a message that it cannot deserialise, and while ROS shuts down
+                if self._node.context.ok():
+                    text = f"an image could not be received:\n{traceback.format_exc()}"
+                    self._node.get_logger().error(text, **SELDOM)
+
+    def listen(self, tell: Callable[[], object]) -> float:
+        """Call ``tell``, once, when an image waits for ``pull``; seconds after which to pull and listen again.
+
+        They are infinite, unless the camera is too fast to be told of each image: then ``tell`` is not called.
+        """
+        rest = self._rests_until - time.monotonic()
+        if rest > 0:
+            return rest
+        self._tell = tell
+        self._noticed.listen()
+        return math.inf
 
     def update(self) -> None:
         """Subscribe to what is published, or subscribe again when that has changed; called regularly."""
@@ -165,19 +205,22 @@ class CameraSubscriber:
             self._node,
             _TYPES[choice.transport][1],
             choice.topic,
-            self._receive,
+            unserved,
             quality(DEPTH, choice.reliable, choice.latched),
             on_lost=self._count_lost,
-            # Its own group: a subscription that is destroyed during a callback may leave its group occupied.
-            callback_group=MutuallyExclusiveCallbackGroup(),
+            callback_group=self._noticed,
             qos_overriding_options=QoSOverridingOptions(kinds),
         )
 
-    def _receive(self, message: Any) -> None:
+    def _notice(self) -> None:
+        self._rests_until = time.monotonic() + self._pace.spend()
+        self._tell()
+
+    def _receive(self, message: Any, came: float) -> None:
         self.received += 1
-        self._last_time = time.monotonic()
+        self._last_time = max(self._last_time, came)
         self.frame_id = message.header.frame_id
-        self._on_image(message)
+        self._on_image(message, came)
 
     def _count_lost(self, count: int) -> None:
         self.lost += count

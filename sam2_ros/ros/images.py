@@ -21,9 +21,9 @@ class Images:
         self._bridge = bridge
         self._grey = Range(parameters.session.image_range)
 
-    def arrived(self, message: Any) -> UnreadImage:
-        """An Image or CompressedImage that has come now."""
-        return UnreadImage(partial(self.frame, message), nanoseconds(message.header.stamp))
+    def arrived(self, message: Any, at: float) -> UnreadImage:
+        """An Image or CompressedImage that has come at a time, in seconds of ``time.monotonic``."""
+        return UnreadImage(partial(self.frame, message), nanoseconds(message.header.stamp), at)
 
     def frame(self, message: Any) -> Frame:
         """The message as a Frame.  Always on the same thread, since the range follows the images; InvalidImage."""

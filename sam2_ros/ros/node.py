@@ -3,7 +3,8 @@
     camera ─Image→ CameraSubscriber ─→ [mailbox: newest wins] ─→ Worker ─→ Session, which owns the Tracker ─→ Outputs
     click, box, prompt, service call ─→ Prompts ─→ [mailbox: in order] ─┘
 
-Callbacks fill the mailbox and return.  See ``parameters`` for what can be set.
+Callbacks fill the mailbox and return.  The worker pulls the images when it has time for one.
+See ``parameters`` for what can be set.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from sam2_ros.model.device_memory import release
 from sam2_ros.ros import clicks, detections, pacing, transforms, unused
 from sam2_ros.ros.bridge import Bridge
 from sam2_ros.ros.bridge import find as find_bridge
-from sam2_ros.ros.camera_subscriber import IMAGE_TYPES, CameraSubscriber
+from sam2_ros.ros.camera_subscriber import CameraSubscriber
 from sam2_ros.ros.depth import Depth
 from sam2_ros.ros.diagnostics import ERROR, OK, Diagnostics, Entry
 from sam2_ros.ros.fastdds_profile import make_room
@@ -171,7 +172,7 @@ class Node(Managed):
         self.diagnostics.watch(self.status, self.camera, self.depth, worker.counts)
         # Real time: with use_sim_time and no /clock the node must still log why it is silent.
         self._timer = self.create_timer(UPDATE, self._update, clock=Clock(clock_type=ClockType.STEADY_TIME))
-        worker.start()
+        worker.start(self.camera)
         if first:
             self._log_missing_packages(detects)
             self._warn_of_unused_parameters()
@@ -216,10 +217,9 @@ class Node(Managed):
 
     def create_subscription(self, msg_type: Any, *arguments: Any, **options: Any) -> Any:
         """As in rclpy, but paced; rclpy also creates its subscription to /clock here."""
-        if isinstance(options.get("callback_group"), pacing.Never):
+        if isinstance(options.get("callback_group"), (pacing.Never, pacing.Noticed)):
             return super().create_subscription(msg_type, *arguments, **options)
-        rate = pacing.IMAGE_RATE if msg_type in IMAGE_TYPES else pacing.RATE
-        return pacing.together(super().create_subscription, rate, msg_type, *arguments, **options)
+        return pacing.together(super().create_subscription, msg_type, *arguments, **options)
 
     def close(self) -> None:
         """End the worker and the threads of calls; call it before the node is destroyed."""
@@ -235,11 +235,11 @@ class Node(Managed):
         if self.session is not None:
             self.session.configure(settings, tracker)
 
-    def _receive(self, message: Any) -> None:
+    def _receive(self, message: Any, at: float) -> None:
         worker = self.worker
         if worker is None or self.status is None:
             return  # the node is being activated or deactivated, on another thread
-        worker.put_image(self._images.arrived(message))
+        worker.put_image(self._images.arrived(message, at))
         stamp = nanoseconds(message.header.stamp)
         self.depth.image(stamp)
         self.diagnostics.arrived(stamp)
@@ -272,6 +272,7 @@ class Node(Managed):
         with self._update_lock:
             if self.status is not None:
                 self.camera.update()
+                self.camera.pull()  # the worker may be busy for longer, and every image counts
                 self.depth.update()
                 self.status.update()
 

@@ -4,7 +4,8 @@ For each message the executor builds its wait sets again.  That takes about 2 ms
 tracker's thread waits for the interpreter: 300 messages a second on one topic would stop it.  So the executor
 reads each topic a bounded number of times a second, and then handles all waiting messages (``Turns``).  Service
 calls are treated in the same way (``Calls``).  Some topics are not read by the executor at all: their messages wait
-in the middleware until they are needed (``OnDemand``).
+in the middleware until they are needed (``OnDemand``).  For images the executor only notices that one has come, and
+only while the tracker waits for one (``Noticed``).
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from typing import Any
 from rclpy.callback_groups import CallbackGroup, MutuallyExclusiveCallbackGroup
 from rclpy.exceptions import InvalidHandle
 from rclpy.node import Node as RosNode
+from rclpy.subscription import Subscription
 
-#: Turns per second for a topic that stays fast; images get the rate of the fastest cameras.
+#: Turns per second for a topic that stays fast; images are noticed at the rate of the fastest cameras.
 RATE, IMAGE_RATE = 10.0, 60.0
 #: Turns without a rest after a quiet second.
 BURST = 10.0
@@ -61,6 +63,42 @@ class Never(CallbackGroup):
         """Nothing was begun."""
 
 
+class Noticed(CallbackGroup):
+    """The executor tells that a subscription in this group has a message, once after each ``listen``.
+
+    It does not take the message, and before ``listen`` it does not wait for one.
+    """
+
+    def __init__(self, node: RosNode, tell: Callable[[], object]) -> None:
+        super().__init__()
+        self._node = node
+        self._tell = tell
+        self._listens = False
+
+    def listen(self) -> None:
+        """Tell when there is a message, at once if one waits already."""
+        if not self._listens:
+            self._listens = True
+            with suppress(InvalidHandle):  # the executor is shutting down
+                if self._node.executor is not None:
+                    self._node.executor.wake()
+
+    def can_execute(self, entity: Any) -> bool:
+        """Whether the executor may wait for messages and QoS events."""
+        return self._listens
+
+    def beginning_execution(self, entity: Any) -> bool:
+        """Tell of a message, which leaves nothing for the executor; it serves the QoS events."""
+        if not isinstance(entity, Subscription):
+            return True
+        self._listens = False
+        self._tell()
+        return False
+
+    def ending_execution(self, entity: Any) -> None:
+        """Nothing was begun."""
+
+
 class OnDemand:
     """A subscription whose newest messages, up to the depth of its QoS, wait in the middleware until ``take``.
 
@@ -69,7 +107,7 @@ class OnDemand:
 
     def __init__(self, node: RosNode, kind: type, topic: str, qos: Any, **options: Any) -> None:
         """options: of ``node.create_subscription``."""
-        self.subscription = node.create_subscription(kind, topic, _ignore, qos, callback_group=Never(), **options)
+        self.subscription = node.create_subscription(kind, topic, unserved, qos, callback_group=Never(), **options)
 
     def take(self) -> list[Any]:
         """The messages since the last call, the oldest first."""
@@ -82,10 +120,10 @@ class Turns:
     Its callback group is occupied during the rest, so the executor does not wait for the topic.
     """
 
-    def __init__(self, callback: Callable[[Any], Any], rate: float) -> None:
+    def __init__(self, callback: Callable[[Any], Any]) -> None:
         self.subscription: Any = None
         self._callback = callback
-        self._pace = Pace(rate)
+        self._pace = Pace(RATE)
 
     def __call__(self, message: Any) -> None:
         self._callback(message)
@@ -165,7 +203,6 @@ class Calls(CallbackGroup):
 
 def together(
     create: Callable[..., Any],
-    rate: float,
     kind: type,
     topic: str,
     callback: Callable[[Any], Any],
@@ -173,8 +210,8 @@ def together(
     callback_group: CallbackGroup | None = None,
     **options: Any,
 ) -> Any:
-    """A subscription with at most ``rate`` turns a second; create: ``create_subscription`` of a node."""
-    turns = Turns(callback, rate)
+    """A subscription with at most ``RATE`` turns a second; create: ``create_subscription`` of a node."""
+    turns = Turns(callback)
     group = callback_group or MutuallyExclusiveCallbackGroup()  # its own: other topics go on during the rest
     turns.subscription = create(kind, topic, turns, *arguments, callback_group=group, **options)
     return turns.subscription
@@ -182,17 +219,18 @@ def together(
 
 def waiting(subscription: Any) -> list[Any]:
     """Take the messages that wait in the middleware, at most a full queue; none after the subscription is destroyed."""
-    taken: list[Any] = []
-    try:
-        with subscription.handle:
-            while len(taken) < (subscription.qos_profile.depth or WITHOUT_DEPTH):
-                message = subscription.handle.take_message(subscription.msg_type, subscription.raw)
-                if message is None:
-                    break
-                taken.append(message[0])
-    except InvalidHandle:  # destroyed, because another camera is used now
-        pass
-    return taken
+    return [message for message, _ in waiting_since(subscription)]
+
+
+def waiting_since(subscription: Any) -> Iterator[tuple[Any, int]]:
+    """The same, each with the time when it came, in nanoseconds of the system's clock; 0 = unknown."""
+    with suppress(InvalidHandle), subscription.handle:  # InvalidHandle: destroyed, because another camera is used now
+        for _ in range(subscription.qos_profile.depth or WITHOUT_DEPTH):
+            taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
+            if taken is None:
+                return
+            message, info = taken
+            yield message, info.get("received_timestamp", 0)
 
 
 def waiting_calls(service: Any) -> Iterator[tuple[Any, Any]]:
@@ -205,5 +243,6 @@ def waiting_calls(service: Any) -> Iterator[tuple[Any, Any]]:
             yield request, header
 
 
-def _ignore(message: Any) -> None:
+def unserved(message: Any) -> None:
+    """The callback of a subscription that the executor never serves."""
     raise AssertionError("the executor must not serve this subscription")

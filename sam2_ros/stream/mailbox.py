@@ -1,17 +1,19 @@
 """What waits for the worker: the newest image, and requests in their order.
 
-Any thread may put, one thread takes.  Only the newest image is kept, so a slow worker is never
-more than one image late.  Images that a newer one replaces are counted, and so are those that
-come while a newer one waits.  Requests (prompts, removals) are never dropped silently: beyond
-``MAX_REQUESTS`` they are refused.
+Any thread may put, one thread takes.  Images may also wait outside, in a ``Source``, until they are pulled.
+Only the newest image is kept, so a slow worker is never more than one image late.  Images that a newer one
+replaces are counted, and so are those that come while a newer one waits.  Requests (prompts, removals) are
+never dropped silently: beyond ``MAX_REQUESTS`` they are refused.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from sam2_ros.errors import Unanswered
 from sam2_ros.stamps import replaces
@@ -46,10 +48,34 @@ class Turn:
     late: int = 0
 
 
-class Mailbox:
-    """Newest image wins, requests queue."""
+class Source(Protocol):
+    """Where images wait until they are pulled; it knows whom to hand them to."""
 
-    def __init__(self) -> None:
+    def pull(self) -> None:
+        """Hand over the images that have come since the last call: ``put_image`` for each, in their order."""
+
+    def listen(self, tell: Callable[[], object]) -> float:
+        """Call ``tell``, once, when an image waits for ``pull``; seconds after which to pull and listen again."""
+        ...
+
+
+class NoSource:
+    """Every image is put."""
+
+    def pull(self) -> None:
+        """Nothing waits."""
+
+    def listen(self, tell: Callable[[], object]) -> float:
+        """Never."""
+        return math.inf
+
+
+class Mailbox:
+    """Newest image wins, requests queue; source: more images, which belong to this box."""
+
+    def __init__(self, source: Source = NoSource()) -> None:
+        self.source = source
+        self._told = False
         self._changed = threading.Condition()
         self._image: UnreadImage | None = None
         self._dropped = 0
@@ -59,6 +85,8 @@ class Mailbox:
 
     def has_image(self) -> bool:
         """Whether an image waits."""
+        if self._image is None:
+            self.source.pull()
         return self._image is not None
 
     def put_image(self, image: UnreadImage) -> None:
@@ -84,8 +112,10 @@ class Mailbox:
 
     def take(self, timeout: float | None = None) -> Turn | None:
         """Empty the box: wait up to ``timeout`` seconds (None = for ever) for something; None once it is closed."""
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        while not self._wait(end):
+            pass
         with self._changed:
-            self._changed.wait_for(self._has_something, timeout)
             if self.closed:
                 return None
             requests, self._requests = tuple(self._requests), []
@@ -94,6 +124,23 @@ class Mailbox:
             turn = Turn(self._image, self._dropped, requests, self._late)
             self._image, self._dropped, self._late = None, 0, 0
             return turn
+
+    def _wait(self, end: float) -> bool:
+        """Pull, and wait for something or until the source wants to be pulled; whether there is something to take."""
+        self._told = False
+        self.source.pull()
+        if self._has_something() or time.monotonic() >= end:
+            return True
+        again = time.monotonic() + self.source.listen(self._tell)
+        with self._changed:
+            self._changed.wait_for(lambda: self._told or self._has_something(), _seconds_until(min(again, end)))
+            return self._has_something()
+
+    def _tell(self) -> None:
+        """An image waits in the source."""
+        with self._changed:
+            self._told = True
+            self._changed.notify()
 
     def close(self) -> list[Request]:
         """Let ``take`` return None from now on; what was not taken is returned for a refusal."""
@@ -105,3 +152,8 @@ class Mailbox:
 
     def _has_something(self) -> bool:
         return self.closed or self._image is not None or bool(self._requests)
+
+
+def _seconds_until(end: float) -> float | None:
+    """None = for ever."""
+    return None if end == math.inf else max(end - time.monotonic(), 0.0)

@@ -44,7 +44,7 @@ import numpy as np
 from sam2_ros.errors import Sam2RosError, Unanswered, UnknownObject
 from sam2_ros.geometry.locator import Located, Locator
 from sam2_ros.stages import collected, stage
-from sam2_ros.stream.mailbox import Mailbox, Turn, UnreadImage
+from sam2_ros.stream.mailbox import Mailbox, NoSource, Source, Turn, UnreadImage
 from sam2_ros.stream.requests import Request, RequestQueue, join_equal, join_prompts
 from sam2_ros.stream.session import Applied, Detection, Session, View
 from sam2_ros.stream.settings import SessionSettings
@@ -136,8 +136,9 @@ class Worker:
 
     # -- any thread may call these -----------------------------------------------------------------
 
-    def start(self) -> None:
-        """Begin to work; once."""
+    def start(self, source: Source = NoSource()) -> None:
+        """Begin to work; once.  source: where images wait that it hands to ``put_image`` when they are pulled."""
+        self._mailbox.source = source
         self._thread.start()
 
     def stop(self, reason: str = "the tracker is shutting down") -> None:

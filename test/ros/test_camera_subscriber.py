@@ -1,3 +1,6 @@
+import math
+import time
+from contextlib import nullcontext
 from types import SimpleNamespace as Shape
 
 import pytest
@@ -5,12 +8,30 @@ import pytest
 pytest.importorskip("rclpy")
 
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage
 
 from sam2_ros.ros.camera_subscriber import CameraSubscriber
 from sam2_ros.ros.parameters import NodeSettings
 
 RAW, COMPRESSED = "/image", "/image/compressed"
+
+
+class Queue(nullcontext):
+    """What waits in the middleware for a subscription."""
+
+    def __init__(self, waiting) -> None:
+        super().__init__()
+        self.waiting = waiting
+
+    def take_message(self, kind, raw):
+        if not self.waiting:
+            return None
+        one = self.waiting.pop(0)
+        if isinstance(one, Exception):
+            raise one
+        frame, came = one
+        return Shape(header=Shape(frame_id=frame)), {"received_timestamp": came}
 
 
 class Graph:
@@ -22,6 +43,12 @@ class Graph:
         self.offers: dict[str, list[ReliabilityPolicy]] = {}
         self.types: dict[str, str] = {}
         self.durabilities: dict[str, list[DurabilityPolicy]] = {}
+        self.waiting: list = []  # messages with the times when they came, or errors
+        self.errors: list[str] = []
+        self.context = Shape(ok=lambda: True)
+
+    def get_logger(self):
+        return Shape(error=lambda text, **_: self.errors.append(text))
 
     def resolve_topic_name(self, name):
         return f"/{(self.image if name == 'image' else name).lstrip('/')}"
@@ -41,15 +68,20 @@ class Graph:
     def create_subscription(self, kind, topic, callback, qos: QoSProfile, **_):
         self.subscribed.append((kind, topic))
         self.durability = qos.durability
-        return Shape(qos_profile=qos)
+        return Shape(qos_profile=qos, handle=Queue(self.waiting), msg_type=kind, raw=False)
 
     def destroy_subscription(self, subscription):
         pass
 
 
-def made(image="image", **settings):
+def made(image="image", on_image=print, **settings):
     graph = Graph(image)
-    return graph, CameraSubscriber(graph, Shape(node=NodeSettings(**settings)), print)
+    return graph, CameraSubscriber(graph, Shape(node=NodeSettings(**settings)), on_image)
+
+
+def fixed(on_image):
+    """A subscription that is there from the start."""
+    return made(on_image=on_image, image_transport="raw", image_reliability="reliable")
 
 
 @pytest.mark.parametrize("reliability", ["auto", "reliable", "best_effort"])
@@ -132,7 +164,7 @@ def test_silence_is_counted_from_the_moment_that_somebody_publishes(monkeypatch)
     now[0] += 1
     camera.update()
     assert camera.silence == 1 and not camera.arrived
-    camera._receive(Shape(header=Shape(frame_id="camera")))
+    camera._receive(Shape(header=Shape(frame_id="camera")), now[0])
     now[0] += 2
     assert camera.silence == 2 and camera.arrived
 
@@ -171,3 +203,40 @@ def test_a_latched_camera_that_goes_away_does_not_change_the_subscription():
     graph.offers[RAW] = []
     camera.update()
     assert len(graph.subscribed) == 2 and graph.durability == LATCHED
+
+
+def test_pulling_hands_over_what_waits_in_its_order_with_the_time_when_it_came():
+    got = []
+    graph, camera = fixed(lambda message, came: got.append((message.header.frame_id, came)))
+    time.sleep(0.03)
+    now, clock = time.monotonic(), time.time_ns()
+    graph.waiting[:] = [("a", clock - 10**7), ("b", 0), ("c", clock - 10**13)]
+    camera.pull()
+    (_, a), (_, b), (_, c) = got
+    assert [name for name, _ in got] == ["a", "b", "c"] and camera.received == 3 and camera.frame_id == "c"
+    assert a == pytest.approx(now - 0.01, abs=0.005)
+    assert b >= now, "the middleware does not say when it came: now"
+    assert now - 5 < c < a, "a clock that was set makes no image older than the last pull"
+
+
+@pytest.mark.parametrize("ok", [True, False])
+def test_a_message_that_cannot_be_deserialised_is_logged_unless_ros_is_shutting_down(ok):
+    got = []
+    graph, camera = fixed(lambda message, came: got.append(message.header.frame_id))
+    graph.context = Shape(ok=lambda: ok)
+    graph.waiting[:] = [UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), ("b", 0)]
+    camera.pull()
+    camera.pull()
+    assert got == ["b"] and len(graph.errors) == ok
+    assert all("could not be received" in text and "invalid start byte" in text for text in graph.errors)
+
+
+def test_images_are_told_at_a_bounded_rate_and_pulled_in_between():
+    told = []
+    graph, camera = fixed(print)
+    graph.executor = None
+    for _ in range(100):
+        if camera.listen(lambda: told.append("an image")) == math.inf:
+            assert not camera._noticed.beginning_execution(Subscription.__new__(Subscription))
+    assert 10 <= len(told) < 20
+    assert 0 < camera.listen(print) < 0.1

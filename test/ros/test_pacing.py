@@ -1,5 +1,6 @@
 """A topic of 300 messages a second costs the executor a few turns, or none; a flood of calls as well."""
 
+import threading
 import time
 
 import pytest
@@ -137,7 +138,22 @@ def test_images_of_a_fast_bag_get_a_bounded_number_of_turns_and_the_newest_is_fo
         bench.images.publish(image_message(scene(), 10**12 + number))
         time.sleep(max(start + number / COUNT - time.monotonic(), 0))
     wait_until(lambda: bench.results and stamp_of(bench.results[-1]) == 10**12 + COUNT - 1, "the newest image")
-    assert BURST < len(turns) <= BURST + IMAGE_RATE * (time.monotonic() - start + 0.5)
+    assert len(turns) <= BURST + IMAGE_RATE * (time.monotonic() - start + 0.5)
+
+
+def test_while_the_tracker_works_images_wait_in_the_middleware_and_are_counted(bench, turns):
+    (images,) = [one for one in bench.node.subscriptions if one.topic_name == "/image"]
+    bench.show(scene(), 10**12)
+    wait_until(lambda: images.callback_group.can_execute(images), "the tracker to wait for an image")
+    busy, ends = threading.Event(), threading.Event()
+    bench.node.worker.ask(lambda: busy.set() or ends.wait(PATIENCE))
+    assert busy.wait(PATIENCE)
+    for number in range(1, 6):
+        bench.images.publish(image_message(scene(), 10**12 + number))
+    wait_until(lambda: bench.node.camera.received == 6, "the images to be counted")
+    assert not images.callback_group.can_execute(images) and len(turns) <= 2
+    ends.set()
+    assert bench.result(10**12 + 5).dropped_frames == 4
 
 
 def test_messages_that_nobody_has_read_do_not_keep_the_executor_awake(bench, monkeypatch):
@@ -150,11 +166,13 @@ def test_messages_that_nobody_has_read_do_not_keep_the_executor_awake(bench, mon
     assert len(timers) < 50  # it is asked once for each wait
 
 
-def test_every_subscription_of_the_node_is_paced_or_read_on_demand(bench):
+def test_every_subscription_of_the_node_is_paced_or_only_noticed_or_read_on_demand(bench):
+    noticed = {one.topic_name for one in bench.node.subscriptions if isinstance(one.callback_group, pacing.Noticed)}
     paced = {one.topic_name for one in bench.node.subscriptions if isinstance(one.callback, pacing.Turns)}
     never = {one.topic_name for one in bench.node.subscriptions if isinstance(one.callback_group, pacing.Never)}
-    assert paced | never == {one.topic_name for one in bench.node.subscriptions}
-    assert {"/clock", "/image", "/clicked_point", "/sam2_ros/prompt", "/image_mouse_left"} <= paced
+    assert noticed == {"/image"}
+    assert paced | never | noticed == {one.topic_name for one in bench.node.subscriptions}
+    assert {"/clock", "/clicked_point", "/sam2_ros/prompt", "/image_mouse_left"} <= paced
     assert "/camera_info" in never
 
 

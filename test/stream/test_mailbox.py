@@ -1,4 +1,6 @@
+import math
 import threading
+import time
 
 import pytest
 
@@ -99,3 +101,87 @@ def test_an_image_that_is_dropped_is_never_read():
         box.put_image(UnreadImage(lambda name=name: read.append(name)))
     box.take().image.make()
     assert read == ["c"]
+
+
+class Camera:
+    """A source: images wait in it until they are pulled."""
+
+    def __init__(self, rest=math.inf) -> None:
+        self.box, self.waiting, self.rest = Mailbox(self), [], rest
+        self.pulls = self.listens = 0
+        self.listening = threading.Event()
+
+    def pull(self):
+        self.pulls += 1
+        while self.waiting:
+            self.box.put_image(self.waiting.pop(0))
+
+    def listen(self, tell):
+        self.listens += 1
+        self.tell = tell
+        self.listening.set()
+        return self.rest
+
+
+def test_the_newest_image_of_a_source_is_taken_though_an_older_one_was_pulled_before():
+    camera = Camera()
+    camera.waiting = [image("a")]
+    assert camera.box.has_image()
+    camera.waiting = [image("b"), image("c")]
+    turn = camera.box.take()
+    assert (shown(turn), turn.dropped, camera.listens) == ("c", 2, 0)
+
+
+def test_a_source_is_only_listened_to_while_nothing_waits():
+    camera = Camera()
+    camera.box.put(Request(lambda: None))
+    assert len(camera.box.take().requests) == 1
+    assert camera.box.take(timeout=0.0).image is None
+    assert (camera.listens, camera.pulls) == (0, 2)
+
+
+def test_a_source_that_tells_of_an_image_is_pulled():
+    camera = Camera()
+
+    def come():
+        camera.listening.wait(30)
+        camera.waiting.append(image("late"))
+        camera.tell()
+
+    threading.Thread(target=come).start()
+    assert shown(camera.box.take(timeout=30)) == "late"
+    assert camera.listens == 1
+
+
+def test_an_image_that_somebody_else_pulls_wakes_the_taker():
+    camera = Camera()
+
+    def come():
+        camera.listening.wait(30)
+        camera.waiting.append(image("late"))
+        camera.pull()
+
+    threading.Thread(target=come).start()
+    assert shown(camera.box.take(timeout=30)) == "late"
+
+
+def test_a_source_that_is_too_fast_to_tell_is_pulled_after_its_rest():
+    camera, start = Camera(rest=0.05), time.monotonic()
+
+    def come():
+        camera.listening.wait(30)
+        camera.waiting.append(image("untold"))
+
+    threading.Thread(target=come).start()
+    assert shown(camera.box.take(timeout=30)) == "untold"
+    assert 0.05 <= time.monotonic() - start < 10 and camera.listens == 1
+
+
+def test_closing_ends_the_wait_for_a_source():
+    camera, taken = Camera(), []
+    taker = threading.Thread(target=lambda: taken.append(camera.box.take()))
+    taker.start()
+    camera.listening.wait(30)
+    camera.box.close()
+    taker.join(30)
+    assert taken == [None]
