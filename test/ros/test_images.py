@@ -24,8 +24,8 @@ def images():
 
 def test_an_image_is_read_only_when_the_worker_asks_for_it(images):
     message = image_message(picture({RED: (0, 0)}), 7)
-    arrived = images.arrived(message)
-    assert arrived.stamp == 7
+    arrived = images.arrived(message, at=5.0)
+    assert (arrived.stamp, arrived.at) == (7, 5.0)
     message.encoding = "unknown"
     with pytest.raises(InvalidImage, match="unknown"):
         arrived.make()
@@ -33,7 +33,7 @@ def test_an_image_is_read_only_when_the_worker_asks_for_it(images):
 
 def test_compressed_images_take_the_same_road(images):
     message = Shape(header=set_stamp(Header(), 9))
-    frame = images.arrived(fill_compressed(message, picture({RED: (0, 0)}))).make()
+    frame = images.arrived(fill_compressed(message, picture({RED: (0, 0)})), at=5.0).make()
     assert (frame.stamp, frame.frame_id, frame.size) == (9, "camera", (64, 64))
 
 
@@ -41,7 +41,7 @@ def test_a_twelve_bit_camera_keeps_its_grey_levels_and_its_range_can_be_changed(
     values = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
 
     def levels(stamp):
-        return len(np.unique(images.arrived(image_message(values, stamp)).make().image))
+        return len(np.unique(images.arrived(image_message(values, stamp), at=5.0).make().image))
 
     assert levels(1) > 200
     images._parameters.session = SessionSettings(image_range="full")

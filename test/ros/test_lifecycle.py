@@ -345,7 +345,7 @@ def test_two_nodes_with_names_of_their_own_work_in_one_process():
 
 def test_an_image_that_arrives_while_the_node_subscribes_is_dropped(monkeypatch):
     def made_late(node, *arguments):
-        node._receive(image_message(scene(), 5))
+        node._receive(image_message(scene(), 5), 0.0)
         return Depth(node, *arguments)
 
     monkeypatch.setattr("sam2_ros.ros.node.Depth", made_late)
