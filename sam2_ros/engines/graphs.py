@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from sam2_ros.model.attention import by_halves
 from sam2_ros.model.interface import ABSENT_LOGIT, ImageFeatures, Memories
-from sam2_ros.model.mask_decoder import MASK_TOKENS, most_stable
+from sam2_ros.model.mask_decoder import MASK_TOKENS
 from sam2_ros.model.memory_attention import MemoryAttentionLayer
 from sam2_ros.model.position import rotate
 from sam2_ros.model.sam2 import MASK_BIAS, MASK_SCALE, SAM2
@@ -206,7 +206,7 @@ class PromptDecoder(nn.Module):
             (stride4, stride8),
             slice(MASK_TOKENS),
         )
-        single, single_iou = most_stable(logits, iou)
+        single, single_iou = model.clearest(logits, iou, points, labels)
         visible = score > 0
         pointers = torch.where(visible[:, None, None], model.obj_ptr_proj(tokens), model.no_obj_ptr)
         logits, single = (torch.where(_wide(visible), masks, ABSENT_LOGIT) for masks in (logits, single))

@@ -181,8 +181,8 @@ class Model(Protocol):
         """Masks of N objects: K = 3 answers if ``multimask`` (an ambiguous prompt, or none), else 1.
 
         view: (N or 1, C, h, w), from attend.  prompt None: track, nobody said anything here.
-        stability_fallback: in eval mode, replace a single mask that would change much with
-        its threshold by the best of the other three.
+        stability_fallback: in eval mode, replace a doubtful single mask by one of the other three: if it would change
+        much with its threshold by the best one, or, where the size says so, if it misses a click by one that does not.
         """
         ...
 

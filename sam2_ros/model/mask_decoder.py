@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sam2_ros.model.attention import TwoWayTransformer
@@ -84,6 +85,24 @@ def most_stable(logits: Tensor, iou: Tensor) -> tuple[Tensor, Tensor]:
     inner = (single > STABILITY_DELTA).sum(1, dtype=torch.float32)
     outer = (single > -STABILITY_DELTA).sum(1, dtype=torch.float32)
     stable = torch.where(outer > 0, inner / outer, 1.0) >= STABILITY_SHARE
-    chosen = torch.where(stable, 0, 1 + iou[:, 1:].argmax(1))
+    return _picked(logits, iou, torch.where(stable, 0, 1 + iou[:, 1:].argmax(1)))
+
+
+def most_obedient(logits: Tensor, iou: Tensor, points: Tensor, labels: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """The single mask, unless another one has fewer clicked pixels wrong; of several such, that of the highest IoU.
+
+    logits and iou as for ``most_stable``; points (N, K, 2) in pixels of the side x side image and labels (N, K), of
+    which 1 and 0 are clicks.  Returns (N, 1, a, a) and (N, 1).
+    """
+    places = (2 * points + 1) / side - 1  # from -1 to 1 over the image
+    clicked = F.grid_sample(logits, places[:, None], padding_mode="border", align_corners=False)[:, :, 0]
+    wrong = ((clicked > 0) != (labels == 1)[:, None]) & ((labels == 0) | (labels == 1))[:, None]
+    count = wrong.sum(2, dtype=torch.float32)
+    best = (iou - count).argmax(1)  # an IoU is at most 1, so it decides between equal counts only
+    return _picked(logits, iou, torch.where(count[:, 0] <= count.amin(1), 0, best))
+
+
+def _picked(logits: Tensor, iou: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """One mask of each object, chosen (N,)."""
     places = chosen[:, None, None, None].expand(-1, 1, *logits.shape[2:])
     return logits.gather(1, places), iou.gather(1, chosen[:, None])

@@ -23,7 +23,7 @@ from sam2_ros.model.interface import (
     PromptInputs,
 )
 from sam2_ros.model.layers import MLP, to_channels_last
-from sam2_ros.model.mask_decoder import MaskDecoder, most_stable
+from sam2_ros.model.mask_decoder import MaskDecoder, most_obedient, most_stable
 from sam2_ros.model.memory_attention import MemoryAttention
 from sam2_ros.model.memory_encoder import MemoryEncoder
 from sam2_ros.model.memory_tokens import MEMORY_TOKENS
@@ -145,13 +145,20 @@ class SAM2(nn.Module):
         """Candidate masks; see ``Model.decode``."""
         fallback = stability_fallback and not multimask and not self.training
         masks = slice(1, None) if multimask else slice(None) if fallback else slice(1)
-        logits, iou, tokens, score = self._decode_masks(view, features, prompt or PromptInputs(), masks)
+        asked = prompt or PromptInputs()
+        logits, iou, tokens, score = self._decode_masks(view, features, asked, masks)
         if fallback:
-            (logits, iou), tokens = most_stable(logits, iou), tokens[:, :1]
+            (logits, iou), tokens = self.clearest(logits, iou, *asked.clicked(view)), tokens[:, :1]
         visible = score > 0
         logits = torch.where(visible[:, None, None, None], logits, ABSENT_LOGIT)
         pointer = torch.where(visible[:, None, None], self.obj_ptr_proj(tokens), self.no_obj_ptr)
         return Candidates(logits.float(), iou.float(), score.float(), pointer.float())
+
+    def clearest(self, logits: Tensor, iou: Tensor, points: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """One of the four masks (N, 4, a, a) for a clear prompt, by the rule of this size: (N, 1, a, a) and (N, 1)."""
+        if self.size.obeys_clicks:
+            return most_obedient(logits, iou, points, labels, self.size.image_size)
+        return most_stable(logits, iou)
 
     def _decode_masks(
         self, view: Tensor, features: ImageFeatures, prompt: PromptInputs, masks: slice

@@ -95,6 +95,8 @@ class Size:
     feedforward_dim: hidden width of the memory attention's and the mask decoder's MLPs.
     trunk: HIERA, or a name in EFFICIENTNET_STAGES; ``neck.TRUNKS`` has the part of that name.
     memory: what a memory is compressed to; ``memory_tokens.MEMORY_TOKENS`` has the part of that name.
+    obeys_clicks: of the four masks for a clear prompt, prefer one that agrees with the clicks; else a stable one, as
+        the published models do.
     version_2_1: SAM 2.1 (an embedding for absent objects, timed pointers) or SAM 2.
     drop_path, dropout: training only; probability of skipping a trunk block (of the last
         one; earlier ones less) and of zeroing an activation in the memory attention.
@@ -114,6 +116,7 @@ class Size:
     feedforward_dim: int = 2048
     trunk: str = HIERA
     memory: str = WHOLE_MAP
+    obeys_clicks: bool = False
     version_2_1: bool = True
     drop_path: float = 0.0
     dropout: float = 0.0
@@ -215,7 +218,13 @@ EMBEDDED = Size(
 )
 #: Ours, the weights that ship as ``embedded``: convolutions that have seen real pictures in place of Hiera.
 EMBEDDED_LITE = Size(
-    "embedded_lite", image_size=256, hidden_dim=128, memory_layers=2, feedforward_dim=512, trunk="efficientnet-lite0"
+    "embedded_lite",
+    image_size=256,
+    hidden_dim=128,
+    memory_layers=2,
+    feedforward_dim=512,
+    trunk="efficientnet-lite0",
+    obeys_clicks=True,
 )
 #: Ours, for tests of everything around the model: milliseconds per frame, never trained.
 TEST = Size(

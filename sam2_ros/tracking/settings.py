@@ -40,7 +40,9 @@ class TrackerSettings:
         True, "the mask of a prompted frame enters the memory as 0 or 1 instead of as probabilities"
     )
     stability_fallback: bool = setting(
-        True, "a mask that changes much with its threshold is replaced by the best of three candidates"
+        True,
+        "the mask for a prompt is replaced by another candidate if it changes much with its threshold, or, with "
+        "embedded, if it misses a click",
     )
     hole_area: int = setting(
         8, "holes of at most this area are filled [pixels of the model's mask]; 0 = none", low=0, high=4096
