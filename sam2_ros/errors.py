@@ -53,7 +53,14 @@ class UnknownObject(InvalidInput, KeyError):
 
 
 class OutOfMemory(Sam2RosError, RuntimeError):
-    """The device of the model has no memory left for an image or a prompt; everything else goes on."""
+    """The device of the model has no memory left for an image or a prompt; everything else goes on.
+
+    reason: what the library said that asked for it, without a remedy.
+    """
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class CheckpointError(Sam2RosError):
@@ -94,8 +101,9 @@ def needs_room(name: str, device: object) -> Iterator[None]:
     """A device that has no memory for a model, or cannot compute it, as InvalidInput."""
     try:
         yield
-    except RuntimeError as error:  # of which torch's out of memory is one
+    except RuntimeError as error:  # of which torch's out of memory is one, and OutOfMemory, which has a remedy already
+        reason = (isinstance(error, OutOfMemory) and error.reason) or first_sentence(error)
         raise InvalidInput(
-            f"the model {name} cannot be used on {device}: {first_sentence(error)}; "
+            f"the model {name} cannot be used on {device}: {reason}; "
             "free the device's memory, name a smaller model, or use the device cpu"
         ) from error

@@ -47,10 +47,10 @@ def fits(work: Callable[[], object]) -> bool:
     return False
 
 
-def with_room(work: Callable[[], T], purpose: str) -> T:
+def with_room(work: Callable[[], T], purpose: str, give_way: Callable[[], object] = lambda: None) -> T:
     """What ``work`` returns; it is tried again after memory that nothing uses was given back.
 
-    purpose: what the memory is for, in words.  Raises OutOfMemory.
+    purpose: what the memory is for, in words.  give_way: drops what can be done without.  Raises OutOfMemory.
     """
     for _ in range(2):
         try:
@@ -59,9 +59,10 @@ def with_room(work: Callable[[], T], purpose: str) -> T:
             if not _is_exhausted(error):
                 raise
             reason = first_sentence(error)
+        give_way()
         release()
     raise OutOfMemory(
-        f"there is no memory for {purpose} ({reason}); remove objects, or use a smaller model or image_side"
+        f"there is no memory for {purpose} ({reason}); remove objects, or use a smaller model or image_side", reason
     )
 
 

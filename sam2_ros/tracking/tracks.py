@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sam2_ros.model import pixels
+from sam2_ros.model.device_memory import with_room
 from sam2_ros.model.transfer import Download
 from sam2_ros.tracking.remembered import Estimate, RememberedFrame, Target
 from sam2_ros.types import Mask, Track
@@ -29,7 +30,8 @@ class Tracks(Sequence[Track]):
     """The objects on one frame in id order, as they were when this was made; any thread may read it.
 
     Masks are brought to the size of the frame when they are first looked at: one object,
-    or only their number, does not cost the masks of the others.
+    or only their number, does not cost the masks of the others.  Looking raises OutOfMemory where the device has no
+    memory for it.
     """
 
     def __init__(self, targets: Iterable[Target], frame: RememberedFrame, exclusive: bool) -> None:
@@ -53,11 +55,14 @@ class Tracks(Sequence[Track]):
 
     def __getitem__(self, place: int | slice) -> Track | list[Track]:
         if self._made is None:
-            self._made = self._make(self._objects)
+            self._made = with_room(lambda: self._make(self._objects), "the masks")
         return self._made[place]
 
     def only(self, object_id: int) -> Track:
         """One of them alone; of the others only those whose masks touch its own are looked at."""
+        return with_room(lambda: self._only(object_id), "the mask of one object")
+
+    def _only(self, object_id: int) -> Track:
         place = [one.id for one in self._objects].index(object_id)
         rivals = pixels.touching(self._logits(self._objects), place) if self._exclusive else [place]
         return self._make([self._objects[rival] for rival in rivals])[rivals.index(place)]
@@ -67,7 +72,8 @@ class Tracks(Sequence[Track]):
         column, row = round(x), round(y)
         if not self._objects or not (0 <= row < self._size[0] and 0 <= column < self._size[1]):
             return ""
-        values = pixels.at_pixel(self._logits(self._objects), (row, column), self._size)
+        at = row, column
+        values = with_room(lambda: pixels.at_pixel(self._logits(self._objects), at, self._size), "one pixel")
         covering = np.flatnonzero(values > 0)
         if not len(covering):
             return ""
