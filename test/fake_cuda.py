@@ -74,7 +74,8 @@ def fake_cuda(fast: torch.dtype = torch.float32) -> Iterator[Transfers]:
         patch.setattr(torch.Tensor, "tolist", lambda tensor: _read(tensor, transfers).tolist())
         patch.setattr(torch.Tensor, "item", lambda tensor: _read(tensor, transfers).item())
         patch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
-        patch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(record_event=transfers.event))
+        present = SimpleNamespace(record_event=transfers.event, wait_event=lambda event: None)
+        patch.setattr(torch.cuda, "current_stream", lambda device: present)
         # Inside, composite operations would not be taken apart, and their transfers not be seen.
         patch.setattr(torch, "inference_mode", _NoGradients)
         patch.setattr(

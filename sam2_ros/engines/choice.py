@@ -110,5 +110,6 @@ def used(model: Model) -> tuple[str, str]:
         return "openvino" if rest == inner.arithmetic else INT8, rest
     name = "torch"
     if isinstance(inner, cuda_graphs.GraphedModel):
-        name, dtype = cuda_graphs.NAME if inner.recordings else name, inner.arithmetic
+        name = cuda_graphs.NAME if inner.recordings else name
+        dtype = dtype if isinstance(model, InPrecision) else inner.arithmetic
     return name, str(dtype).removeprefix("torch.")

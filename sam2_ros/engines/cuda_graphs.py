@@ -7,6 +7,9 @@ corrections are never recorded.
 
 A recording reads and writes always the same memory.  Inputs are copied into it, and results are copies of what it
 wrote, so that the tracker may keep them.  If recording fails, PyTorch computes as before.
+
+The next image may be encoded on a second stream while objects are followed on the present one.  So the recordings of
+the encoder have memory of their own, and those that share memory wait for each other, on whatever stream they are.
 """
 
 from __future__ import annotations
@@ -14,14 +17,15 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Hashable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import Tensor
 
 from sam2_ros.errors import first_sentence
 from sam2_ros.model.device_memory import release
+from sam2_ros.model.full_memory import encode, follow
 from sam2_ros.model.interface import Candidates, ImageFeatures, Memories, Model, PromptInputs, WrappedModel
 from sam2_ros.model.precision import computed_in, precision
 
@@ -31,8 +35,6 @@ logger = logging.getLogger(__name__)
 NAME = "cuda_graphs"
 #: Up to this many objects are recorded at the start, with a full memory.
 EXPECTED_OBJECTS = 4
-#: Memories and pointers that an object with one prompted frame sees when its memory is full.
-FULL_MEMORY = (7, 16)
 #: Other shapes are recorded when they have come this often: about a second of images.
 OFTEN = 30
 #: Recordings that are kept, the last used ones: each holds its inputs and results.
@@ -56,12 +58,13 @@ class GraphedModel(WrappedModel):
     def __init__(self, model: Model, record: Record | None = None) -> None:
         """record: by default with CUDA."""
         super().__init__(model)
-        self._record = record or CudaRecorder(model.device)
+        self._encoding = _Lane(record or CudaRecorder(model.device), model.device)
+        self._following = _Lane(record or CudaRecorder(model.device), model.device)
         self._programs: OrderedDict[Key, _Program] = OrderedDict()
         self._seen: Counter[Key] = Counter()
         self._lock = threading.Lock()
         self._at_once = False
-        #: What the methods that a lower precision suits are computed in, by the setting that recordings are made for.
+        #: What the methods that a lower precision suits are computed in: as expected, and then as they were last.
         self.arithmetic = torch.float32
         #: Whether a recording has failed; then no other is tried.
         self.failed = False
@@ -74,30 +77,15 @@ class GraphedModel(WrappedModel):
     def record_expected(self, wanted: str) -> None:
         """Record what a tracker with this precision will need."""
         self.arithmetic = precision(wanted, self.device)
-        model, size = computed_in(self, wanted), self.size
+        model = computed_in(self, wanted)
         self._at_once = True
         try:
             with torch.inference_mode():
-                features = model.encode_image(self._zeros(1, 3, size.image_size, size.image_size))
+                features = encode(model)
                 for objects in range(1, EXPECTED_OBJECTS + 1):
-                    logits = self._zeros(objects, 1, 4 * size.grid, 4 * size.grid)
-                    tokens = model.encode_memory(features, logits, self._zeros(objects), binarize=False)
-                    memories, pointers = FULL_MEMORY
-                    view = model.attend(
-                        features,
-                        Memories(
-                            tokens[:, None].expand(-1, memories, -1, -1),
-                            self._zeros(objects, memories).long(),
-                            self._zeros(objects, pointers, size.hidden_dim),
-                            self._zeros(objects, pointers),
-                        ),
-                    )
-                    model.decode(view, features, multimask=True)
+                    follow(model, features, objects)
         finally:
             self._at_once = False
-
-    def _zeros(self, *shape: int) -> Tensor:
-        return torch.zeros(shape, dtype=torch.float32, device=self.device)
 
     def encode_image(self, images: Tensor) -> ImageFeatures:
         """What the trunk sees on the images; see ``Model.encode_image``."""
@@ -111,6 +99,8 @@ class GraphedModel(WrappedModel):
         """The image as each object sees it; see ``Model.attend``."""
         if memories is None:
             return super().attend(features, memories)
+        kind = self.device.type
+        self.arithmetic = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
         found = memories.tokens, memories.time_code, memories.pointers, memories.pointer_distance
         return self._run("attend", self._attend, features.stride16, *found)[0]
 
@@ -156,12 +146,14 @@ class GraphedModel(WrappedModel):
         kind = self.device.type
         fast = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
         key: Key = (name, fast, *((value.shape, value.dtype) for value in inputs))
+        lane = self._encoding if name == "encode_image" else self._following
         with self._lock:  # from the copies of the inputs to the copies of the results
             if key not in self._programs and self._is_time_for(key):
-                self._add(key, compute, inputs)
+                self._add(key, compute, inputs, lane)
             if key in self._programs:
                 self._programs.move_to_end(key)
-                return self._programs[key](inputs)
+                with lane.turn():
+                    return self._programs[key](inputs)
         return compute(*inputs)
 
     def _is_time_for(self, key: Key) -> bool:
@@ -173,12 +165,15 @@ class GraphedModel(WrappedModel):
         self._seen[key] += 1
         return self._at_once or self._seen[key] >= OFTEN
 
-    def _add(self, key: Key, compute: Compute, inputs: Sequence[Tensor]) -> None:
+    def _add(self, key: Key, compute: Compute, inputs: Sequence[Tensor], lane: _Lane) -> None:
         """Record, in the place of what was not used for longest; without a recording where that fails."""
         while len(self._programs) >= KEPT:
+            if self.device.type == "cuda":  # another stream may still compute in the memory that is given back
+                torch.cuda.synchronize(self.device)
             self._programs.popitem(last=False)
         try:
-            self._programs[key] = _Program(compute, inputs, self._record)
+            with lane.turn():
+                self._programs[key] = _Program(compute, inputs, lane.record)
         except RuntimeError as error:  # of CUDA, for all of its errors; out of memory is one
             self.give_up(str(key[0]), error)
         if self.failed:
@@ -215,8 +210,34 @@ class _Program:
             held.copy_(value)
 
 
+class _Lane:
+    """Recordings that share the memory in which they compute, so that only one of them may run at a time."""
+
+    def __init__(self, record: Record, device: torch.device) -> None:
+        self.record = record
+        self._device = device
+        self._done: torch.cuda.Event | None = None
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """What is begun in this block, on the present stream, begins after what was begun in the block before."""
+        if self._device.type != "cuda":
+            yield
+            return
+        stream = torch.cuda.current_stream(self._device)
+        if self._done is not None:
+            stream.wait_event(self._done)
+        try:
+            yield
+        finally:
+            self._done = stream.record_event()
+
+
 class CudaRecorder:
-    """Records with CUDA; all recordings of a model share the memory in which they compute."""
+    """Records with CUDA; all of its recordings share the memory in which they compute.
+
+    They also share the stream on which they are recorded, and so the memory that libraries keep for each stream.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device

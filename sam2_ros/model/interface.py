@@ -260,6 +260,13 @@ class WrappedModel:
         return self.model.encode_memory(features, mask_logits, object_score, binarize=binarize)
 
 
+def innermost(model: Model) -> Model:
+    """The model that no other one is around."""
+    while isinstance(model, WrappedModel):
+        model = model.model
+    return model
+
+
 #: Every name that Model declares.
 DECLARED = (
     "size",
