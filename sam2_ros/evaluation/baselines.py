@@ -73,6 +73,9 @@ class FirstMask:
             self._move(followed, frame.image)
         return self.current()
 
+    def prepare(self, frame: Frame) -> None:
+        """There is nothing to do."""
+
     def prompt(self, prompt: Prompt, stamp: int = 0, *, later: bool = False) -> Prompted:
         """Start or correct an object on the newest frame; an older one is refused (UnknownStamp)."""
         frame = self._at(stamp)

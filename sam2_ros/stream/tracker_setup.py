@@ -85,7 +85,9 @@ class TrackerSetup:
         tracker = Tracker(model, self.tracker_settings())
         if model.device.type != "cpu":
             with needs_room(self.model, model.device):
-                tracker.warm_up()  # otherwise the first images of a recording on the clock would be dropped
+                # Otherwise the first images of a recording on the clock would be dropped.  Not measured: two runs over
+                # a recording give the same results.
+                tracker.warm_up(measured=False)
         return tracker
 
     def _loaded(self) -> Model:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,18 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sam2_ros.errors import OutOfMemory
 from sam2_ros.model import pixels
 from sam2_ros.model.device_memory import fits, with_room
 from sam2_ros.model.interface import Candidates, ImageFeatures, Model
 from sam2_ros.model.transfer import Download
 from sam2_ros.stages import stage
 from sam2_ros.tracking import step
+from sam2_ros.tracking.ahead import Ahead
+from sam2_ros.tracking.batches import Batches
 from sam2_ros.tracking.memory import Past, Sighting
 from sam2_ros.tracking.remembered import Estimate, Interaction, RememberedFrame, Target
 from sam2_ros.tracking.settings import TrackerSettings
 from sam2_ros.types import Frame, Prompt
-
-logger = logging.getLogger(__name__)
 
 
 class Finder:
@@ -32,12 +33,17 @@ class Finder:
         self.settings = settings
         self._model = model
         self._device = model.device
-        self._most_at_once: int | None = None  # objects; set when memory ran out
+        self.batches = Batches()
+        #: The image that comes next.
+        self.ahead = Ahead(self._encoded, model.device)
 
     def see(self, frame: Frame, index: int) -> RememberedFrame:
         """A frame with its image encoded."""
+        self.batches.next_image()
         with stage("encode"):
-            features = with_room(lambda: self._encoded(frame), "another image")
+            features = self.ahead.take(frame)
+            if features is None:
+                features = with_room(lambda: self._encoded(frame), "another image", self.ahead.give_way)
             return RememberedFrame(index, frame.stamp, frame.size, features)
 
     def _encoded(self, frame: Frame) -> ImageFeatures:
@@ -46,26 +52,24 @@ class Finder:
     def find(self, targets: Sequence[Target], frame: RememberedFrame) -> None:
         """Find objects on a frame by their memories.  If an object was prompted on this frame, keep that answer.
 
-        All are found together.  Where the device has no memory for so many, half of them are, from then on.
-        Raises OutOfMemory where there is none for a single object.
+        All are found together, or in batches.  Where the device has no memory for so many, half of them are.
+        Raises OutOfMemory where there is none for a single object, after the others were found.
         """
-        waiting = self._batches(targets)
+        waiting, lacking = self.batches.of(targets), dict[str, OutOfMemory]()
         while waiting:
-            batch = waiting.pop(0)
+            batch, *waiting = waiting
+            work = partial(self._find_together, batch, frame)
             if len(batch) == 1:
-                with_room(partial(self._find_together, batch, frame), f"following {batch[0].name}")
-            elif not fits(partial(self._find_together, batch, frame)):
-                self._most_at_once = len(batch) // 2
-                logger.warning(
-                    "no memory for %d objects at once; from now on they are followed in batches of %d, which is slower",
-                    len(batch),
-                    self._most_at_once,
-                )
-                waiting[:0] = self._batches(batch)
-
-    def _batches(self, targets: Sequence[Target]) -> list[Sequence[Target]]:
-        most = self._most_at_once or max(len(targets), 1)
-        return [targets[first : first + most] for first in range(0, len(targets), most)]
+                try:
+                    with_room(work, f"following {batch[0].name}", self.ahead.give_way)
+                except OutOfMemory as error:
+                    lacking[batch[0].name] = error
+            elif not fits(work):
+                self.ahead.give_way()
+                self.batches.shrink(len(batch))
+                waiting = self.batches.of([*batch, *itertools.chain(*waiting)])
+        if lacking:
+            raise _of_all(lacking)
 
     def _find_together(self, targets: Sequence[Target], frame: RememberedFrame) -> None:
         """The same for some of the objects.
@@ -94,7 +98,8 @@ class Finder:
 
         Raises OutOfMemory.
         """
-        with_room(lambda: self._answer(target, frame, prompt), f"the prompt of {target.name}")
+        work = partial(self._answer, target, frame, prompt)
+        with_room(work, f"the prompt of {target.name}", self.ahead.give_way)
 
     def _answer(self, target: Target, frame: RememberedFrame, prompt: Prompt) -> None:
         interaction = self._interaction(target, frame).gather(prompt)
@@ -149,7 +154,8 @@ class Finder:
             prompted=prompted,
             binarize_prompted=self.settings.binarize_prompted_masks,
         )
-        # Only here, when all of it has been asked for, is a GPU waited for.
+        # All of it has been asked for.  While a GPU works on it, the processor begins with the next image, and waits.
+        self.ahead.begin()
         for row, (target, (score, place, *ious)) in enumerate(zip(targets, facts.values().tolist())):
             sighting = Sighting(
                 frame.index, prompted, frame.seconds, score, tuple(ious), int(place), candidates.logits[row]
@@ -165,3 +171,11 @@ class Finder:
             estimate.score, settings.visible_margin, settings.lost_after_frames, prompted=estimate.prompted
         )
         target.estimates[frame.index] = replace(estimate, before=before, visibility=visibility)
+
+
+def _of_all(lacking: dict[str, OutOfMemory]) -> OutOfMemory:
+    """One error for all objects that could not be followed for want of memory, by their names."""
+    (_, first), *others = lacking.items()
+    if not others:
+        return first
+    return OutOfMemory(f"{first}; nor were followed: {', '.join(name for name, _ in others)}", first.reason)

@@ -18,14 +18,14 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from sam2_ros.errors import InvalidInput, InvalidPrompt, UnknownObject
-from sam2_ros.model.interface import Model, refuse_no_model
+from sam2_ros.model.interface import Model, innermost, refuse_no_model
 from sam2_ros.model.precision import computed_in
 from sam2_ros.stamps import Place, Timeline
 from sam2_ros.tracking.exported import ObjectMemory, with_tensors
@@ -37,6 +37,9 @@ from sam2_ros.tracking.rules import NewMemory, chosen_rule
 from sam2_ros.tracking.settings import TrackerSettings as TrackerSettings
 from sam2_ros.tracking.tracks import Tracks
 from sam2_ros.types import MAX_OBJECT_ID, Frame, Prompt, Track
+
+#: Images that belong here are not looked at.
+UNSEEN = (Place.SAME, Place.LATE)
 
 
 class Tracker:
@@ -102,7 +105,8 @@ class Tracker:
         self._refuse_changed_model()
         timeline = copy(self._timeline)
         self.placed = timeline.place(frame.stamp)
-        if self.placed not in (Place.SAME, Place.LATE):
+        self._forget_needless_next(timeline)
+        if self.placed not in UNSEEN:
             with self._inference():
                 remembered = self._finder.see(frame, self._next_index)
                 self._next_index += 1
@@ -110,8 +114,18 @@ class Tracker:
                 for target in self._objects.values():
                     target.prune(self._ring.oldest.index)  # first: the bound holds also where the model fails
                 self._finder.find([*self._objects.values()], remembered)
+                self._finder.ahead.begin()  # if there was no object for which it was begun
         self._timeline = timeline  # last: an image on which the model failed may be sent again
         return self.current()
+
+    def prepare(self, frame: Frame) -> None:
+        """Name the frame that comes after the next call of ``track``: a GPU encodes it beside that call.
+
+        Results do not depend on this, nor must the frame come; at most one is kept.  If it cannot be encoded, that is
+        said when it is tracked.  On a CPU nothing is done.
+        """
+        _refuse_other_kind("a frame", frame, Frame)
+        self._finder.ahead.wanted = frame
 
     def is_behind(self, stamp: int = 0) -> bool:
         """Whether an object was prompted on an older frame and has not been followed from there to ``stamp``'s."""
@@ -208,6 +222,7 @@ class Tracker:
         """Forget every object and every frame.  Ids go on counting: none is used twice."""
         self._objects.clear()
         self._ring.clear()
+        self._finder.ahead.drop()
         self._timeline = Timeline()
 
     def rewind(self) -> None:
@@ -217,17 +232,27 @@ class Tracker:
         On a prompted frame its answer is the one that was given there; new clicks on it start from that mask.
         """
         self._ring.clear()
+        self._finder.ahead.drop()
         self._timeline = Timeline()
         self._next_index = 0
         for target in self._objects.values():
             target.rewind()
 
-    def warm_up(self) -> None:
-        """Go through every part of the model once: a GPU's first pass takes seconds, better before the first image."""
+    def warm_up(self, *, measured: bool = True) -> None:
+        """Go through every part of the model once: a GPU's first pass takes seconds, better before the first image.
+
+        measured: on a GPU, also measure how many objects are best followed at once, which takes up to two seconds.
+        Then the last digits of a result may depend on what else the GPU does.
+        """
         other = Tracker(self._model, self.settings, memory_rule=self._memory_rule)
         for stamp in (1, 2):
             other.track(Frame(np.zeros((64, 64, 3), np.uint8), stamp))
             other.prompt(Prompt("anything", points=[(32, 32)], labels=[1]))
+        if measured and self._device.type == "cuda":
+            # Without recordings: there are some for small numbers only, which would win although large ones will come.
+            plain = computed_in(innermost(self._model), self.settings.precision)
+            with self._inference():
+                self._finder.batches.measure(plain, partial(torch.cuda.synchronize, self._device))
 
     def size(self, stamp: int) -> tuple[int, int]:
         """(height, width) of the remembered frame of ``stamp`` (nanoseconds; 0 = newest).  Raises UnknownStamp."""
@@ -254,6 +279,12 @@ class Tracker:
     def newest(self) -> Sequence[Track]:
         """The same, but masks are brought to the camera's size when they are first looked at; stays as it is now."""
         return self._tracks_on(self._ring.newest) if self._ring.newest else ()
+
+    def _forget_needless_next(self, timeline: Timeline) -> None:
+        """Do not encode the next frame ahead if it will not be looked at."""
+        wanted = self._finder.ahead.wanted
+        if wanted is not None and copy(timeline).place(wanted.stamp) in UNSEEN:
+            self._finder.ahead.wanted = None
 
     # -- prompts -------------------------------------------------------------------------------
 

@@ -9,10 +9,12 @@ import pytest
 import torch
 from fake_cuda import fake_cuda, on_gpu
 from tiny_models import FAMILIES, tiny_model
+from tracking.test_ahead import AtOnce
 
 from sam2_ros.engines import choice, cuda_graphs
 from sam2_ros.engines.cuda_graphs import GraphedModel
-from sam2_ros.tracking.tracker import Tracker
+from sam2_ros.tracking import ahead
+from sam2_ros.tracking.tracker import Tracker, TrackerSettings
 from sam2_ros.types import Frame, Prompt
 
 SEEN = 5.0
@@ -157,12 +159,18 @@ class FakeCuda:
         self.said = []
         for name in ("device", "stream", "graph"):
             patch.setattr(torch.cuda, name, self.block(name))
+        self.present = self.stream("main")
         patch.setattr(torch.cuda, "Stream", lambda: self.stream("side"))
-        patch.setattr(torch.cuda, "current_stream", lambda: self.stream("main"))
+        patch.setattr(torch.cuda, "current_stream", lambda device=None: self.present)
         patch.setattr(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(pool=lambda: "pool", replay=lambda: None))
 
     def stream(self, name):
-        return SimpleNamespace(name=name, wait_stream=lambda other: self.said.append(f"{name} waits for {other.name}"))
+        return SimpleNamespace(
+            name=name,
+            wait_stream=lambda other: self.said.append(f"{name} waits for {other.name}"),
+            wait_event=lambda event: self.said.append(f"{name} waits for {event}"),
+            record_event=lambda: f"what was begun on {name}",
+        )
 
     def block(self, name):
         @contextmanager
@@ -194,3 +202,66 @@ def test_cuda_runs_the_work_on_a_stream_of_its_own_and_then_records_it_in_one_po
     cuda.said.clear()
     record(list)
     assert "graph pool=pool" in cuda.said
+
+
+def test_recordings_that_share_memory_wait_for_each_other_on_whatever_stream(monkeypatch):
+    cuda = FakeCuda(monkeypatch)
+    lane = cuda_graphs._Lane(list, torch.device("cuda", 0))
+    for stream, word in (("main", "first"), ("side", "second"), ("main", "third")):
+        cuda.present = cuda.stream(stream)
+        with lane.turn():
+            cuda.said.append(word)
+    assert cuda.said == [
+        "first",
+        "side waits for what was begun on main",
+        "second",
+        "main waits for what was begun on side",
+        "third",
+    ]
+
+
+def test_the_encoder_shares_no_memory_with_what_may_run_beside_it(two_at_the_start, monkeypatch):
+    made = []
+
+    def recorder(device):
+        made.append(FunctionsAsGraphs())
+        return made[-1]
+
+    monkeypatch.setattr(cuda_graphs, "CudaRecorder", recorder)
+    cuda_graphs.prepare(tiny_model(), "float32")
+    assert [len(one.held) for one in made] == [1, 2 * 3]
+
+
+def test_nothing_is_given_back_in_which_another_stream_may_still_compute(two_at_the_start, monkeypatch):
+    monkeypatch.setattr(cuda_graphs, "KEPT", 6)
+    model, said = tiny_model(), []
+    with fake_cuda():
+        monkeypatch.setattr(torch.cuda, "synchronize", lambda device: said.append(graphed.recordings))
+        graphed = GraphedModel(on_gpu(model), FunctionsAsGraphs())
+        graphed.record_expected("float32")
+    assert said == [6] and graphed.recordings == 6
+
+
+def test_the_engine_is_named_with_the_precision_that_its_tracker_has(two_at_the_start):
+    graphed = cuda_graphs.prepare(tiny_model(object_score=SEEN), "bfloat16", FunctionsAsGraphs())
+    assert choice.engine_of(graphed).endswith("bfloat16")
+    for precision in ("float32", "float16"):
+        tracker = Tracker(graphed, TrackerSettings(precision=precision))
+        tracker.warm_up()
+        assert choice.engine_of(tracker.model).endswith(precision)
+
+
+def test_an_image_that_is_encoded_ahead_is_waited_for_no_more_than_another(two_at_the_start, monkeypatch):
+    monkeypatch.setattr(ahead, "side_stream", lambda device: AtOnce())
+    model = tiny_model(object_score=SEEN)
+    side = model.size.image_size
+    with fake_cuda(torch.bfloat16) as transfers:
+        tracker = Tracker(cuda_graphs.prepare(on_gpu(model), "auto", FunctionsAsGraphs()))
+        frames = [Frame(np.zeros((side, side, 3), np.uint8), stamp) for stamp in (1, 2, 3)]
+        tracker.track(frames[0])
+        tracker.prompt(Prompt("one", box=(5, 5, 30, 30)))
+        tracker.prepare(frames[2])
+        transfers.counts.clear()
+        tracker.track(frames[1])
+    # Up: two images, time codes, distances.  Down: scores, pointers, masks, as without it.
+    assert transfers.counts == {"up without waiting": 4, "down without waiting": 3, "awaited": 3}

@@ -7,6 +7,8 @@ import torch
 from fakes import BLUE, GREEN, RED, ColourModel, frame
 
 from sam2_ros.errors import OutOfMemory
+from sam2_ros.model import pixels
+from sam2_ros.tracking import batches
 from sam2_ros.tracking.tracker import Tracker
 from sam2_ros.types import Prompt
 
@@ -70,7 +72,7 @@ def test_objects_that_do_not_fit_together_are_followed_in_smaller_batches(method
         for stamp in (2, 3):
             assert found(tracker.track(frame(stamp, SQUARES))) == found(other.track(frame(stamp, SQUARES)))
     assert [record.getMessage() for record in caplog.records] == [
-        "no memory for 3 objects at once; from now on they are followed in batches of 1, which is slower"
+        "no memory for 3 objects at once; for now they are followed in batches of 1, which is slower"
     ]
 
 
@@ -107,6 +109,88 @@ def test_a_new_object_for_which_there_is_no_memory_is_refused_and_the_others_sta
     assert list(tracker.objects) == ["red", "green"]
     model.room[method] = 2
     assert [track.name for track in tracker.track(frame(4, SQUARES))] == ["red", "green"]
+
+
+def test_an_object_without_memory_costs_the_others_nothing():
+    model = SmallDevice()
+    tracker = following(model)
+    attend = model.attend
+
+    def lacking(features, memories):
+        if memories is not None and (
+            len(memories.tokens) > 1 or memories.pointers[0, 0, 0] > memories.pointers[0, 0, 1]
+        ):
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return attend(features, memories)
+
+    model.attend = lacking
+    with pytest.raises(OutOfMemory, match=r"following red \(CUDA out of memory\); [^;]*$"):
+        tracker.track(frame(2, SQUARES))
+    assert [track.name for track in tracker.current()] == ["green", "blue"]
+
+
+def test_all_objects_without_memory_are_named():
+    model = SmallDevice()
+    tracker = following(model)
+    model.room["attend"] = 0
+    with pytest.raises(OutOfMemory, match="following red .*; nor were followed: green, blue$"):
+        tracker.track(frame(2, SQUARES))
+
+
+def test_objects_that_are_brought_up_to_date_lose_no_image_silently():
+    model = SmallDevice()
+    tracker = following(model)
+    for name in ("red", "green", "blue"):
+        tracker.forget(name)
+    for stamp in (2, 3, 4):
+        tracker.track(frame(stamp, SQUARES))
+    for name, x, y in (("red", 8, 8), ("green", 32, 8), ("blue", 8, 40)):
+        tracker.prompt(click(name, x, y), stamp=2, later=True)
+    attend = model.attend
+
+    def lacking(features, memories):
+        if len(memories.tokens) > 1 or memories.pointers[0, 0, 0] > memories.pointers[0, 0, 1]:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return attend(features, memories)
+
+    model.attend = lacking
+    with pytest.raises(OutOfMemory, match="following red"):
+        tracker.catch_up()
+    assert [track.name for track in tracker.at(3)] == ["green", "blue"]
+
+
+def test_later_more_objects_are_followed_at_once_again(monkeypatch):
+    monkeypatch.setattr(batches, "PATIENCE", 3)
+    model = SmallDevice()
+    tracker = following(model)
+    model.room["attend"] = 1
+    tracker.track(frame(2, SQUARES))
+    model.room["attend"] = 9
+    largest = []
+    for stamp in range(3, 11):
+        model.calls.clear()
+        assert len(tracker.track(frame(stamp, SQUARES))) == 3
+        largest.append(max(count for method, count in model.calls if method == "attend"))
+    assert largest == [1, 1, 1, 2, 2, 2, 2, 3]
+
+
+@pytest.mark.parametrize("lacks", [1, 2])
+def test_masks_for_which_there_is_no_memory_are_an_error_of_ours(monkeypatch, lacks):
+    tracker, made = following(SmallDevice()), pixels.to_masks
+    calls = []
+
+    def lacking(*given):
+        calls.append(1)
+        if len(calls) <= lacks:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return made(*given)
+
+    monkeypatch.setattr(pixels, "to_masks", lacking)
+    tracks = tracker.newest()
+    if lacks > 1:
+        with pytest.raises(OutOfMemory, match="no memory for the masks"):
+            list(tracks)
+    assert len(list(tracks)) == 3
 
 
 def test_another_error_stays_what_it_is():
