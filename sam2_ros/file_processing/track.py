@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from sam2_ros.ranges import AUTO
 from sam2_ros.recordings.bags.bag import Bag, refuse_without_bag
 from sam2_ros.recordings.folders import PictureFolder
 from sam2_ros.recordings.labels import LabelWriter
-from sam2_ros.recordings.moments import moments_of
+from sam2_ros.recordings.moments import Moment, moments_of, with_following
 from sam2_ros.recordings.pictures import write_picture
 from sam2_ros.recordings.video_writer import MPEG4, VideoWriter
 from sam2_ros.stream.recorded_depth import RecordedDepth
@@ -88,10 +88,11 @@ def _follow(
     labels, tiles = LabelWriter(out / "masks"), _Tiles(recording.frames)
     count = 0
     with VideoWriter(out / "overlay.mp4", recording.rate or 10.0) as video, open(out / "states.jsonl", "w") as states:
-        for moment in tqdm(moments_of(recording, sensor), total=recording.frames, unit="image", disable=None):
-            frame = moment.frame
-            # In the order of the file: a stamp that goes back or comes twice would cost an image its masks.
-            tracks: Sequence[Track] = tracker.track(Frame(frame.image))
+        pairs = with_following(_in_order(moments_of(recording, sensor)))
+        for (moment, frame), following in tqdm(pairs, total=recording.frames, unit="image", disable=None):
+            if following is not None:
+                tracker.prepare(following[1])
+            tracks: Sequence[Track] = tracker.track(frame)
             for prompt in prompts.pop(count, ()):
                 tracks = tracker.prompt(prompt).newest
             stem = recording.stem(count)
@@ -101,7 +102,7 @@ def _follow(
             video.write(picture)
             tiles.offer(count, picture)
             objects = [values_of(one, known.get(one.id)) for one in tracks]
-            line = {"frame": count, "image": stem, "stamp": frame.stamp, "objects": objects}
+            line = {"frame": count, "image": stem, "stamp": moment.frame.stamp, "objects": objects}
             states.write(json.dumps(line) + "\n")
             count += 1
     if prompts:
@@ -111,6 +112,12 @@ def _follow(
     recording.lost += sensor.lost()
     write_picture(out / "sheet.png", drawing.contact_sheet(tiles.pictures, 4, tiles.captions))
     return count, video.codec
+
+
+def _in_order(moments: Iterable[Moment]) -> Iterator[tuple[Moment, Frame]]:
+    """Each with its image in the order of the file: a stamp that goes back or comes twice would cost it its masks."""
+    for moment in moments:
+        yield moment, Frame(moment.frame.image)
 
 
 def _refuse_unreachable(frames: Collection[int], recording: recordings.Recording) -> None:

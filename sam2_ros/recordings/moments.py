@@ -146,6 +146,23 @@ def _nearest(stamp: int, images: list[int]) -> int:
     return min(abs(near - stamp) for near in images[max(place - 1, 0) : place + 1])
 
 
+def with_following(items: Iterable[T]) -> Iterator[tuple[T, T | None]]:
+    """Each item with the one after it, None after the last; an error in reading that one is raised in its turn."""
+    iterator, end = iter(items), object()
+    present: Any = next(iterator, end)
+    while present is not end:
+        following: Any = end
+        error: Exception | None = None
+        try:
+            following = next(iterator, end)
+        except Exception as raised:
+            error = raised
+        yield present, None if following is end else following
+        if error is not None:
+            raise error
+        present = following
+
+
 def prefetched(items: Iterable[T], depth: int = PREFETCHED) -> Generator[T, None, None]:
     """The same items, drawn by a thread that is at most ``depth`` ahead; what it raises is raised here."""
     pool, iterator, end = ThreadPoolExecutor(1, "reader"), iter(items), object()

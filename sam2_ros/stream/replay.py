@@ -20,7 +20,7 @@ from typing import Any
 from sam2_ros.errors import Sam2RosError, UnknownObject
 from sam2_ros.geometry.locator import Located
 from sam2_ros.geometry.settings import DepthSettings
-from sam2_ros.recordings.moments import Moment, moments_of, prefetched
+from sam2_ros.recordings.moments import Moment, moments_of, prefetched, with_following
 from sam2_ros.recordings.recording import PromptEvent, Recording, RemovalEvent
 from sam2_ros.stamps import replaces
 from sam2_ros.stream.recorded_depth import RecordedDepth
@@ -115,10 +115,18 @@ def replay(
     driver = _Driver(tracker, settings.session, user, recorded_prompts, clock, sensor)
     moments = prefetched(moments_of(recording, sensor))
     try:
-        yield from _on_clock(moments, driver) if on_clock else map(driver.step, moments)
+        yield from _on_clock(moments, driver) if on_clock else _every(moments, driver)
         recording.lost += [*driver.left(), *sensor.lost()]
     finally:
         moments.close()  # ends its thread, also when a step raised
+
+
+def _every(moments: Iterable[Moment], driver: _Driver) -> Iterator[Step]:
+    """Track every frame; the next one is known, so a GPU may encode it meanwhile."""
+    for moment, following in with_following(moments):
+        if following is not None:
+            driver.prepare(following)
+        yield driver.step(moment)
 
 
 def _on_clock(moments: Iterator[Moment], driver: _Driver) -> Iterator[Step]:
@@ -183,6 +191,10 @@ class _Driver:
         if self._recorded_prompts:
             contents = [event.content for event in moment.events]
             self._queue.accept(filter(None, map(self._request, contents)), self._session.newest)
+
+    def prepare(self, moment: Moment) -> None:
+        """Name the moment after the next step."""
+        self._session.prepare(moment.frame)
 
     def step(self, moment: Moment) -> Step:
         """Track a frame, give what is due, and let the user look; a frame that comes too late is dropped."""

@@ -111,6 +111,10 @@ class Session:
         """The newest stamp of a processed image in nanoseconds, 0 when none had one; None before the first image."""
         return self._tracker.newest_stamp
 
+    def prepare(self, frame: Frame) -> None:
+        """Name the image after the next one that is tracked, see ``Tracker.prepare``."""
+        self._tracker.prepare(frame)
+
     def track(self, frame: Frame) -> int:
         """Follow every object onto an image.
 

@@ -18,6 +18,7 @@ from sam2_ros.file_processing import track
 from sam2_ros.recordings.bags.writer import BagWriter
 from sam2_ros.recordings.labels import read_labels
 from sam2_ros.recordings.video_writer import VideoWriter
+from sam2_ros.tracking.tracker import Tracker
 
 pytestmark = pytest.mark.usefixtures("colour_model")
 
@@ -34,6 +35,15 @@ def test_a_folder_is_followed_into_labels_video_sheet_and_states(folder, tmp_pat
     assert np.unique(read_labels(out / "masks" / "00005.png")).tolist() == [0, 1]
     assert (out / "overlay.mp4").stat().st_size > 1000
     assert cv2.imread(str(out / "sheet.png")) is not None
+
+
+def test_the_next_image_is_prepared_as_the_frame_that_is_then_tracked(folder, tmp_path, monkeypatch):
+    prepared, tracked = [], []
+    track_frame = Tracker.track
+    monkeypatch.setattr(Tracker, "prepare", lambda self, frame: prepared.append(frame))
+    monkeypatch.setattr(Tracker, "track", lambda self, frame: tracked.append(frame) or track_frame(self, frame))
+    assert run("track", folder, "--point", "6,16", "--out", tmp_path / "out") == 0
+    assert len(tracked) == 6 and all(one is other for one, other in zip(prepared, tracked[1:], strict=True))
 
 
 def test_results_of_two_runs_are_not_mixed(folder, tmp_path, capsys):

@@ -6,7 +6,7 @@ import pytest
 from recordings.bags import stamp
 from recordings.script import Script, click, image, removal, truth
 
-from sam2_ros.recordings.moments import LOOK_AHEAD, moments_of, prefetched
+from sam2_ros.recordings.moments import LOOK_AHEAD, moments_of, prefetched, with_following
 from sam2_ros.recordings.recording import CameraEvent, Event, Truth
 
 
@@ -103,3 +103,20 @@ def test_prefetching_stops_its_thread_when_nobody_takes_any_more():
     next(numbers)
     numbers.close()
     assert not any(thread.name.startswith("reader") for thread in threading.enumerate())
+
+
+def test_each_item_comes_with_the_one_after_it():
+    assert list(with_following("abc")) == [("a", "b"), ("b", "c"), ("c", None)]
+    assert list(with_following("")) == []
+
+
+def test_what_the_next_item_raises_does_not_cost_the_present_one():
+    def letters():
+        yield from "ab"
+        raise OSError("the disk is gone")
+
+    drawn = []
+    with pytest.raises(OSError, match="the disk is gone"):
+        for pair in with_following(letters()):
+            drawn.append(pair)
+    assert drawn == [("a", "b"), ("b", None)]

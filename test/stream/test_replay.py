@@ -75,6 +75,28 @@ def test_recorded_prompts_can_be_left_out_and_a_user_prompts_instead():
     assert steps[1].prompted == ("mine",)
 
 
+def noting(calls):
+    """A tracker that notes the stamps of the frames that it prepares and tracks."""
+    followed = tracker()
+    for name in ("prepare", "track"):
+        method = getattr(followed, name)
+        setattr(followed, name, lambda one, name=name, method=method: calls.append((name, one)) or method(one))
+    return followed
+
+
+def test_every_frame_but_the_first_is_prepared_before_the_one_in_front_of_it_is_tracked():
+    calls, script = [], [image(0), image(1), image(2)]
+    list(replay(Script(script=script), noting(calls)))
+    first, second, third = (event.content for event in script)
+    assert calls == [("prepare", second), ("track", first), ("prepare", third), ("track", second), ("track", third)]
+
+
+def test_on_the_clock_nothing_is_prepared_as_in_the_node():
+    calls, script = [], [image(0), image(1), image(2)]
+    list(replay(Script(script=script), noting(calls), on_clock=True))
+    assert {name for name, _ in calls} == {"track"}
+
+
 def test_two_runs_over_a_bag_agree_to_the_bit(tmp_path):
     bag = write_bag(tmp_path / "bag", count=20)
 
