@@ -11,9 +11,11 @@ and the next one begins; a part is left out when the time is over.  --quick take
 script runs.
 
 masks, graphs: what differs between CPU and GPU after the network, and between CUDA graphs and none.
+ahead: what differs if the next image is encoded beside the present one; nothing should.
 parity: the largest difference between CPU and GPU in float32 without TF32, relative to the largest number.
 bfloat16: relative root mean square of the difference to float32 on the same device, for each method.
-speed: milliseconds of a whole frame, from the camera's image to masks of its size.
+batches: milliseconds for each object by the number of objects that are followed at once, without CUDA graphs.
+speed: milliseconds of a whole frame, from the camera's image to masks of its size; "ahead": while the next is encoded.
 memory: the most that was allocated, and whether a tracker goes on where memory runs out.
 """
 
@@ -28,7 +30,7 @@ import statistics
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -47,13 +49,14 @@ from methods import Case, answers
 from torch import Tensor
 
 from sam2_ros.engines import choice
-from sam2_ros.engines.cuda_graphs import FULL_MEMORY
 from sam2_ros.errors import OutOfMemory
 from sam2_ros.model import pixels
+from sam2_ros.model.full_memory import FULL_MEMORY
 from sam2_ros.model.interface import Model
 from sam2_ros.model.precision import computed_in
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import PERCEIVER, SIZES, TEST, Size
+from sam2_ros.tracking.batches import seconds_for_each
 from sam2_ros.tracking.tracker import Tracker, TrackerSettings
 from sam2_ros.types import Frame, Prompt, Track
 
@@ -207,9 +210,20 @@ def masks_agree(device: torch.device) -> dict[str, float]:
 
 
 def graphs_agree(size: Size, plan: Plan, device: torch.device) -> dict[str, Any]:
-    """How far the tracker with CUDA graphs is from the one without after each image: share of pixels, and score."""
+    """How far the tracker with CUDA graphs is from the one without."""
+    models = [choice.with_engine(model_of(size, device), engine) for engine in ("auto", "torch")]
+    return _largest_differences([_tracking(model, 2, plan.camera) for model in models])
+
+
+def ahead_agrees(size: Size, plan: Plan, device: torch.device) -> dict[str, Any]:
+    """How far the tracker that encodes the next image beside the present one is from the one that does not."""
+    model = choice.with_engine(model_of(size, device), "auto")
+    return _largest_differences([_tracking(model, 2, plan.camera, ahead=ahead) for ahead in (True, False)])
+
+
+def _largest_differences(steps: Sequence[Callable[[int], list[Track]]]) -> dict[str, Any]:
+    """How far two trackers are from each other after each image: share of pixels, and score."""
     pixel_share, score = 0.0, 0.0
-    steps = [_tracking(choice.with_engine(model_of(size, device), one), 2, plan.camera) for one in ("auto", "torch")]
     for number in range(WARM_UP):
         for one, other in zip(*(step(number) for step in steps)):
             pixel_share = max(pixel_share, float((one.mask != other.mask).mean()))
@@ -232,12 +246,19 @@ def boxes(count: int, camera: tuple[int, int]) -> list[tuple[float, float, float
     return [(n * step, height * 0.2, n * step + 0.9 * step, height * 0.8) for n in range(count)]
 
 
-def _tracking(model: Model, objects: int, camera: tuple[int, int]) -> Callable[[int], list[Track]]:
-    """Tracks image number n, with so many objects from the first one on."""
-    tracker, shown = Tracker(model, TrackerSettings()), pictures(camera)
+def _tracking(
+    model: Model, objects: int, camera: tuple[int, int], *, ahead: bool = False
+) -> Callable[[int], list[Track]]:
+    """Tracks image number n, with so many objects from the first one on; ahead: and names the next one before."""
+    tracker, shown = Tracker(model, TrackerSettings()), itertools.cycle(pictures(camera))
+    coming = Frame(next(shown), 1)
 
     def step(number: int) -> list[Track]:
-        tracks = tracker.track(Frame(shown[number % len(shown)], number + 1))
+        nonlocal coming
+        present, coming = coming, Frame(next(shown), number + 2)
+        if ahead:
+            tracker.prepare(coming)
+        tracks = tracker.track(present)
         if number == 0:
             for n, box in enumerate(boxes(objects, camera)):
                 tracker.prompt(Prompt(f"object {n}", box=box))
@@ -246,16 +267,26 @@ def _tracking(model: Model, objects: int, camera: tuple[int, int]) -> Callable[[
     return step
 
 
-def speed(size: Size, engine: str, objects: int, plan: Plan, device: torch.device) -> dict[str, Any]:
-    """Milliseconds of each frame with a full memory: the tracker as the node uses it."""
+def speed(
+    size: Size, engine: str, objects: int, plan: Plan, device: torch.device, *, ahead: bool = False
+) -> dict[str, Any]:
+    """Milliseconds of each frame with a full memory: the tracker as the node uses it, or as track and replay do."""
     model = choice.with_engine(model_of(size, device), engine)
-    step = _tracking(model, objects, plan.camera)
+    step = _tracking(model, objects, plan.camera, ahead=ahead)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     found = _timed(step, plan.frames, device) | {"engine": choice.engine_of(model)}
     if device.type == "cuda":
         found["peak MB"] = round(torch.cuda.max_memory_allocated(device) / 1e6)
     return found
+
+
+@torch.inference_mode()
+def batches(size: Size, device: torch.device) -> dict[int, float]:
+    """Milliseconds for each object by the number of objects that are followed at once, as measured at the start."""
+    model = computed_in(model_of(size, device), "auto")
+    found = seconds_for_each(model, partial(_wait, device))
+    return {objects: round(1000 * seconds, 3) for objects, seconds in found.items()}
 
 
 def _timed(step: Callable[[int], object], frames: int, device: torch.device) -> dict[str, Any]:
@@ -344,10 +375,14 @@ def main(arguments: list[str] | None = None) -> int:
         report.part(f"bfloat16 {size.name}", partial(bfloat16_errors, size, device))
     report.part("masks", partial(masks_agree, device))
     report.part("graphs", partial(graphs_agree, plan.timed[0], plan, device))
+    report.part("ahead", partial(ahead_agrees, plan.timed[0], plan, device))
     report.part("scarce memory", partial(scarce_memory, plan.timed[0], plan, device))
+    for size in plan.timed:
+        report.part(f"batches {size.name}", partial(batches, size, device))
     for size, objects in itertools.product(plan.timed, plan.objects):
-        for engine, words in (("auto", "graphs"), ("torch", "eager")):
-            report.part(f"speed {size.name} {objects} {words}", partial(speed, size, engine, objects, plan, device))
+        for engine, ahead, words in (("auto", False, "graphs"), ("auto", True, "ahead"), ("torch", False, "eager")):
+            work = partial(speed, size, engine, objects, plan, device, ahead=ahead)
+            report.part(f"speed {size.name} {objects} {words}", work)
         if size is not TEST:
             report.part(f"speed {size.name} {objects} official", partial(official_speed, size, objects, plan, device))
     # Last, since compiling takes minutes: what is killed here loses nothing else.

@@ -15,7 +15,10 @@ def test_the_script_for_a_gpu_runs_to_its_end_and_keeps_every_part(tmp_path):
     assert parts["parity test"]["result"]["largest"] == 0.0
     assert parts["parity test_edgetam"]["result"]["largest"] == 0.0
     assert 0 < parts["bfloat16 test"]["result"]["view"] < 0.1
-    assert parts["speed test 2 graphs"]["result"]["images per second"] > 0
+    for words in ("graphs", "ahead", "eager"):
+        assert parts[f"speed test 2 {words}"]["result"]["images per second"] > 0
+    assert parts["ahead"]["result"] == {"pixels": 0.0, "score": 0.0}
+    assert parts["batches test"]["result"]["1"] > 0
 
 
 def test_a_part_that_fails_loses_no_other_and_one_without_time_is_left_out(tmp_path):
