@@ -29,7 +29,14 @@ class NodeSettings:
         choices=("auto", "torch", "openvino", "openvino_int8"),
         fixed=True,
     )
-    threads: int = setting(0, "CPU threads of the model; 0 = as many as torch chooses", low=0, high=256, fixed=True)
+    threads: int = setting(
+        0,
+        "CPU threads of the model; 0 = as many as torch chooses, and with engine torch fewer while other programs keep "
+        "the cores busy",
+        low=0,
+        high=256,
+        fixed=True,
+    )
     autostart: bool = setting(
         True, "the node configures and activates itself; false = a lifecycle manager does that", fixed=True
     )

@@ -21,6 +21,8 @@ import numpy as np
 #: In their order.  queue: an image waits for the tracker.  convert: the message becomes pixels.  encode, attend,
 #: decode, remember: the model and the memory.  masks: at the size of the image.  locate: in 3-D.  publish: messages.
 STAGES = ("queue", "convert", "encode", "attend", "decode", "remember", "masks", "locate", "publish")
+#: Those that the model computes.
+MODEL_STAGES = ("encode", "attend", "decode", "remember")
 #: The percentiles that are reported.
 PERCENTILES = (50, 95, 99)
 #: They are taken over this many images.

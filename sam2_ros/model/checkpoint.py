@@ -84,6 +84,11 @@ def _built(path: Path, device: torch.device, image_side: int) -> SAM2:
         return model.eval()
 
 
+def threads() -> int:
+    """How many CPU threads compute models in this process."""
+    return torch.get_num_threads()
+
+
 def use_threads(count: int) -> None:
     """Let models in this process use ``count`` CPU threads; 0 = as many as torch has chosen."""
     if count:

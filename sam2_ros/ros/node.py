@@ -47,9 +47,11 @@ from sam2_ros.ros.prompts import THREADS, Prompts
 from sam2_ros.ros.startup import creating, init, shutdown, without_ros_arguments
 from sam2_ros.ros.status import Status
 from sam2_ros.ros.throttle import SELDOM
+from sam2_ros.stages import MODEL_STAGES
 from sam2_ros.stream.session import Applied, Session, View
 from sam2_ros.stream.settings import SessionSettings
-from sam2_ros.stream.worker import Result, Worker
+from sam2_ros.stream.thread_choice import ThreadChoice
+from sam2_ros.stream.worker import Measured, Result, Worker
 from sam2_ros.tracking.settings import TrackerSettings
 from sam2_ros.tracking.tracker import Tracker
 from sam2_ros.types import Prompt
@@ -114,6 +116,7 @@ class Node(Managed):
         self.worker: Worker | None = None  # while it is active, as what follows
         self.status: Status | None = None
         self._make = make
+        self._threads: ThreadChoice | None = None  # if their number is chosen while it runs
         self._bridge: Bridge | None = None  # from the first activation on, as the outputs and prompts
         self._timer: Any = None
         self._update_lock = threading.Lock()
@@ -144,6 +147,7 @@ class Node(Managed):
             self.diagnostics.doing = Entry("tracking", ERROR, str(error))
             raise
         self.session = Session(tracker, self.parameters.session, self._publish_prompt)
+        self._threads = self._thread_choice(tracker)
         self.locator = Locator(on_late=self._publish_again, on_refused=self._refuse_depth)
         self._apply(self.parameters.session, self.parameters.tracker)
         self.diagnostics.model, self.diagnostics.engine = description, choice.engine_of(tracker.model)
@@ -156,7 +160,7 @@ class Node(Managed):
         self._bridge = bridge = self._bridge or find_bridge(self.get_logger().info)
         if first:
             self.outputs = Outputs(self, self.parameters, bridge)
-        measured, masks = self.diagnostics.measured, self._publish_masks
+        measured, masks = self._measured, self._publish_masks
         self.worker = worker = Worker(self.session, self._publish, self.get_logger(), self.locator, measured, masks)
         if first:
             self.prompts = Prompts(self, self.parameters, worker, bridge)
@@ -247,6 +251,22 @@ class Node(Managed):
     def _publish(self, result: Result) -> None:
         self._send(self.outputs.publish, result)
         self.diagnostics.published(result)
+
+    def _thread_choice(self, tracker: Tracker) -> ThreadChoice | None:
+        """What chooses the number of CPU threads; None if it is fixed: by the parameter, a GPU or another engine."""
+        on_cpu = tracker.model.device.type == "cpu" and choice.used(tracker.model)[0] == "torch"
+        if self.parameters.node.threads or not on_cpu:
+            return None
+        return ThreadChoice(checkpoint.threads(), checkpoint.use_threads, self._log_threads)
+
+    def _log_threads(self, text: str) -> None:
+        self.get_logger().info(text, **SELDOM)
+
+    def _measured(self, measured: Measured) -> None:
+        self.diagnostics.measured(measured)
+        if self._threads is not None:
+            seconds = sum(measured.stages.get(name, 0.0) for name in MODEL_STAGES)
+            self._threads.measured(seconds, len(measured.view.tracks))
 
     def _publish_masks(self, view: View) -> None:
         self._send(self.outputs.publish_masks, view)
