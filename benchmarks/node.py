@@ -3,6 +3,7 @@
     python benchmarks/node.py                                  images of three sizes
     python benchmarks/node.py --sizes 640x480 --objects 1 3 --depth
     python benchmarks/node.py --sizes 640x480 --tree ../before
+    python benchmarks/node.py --sizes 640x480 --camera 30 --threads 0 1 2 --busy 1 --seconds 30
 
 A camera, the node with the embedded model, and this process, which subscribes to the masks.  In each round every
 variant is measured once, for some seconds; the table has the medians of the rounds.  "tracker" is the same tracker
@@ -12,11 +13,14 @@ these two.
 
 --depth: each row again with registered depth.
 --tree: each row again with the node of another source tree.  Its messages are those of this environment.
+--threads: each row with these values of the parameter.
+--busy: processes that each keep a core busy while the node is measured.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import statistics
 import subprocess
@@ -54,11 +58,12 @@ WARM_UP, TIMED = 16, 16
 
 
 class Variant(NamedTuple):
-    """One row; size: "640x480", tree: of the node's source."""
+    """One row; size: "640x480", threads: the parameter, tree: of the node's source."""
 
     size: str
     objects: int
     depth: bool
+    threads: int
     tree: Path
 
 
@@ -117,11 +122,16 @@ def shape(size: str) -> tuple[int, int]:
     return height, width
 
 
-def measured(variant: Variant, rate: float, seconds: float) -> Seen:
+def measured(variant: Variant, rate: float, seconds: float, busy: int) -> Seen:
     """The node with a camera."""
     height, width = shape(variant.size)
     options = ["--rate", rate, "--width", width, "--height", height, *(["--depth"] if variant.depth else [])]
-    with node(tree=variant.tree) as child, process(LOAD, "camera", IMAGE, *options):
+    threads = "-p", f"threads:={variant.threads}"
+    with contextlib.ExitStack() as others:
+        child = others.enter_context(node(*threads, tree=variant.tree))
+        others.enter_context(process(LOAD, "camera", IMAGE, *options))
+        for _ in range(busy):
+            others.enter_context(process("-c", "while True: pass"))
         watch = Watch()
         watch.start_objects(variant.objects)
         watch.spin(3.0)
@@ -169,16 +179,19 @@ def main() -> None:
     parser.add_argument("--objects", nargs="+", type=int, default=[1], choices=range(1, len(BOXES) + 1))
     parser.add_argument("--depth", action="store_true")
     parser.add_argument("--tree", type=Path, help="source tree of another node")
+    parser.add_argument("--threads", nargs="+", type=int, default=[0])
+    parser.add_argument("--busy", type=int, default=0, metavar="N")
     parser.add_argument("--camera", type=float, default=8.0, metavar="RATE", help="images a second (%(default)g)")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     trees = [TREE, *([options.tree.resolve()] if options.tree else [])]
     variants = [
-        Variant(size, objects, depth, tree)
+        Variant(size, objects, depth, threads, tree)
         for size in options.sizes
         for objects in options.objects
         for depth in ([False, True] if options.depth else [False])
+        for threads in options.threads
         for tree in trees
     ]
     rclpy.init(args=[])
@@ -187,19 +200,18 @@ def main() -> None:
         for size in options.sizes:
             empty[size].append(transport(size, options.camera, options.seconds))
         for variant in variants:
-            seen[variant].append(measured(variant, options.camera, options.seconds))
+            seen[variant].append(measured(variant, options.camera, options.seconds, options.busy))
             tracker[variant].append(alone(model, variant.size, variant.objects, options.camera))
     rclpy.try_shutdown()
-    header = "image", "objects", "depth", "node", "masks/s", "age p50 [ms]", "p95", "tracker", "transport", "adds"
-    print(f"| {' | '.join(header)} | processor [ms] |\n|{' --- |' * (len(header) + 1)}")
+    header = "image", "objects", "depth", "threads", "node", "masks/s", "age p50 [ms]", "p95", "tracker", "transport"
+    print(f"| {' | '.join(header)} | adds | processor [ms] |\n|{' --- |' * (len(header) + 2)}")
     for variant in variants:
         rate, age, old, cpu = (statistics.median(values) for values in zip(*seen[variant]))
         bare, sent = statistics.median(tracker[variant]), statistics.median(empty[variant.size])
         where = "this" if variant.tree == TREE else str(options.tree)
-        print(
-            f"| {variant.size} | {variant.objects} | {'yes' if variant.depth else 'no'} | {where} | {rate:.1f} "
-            f"| {age:.0f} | {old:.0f} | {bare:.0f} | {sent:.0f} | {age - bare - sent:.0f} | {cpu:.0f} |"
-        )
+        row = variant.size, variant.objects, "yes" if variant.depth else "no", variant.threads, where
+        figures = age, old, bare, sent, age - bare - sent, cpu
+        print(f"| {' | '.join(map(str, row))} | {rate:.1f} | {' | '.join(f'{value:.0f}' for value in figures)} |")
 
 
 if __name__ == "__main__":
