@@ -82,7 +82,7 @@ def test_a_model_that_cannot_be_loaded_stops_the_node(model, words) -> None:
 
 
 def test_the_model_is_looked_at_with_the_side_that_it_will_have() -> None:
-    assert "SAM 2.1 embedded_lite at 384 pixels on cpu" in doctor.weights("embedded", "cpu", 384).value
+    assert "SAM 2.1 embedded at 384 pixels on cpu" in doctor.weights("embedded", "cpu", 384).value
     assert "multiple of 32 pixels, got 100" in doctor.weights("embedded", "cpu", 100).stops
 
 

@@ -153,10 +153,11 @@ class Size:
 
     @property
     def title(self) -> str:
-        """The family, its version where it has one, and the name."""
+        """The family, its version where it has one, and the name by which users choose it."""
         if self.memory == PERCEIVER:
             return "EdgeTAM"
-        return f"SAM {'2.1' if self.version_2_1 else '2.0'} {self.name}"
+        name = EMBEDDED.name if self.name == EMBEDDED_LITE.name else self.name
+        return f"SAM {'2.1' if self.version_2_1 else '2.0'} {name}"
 
     @property
     def channels(self) -> tuple[int, int, int, int]:

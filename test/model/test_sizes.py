@@ -1,7 +1,7 @@
 import pytest
 
 from sam2_ros.errors import InvalidInput
-from sam2_ros.model.sizes import BASE_PLUS, EDGETAM, EMBEDDED, LARGE, SIZES, SMALL, TINY
+from sam2_ros.model.sizes import BASE_PLUS, EDGETAM, EMBEDDED, EMBEDDED_LITE, LARGE, SIZES, SMALL, TINY
 
 
 def test_published_sizes_take_square_images_of_1024_pixels():
@@ -33,5 +33,5 @@ def test_every_size_is_known_by_its_name():
 
 
 def test_a_title_names_the_family_and_its_version():
-    titles = [size.title for size in (TINY, TINY.as_version_2_0(), EDGETAM.at(512))]
-    assert titles == ["SAM 2.1 tiny", "SAM 2.0 tiny", "EdgeTAM"]
+    titles = [size.title for size in (TINY, TINY.as_version_2_0(), EDGETAM.at(512), EMBEDDED_LITE)]
+    assert titles == ["SAM 2.1 tiny", "SAM 2.0 tiny", "EdgeTAM", "SAM 2.1 embedded"]
