@@ -30,10 +30,13 @@ def add_model(parser: argparse.ArgumentParser, more: str = "", device: bool = Tr
         suggest(parser.add_argument("--device", default="auto", metavar="DEVICE", help=words), _devices)
 
 
-def add_engine(parser: argparse.ArgumentParser) -> None:
-    """``--engine``."""
+def add_engine(parser: argparse.ArgumentParser, recorded: bool = False) -> None:
+    """``--engine``; recorded: "" stands for the one that was recorded, else the default."""
     words = next(field.metadata["description"] for field in dataclasses.fields(NodeSettings) if field.name == "engine")
-    parser.add_argument("--engine", choices=ENGINES, default=NodeSettings.engine, help=words)
+    default = NodeSettings.engine
+    if recorded:
+        words = f"{words} ({RECORDED}{default})"
+    parser.add_argument("--engine", choices=ENGINES, default="" if recorded else default, help=words)
 
 
 def add_image_side(parser: argparse.ArgumentParser, recorded: bool = False) -> None:

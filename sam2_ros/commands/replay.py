@@ -29,7 +29,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", type=Path, metavar="DIR", help="also write label images")
     parser.add_argument("--on-clock", action="store_true", help="drop the images that this machine is too slow for")
     options.add_model(parser, recorded=True)
-    options.add_engine(parser)
+    options.add_engine(parser, recorded=True)
     options.add_settings(parser)
     options.add_threads(parser, "one for each core")
     options.add_image_topic(parser)

@@ -31,7 +31,7 @@ def run(parsed: argparse.Namespace) -> int:
     from sam2_ros.stream.tracker_setup import TrackerSetup
 
     prompts = prompt_options.prompts_from(parsed.said)
-    setup = TrackerSetup(parsed.model, parsed.device, chosen_side=parsed.image_side, engine=parsed.engine)
+    setup = TrackerSetup(parsed.model, parsed.device, chosen_side=parsed.image_side, chosen_engine=parsed.engine)
     for track in segment(parsed.source, prompts, setup, parsed.out, parsed.image_range):
         print(f"{track.name}: {track.area} pixels, predicted IoU {track.predicted_iou:.2f}")
     print(f"results in {parsed.out}")

@@ -35,7 +35,7 @@ def run(parsed: argparse.Namespace) -> int:
     from sam2_ros.stream.tracker_setup import TrackerSetup
 
     prompts = prompt_options.prompts_from(parsed.said)
-    setup = TrackerSetup(parsed.model, parsed.device, chosen_side=parsed.image_side, engine=parsed.engine)
+    setup = TrackerSetup(parsed.model, parsed.device, chosen_side=parsed.image_side, chosen_engine=parsed.engine)
     count, sentences = track(
         parsed.source,
         prompts,

@@ -14,7 +14,6 @@ import numpy as np
 
 from sam2_ros.errors import InvalidInput, MissingDependency, UnknownStamp
 from sam2_ros.geometry.settings import DepthSettings
-from sam2_ros.node_settings import NodeSettings
 from sam2_ros.stamps import Place, Timeline
 from sam2_ros.stream.settings import SessionSettings
 from sam2_ros.stream.tracker_setup import TrackerSetup
@@ -289,7 +288,7 @@ class BaselineSetup(TrackerSetup):
     def tracker(self) -> ObjectTracker:
         return BASELINES[self.model]()
 
-    def _check_engine(self) -> None:
+    def check_engine(self) -> None:
         pass
 
     def computed(self) -> dict[str, str]:
@@ -308,8 +307,11 @@ def setup_of(
     device: str,
     settings: Mapping[str, Any],
     image_side: int | None = None,
-    engine: str = NodeSettings.engine,
+    engine: str = "",
 ) -> TrackerSetup:
-    """The setup of a baseline or a model; settings: by name; image_side: None leaves it to the recording."""
+    """The setup of a baseline or a model.
+
+    settings: by name.  image_side, engine: None and "" leave them to the recording.
+    """
     kind = BaselineSetup if model in BASELINES else TrackerSetup
     return kind(model, device, tuple(sorted(settings.items())), image_side, engine)

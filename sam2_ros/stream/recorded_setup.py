@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from sam2_ros.errors import CheckpointError, InvalidInput
+from sam2_ros.errors import CheckpointError, InvalidInput, MissingDependency
 from sam2_ros.model import checkpoint
 from sam2_ros.model.names import PUBLISHED, without_side
 from sam2_ros.node_settings import NodeSettings
@@ -13,8 +13,9 @@ from sam2_ros.recordings.bags.notes import About, about
 from sam2_ros.recordings.recording import Recording
 from sam2_ros.settings import convert
 from sam2_ros.stream.tracker_setup import DEFAULT_MODEL, FIELDS, TrackerSetup, checked
+from sam2_ros.tracking.settings import TrackerSettings
 
-#: Parameters of the node that change no mask.
+#: Parameters of the node that change no mask, and those that are read apart: model, image_side and engine.
 OF_NODE = frozenset(field.name for field in dataclasses.fields(NodeSettings))
 #: Parameters that rclpy gives to every node, besides those with a dot in their names.
 OF_RCLPY = frozenset({"use_sim_time", "start_type_description_service"})
@@ -23,9 +24,9 @@ OF_RCLPY = frozenset({"use_sim_time", "start_type_description_service"})
 def as_recorded(chosen: TrackerSetup, recording: Recording) -> tuple[TrackerSetup, list[str]]:
     """``chosen``, completed by the recorded model and parameters, and sentences about it; unchanged without a record.
 
-    Of the parameters only the settings of tracker and session are used, and the image side, which belongs to the
-    recorded model: another model that was chosen keeps its own.  Parameters that this version does not know, and
-    invalid values, are named and left out.
+    Of the parameters only the settings of tracker and session are used, the engine where it is here, and the image
+    side, which belongs to the recorded model: another model that was chosen keeps its own.  Parameters that this
+    version does not know, and invalid values, are named and left out.
     """
     noted = about(recording)
     if noted is None:
@@ -39,6 +40,10 @@ def as_recorded(chosen: TrackerSetup, recording: Recording) -> tuple[TrackerSetu
         taken = [f"model {found.model}"]
         if found.image_side and chosen.chosen_side is None:
             taken.append(f"image_side {found.image_side}")
+    if not chosen.chosen_engine and TrackerSettings in chosen.uses:
+        found, doubts = _with_engine(found, noted)
+        left_out += doubts
+        taken += [f"engine {found.engine}"] if found.engine != NodeSettings.engine else []
     taken += [f"{name} {value}" for name, value in settings.items() if value != FIELDS[name][1].default]
     rest = "other settings are the defaults" if taken else "all settings are the defaults"
     sentences = [f"as recorded of {noted.node}: {', '.join([*taken, rest])}"]
@@ -90,6 +95,19 @@ def _with_model(chosen: TrackerSetup, noted: About) -> tuple[TrackerSetup, list[
     if recorded and recorded != here:
         doubts.append(f"the weights of model {name} with sha256 {recorded[:12]}, those here have {here[:12]}")
     return found, doubts
+
+
+def _with_engine(chosen: TrackerSetup, noted: About) -> tuple[TrackerSetup, list[str]]:
+    """``chosen`` with the recorded engine, or the default and a sentence where it cannot be used here."""
+    engine = noted.parameters.get("engine", NodeSettings.engine)
+    if engine == NodeSettings.engine:
+        return chosen, []
+    try:
+        found = dataclasses.replace(chosen, chosen_engine=NodeSettings(engine=engine).engine)
+        found.check_engine()
+    except (InvalidInput, MissingDependency) as error:
+        return chosen, [f"engine {engine} ({error})"]
+    return found, []
 
 
 def _side(noted: About) -> tuple[int, list[str]]:

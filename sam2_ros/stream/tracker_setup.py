@@ -42,14 +42,14 @@ class TrackerSetup:
     chosen_model: "" leaves it to the recording (see ``recorded_setup``), else ``DEFAULT_MODEL``.
     settings: of the tracker, of the session and of depth, by name.
     chosen_side: of the square to which images are scaled [pixels]; None leaves it to the recording, else 0.
-    engine: what computes the model, as the parameter of this name.
+    chosen_engine: what computes the model, as the parameter engine; "" leaves it to the recording, else its default.
     """
 
     chosen_model: str = ""
     device: str = "auto"
     settings: tuple[tuple[str, Any], ...] = ()
     chosen_side: int | None = None
-    engine: str = NodeSettings.engine
+    chosen_engine: str = ""
     #: Classes of the settings that make a difference.
     uses: ClassVar[tuple[type, ...]] = (SessionSettings, TrackerSettings, DepthSettings)
 
@@ -62,6 +62,11 @@ class TrackerSetup:
     def image_side(self) -> int:
         """The side of the square to which images are scaled [pixels]; 0 = that of the model."""
         return self.chosen_side or 0
+
+    @property
+    def engine(self) -> str:
+        """What computes the model, as the parameter of this name."""
+        return self.chosen_engine or NodeSettings.engine
 
     def session(self) -> SessionSettings:
         """The settings of the session.  Raises InvalidInput."""
@@ -99,9 +104,10 @@ class TrackerSetup:
         self.session()
         self.depth()
         self.all_settings()
-        self._check_engine()
+        self.check_engine()
 
-    def _check_engine(self) -> None:
+    def check_engine(self) -> None:
+        """InvalidInput for a device, MissingDependency for an engine that is not here."""
         choice.candidate(self.engine, checkpoint.available(self.device))
 
     def computed(self) -> dict[str, str]:

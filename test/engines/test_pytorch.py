@@ -115,7 +115,7 @@ def test_results_say_what_auto_stands_for(monkeypatch, tmp_path, instructions, e
     path = str(tmp_path / "model.safetensors")
     checkpoint.save(tiny_model(), path)
     processor(monkeypatch, *instructions)
-    setup = TrackerSetup(path, device="cpu", engine="torch")
+    setup = TrackerSetup(path, device="cpu", chosen_engine="torch")
     assert setup.computed() == {"device": "cpu", "precision": expected, "model_engine": "torch"}
     assert setup.computed_by() == f"PyTorch, {expected}"
     assert dataclasses.replace(setup, settings=(("precision", "float32"),)).computed_by() == "PyTorch, float32"
@@ -125,5 +125,5 @@ def test_results_name_the_precision_that_is_used_after_another_was_wrong(monkeyp
     path = str(tmp_path / "model.safetensors")
     checkpoint.save(tiny_model(), path)
     monkeypatch.setattr(InPrecision, "attend", lambda model, features, memories: features.stride16 * torch.nan)
-    setup = TrackerSetup(path, device="cpu", engine="torch", settings=(("precision", "bfloat16"),))
+    setup = TrackerSetup(path, device="cpu", chosen_engine="torch", settings=(("precision", "bfloat16"),))
     assert setup.computed()["precision"] == "float32"

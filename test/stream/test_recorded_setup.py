@@ -13,6 +13,7 @@ from run_command import run_command
 
 from sam2_ros import cli, recordings
 from sam2_ros.commands.evaluate import job_from
+from sam2_ros.engines import openvino
 from sam2_ros.errors import InvalidInput
 from sam2_ros.evaluation import batch
 from sam2_ros.evaluation.baselines import BaselineSetup
@@ -234,6 +235,39 @@ def test_a_recording_of_a_node_with_edgetam_is_replayed_and_evaluated_with_it(tm
     result = evaluated(tmp_path, bag, "--prompt", "recorded")
     assert result["model"] == known and (known["name"], known["image_side"]) == ("edgetam", 256)
     assert result["frames"] == 4 and not result["failed"]
+
+
+def test_a_replay_of_edgetam_computes_with_the_recorded_engine_and_memory_rule(tmp_path, capsys):
+    torch.save({"model": edgetam_weights(seed=2, object_score=5.0)}, tmp_path / "edgetam.pt")
+    rules = {"memory_rule": "distractor_aware", "precision": "float32", "engine": "torch", "image_side": 256}
+    bag = noted_bag(tmp_path / "bag", rules | {"model": str(tmp_path / "edgetam.pt")})
+    for name in ("one", "two"):
+        assert run_command("replay", bag, "--out", tmp_path / name, "--threads", "1") == 0
+        said = capsys.readouterr().out
+        assert "image_side 256, engine torch, memory_rule distractor_aware, precision float32, other" in said
+    one, two = (
+        [event.stored.raw for event in recordings.open(tmp_path / name, more_topics="*").events()]
+        for name in ("one", "two")
+    )
+    assert one == two and any(b"PyTorch, float32" in message for message in one)
+    result = evaluated(tmp_path, tmp_path / "one", "--prompt", "recorded")
+    assert result["configuration"]["tracker"]["memory_rule"] == "distractor_aware"
+    assert result["configuration"]["model_engine"] == "torch"
+
+
+@pytest.mark.parametrize("chosen, used", [("", "torch"), ("auto", "auto")])
+def test_the_recorded_engine_is_used_unless_another_is_chosen(tmp_path, weights, chosen, used):
+    recording = recordings.open(noted_bag(tmp_path / "bag", {"model": str(weights), "engine": "torch"}))
+    assert as_recorded(TrackerSetup(chosen_engine=chosen), recording)[0].engine == used
+
+
+def test_a_recorded_engine_that_is_not_here_is_left_out(tmp_path, weights, monkeypatch):
+    monkeypatch.setattr(openvino, "is_installed", lambda: False)
+    for engine, reason in (("openvino", "is not installed here"), ("warp", "engine must be one of auto, torch")):
+        parameters = {"model": str(weights), "engine": engine}
+        recording = recordings.open(noted_bag(tmp_path / engine, parameters))
+        setup, (_, left_out) = as_recorded(TrackerSetup(device="cpu"), recording)
+        assert setup.engine == "auto" and f"left out: engine {engine} (" in left_out and reason in left_out
 
 
 def far_prompt(path):
