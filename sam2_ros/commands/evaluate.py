@@ -14,15 +14,12 @@ The exit code is 1 if a recording could not be evaluated.
 from __future__ import annotations
 
 import argparse
-import os
 import time
-from collections.abc import Container
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sam2_ros.commands import options
-from sam2_ros.errors import InvalidInput
-from sam2_ros.evaluation.choices import CLICKS, MOST_FRAMES, OF_BAGS, OF_RULES, PAPER, PROTOCOLS, WORKERS_ON
+from sam2_ros.evaluation.choices import CLICKS, MOST_FRAMES, OF_BAGS, PROTOCOLS, WORKERS_ON
 from sam2_ros.evaluation.metrics import RULES
 
 if TYPE_CHECKING:
@@ -48,7 +45,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--on-clock", action="store_true", help="drop the images that this machine is too slow for")
     add("--rules", choices=RULES, default="davis", help="which frames count; in sa-v masks may overlap (%(default)s)")
     options.add_model(parser, ", opencv or first-mask", recorded=True)
-    options.add_engine(parser)
+    options.add_engine(parser, recorded=True)
     options.add_settings(parser)
     add("--paper", action="store_true", help="settings of published numbers: no post-processing, no forgetting")
     add("--sequences", type=lambda text: text.split(","), default=[], metavar="A,B", help="only these of a data set")
@@ -98,51 +95,26 @@ def run(parsed: argparse.Namespace) -> int:
 
 def job_from(parsed: argparse.Namespace) -> Job:
     """The job that the options describe, still without a recording.  Raises InvalidInput."""
-    from sam2_ros.evaluation.baselines import BASELINES, setup_of
-    from sam2_ros.evaluation.evaluate import Job
+    from sam2_ros.evaluation.request import Request
     from sam2_ros.stream.tracker_setup import settings_from
 
-    _refuse_unused(parsed, BASELINES)
-    given = settings_from(parsed.set, parsed.image_range)
-    settings = (PAPER if parsed.paper else {}) | OF_RULES.get(parsed.rules, {}) | given
-    threads = parsed.threads or (os.cpu_count() or 1 if parsed.on_clock else 1)
-    if parsed.on_clock and parsed.jobs > 1:
-        raise InvalidInput("--on-clock measures how fast this machine is; use it with one job at a time")
-    if parsed.on_clock and parsed.prompt in ("offline", "images"):
-        raise InvalidInput(f"--prompt {parsed.prompt} looks at every image; leave out --on-clock")
-    topics = {name: getattr(parsed, name) for name in OF_BAGS}
-    return Job(
-        path=Path(),
-        folder=Path(),
-        setup=setup_of(parsed.model, parsed.device, settings, parsed.image_side, parsed.engine),
+    return Request(
+        model=parsed.model,
+        device=parsed.device,
+        engine=parsed.engine,
+        image_side=parsed.image_side,
+        settings=settings_from(parsed.set, parsed.image_range),
+        paper=parsed.paper,
         protocol=parsed.prompt,
         rules=parsed.rules,
+        clicks=parsed.clicks,
+        budgets=parsed.budgets,
+        every=parsed.every,
         on_clock=parsed.on_clock,
-        clicks=parsed.clicks or CLICKS,
-        budgets=parsed.budgets or (MOST_FRAMES,),
-        every=parsed.every or 1,
-        topics=tuple((name, topic) for name, topic in topics.items() if topic),
-        threads=threads,
-    )
-
-
-def _refuse_unused(parsed: argparse.Namespace, baselines: Container[str]) -> None:
-    """InvalidInput for an option that would change nothing, although its user expects that it does."""
-    interactive = parsed.prompt.startswith(("online", "offline"))
-    if parsed.clicks and not interactive:
-        raise InvalidInput(
-            f"--clicks belongs to the prompts online and offline, not to {parsed.prompt}; "
-            "on the first frame alone click with --prompt 1-click, 3-click or 5-click"
-        )
-    if parsed.budgets and not interactive:
-        raise InvalidInput(f"--budgets belongs to the prompts online and offline, not to {parsed.prompt}; leave it out")
-    if parsed.every and parsed.prompt != "images":
-        raise InvalidInput(f"--every belongs to the prompt images, not to {parsed.prompt}; leave it out")
-    if parsed.model in baselines and parsed.image_side is not None:
-        raise InvalidInput(f"{parsed.model} takes images as they are; leave out --image-side")
-    if parsed.model in baselines and (parsed.set or parsed.paper):
-        given = "--set" if parsed.set else "--paper"
-        raise InvalidInput(f"{parsed.model} has no settings of the tracker; leave out {given}")
+        jobs=parsed.jobs,
+        threads=parsed.threads,
+        topics={name: getattr(parsed, name) for name in OF_BAGS},
+    ).job()
 
 
 def _numbers(text: str) -> tuple[int, ...]:

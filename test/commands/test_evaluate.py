@@ -9,8 +9,7 @@ from recordings.bags import IMAGE, PROMPT, image_message, labels, picture, promp
 from recordings.bags.depth_bags import write_depth_bag
 from run_command import evaluate, files_of, run_command
 
-from sam2_ros import cli, recordings
-from sam2_ros.commands.evaluate import job_from
+from sam2_ros import recordings
 from sam2_ros.engines import openvino
 from sam2_ros.errors import CheckpointError, InvalidInput, RecordingError
 from sam2_ros.evaluation import baselines, batch, report
@@ -231,21 +230,6 @@ def test_a_curve_of_a_sequence_that_is_too_short_for_scores_is_left_out(tmp_path
 
 def test_the_mean_curve_of_many_sequences_is_taken_at_equal_numbers_of_frames():
     assert report._mean_line([[(1, 50.0), (2, 60.0)], [(2, 80.0), (3, 90.0)]]) == [(1, 50.0), (2, 70.0), (3, 90.0)]
-
-
-def test_published_numbers_are_made_with_the_published_settings():
-    def settings(*options):
-        return job_from(cli.parser_of("evaluate").parse_args(["data", *options])).setup.all_settings()
-
-    paper = settings("--paper")
-    assert [paper[name] for name in ("max_prompted_frames", "forget_around_corrections", "non_overlapping")] == [
-        0,
-        False,
-        True,
-    ]
-    assert not settings("--paper", "--rules", "sa-v")["non_overlapping"]
-    assert settings("--rules", "sa-v")["forget_around_corrections"]
-    assert settings("--rules", "sa-v", "--set", "non_overlapping=true")["non_overlapping"]
 
 
 def test_the_clock_drops_frames_and_counts_them(tmp_path, weights):
