@@ -27,7 +27,6 @@ from tqdm import tqdm
 from sam2_ros.errors import CheckpointError, InvalidInput, TrainingError
 from sam2_ros.model import checkpoint
 from sam2_ros.model.efficientnet import EfficientNetLite
-from sam2_ros.model.precision import autocast
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import SIZES
 from sam2_ros.tracking.memory import RECENT_MEMORIES
@@ -87,8 +86,7 @@ class Training:
         prompting = draw_prompting(np.random.default_rng((settings.seed, step, 3)), settings, stage)
         prompting = prompting.after(len(batch.images) - stage.frames)
         batch = batch.to(self.device)
-        with autocast(self.device):
-            unrolled = Unroller(model, batch, prompting, generator).run()
+        unrolled = Unroller(model, batch, prompting, generator).run()
         losses = _losses(unrolled.answers, batch, settings)
         loss = losses.total(stage.dice_weight, stage.visibility_weight) + settings.quiet * unrolled.loudness
         clicks = torch.stack(

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from sam2_ros.model import pixels
 from sam2_ros.model.interface import ABSENT_LOGIT, Candidates, Found, ImageFeatures, PromptInputs
+from sam2_ros.model.precision import computed_in
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.tracking import step
 from sam2_ros.tracking.memory import MemoryBank, Sighting
@@ -117,7 +118,10 @@ class Unroller:
     """One pass of one batch."""
 
     def __init__(self, model: SAM2, batch: ClipBatch, prompting: Prompting, generator: torch.Generator) -> None:
-        self.model, self.batch, self.prompting, self.generator = model, batch, prompting, generator
+        self.batch, self.prompting, self.generator = batch, prompting, generator
+        #: As a tracker computes it on this device.
+        self.model = computed_in(model, "auto")
+        self._no_pointer = model.no_obj_ptr
         self.bank: MemoryBank[Tensor, Tensor] = MemoryBank()
         self.answers: list[Answer] = []
 
@@ -179,7 +183,7 @@ class Unroller:
                 found,
                 logits=torch.full_like(found.logits, ABSENT_LOGIT),
                 object_score=torch.full_like(found.object_score, ABSENT_SCORE),
-                pointer=self.model.no_obj_ptr.expand_as(found.pointer),
+                pointer=self._no_pointer.expand_as(found.pointer),
             )
         if self.prompting.wrong == "elsewhere":
             side = found.logits.shape[-1]

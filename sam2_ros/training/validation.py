@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sam2_ros.model.precision import autocast
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.training.clips import Clip
 from sam2_ros.training.unroll import Prompting, Unroller, collate
@@ -51,8 +50,7 @@ def _score(model: SAM2, clips: list[Clip], prompt: str, device: torch.device) ->
     generator = torch.Generator().manual_seed(0)
     for start in range(0, len(clips), TOGETHER):
         batch = collate(clips[start : start + TOGETHER]).to(device)
-        with autocast(device):
-            found = Unroller(model, batch, Prompting(prompt, exact=True), generator).run().found
+        found = Unroller(model, batch, Prompting(prompt, exact=True), generator).run().found
         for number, answer in enumerate(found):
             truth = batch.masks[number]
             mask = (

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from sam2_ros.evaluation.protocols import TrueObject, click, give_first
+from sam2_ros.model import precision
 from sam2_ros.model.interface import PROMPT_LOGIT_BOUND, Found
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import TEST
@@ -166,3 +167,20 @@ def test_gradients_reach_every_part_of_the_model():
         "no_obj_embed_spatial",
         "sam_prompt_encoder.point_embeddings.0.weight",
     }
+
+
+def test_what_learns_is_computed_in_the_precision_that_the_tracker_computes_in(model, monkeypatch):
+    lowered = {}
+    for name in ("encode_image", "attend", "decode", "encode_memory"):
+
+        def noted(self, *given, right=getattr(SAM2, name), name=name, **options):
+            lowered[name] = torch.is_autocast_enabled("cpu")
+            return right(self, *given, **options)
+
+        monkeypatch.setattr(SAM2, name, noted)
+    run(model, [clip(0, 1, frames=2)], Prompting("click"))
+    assert not any(lowered.values())
+    monkeypatch.setattr(precision, "precision", lambda wanted, device: torch.bfloat16)  # as on a GPU
+    found = run(model, [clip(0, 1, frames=2)], Prompting("click", spoiled=(1,))).found
+    assert lowered == {"encode_image": True, "attend": True, "decode": False, "encode_memory": True}
+    assert all(answer.logits.dtype == torch.float32 for answer in found)
