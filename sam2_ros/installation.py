@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from sam2_ros.errors import first_sentence
+
 _SOURCE = Path(__file__).resolve().parents[1]
 #: Generated where the package is built, by pip or colcon.
 GENERATED = ("sam2_ros.msg", "sam2_ros.srv")
@@ -43,4 +45,4 @@ def what_is_missing(error: ImportError) -> str:
             f"needs the Python module {name}, which is not installed here; "
             "docs/operating.md says how to install what it needs"
         )
-    return f"cannot load {name}: {str(error).splitlines()[0]}; is ROS sourced, and is it for this version of Python?"
+    return f"cannot load {name}: {first_sentence(error)}; is ROS sourced, and is it for this version of Python?"
