@@ -51,7 +51,7 @@ def with_engine(model: SAM2, engine: str, precision: str = "auto") -> Model:
     engine: "torch"; "openvino", which gives way to PyTorch where it cannot run the model; "openvino_int8", the same
     with an encoder in int8; or "auto", which is OpenVINO where it is installed and faster on a CPU, and PyTorch with
     CUDA graphs on a GPU.
-    Raises as ``candidate``, and InvalidInput where no encoder in int8 was made.
+    Raises as ``candidate``, and InvalidInput where no encoder in int8 can be used.
     """
     chosen = candidate(engine, model.device)
     if chosen == "torch":

@@ -8,6 +8,7 @@ image that PyTorch computes as well: in bfloat16 some versions of OpenVINO are k
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import importlib
 import importlib.util
@@ -29,8 +30,9 @@ from sam2_ros.cpu_threads import on_passing_thread
 from sam2_ros.engines.graphs import Graph, Port, attention, encoder, tracking_decoder
 from sam2_ros.engines.trial import BOUNDS, deviations
 from sam2_ros.errors import CheckpointError, InvalidInput, MissingDependency, first_sentence
-from sam2_ros.model.downloads import alone, cache_folder
-from sam2_ros.model.interface import Candidates, ImageFeatures, Memories, PromptInputs, WrappedModel
+from sam2_ros.model.downloads import ELSEWHERE, alone, cache_folder
+from sam2_ros.model.interface import Candidates, ImageFeatures, Memories, Model, PromptInputs, WrappedModel
+from sam2_ros.model.precision import computed_in
 from sam2_ros.model.sam2 import SAM2
 
 logger = logging.getLogger(__name__)
@@ -113,21 +115,24 @@ def prepare(model: SAM2, precision: str = "auto", int8: bool = False) -> OpenVin
 
     precision: a setting of the tracker; bfloat16 is taken only where the processor computes in it.
     int8: with the encoder that ``quantisation`` made.
-    Raises MissingDependency without OpenVINO, CheckpointError where it cannot run the model, InvalidInput where no
-    encoder was made.
+    Raises MissingDependency without OpenVINO, CheckpointError where it cannot run the model, InvalidInput where there
+    is no encoder in int8 that can be used.
     """
     openvino = imported()
     try:
         core = openvino.Core()
         networks = read_networks(openvino, core, model)
         tried = _arithmetics(core, precision)
+        if precision not in ("auto", tried[0]):
+            logger.warning("precision %s was chosen; OpenVINO computes in %s here", precision, tried[0])
         if int8:
-            networks[INT8] = _int8_encoder(core, model)
+            networks[INT8] = _int8_encoder(core, model, networks["encoder"])
             tried = [*(INT8 + rest for rest in tried), *tried]
         for arithmetic, other in zip(tried, [*tried[1:], ""]):
             try:
                 found = OpenVinoModel(model, _compiled(core, networks, arithmetic), arithmetic)
-                wrong = on_passing_thread(partial(deviations, model, found, _bounds(arithmetic)))
+                used = _in_tracker(found, precision)
+                wrong = on_passing_thread(partial(deviations, model, used, _bounds(arithmetic)))
             except RuntimeError as error:
                 if not other:
                     raise
@@ -138,10 +143,15 @@ def prepare(model: SAM2, precision: str = "auto", int8: bool = False) -> OpenVin
             logger.warning("OpenVINO is wrong in %s: %s%s", arithmetic, ", ".join(wrong), instead)
     except OSError as error:
         where = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        raise CheckpointError(f"OpenVINO has no room for the converted model ({where}); set SAM2_ROS_CACHE") from error
+        raise CheckpointError(f"cannot keep the model that OpenVINO converts ({where}); {ELSEWHERE}") from error
     except RuntimeError as error:  # of OpenVINO, for all of its errors
         raise CheckpointError(f"OpenVINO cannot run this model ({_reason(error)})") from error
     raise CheckpointError("OpenVINO computes something else than PyTorch on this machine")
+
+
+def _in_tracker(found: OpenVinoModel, precision: str) -> Model:
+    """The model as a tracker computes it: what is left to PyTorch is in bfloat16 only where OpenVINO is, too."""
+    return computed_in(found, precision) if found.arithmetic.endswith("bfloat16") else found
 
 
 def _reason(error: RuntimeError) -> str:
@@ -187,8 +197,12 @@ def read_networks(openvino: Any, core: Any, model: SAM2) -> dict[str, Any]:
         return _read(core, folder, parts)
     except RuntimeError as error:
         logger.warning("%s is damaged and is converted again (%s)", folder, _reason(error))
-        remove(folder)
-        return _read(core, converted(openvino, model, parts), parts)
+    remove(folder)
+    folder = converted(openvino, model, parts)
+    try:
+        return _read(core, folder, parts)
+    except RuntimeError as error:  # a folder of another user, or a disk that is full
+        raise CheckpointError(f"cannot read {folder} ({_reason(error)}); delete it, or {ELSEWHERE}") from error
 
 
 def _read(core: Any, folder: Path, parts: Sequence[Graph]) -> dict[str, Any]:
@@ -200,18 +214,24 @@ def converted(openvino: Any, model: SAM2, parts: Sequence[Graph]) -> Path:
 
     Processes that start at once wait for each other, and a folder is there whole or not at all.
     """
-    facts = f"{model.checksum()} {model.size} {openvino.__version__} {torch.__version__} {FORM}"
-    digest = hashlib.sha256(facts.encode()).hexdigest()[:16]
-    folder = cache_folder() / "openvino" / f"{model.size.name}-{model.size.image_size}-{digest}"
+    folder = _place("openvino", model, f"{openvino.__version__} {torch.__version__} {FORM}")
     folder.parent.mkdir(parents=True, exist_ok=True)
     if not folder.is_dir():
         with alone(folder, "converts a model into"):
             if not folder.is_dir():
                 _convert(openvino, parts, folder)
-    os.utime(folder)
-    for former in sorted(_kept(folder.parent), key=lambda path: path.stat().st_mtime)[:-KEPT]:
-        remove(former)
+    with contextlib.suppress(OSError):  # the cache is read-only, or another process removes the same
+        os.utime(folder)
+        for former in sorted(_kept(folder.parent), key=lambda path: path.stat().st_mtime)[:-KEPT]:
+            remove(former)
     return folder
+
+
+def _place(name: str, model: SAM2, versions: str) -> Path:
+    """The folder for a model in a part of the cache."""
+    size = model.size
+    digest = hashlib.sha256(f"{model.checksum()} {size} {versions}".encode()).hexdigest()[:16]
+    return cache_folder() / name / f"{size.name}-{size.image_size}-{digest}"
 
 
 def remove(folder: Path) -> None:
@@ -236,7 +256,16 @@ def _convert(openvino: Any, parts: Sequence[Graph], folder: Path) -> None:
                     whole = openvino.convert_model(traced, input=ports)
             except Exception as error:  # of several kinds that have only this base
                 raise RuntimeError(str(error)) from error
-            openvino.save_model(whole, unfinished / f"{graph.name}.xml", compress_to_fp16=False)
+            save(openvino, whole, unfinished / f"{graph.name}.xml")
+
+
+def save(openvino: Any, network: Any, path: Path) -> None:
+    """Write a graph.  Raises OSError where that fails: OpenVINO has another error for it, which hides the cause."""
+    try:
+        openvino.save_model(network, path, compress_to_fp16=False)
+    except RuntimeError as error:
+        free = shutil.disk_usage(path.parent).free / 1e6
+        raise OSError(errno.EIO, f"writing fails, {free:.0f} MB are free ({_reason(error)})", str(path)) from error
 
 
 @contextlib.contextmanager
@@ -260,28 +289,46 @@ def written_whole(folder: Path) -> Iterator[Path]:
     unfinished = folder.with_name(folder.name + ".part")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
-    yield unfinished
-    for file in unfinished.iterdir():
-        with open(file, "rb") as opened:
-            os.fsync(opened.fileno())
-    remove(folder)
-    os.replace(unfinished, folder)
+    try:
+        yield unfinished
+        for file in unfinished.iterdir():
+            with open(file, "rb") as opened:
+                os.fsync(opened.fileno())
+        remove(folder)
+        os.replace(unfinished, folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)  # of a disk that is full, half a model would take the rest
 
 
 def int8_folder(model: SAM2) -> Path:
     """Where the encoder in int8 of a model is kept; no later conversion takes its place."""
-    digest = hashlib.sha256(f"{model.checksum()} {model.size} {FORM}".encode()).hexdigest()[:16]
-    return cache_folder() / "openvino_int8" / f"{model.size.name}-{model.size.image_size}-{digest}"
+    return _place("openvino_int8", model, f"{FORM}")
 
 
-def _int8_encoder(core: Any, model: SAM2) -> Any:
-    folder, size = int8_folder(model), model.size
-    if not folder.is_dir():
+def _int8_encoder(core: Any, model: SAM2, exact: Any) -> Any:
+    """exact: the encoder in float32, which has the same inputs and outputs."""
+    size = model.size
+    path = int8_folder(model) / "encoder.xml"
+    remedy = (
+        f"make it from your images with sam2_ros quantise MODEL IMAGES --image-side {size.image_size}, "
+        "or choose another engine"
+    )
+    if not path.parent.is_dir():
         raise InvalidInput(
-            f"there is no encoder in int8 for this model ({size.title}, {size.image_size} pixels): make it from your "
-            f"images with sam2_ros quantise MODEL IMAGES --image-side {size.image_size}, or choose another engine"
+            f"there is no encoder in int8 for this model ({size.title}, {size.image_size} pixels): {remedy}"
         )
-    return core.read_model(folder / "encoder.xml")
+    try:
+        found = core.read_model(path)
+    except RuntimeError as error:
+        raise InvalidInput(f"the encoder in int8 cannot be read from {path} ({_reason(error)}): {remedy}") from error
+    if _shapes(found) != _shapes(exact):
+        raise InvalidInput(f"{path} is not the encoder of this model ({size.title}): {remedy}")
+    return found
+
+
+def _shapes(network: Any) -> list[str]:
+    """Of its inputs and outputs."""
+    return [str(port.partial_shape) for port in (*network.inputs, *network.outputs)]
 
 
 def _port(openvino: Any, port: Port) -> tuple[Any, Any]:

@@ -20,7 +20,7 @@ from sam2_ros import recordings
 from sam2_ros.engines import openvino
 from sam2_ros.errors import CheckpointError, RecordingError, first_sentence
 from sam2_ros.files import shown
-from sam2_ros.model.downloads import alone
+from sam2_ros.model.downloads import ELSEWHERE, alone
 from sam2_ros.model.pixels import normalise
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import EFFICIENTNET_STAGES, HIERA
@@ -52,7 +52,7 @@ def quantise(model: SAM2, path: Path, tell: Callable[[str], object], **options: 
         with alone(folder, "quantises a model into"), openvino.unreported():  # NNCF imports when it begins
             _make(nncf, model, images, folder)
     except OSError as error:
-        raise CheckpointError(f"cannot write {folder} ({error.strerror or error}); set SAM2_ROS_CACHE") from error
+        raise CheckpointError(f"cannot write {folder} ({error.strerror or error}); {ELSEWHERE}") from error
     except RuntimeError as error:  # of OpenVINO and NNCF
         raise CheckpointError(f"NNCF cannot quantise this model ({error})") from error
     tell(f"{folder}: the encoder in int8, from {len(images)} images; use it with the engine openvino_int8")
@@ -88,4 +88,4 @@ def _make(nncf: Any, model: SAM2, images: list[np.ndarray], folder: Path) -> Non
     except Exception as error:  # of several kinds that have only this base
         raise RuntimeError(first_sentence(error)) from error
     with openvino.written_whole(folder) as unfinished:
-        library.save_model(quantised, unfinished / "encoder.xml", compress_to_fp16=False)
+        openvino.save(library, quantised, unfinished / "encoder.xml")

@@ -9,6 +9,7 @@ import pytest
 from tiny_models import tiny_model
 
 from sam2_ros.engines import openvino
+from sam2_ros.errors import CheckpointError
 
 pytestmark = [
     pytest.mark.slow,
@@ -110,13 +111,47 @@ def test_a_later_start_repairs_what_a_killed_one_has_left(started, tmp_path):
         assert_is_whole(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["encoder.bin", "attention.xml"])
-def test_a_file_that_the_disk_has_damaged_is_converted_again(tmp_path, monkeypatch, caplog, name):
+def halve(file: Path) -> None:
+    os.truncate(file, file.stat().st_size // 2)
+
+
+@pytest.fixture
+def converted(tmp_path, monkeypatch):
+    """A model whose conversion is in the cache."""
     monkeypatch.setenv("SAM2_ROS_CACHE", str(tmp_path))
     model = tiny_model()
     openvino.prepare(model, "float32")
+    return model
+
+
+@pytest.mark.parametrize(
+    "name, damage",
+    [
+        ("encoder.bin", halve),
+        ("attention.xml", halve),
+        ("encoder.bin", Path.unlink),
+        ("tracking_decoder.xml", Path.unlink),
+    ],
+)
+def test_a_file_that_is_damaged_or_missing_is_converted_again(tmp_path, converted, caplog, name, damage):
     (file,) = tmp_path.glob(f"openvino/*/{name}")
-    os.truncate(file, file.stat().st_size // 2)
-    openvino.prepare(model, "float32")
+    damage(file)
+    openvino.prepare(converted, "float32")
     assert "is damaged and is converted again" in caplog.text
     assert_is_whole(tmp_path)
+
+
+def test_a_damaged_folder_that_cannot_be_replaced_is_named(tmp_path, converted, monkeypatch):
+    (file,) = tmp_path.glob("openvino/*/encoder.xml")
+    halve(file)
+    monkeypatch.setattr(openvino, "remove", lambda folder: None)  # it belongs to another user
+    with pytest.raises(CheckpointError, match=f"cannot read {file.parent} .*; delete it, or .*SAM2_ROS_CACHE"):
+        openvino.prepare(converted, "float32")
+
+
+def test_a_disk_that_is_full_is_named_and_nothing_is_left_on_it(started, tmp_path):
+    process = started("full")
+    process.go_on()
+    *_, said = process.read_until("cannot keep")
+    assert str(tmp_path) in said and "MB are free" in said and "SAM2_ROS_CACHE=FOLDER" in said
+    assert not [path for path in (tmp_path / "openvino").iterdir() if path.is_dir()]

@@ -9,6 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from sam2_ros.engines import choice, openvino
 from sam2_ros.errors import CheckpointError, MissingDependency
+from sam2_ros.model.precision import InPrecision
 
 needs_openvino = pytest.mark.skipif(not openvino.is_installed(), reason="OpenVINO is not installed")
 
@@ -158,6 +159,29 @@ def test_bfloat16_that_this_version_of_openvino_cannot_compile_gives_way_to_floa
     assert choice.engine_of(choice.with_engine(tiny_model(), "openvino")) == "OpenVINO, float32"
     (said,) = (record.getMessage() for record in caplog.records)
     assert said == "OpenVINO is wrong in bfloat16: Unsupported property SNIPPETS_MODE; float32 is tried instead"
+
+
+@needs_openvino
+@pytest.mark.parametrize("precision, used", [("bfloat16", "float32"), ("auto", "bfloat16")])
+def test_a_memory_encoder_that_pytorch_computes_wrong_in_bfloat16_is_noticed_where_it_is_used(
+    with_bfloat16, monkeypatch, caplog, precision, used
+):
+    right = InPrecision.encode_memory
+    monkeypatch.setattr(InPrecision, "encode_memory", lambda *given, **options: 1.1 * right(*given, **options))
+    found = choice.with_engine(tiny_model(), "openvino", precision)
+    assert choice.engine_of(found) == f"OpenVINO, {used}"
+    assert ("the memory_encoder is off by 1.0e-01" in caplog.text) == (used == "float32")
+
+
+@needs_openvino
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_a_precision_that_openvino_does_not_compute_in_is_said(cache, monkeypatch, caplog, precision):
+    monkeypatch.setattr(openvino, "_arithmetics", lambda core, wanted: ["float32"])
+    assert choice.engine_of(choice.with_engine(tiny_model(), "openvino", precision)) == "OpenVINO, float32"
+    assert f"precision {precision} was chosen; OpenVINO computes in float32 here" in caplog.text
+    caplog.clear()
+    choice.with_engine(tiny_model(), "openvino", "auto")
+    assert not caplog.text
 
 
 @needs_openvino

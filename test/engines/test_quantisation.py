@@ -2,6 +2,8 @@
 
 import importlib.util
 import logging
+import os
+import shutil
 import sys
 from types import SimpleNamespace
 
@@ -93,6 +95,51 @@ def test_without_an_encoder_in_int8_the_choice_is_refused_with_what_to_run(cache
     ):
         choice.with_engine(tiny_model(object_score=4.0), "openvino_int8")
     assert not caplog.text
+
+
+@pytest.fixture
+def stored(monkeypatch, tmp_path):
+    """A model, and the folder with its encoder in int8, which is in float32 here."""
+    monkeypatch.setenv("SAM2_ROS_CACHE", str(tmp_path))
+    model = tiny_model()
+    openvino.prepare(model, "float32")
+    (exact,) = tmp_path.glob("openvino/*/")
+    folder = openvino.int8_folder(model)
+    folder.mkdir(parents=True)
+    for end in (".xml", ".bin"):
+        shutil.copyfile(exact / f"encoder{end}", folder / f"encoder{end}")
+    return model, folder
+
+
+def halve_the_graph(folder):
+    os.truncate(folder / "encoder.xml", 500)
+
+
+def lose_the_weights(folder):
+    (folder / "encoder.bin").unlink()
+
+
+def lose_the_graph(folder):
+    (folder / "encoder.xml").unlink()
+
+
+def replace_it(folder):
+    (exact,) = folder.parents[1].glob("openvino/*/")
+    for end in (".xml", ".bin"):
+        shutil.copyfile(exact / f"attention{end}", folder / f"encoder{end}")
+
+
+@needs_openvino
+@pytest.mark.parametrize("damage", [halve_the_graph, lose_the_weights, lose_the_graph, replace_it])
+def test_an_encoder_in_int8_that_is_damaged_or_another_one_is_refused_with_what_to_run(stored, damage):
+    model, folder = stored
+    assert choice.engine_of(choice.with_engine(model, "openvino_int8", "float32")) == "OpenVINO, int8 and float32"
+    damage(folder)
+    with pytest.raises(InvalidInput) as refused:
+        choice.with_engine(model, "openvino_int8", "float32")
+    assert str(folder / "encoder.xml") in str(refused.value)
+    assert "sam2_ros quantise MODEL IMAGES --image-side 128" in str(refused.value)
+    choice.with_engine(model, "auto", "float32")
 
 
 def test_without_openvino_the_choice_of_int8_is_refused(monkeypatch):
