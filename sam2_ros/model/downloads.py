@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from tqdm import tqdm
 
@@ -163,14 +164,25 @@ def alone(path: Path, doing: str = "downloads") -> Iterator[None]:
     doing: what such a process does with the path, for the log.
     """
     lock = path.with_name(path.name + ".lock")
-    with open(lock, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logger.warning("another process %s %s; waiting for it", doing, path)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-        lock.unlink(missing_ok=True)  # the file is there: processes that wait or start now need no lock
+    while True:
+        with open(lock, "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                logger.warning("another process %s %s; waiting for it", doing, path)
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if _is_at(file, lock):
+                yield
+                lock.unlink(missing_ok=True)  # while it is locked: one that waits for it then locks a new file
+                return
+
+
+def _is_at(file: IO[str], path: Path) -> bool:
+    """Whether the open file still has this name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _fetch(url: str, part: Path) -> None:

@@ -140,6 +140,49 @@ def test_two_downloads_of_one_file_wait_for_each_other(server, cached):
     assert server.asked == [], "what the other process brought is used"
 
 
+WORKING_ALONE = """
+import sys
+from pathlib import Path
+from sam2_ros.model.downloads import alone
+
+with alone(Path(sys.argv[1])):
+    print("works", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def working_alone(tmp_path):
+    """Starts a process that works alone on a file until it is told to end."""
+    processes = []
+
+    def start():
+        words = [sys.executable, "-c", WORKING_ALONE, str(tmp_path / "file")]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        processes.append(subprocess.Popen(words, text=True, **pipes))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def test_a_process_that_comes_last_waits_for_one_that_has_waited_for_another(working_alone, tmp_path):
+    first = working_alone()
+    assert first.stdout.readline() == "works\n"
+    second = working_alone()
+    assert "another process downloads" in second.stdout.readline()
+    first.communicate("end\n", timeout=60)
+    assert second.stdout.readline() == "works\n"
+    last = working_alone()
+    assert "another process downloads" in last.stdout.readline()
+    second.communicate("end\n", timeout=60)
+    assert last.stdout.readline() == "works\n"
+    last.communicate("end\n", timeout=60)
+    assert not list(tmp_path.iterdir())
+
+
 def test_nothing_is_downloaded_where_that_is_not_allowed(server, cached):
     with pytest.raises(CheckpointError, match=f"sam2.1_hiera_tiny.pt .SHA256 .*is not in {cached.parent}"):
         fetched(download=False)
