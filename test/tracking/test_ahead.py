@@ -185,7 +185,7 @@ def test_an_error_ahead_is_raised_by_the_image_that_has_it(stream, caplog):
     tracker, frames = Tracker(model), [frame(stamp, SQUARES) for stamp in (1, 2, 3)]
     tracker.track(frames[0])
     tracker.prompt(click("red", 8, 8))
-    encode, bad = model.encode_image, frame(2, {})
+    encode = model.encode_image
     model.encode_image = lambda images: encode(images if images.amax() > 0 else torch.zeros(2) @ torch.zeros(3))
     present, following = frame(2, SQUARES), frame(3, {})
     tracker.prepare(following)
@@ -195,7 +195,7 @@ def test_an_error_ahead_is_raised_by_the_image_that_has_it(stream, caplog):
     with pytest.raises(RuntimeError, match="size"):
         tracker.track(following)
     model.encode_image = encode
-    assert len(tracker.track(frame(4, SQUARES))) == 1 and bad.stamp == 2
+    assert len(tracker.track(frame(4, SQUARES))) == 1
 
 
 def test_an_image_without_memory_in_its_turn_is_refused_then(stream):
