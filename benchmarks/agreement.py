@@ -47,12 +47,13 @@ HEAD = (
 class Found:
     """What one engine found in one sequence.
 
-    used: engine and precision that computed it.  j_and_f: of each object, in per cent.  folder: of its label images.
+    used: engine and precision that computed it.  j_and_f: of each object, in per cent.
+    labels: the folder of its label images.
     """
 
     used: str
     j_and_f: list[float]
-    folder: str
+    labels: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,8 @@ def found(sequence: recordings.Recording, prompt: str, setup: TrackerSetup, out:
         if result.error:
             raise SystemExit(f"{sequence.name}: {result.error}")
         scores = [one["j_and_f"] for one in sequence_object(result)["objects"]]
-        write_whole(kept, json.dumps(asdict(Found(setup.computed_by(), scores, str(folder)))))
-    return Found(**json.loads(kept.read_text()))
+        write_whole(kept, json.dumps({"used": setup.computed_by(), "j_and_f": scores}))
+    return Found(**json.loads(kept.read_text()), labels=folder / "labels")
 
 
 def agreement(one: Path, other: Path) -> list[float]:
@@ -96,10 +97,10 @@ def iou(one: np.ndarray, other: np.ndarray) -> float:
     return np.count_nonzero(one & other) / either if either else 1.0
 
 
-def line(row: Row, sequence: str = "") -> str:
-    """A row of the table; sequence: in place of its own."""
+def line(row: Row) -> str:
+    """A row of the table."""
     scores = f"{np.mean(row.j_and_f):.2f} | {np.mean(row.of_torch):.2f} | {np.mean(row.iou):.4f}"
-    return f"| {sequence or row.sequence} | {row.prompt} | {row.used} | {scores} |"
+    return f"| {row.sequence} | {row.prompt} | {row.used} | {scores} |"
 
 
 def together(rows: Sequence[Row]) -> Row:
@@ -143,7 +144,7 @@ def main() -> None:
     print(HEAD, flush=True)
     for sequence, prompt in itertools.product(sequences, chosen.prompt):
         mine, torchs = (found(sequence, prompt, setup, folder) for setup in (other, exact))
-        ious = agreement(*(Path(one.folder) / "labels" for one in (mine, torchs)))
+        ious = agreement(mine.labels, torchs.labels)
         rows[prompt].append(Row(sequence.name, prompt, mine.used, mine.j_and_f, torchs.j_and_f, ious))
         print(line(rows[prompt][-1]), flush=True)
         if chosen.json:
