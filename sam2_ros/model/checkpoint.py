@@ -79,7 +79,7 @@ def _built(path: Path, device: torch.device, image_side: int) -> SAM2:
     if repvit.is_published(tensors):
         tensors = repvit.folded(tensors)
     model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=True, assign=True)
-    with needs_room(size.name, device):
+    with needs_room(size.title, device):
         to_channels_last(model.to(device))
         return model.eval()
 

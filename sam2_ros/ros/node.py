@@ -84,7 +84,7 @@ def make_tracker(parameters: Parameters) -> tuple[Tracker, str]:
     size, device = model.size, model.device
     tracker = Tracker(model, parameters.tracker)
     if device.type != "cpu":
-        with needs_room(size.name, device):
+        with needs_room(size.title, device):
             tracker.warm_up()
     computed = f"on {device}, computed by {choice.engine_of(tracker.model)}"
     weights = f"weights with SHA-256 {checkpoint.file_sha256(settings.model)[:SHOWN]}"
