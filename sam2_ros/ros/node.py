@@ -136,6 +136,8 @@ class Node(Managed):
         """Load the model."""
         settings = self.parameters.node
         self.diagnostics.doing = Entry("tracking", OK, f"loading the model {settings.model}")
+        if self._threads is not None:  # it may have chosen fewer for the model before
+            checkpoint.use_threads(self._threads.most)
         try:
             if settings.trace_file:
                 name = self.get_fully_qualified_name()
@@ -257,10 +259,7 @@ class Node(Managed):
         on_cpu = tracker.model.device.type == "cpu" and choice.used(tracker.model)[0] == "torch"
         if self.parameters.node.threads or not on_cpu:
             return None
-        return ThreadChoice(checkpoint.threads(), checkpoint.use_threads, self._log_threads)
-
-    def _log_threads(self, text: str) -> None:
-        self.get_logger().info(text, **SELDOM)
+        return ThreadChoice(checkpoint.threads(), checkpoint.use_threads, self.get_logger().info)
 
     def _measured(self, measured: Measured) -> None:
         self.diagnostics.measured(measured)

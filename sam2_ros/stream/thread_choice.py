@@ -24,13 +24,12 @@ SKIPPED = 1
 class ThreadChoice:
     """Tries numbers of threads; ``measured`` is called for each image, on the thread that computes.
 
-    count: threads in use.
+    count: threads in use.  most: those to begin with.
     """
 
     def __init__(self, most: int, use: Callable[[int], object], log: Callable[[str], object]) -> None:
         """most: threads to begin with, never exceeded.  use: sets their number."""
-        self.count = most
-        self._most = most
+        self.count = self.most = most
         self._use = use
         self._log = log
         self._objects = 0
@@ -60,7 +59,7 @@ class ThreadChoice:
             self._begin_trial()
 
     def _begin_trial(self) -> None:
-        other = max(self._chosen // 2, 1) if self._halves else min(2 * self._chosen, self._most)
+        other = max(self._chosen // 2, 1) if self._halves else min(2 * self._chosen, self.most)
         self._halves = not self._halves
         if other != self._chosen:
             usual = median(self._times)

@@ -9,6 +9,7 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy")
 
+import torch
 from fakes import ColourModel
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
@@ -277,6 +278,20 @@ def test_a_cleanup_frees_the_model_and_another_one_is_loaded_later(opened):
     assert change(bench, "configure") and change(bench, "activate")
     bench.connect()
     assert list(bench.show_next().objects) == [] and len(MODELS) == 2
+
+
+def test_a_model_that_is_loaded_again_is_first_computed_with_all_threads(opened):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        bench = opened(make=tracker_of_a_new_model).connect()
+        bench.node.worker.ask(lambda: bench.node._threads._set(1)).result(PATIENCE)
+        for label in ("deactivate", "cleanup", "configure", "activate"):
+            assert change(bench, label)
+        assert bench.node._threads.count == 3
+        assert bench.node.worker.ask(torch.get_num_threads).result(PATIENCE) == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_without_autostart_a_node_waits_for_its_manager(opened):
