@@ -159,6 +159,7 @@ class CameraSubscriber:
             self._published_since = None
         elif self._published_since is None:
             self._published_since, self._before = time.monotonic(), self.received
+        self._noticed.listen()  # the QoS events, too: a tracker that is always busy does not ask for it
 
     @property
     def _source(self) -> tuple[str, str]:

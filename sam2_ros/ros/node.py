@@ -290,8 +290,8 @@ class Node(Managed):
     def _update(self) -> None:
         with self._update_lock:
             if self.status is not None:
-                self.camera.update()
                 self.camera.pull()  # the worker may be busy for longer, and every image counts
+                self.camera.update()
                 self.depth.update()
                 self.status.update()
 

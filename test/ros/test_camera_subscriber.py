@@ -37,6 +37,8 @@ class Queue(nullcontext):
 class Graph:
     """What a CameraSubscriber asks of a node: who publishes what, and subscriptions."""
 
+    executor = None
+
     def __init__(self, image="image") -> None:
         self.image = image
         self.subscribed = []
@@ -233,10 +235,18 @@ def test_a_message_that_cannot_be_deserialised_is_logged_unless_ros_is_shutting_
 
 def test_images_are_told_at_a_bounded_rate_and_pulled_in_between():
     told = []
-    graph, camera = fixed(print)
-    graph.executor = None
+    _, camera = fixed(print)
     for _ in range(100):
         if camera.listen(lambda: told.append("an image")) == math.inf:
             assert not camera._noticed.beginning_execution(Subscription.__new__(Subscription))
     assert 10 <= len(told) < 20
     assert 0 < camera.listen(print) < 0.1
+
+
+def test_lost_images_are_counted_though_the_tracker_is_always_busy():
+    _, camera = fixed(print)
+    group, event = camera._noticed, object()
+    group.beginning_execution(Subscription.__new__(Subscription))
+    assert not group.can_execute(event)
+    camera.update()
+    assert group.can_execute(event) and group.beginning_execution(event)
