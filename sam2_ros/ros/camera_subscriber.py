@@ -28,7 +28,7 @@ from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.throttle import SELDOM
 from sam2_ros.ros.topics import all_latched, all_reliable, quality, subscribe
 
-#: Images that may come between two calls of ``pull``; of more, the oldest are lost and not counted.
+#: Images that may come between two calls of ``pull``; of more, the oldest are gone and not counted.
 DEPTH = 10
 _COMPRESSED = "/compressed"
 _TYPES = {"raw": ("sensor_msgs/msg/Image", Image), "compressed": ("sensor_msgs/msg/CompressedImage", CompressedImage)}
