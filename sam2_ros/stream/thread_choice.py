@@ -12,9 +12,9 @@ from collections.abc import Callable
 from statistics import median
 
 #: Images from which the usual time is known, and those of a trial.
-USUAL, TRIAL = 16, 5
+USUAL, TRIAL = 9, 5
 #: Images between two trials: at first, and at most, after trials that brought nothing.
-FIRST_PAUSE, LONGEST_PAUSE = 16, 1024
+FIRST_PAUSE, LONGEST_PAUSE = 9, 1024
 #: A trial succeeds below this share of the usual time, and ends at once with an image above the second one.
 FASTER, HOPELESS = 0.9, 2.0
 #: Images after a change that are not measured: threads start, and buffers are made.
