@@ -72,7 +72,7 @@ class ThreadChoice:
         if len(self._times) < TRIAL and not hopeless:
             return
         found = median(self._times)
-        if hopeless or found > FASTER * usual:
+        if hopeless or found >= FASTER * usual:
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
         else:
             self._log(

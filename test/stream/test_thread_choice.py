@@ -90,3 +90,9 @@ def test_a_single_thread_is_all_that_there_is():
     machine = Machine(IDLE, most=1)
     machine.compute(500)
     assert machine.used == []
+
+
+def test_a_model_that_takes_no_time_keeps_its_threads():
+    machine = Machine({1: 0.0, 2: 0.0})
+    machine.compute(500)
+    assert machine.choice.count == 2 and machine.log == []
