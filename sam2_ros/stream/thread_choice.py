@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from statistics import median
 
 #: Images from which the usual time is known, and those of a trial.
@@ -17,6 +18,8 @@ USUAL, TRIAL = 9, 5
 FIRST_PAUSE, LONGEST_PAUSE = 9, 1024
 #: A trial succeeds below this share of the usual time, and ends at once with an image above the second one.
 FASTER, HOPELESS = 0.9, 2.0
+#: When images take this many times as long as after the last trial, something has changed: there is a new one at once.
+SLOWER = 1.5
 #: Images after a change that are not measured: threads start, and buffers are made.
 SKIPPED = 1
 
@@ -35,6 +38,7 @@ class ThreadChoice:
         self._objects = 0
         self._times: deque[float] = deque(maxlen=USUAL)
         self._usual: float | None = None  # seconds, during a trial
+        self._settled = inf  # seconds after the last trial; infinite before one with so many objects
         self._chosen = most
         self._halves = True  # the next trial
         self._pause = self._images = FIRST_PAUSE
@@ -43,7 +47,7 @@ class ThreadChoice:
     def measured(self, seconds: float, objects: int) -> None:
         """An image took the model ``seconds``, with so many objects; images are compared if they have equally many."""
         if objects != self._objects:
-            self._objects = objects
+            self._objects, self._settled = objects, inf
             self._set(self._chosen)
         elif self._skips:
             self._skips -= 1
@@ -55,7 +59,11 @@ class ThreadChoice:
     def _note_usual(self, seconds: float) -> None:
         self._times.append(seconds)
         self._images -= 1
-        if self._images <= 0 and len(self._times) == USUAL:
+        if len(self._times) < USUAL:
+            return
+        if median(self._times) > SLOWER * self._settled:
+            self._images, self._pause = 0, FIRST_PAUSE
+        if self._images <= 0:
             self._begin_trial()
 
     def _begin_trial(self) -> None:
@@ -73,13 +81,13 @@ class ThreadChoice:
             return
         found = median(self._times)
         if hopeless or found >= FASTER * usual:
-            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+            self._pause, self._settled = min(2 * self._pause, LONGEST_PAUSE), usual
         else:
             self._log(
                 f"CPU threads of the model: now {self.count} in place of {self._chosen}, with which an image takes "
                 f"{1e3 * found:.0f} ms in place of {1e3 * usual:.0f}"
             )
-            self._chosen, self._pause = self.count, FIRST_PAUSE
+            self._chosen, self._pause, self._settled = self.count, FIRST_PAUSE, found
             self._halves = not self._halves  # perhaps even more is gained in this direction
         self._set(self._chosen)
         self._images = self._pause

@@ -50,10 +50,10 @@ def test_on_busy_cores_one_thread_is_soon_used(most):
 
 def test_cores_that_become_busy_and_idle_again_are_followed():
     machine = Machine(IDLE)
-    machine.compute(200)
+    machine.compute(5000)
     machine.seconds = BUSY
-    machine.compute(LONGEST_PAUSE)
-    assert machine.choice.count == 1
+    machine.compute(4 * USUAL)
+    assert machine.choice.count == 1 and len(machine.log) == 1
     machine.seconds = IDLE
     machine.compute(2 * LONGEST_PAUSE)
     assert machine.choice.count == 2
@@ -64,6 +64,17 @@ def test_trials_cost_little_where_they_are_in_vain():
     machine.compute(200)
     assert machine.choice.count == 1
     assert machine.compute(5000) < 1.03 * 5000 * 0.04
+
+
+def test_a_machine_that_is_slower_as_a_whole_is_tried_once_more_and_not_for_ever():
+    machine = Machine(IDLE)
+    machine.compute(5000)
+    before = len(machine.used)
+    machine.seconds = {threads: 3 * seconds for threads, seconds in IDLE.items()}
+    machine.compute(4 * USUAL)
+    assert before < len(machine.used) <= before + 4
+    machine.compute(5000)
+    assert len(machine.used) < before + 30
 
 
 def test_a_trial_ends_with_the_first_image_that_is_much_too_slow():
