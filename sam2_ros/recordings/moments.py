@@ -147,19 +147,16 @@ def _nearest(stamp: int, images: list[int]) -> int:
 
 
 def with_following(items: Iterable[T]) -> Iterator[tuple[T, T | None]]:
-    """Each item with the one after it, None after the last; an error in reading that one is raised in its turn."""
+    """Each item with the one after it, None after the last; an error of an item is raised when it is its turn."""
     iterator, end = iter(items), object()
     present: Any = next(iterator, end)
     while present is not end:
-        following: Any = end
-        error: Exception | None = None
         try:
-            following = next(iterator, end)
-        except Exception as raised:
-            error = raised
+            following: Any = next(iterator, end)
+        except Exception:
+            yield present, None
+            raise
         yield present, None if following is end else following
-        if error is not None:
-            raise error
         present = following
 
 
