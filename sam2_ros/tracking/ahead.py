@@ -1,6 +1,6 @@
-"""Encodes the next image while objects are followed on the present one.
+"""Encodes the next image while objects are followed on the present one, on a GPU only.
 
-Only a GPU does this.  It changes no result: an image is encoded in the same way, only earlier.
+This changes no result: the image is encoded in the same way, only earlier.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from sam2_ros.types import Frame
 
 logger = logging.getLogger(__name__)
 
-#: After memory ran out, this many images are encoded when it is their turn.
+#: After memory ran out, this many images are not encoded ahead.
 PAUSE = 100
 
 
 class Ahead:
-    """At most one image that is encoded before its turn, and one that is wanted next."""
+    """Holds at most one image that is encoded before its turn, and the next one that is wanted."""
 
     def __init__(self, encode: Callable[[Frame], ImageFeatures], device: torch.device) -> None:
         self._encode = encode
         self._device = device
-        #: The frame that comes next, as far as it is known.
+        #: The frame that comes next; None if it is not known.
         self.wanted: Frame | None = None
         self._begun: tuple[Frame, Coming] | None = None
         self._stream: SideStream | None = None
@@ -36,7 +36,7 @@ class Ahead:
         self._pause = 0  # images
 
     def begin(self) -> None:
-        """Begin with the wanted image, if there is one; what fails is left to the turn of that image."""
+        """Begin with the wanted image, if there is one; if that fails, it is encoded when it is its turn."""
         frame, self.wanted = self.wanted, None
         if frame is None or self._off or self._pause:
             return
@@ -54,7 +54,7 @@ class Ahead:
             logger.warning("no memory to encode the next image ahead; %d images are encoded in their turn", PAUSE)
 
     def _begin(self, frame: Frame) -> None:
-        self._begun = None  # first: no more than one is kept
+        self._begun = None  # first, so that only one is in memory
         self._stream = self._stream or side_stream(self._device)
         if self._stream is None:
             self._off = True
@@ -62,7 +62,7 @@ class Ahead:
             self._begun = frame, self._stream.begin(lambda: self._encode(frame))
 
     def take(self, frame: Frame) -> ImageFeatures | None:
-        """The features of a frame whose turn has come, if it was encoded before; another one is dropped."""
+        """The features of a frame whose turn has come, if it was encoded ahead; those of another frame are dropped."""
         self._pause = max(self._pause - 1, 0)
         if self.wanted is frame:
             self.wanted = None
@@ -70,7 +70,7 @@ class Ahead:
         return begun[1].features() if begun is not None and begun[0] is frame else None
 
     def give_way(self) -> None:
-        """Memory ran out: drop what was encoded before its turn, and pause."""
+        """Memory ran out: drop what was encoded ahead, and pause."""
         self.drop()
         self._pause = PAUSE
 

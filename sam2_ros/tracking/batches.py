@@ -16,33 +16,34 @@ from sam2_ros.model.interface import Model
 
 logger = logging.getLogger(__name__)
 
-#: Numbers of objects at once that are timed at the start, this often each, ...
-TRIED, ROUNDS = (1, 2, 4, 8, 16), 3
-#: ... as long as the next one will end within these seconds.
+#: Numbers of objects at once that are timed at the start.
+TRIED = (1, 2, 4, 8, 16)
+#: How often each of them is timed.
+ROUNDS = 3
+#: A number is only timed if that ends within these seconds from the start.
 BUDGET = 2.0
+#: Of several numbers that need almost the same time for each object, the largest is best: each batch is waited for.
+ALMOST = 1.05
 #: After this many images without a lack of memory, twice as many objects are followed at once.
 PATIENCE = 100
-#: If there is no memory for these, the next try comes later, up to this many images.
+#: If memory runs out again, the next try comes after twice as many images, up to this many.
 LONGEST_PATIENCE = 10_000
-
-#: Of several numbers that need almost the same time for each object, the largest: each batch is waited for.
-ALMOST = 1.05
 
 T = TypeVar("T")
 
 
 class Batches:
-    """Divides objects into those that are followed at once; all of them, until something else is known."""
+    """Divides objects into batches, each of which is followed at once; at first all objects are one batch."""
 
     def __init__(self) -> None:
         self._best = sys.maxsize
         self._most = sys.maxsize
         self._patience = PATIENCE
-        self._images = 0  # since memory ran out, or since there were more at once
-        self._grew = False
+        self._images = 0  # since the batches became smaller or larger
+        self._grew = False  # whether the last change made them larger
 
     def measure(self, model: Model, wait: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> None:
-        """Time some numbers of objects at once; from now on there are never more than the best one.
+        """Time some numbers of objects at once; from now on no batch is larger than the best one.
 
         wait: returns when the device has computed what it was asked for.
         """
@@ -50,7 +51,7 @@ class Batches:
             found = seconds_for_each(model, wait, clock)
         except RuntimeError as error:  # of CUDA; the tracker works without
             logger.warning(
-                "how many objects are best followed at once could not be measured (%s); all are", first_sentence(error)
+                "cannot measure how many objects are best followed at once (%s); all are", first_sentence(error)
             )
             return
         if found:
@@ -64,7 +65,7 @@ class Batches:
         return [targets[first : first + step] for first in range(0, len(targets), step)]
 
     def shrink(self, count: int) -> None:
-        """There was no memory for so many at once, two at least."""
+        """There was no memory for ``count`` objects at once, at least 2: halve the batches."""
         self._most, self._images = count // 2, 0
         if self._grew:
             self._patience = min(2 * self._patience, LONGEST_PATIENCE)
@@ -76,7 +77,7 @@ class Batches:
         )
 
     def next_image(self) -> None:
-        """A new image comes; after enough of them there may be more objects at once again."""
+        """A new image comes; after enough of them the batches grow again."""
         if self._most >= self._best:
             return
         self._images += 1
@@ -88,7 +89,9 @@ def seconds_for_each(
     model: Model, wait: Callable[[], object], clock: Callable[[], float] = time.perf_counter
 ) -> dict[int, float]:
     """Seconds for each object by the number of objects at once, as far as memory and ``BUDGET`` reach."""
-    end, found, features = clock() + BUDGET, dict[int, float](), encode(model)
+    end = clock() + BUDGET
+    features = encode(model)
+    found: dict[int, float] = {}
 
     def rounds(objects: int, spent: list[float]) -> None:
         for _ in range(ROUNDS):
@@ -102,7 +105,7 @@ def seconds_for_each(
         if not fits(partial(rounds, objects, spent)):
             break
         found[objects] = min(spent) / objects  # the first round also chooses kernels
-        if clock() + 2 * sum(spent) > end:  # twice as many need twice as long at most
+        if clock() + 2 * sum(spent) > end:  # twice as many objects take at most twice as long
             break
     release()
     return found

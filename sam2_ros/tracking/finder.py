@@ -34,7 +34,6 @@ class Finder:
         self._model = model
         self._device = model.device
         self.batches = Batches()
-        #: The image that comes next.
         self.ahead = Ahead(self._encoded, model.device)
 
     def see(self, frame: Frame, index: int) -> RememberedFrame:
@@ -52,10 +51,11 @@ class Finder:
     def find(self, targets: Sequence[Target], frame: RememberedFrame) -> None:
         """Find objects on a frame by their memories.  If an object was prompted on this frame, keep that answer.
 
-        All are found together, or in batches.  Where the device has no memory for so many, half of them are.
-        Raises OutOfMemory where there is none for a single object, after the others were found.
+        All are found together, or in batches.  If there is no memory for a batch, the batches become half as large.
+        Raises OutOfMemory if there is none for a single object, after all others were found.
         """
-        waiting, lacking = self.batches.of(targets), dict[str, OutOfMemory]()
+        waiting = self.batches.of(targets)
+        lacking: dict[str, OutOfMemory] = {}
         while waiting:
             batch, *waiting = waiting
             work = partial(self._find_together, batch, frame)
@@ -67,7 +67,7 @@ class Finder:
             elif not fits(work):
                 self.ahead.give_way()
                 self.batches.shrink(len(batch))
-                waiting = self.batches.of([*batch, *itertools.chain(*waiting)])
+                waiting = self.batches.of([*batch, *itertools.chain.from_iterable(waiting)])
         if lacking:
             raise _of_all(lacking)
 
@@ -154,7 +154,7 @@ class Finder:
             prompted=prompted,
             binarize_prompted=self.settings.binarize_prompted_masks,
         )
-        # All of it has been asked for.  While a GPU works on it, the processor begins with the next image, and waits.
+        # A GPU has got all of its work for these objects: begin with the next image before waiting for the results.
         self.ahead.begin()
         for row, (target, (score, place, *ious)) in enumerate(zip(targets, facts.values().tolist())):
             sighting = Sighting(
@@ -174,8 +174,8 @@ class Finder:
 
 
 def _of_all(lacking: dict[str, OutOfMemory]) -> OutOfMemory:
-    """One error for all objects that could not be followed for want of memory, by their names."""
+    """One error for all objects that could not be followed; lacking: the error of each, by its name."""
     (_, first), *others = lacking.items()
     if not others:
         return first
-    return OutOfMemory(f"{first}; nor were followed: {', '.join(name for name, _ in others)}", first.reason)
+    return OutOfMemory(f"{first}; also not followed: {', '.join(name for name, _ in others)}", first.reason)

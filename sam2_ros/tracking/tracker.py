@@ -38,7 +38,7 @@ from sam2_ros.tracking.settings import TrackerSettings as TrackerSettings
 from sam2_ros.tracking.tracks import Tracks
 from sam2_ros.types import MAX_OBJECT_ID, Frame, Prompt, Track
 
-#: Images that belong here are not looked at.
+#: An image that belongs here is not looked at: its stamp has come before, or it is too late.
 UNSEEN = (Place.SAME, Place.LATE)
 
 
@@ -114,15 +114,15 @@ class Tracker:
                 for target in self._objects.values():
                     target.prune(self._ring.oldest.index)  # first: the bound holds also where the model fails
                 self._finder.find([*self._objects.values()], remembered)
-                self._finder.ahead.begin()  # if there was no object for which it was begun
+                self._finder.ahead.begin()  # without an object, nothing has begun it
         self._timeline = timeline  # last: an image on which the model failed may be sent again
         return self.current()
 
     def prepare(self, frame: Frame) -> None:
-        """Name the frame that comes after the next call of ``track``: a GPU encodes it beside that call.
+        """Name the frame after the one of the next call of ``track``, so that a GPU encodes it during that call.
 
-        Results do not depend on this, nor must the frame come; at most one is kept.  If it cannot be encoded, that is
-        said when it is tracked.  On a CPU nothing is done.
+        Results do not depend on this, and the frame need not be tracked.  Only the last one that was named is kept.
+        If it cannot be encoded, the call that tracks it raises the error.  On a CPU this does nothing.
         """
         _refuse_other_kind("a frame", frame, Frame)
         self._finder.ahead.wanted = frame
@@ -242,14 +242,14 @@ class Tracker:
         """Go through every part of the model once: a GPU's first pass takes seconds, better before the first image.
 
         measured: on a GPU, also measure how many objects are best followed at once, which takes up to two seconds.
-        Then the last digits of a result may depend on what else the GPU does.
+        That number depends on what else the GPU does, and the last digits of results depend on that number.
         """
         other = Tracker(self._model, self.settings, memory_rule=self._memory_rule)
         for stamp in (1, 2):
             other.track(Frame(np.zeros((64, 64, 3), np.uint8), stamp))
             other.prompt(Prompt("anything", points=[(32, 32)], labels=[1]))
         if measured and self._device.type == "cuda":
-            # Without recordings: there are some for small numbers only, which would win although large ones will come.
+            # Without CUDA graphs: only small numbers have them at the start, and would win for that reason alone.
             plain = computed_in(innermost(self._model), self.settings.precision)
             with self._inference():
                 self._finder.batches.measure(plain, partial(torch.cuda.synchronize, self._device))

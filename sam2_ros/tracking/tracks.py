@@ -30,8 +30,8 @@ class Tracks(Sequence[Track]):
     """The objects on one frame in id order, as they were when this was made; any thread may read it.
 
     Masks are brought to the size of the frame when they are first looked at: one object,
-    or only their number, does not cost the masks of the others.  Looking raises OutOfMemory where the device has no
-    memory for it.
+    or only their number, does not cost the masks of the others.  This raises OutOfMemory if the device has no memory
+    for the masks.
     """
 
     def __init__(self, targets: Iterable[Target], frame: RememberedFrame, exclusive: bool) -> None:
@@ -72,8 +72,9 @@ class Tracks(Sequence[Track]):
         column, row = round(x), round(y)
         if not self._objects or not (0 <= row < self._size[0] and 0 <= column < self._size[1]):
             return ""
-        at = row, column
-        values = with_room(lambda: pixels.at_pixel(self._logits(self._objects), at, self._size), "one pixel")
+        values = with_room(
+            lambda: pixels.at_pixel(self._logits(self._objects), (row, column), self._size), "the masks at one pixel"
+        )
         covering = np.flatnonzero(values > 0)
         if not len(covering):
             return ""

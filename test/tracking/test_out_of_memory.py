@@ -133,7 +133,7 @@ def test_all_objects_without_memory_are_named():
     model = SmallDevice()
     tracker = following(model)
     model.room["attend"] = 0
-    with pytest.raises(OutOfMemory, match="following red .*; nor were followed: green, blue$"):
+    with pytest.raises(OutOfMemory, match="following red .*; also not followed: green, blue$"):
         tracker.track(frame(2, SQUARES))
 
 
