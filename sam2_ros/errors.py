@@ -55,7 +55,7 @@ class UnknownObject(InvalidInput, KeyError):
 class OutOfMemory(Sam2RosError, RuntimeError):
     """The device of the model has no memory left for an image or a prompt; everything else goes on.
 
-    reason: what the library said that asked for it, without a remedy.
+    reason: the message of the library alone, without a remedy; "" if there is none.
     """
 
     def __init__(self, message: str, reason: str = "") -> None:
@@ -101,9 +101,9 @@ def needs_room(name: str, device: object) -> Iterator[None]:
     """A device that has no memory for a model, or cannot compute it, as InvalidInput."""
     try:
         yield
-    except RuntimeError as error:  # of which torch's out of memory is one, and OutOfMemory, which has a remedy already
-        reason = (isinstance(error, OutOfMemory) and error.reason) or first_sentence(error)
+    except RuntimeError as error:  # torch's own out of memory is one; OutOfMemory is another, with a remedy of its own
+        reason = error.reason if isinstance(error, OutOfMemory) else ""
         raise InvalidInput(
-            f"the model {name} cannot be used on {device}: {reason}; "
+            f"the model {name} cannot be used on {device}: {reason or first_sentence(error)}; "
             "free the device's memory, name a smaller model, or use the device cpu"
         ) from error

@@ -31,7 +31,7 @@ def add_model(parser: argparse.ArgumentParser, more: str = "", device: bool = Tr
 
 
 def add_engine(parser: argparse.ArgumentParser, recorded: bool = False) -> None:
-    """``--engine``; recorded: "" stands for the one that was recorded, else the default."""
+    """``--engine``; recorded: without the option it is "", for the recorded engine."""
     words = next(field.metadata["description"] for field in dataclasses.fields(NodeSettings) if field.name == "engine")
     default = NodeSettings.engine
     if recorded:

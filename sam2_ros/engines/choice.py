@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 #: OpenVINO with the image encoder in int8.
 INT8 = "openvino_int8"
-#: What a user reads of an engine and the precision that it computes in.
+#: Engine and precision in the words of the log, by the names of ``candidate``.
 WORDS = {
     "torch": "PyTorch, {}",
     cuda_graphs.NAME: "PyTorch with CUDA graphs, {}",
@@ -103,7 +103,7 @@ def engine_of(model: Model) -> str:
 
 
 def used(model: Model) -> tuple[str, str]:
-    """The engine that computes a model, by a name of ``candidate``, and its precision."""
+    """The engine that computes a model, as ``candidate`` names it, and its precision."""
     inner, dtype = (model.model, model.dtype) if isinstance(model, InPrecision) else (model, model.precision)
     if isinstance(inner, openvino.OpenVinoModel):
         rest = inner.arithmetic.removeprefix(openvino.INT8)

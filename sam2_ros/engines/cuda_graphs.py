@@ -9,7 +9,7 @@ A recording reads and writes always the same memory.  Inputs are copied into it,
 wrote, so that the tracker may keep them.  If recording fails, PyTorch computes as before.
 
 The next image may be encoded on a second stream while objects are followed on the present one.  So the recordings of
-the encoder have memory of their own, and those that share memory wait for each other, on whatever stream they are.
+the encoder have memory of their own.  Recordings that share memory wait for each other, also across streams.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class GraphedModel(WrappedModel):
         self._seen: Counter[Key] = Counter()
         self._lock = threading.Lock()
         self._at_once = False
-        #: What the methods that a lower precision suits are computed in: as expected, and then as they were last.
+        #: Precision of the methods that may be lowered: the expected one, then that of the last call.
         self.arithmetic = torch.float32
         #: Whether a recording has failed; then no other is tried.
         self.failed = False
@@ -168,7 +168,7 @@ class GraphedModel(WrappedModel):
     def _add(self, key: Key, compute: Compute, inputs: Sequence[Tensor], lane: _Lane) -> None:
         """Record, in the place of what was not used for longest; without a recording where that fails."""
         while len(self._programs) >= KEPT:
-            if self.device.type == "cuda":  # another stream may still compute in the memory that is given back
+            if self.device.type == "cuda":  # another stream may still use the memory that is given back
                 torch.cuda.synchronize(self.device)
             self._programs.popitem(last=False)
         try:
@@ -220,7 +220,7 @@ class _Lane:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """What is begun in this block, on the present stream, begins after what was begun in the block before."""
+        """Work of this block, on the present stream, begins after all work of the block before, on any stream."""
         if self._device.type != "cuda":
             yield
             return
@@ -236,7 +236,7 @@ class _Lane:
 class CudaRecorder:
     """Records with CUDA; all of its recordings share the memory in which they compute.
 
-    They also share the stream on which they are recorded, and so the memory that libraries keep for each stream.
+    They also share the stream on which they are recorded, and with it the memory that libraries keep per stream.
     """
 
     def __init__(self, device: torch.device) -> None:

@@ -150,7 +150,7 @@ def prepare(model: SAM2, precision: str = "auto", int8: bool = False) -> OpenVin
 
 
 def _in_tracker(found: OpenVinoModel, precision: str) -> Model:
-    """The model as a tracker computes it: what is left to PyTorch is in bfloat16 only where OpenVINO is, too."""
+    """The model as a tracker computes it: PyTorch's part is in bfloat16 only if OpenVINO's is, too."""
     return computed_in(found, precision) if found.arithmetic.endswith("bfloat16") else found
 
 
@@ -228,7 +228,7 @@ def converted(openvino: Any, model: SAM2, parts: Sequence[Graph]) -> Path:
 
 
 def _place(name: str, model: SAM2, versions: str) -> Path:
-    """The folder for a model in a part of the cache."""
+    """The folder for a model in the folder ``name`` of the cache; versions: what else must be the same."""
     size = model.size
     digest = hashlib.sha256(f"{model.checksum()} {size} {versions}".encode()).hexdigest()[:16]
     return cache_folder() / name / f"{size.name}-{size.image_size}-{digest}"
@@ -297,16 +297,16 @@ def written_whole(folder: Path) -> Iterator[Path]:
         remove(folder)
         os.replace(unfinished, folder)
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)  # of a disk that is full, half a model would take the rest
+        shutil.rmtree(unfinished, ignore_errors=True)  # half a model would fill the rest of the disk
 
 
 def int8_folder(model: SAM2) -> Path:
     """Where the encoder in int8 of a model is kept; no later conversion takes its place."""
-    return _place("openvino_int8", model, f"{FORM}")
+    return _place("openvino_int8", model, str(FORM))
 
 
 def _int8_encoder(core: Any, model: SAM2, exact: Any) -> Any:
-    """exact: the encoder in float32, which has the same inputs and outputs."""
+    """The encoder that ``quantisation`` made; exact: the one in float32, which has the same inputs and outputs."""
     size = model.size
     path = int8_folder(model) / "encoder.xml"
     remedy = (
@@ -327,7 +327,7 @@ def _int8_encoder(core: Any, model: SAM2, exact: Any) -> Any:
 
 
 def _shapes(network: Any) -> list[str]:
-    """Of its inputs and outputs."""
+    """The shapes of its inputs and outputs."""
     return [str(port.partial_shape) for port in (*network.inputs, *network.outputs)]
 
 

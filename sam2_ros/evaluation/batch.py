@@ -157,9 +157,11 @@ def total(results: Sequence[SequenceResult]) -> Summary | None:
 
 
 def _computed(results: Sequence[SequenceResult]) -> dict[str, str]:
-    """Device, precision and engine of the models; where recordings differ, all of them."""
+    """Device, precision and engine of the models; if recordings differ, all values with commas between them."""
     found = [result.computed for result in results if result.computed]
-    return {name: ", ".join(sorted({one[name] for one in found})) for name in found[0]} if found else {}
+    if not found:
+        return {}
+    return {name: ", ".join(sorted({computed[name] for computed in found})) for name in found[0]}
 
 
 def configuration(template: Job, work: Sequence[Job], jobs: int, workers_on: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a user asks of an evaluation, and the job that follows from it; errors name the options of the command line."""
+"""The options of an evaluation, and the job that they describe; errors name the options as on the command line."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from sam2_ros.evaluation.evaluate import Job
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The options of an evaluation; None and "" stand for what was not chosen.
+    """The options of an evaluation; None and "": not chosen.
 
-    settings: of tracker, session and depth, by name.  paper: with those of published numbers.
+    settings: of tracker, session and depth, by name.  paper: the settings of published numbers.
     topics: the options of bags (``OF_BAGS``), by name.  jobs: recordings at a time.
     """
 

@@ -115,7 +115,7 @@ def _follow(
 
 
 def _in_order(moments: Iterable[Moment]) -> Iterator[tuple[Moment, Frame]]:
-    """Each with its image in the order of the file: a stamp that goes back or comes twice would cost it its masks."""
+    """Each with its image as a frame without a stamp: a stamp that goes back or repeats would cost it its masks."""
     for moment in moments:
         yield moment, Frame(moment.frame.image)
 

@@ -50,7 +50,8 @@ def fits(work: Callable[[], object]) -> bool:
 def with_room(work: Callable[[], T], purpose: str, give_way: Callable[[], object] = lambda: None) -> T:
     """What ``work`` returns; it is tried again after memory that nothing uses was given back.
 
-    purpose: what the memory is for, in words.  give_way: drops what can be done without.  Raises OutOfMemory.
+    purpose: what the memory is for, in words.  give_way: gives back memory that ``work`` can do without.
+    Raises OutOfMemory.
     """
     for _ in range(2):
         try:

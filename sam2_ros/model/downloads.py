@@ -173,7 +173,7 @@ def alone(path: Path, doing: str = "downloads") -> Iterator[None]:
                 fcntl.flock(file, fcntl.LOCK_EX)
             if _is_at(file, lock):
                 yield
-                lock.unlink(missing_ok=True)  # while it is locked: one that waits for it then locks a new file
+                lock.unlink(missing_ok=True)  # still locked: a process that waits for it then locks a new file
                 return
 
 

@@ -12,7 +12,7 @@ FULL_MEMORY = (7, 16)
 
 
 def encode(model: Model) -> ImageFeatures:
-    """Features of a black image."""
+    """The features of an image of zeros."""
     return model.encode_image(_zeros(model, 1, 3, model.size.image_size, model.size.image_size))
 
 

@@ -181,8 +181,9 @@ class Model(Protocol):
         """Masks of N objects: K = 3 answers if ``multimask`` (an ambiguous prompt, or none), else 1.
 
         view: (N or 1, C, h, w), from attend.  prompt None: track, nobody said anything here.
-        stability_fallback: in eval mode, replace a doubtful single mask by one of the other three: if it would change
-        much with its threshold by the best one, or, where the size says so, if it misses a click by one that does not.
+        stability_fallback: in eval mode, replace a doubtful single mask by one of the other three.  Published models
+        replace a mask that would change much with its threshold, by the best one; sizes that obey clicks replace a
+        mask that misses a click, by one that does not.
         """
         ...
 
@@ -261,7 +262,7 @@ class WrappedModel:
 
 
 def innermost(model: Model) -> Model:
-    """The model that no other one is around."""
+    """The model without those that are wrapped around it."""
     while isinstance(model, WrappedModel):
         model = model.model
     return model

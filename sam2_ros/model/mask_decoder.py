@@ -89,10 +89,10 @@ def most_stable(logits: Tensor, iou: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def most_obedient(logits: Tensor, iou: Tensor, points: Tensor, labels: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """The single mask, unless another one has fewer clicked pixels wrong; of several such, that of the highest IoU.
+    """The single mask, unless another mask misses fewer clicks; of several that miss the fewest, the highest IoU.
 
-    logits and iou as for ``most_stable``; points (N, K, 2) in pixels of the side x side image and labels (N, K), of
-    which 1 and 0 are clicks.  Returns (N, 1, a, a) and (N, 1).
+    logits and iou as for ``most_stable``; points (N, K, 2) in pixels of the side x side image; labels (N, K), where 1
+    and 0 are clicks.  Returns (N, 1, a, a) and (N, 1).
     """
     places = (2 * points + 1) / side - 1  # from -1 to 1 over the image
     clicked = F.grid_sample(logits, places[:, None], padding_mode="border", align_corners=False)[:, :, 0]
@@ -103,6 +103,6 @@ def most_obedient(logits: Tensor, iou: Tensor, points: Tensor, labels: Tensor, s
 
 
 def _picked(logits: Tensor, iou: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-    """One mask of each object, chosen (N,)."""
+    """The mask of each object with its number, and its IoU; chosen: the numbers (N,)."""
     places = chosen[:, None, None, None].expand(-1, 1, *logits.shape[2:])
     return logits.gather(1, places), iou.gather(1, chosen[:, None])

@@ -42,7 +42,7 @@ def precision(wanted: str, device: torch.device) -> torch.dtype:
 
 
 def autocast(device: torch.device, wanted: str = "auto") -> torch.autocast:
-    """The context in which everything is computed in ``precision``: for models that declare nothing."""
+    """A context in which all of a model is computed in ``precision``: for models without ``lowered`` methods."""
     dtype = precision(wanted, device)
     return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
 
@@ -54,7 +54,7 @@ def computed_in(model: Model, wanted: str) -> Model:
 
 
 class InPrecision(WrappedModel):
-    """A model with a precision for each of its methods; the tracker uses it, and training."""
+    """A model with a precision for each of its methods, for the tracker and for training."""
 
     def __init__(self, model: Model, dtype: torch.dtype) -> None:
         """dtype: of the methods that ``lowered`` names; the others are computed in float32."""

@@ -1,7 +1,7 @@
-"""A second stream of a GPU: what is begun there is computed beside what the present stream computes.
+"""A second stream of a GPU: its work is computed beside the work of the present stream.
 
-Memory that torch hands out belongs to the stream on which it was asked for, and may be used there again as soon as
-nothing refers to it.  So what another stream reads must be recorded for that stream.
+Memory from torch belongs to the stream on which it was allocated, and is used there again as soon as no tensor refers
+to it.  So a tensor that another stream reads must be recorded for that stream.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ class SideStream:
     """The second stream of a GPU, which all trackers of this process share."""
 
     def __init__(self, device: torch.device) -> None:
-        """What the present stream was given before, such as the weights of a model, is there for this one."""
+        """The second stream waits for all earlier work of the present one, such as copies of weights."""
         self._device = device
         self._stream = _stream_of(device)
         self._stream.wait_stream(torch.cuda.current_stream(device))
 
     def begin(self, encode: Callable[[], ImageFeatures]) -> Coming:
-        """Begin to encode an image; nothing waits for it."""
-        # Autocast keeps weights that it has converted; those of one stream may not be ready for the other.
+        """Begin to encode an image, without waiting for it."""
+        # Autocast keeps weights that it has converted; those of one stream may not be ready on the other.
         without_cache = torch.autocast(self._device.type, enabled=False, cache_enabled=False)
         with torch.cuda.stream(self._stream), without_cache:
             features = encode()
@@ -39,7 +39,7 @@ class Coming:
         self._features, self._event, self._device = features, event, device
 
     def features(self) -> ImageFeatures:
-        """For use on the present stream, which waits for them; the processor does not."""
+        """For use on the present stream, which waits for them; the processor does not wait."""
         stream = torch.cuda.current_stream(self._device)
         stream.wait_event(self._event)
         for value in (self._features.stride16, self._features.stride8, self._features.stride4):

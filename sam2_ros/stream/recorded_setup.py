@@ -24,9 +24,9 @@ OF_RCLPY = frozenset({"use_sim_time", "start_type_description_service"})
 def as_recorded(chosen: TrackerSetup, recording: Recording) -> tuple[TrackerSetup, list[str]]:
     """``chosen``, completed by the recorded model and parameters, and sentences about it; unchanged without a record.
 
-    Of the parameters only the settings of tracker and session are used, the engine where it is here, and the image
-    side, which belongs to the recorded model: another model that was chosen keeps its own.  Parameters that this
-    version does not know, and invalid values, are named and left out.
+    Of the parameters only these are used: the settings of tracker and session, the engine if it is installed, and the
+    image side with the recorded model (another model that was chosen keeps its own).  Parameters that this version
+    does not know, and invalid values, are named and left out.
     """
     noted = about(recording)
     if noted is None:
@@ -98,7 +98,7 @@ def _with_model(chosen: TrackerSetup, noted: About) -> tuple[TrackerSetup, list[
 
 
 def _with_engine(chosen: TrackerSetup, noted: About) -> tuple[TrackerSetup, list[str]]:
-    """``chosen`` with the recorded engine, or the default and a sentence where it cannot be used here."""
+    """``chosen`` with the recorded engine; if that cannot be used here, the default and a sentence."""
     engine = noted.parameters.get("engine", NodeSettings.engine)
     if engine == NodeSettings.engine:
         return chosen, []

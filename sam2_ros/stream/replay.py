@@ -122,7 +122,7 @@ def replay(
 
 
 def _every(moments: Iterable[Moment], driver: _Driver) -> Iterator[Step]:
-    """Track every frame; the next one is known, so a GPU may encode it meanwhile."""
+    """Track every frame.  The next one is known, so that a GPU encodes it at the same time."""
     for moment, following in with_following(moments):
         if following is not None:
             driver.prepare(following)

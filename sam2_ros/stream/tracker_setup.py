@@ -90,8 +90,8 @@ class TrackerSetup:
         tracker = Tracker(model, self.tracker_settings())
         if model.device.type != "cpu":
             with needs_room(self.model, model.device):
-                # Otherwise the first images of a recording on the clock would be dropped.  Not measured: two runs over
-                # a recording give the same results.
+                # Otherwise the first images of a recording on the clock would be dropped.  Nothing is measured, so
+                # that two runs over a recording give the same results.
                 tracker.warm_up(measured=False)
         return tracker
 
@@ -107,11 +107,11 @@ class TrackerSetup:
         self.check_engine()
 
     def check_engine(self) -> None:
-        """InvalidInput for a device, MissingDependency for an engine that is not here."""
+        """Raises InvalidInput if the device is not here, MissingDependency if the engine is not installed."""
         choice.candidate(self.engine, checkpoint.available(self.device))
 
     def computed(self) -> dict[str, str]:
-        """The device, engine and precision that compute the model, as they turned out when it was loaded."""
+        """Device, precision and engine of the loaded model: those that are used, also if others were tried first."""
         model = self._in_precision()
         engine, precision = choice.used(model)
         return {"device": str(model.device), "precision": precision, "model_engine": engine}
