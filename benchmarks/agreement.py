@@ -1,12 +1,12 @@
-"""Do other engines and precisions find the same masks?  Real sequences, compared with PyTorch in float32.
+"""Does another engine or precision find the same masks?  Real sequences, compared with PyTorch in float32.
 
     python benchmarks/agreement.py DAVIS --engine openvino
     python benchmarks/agreement.py DAVIS --precision bfloat16
 
 For each sequence and first prompt: J&F of both in per cent, and the mean IoU of their masks over all objects and all
-images after the first (1 where both are empty).  A row is printed as soon as it is known.  What was found is kept in
-the folder ``--out``, by the checksum of the weights: the same command goes on where it was stopped, and another engine
-or precision is compared with what PyTorch found before.  Name another folder after a change of the code.
+images after the first (1 where both are empty).  A row is printed as soon as it is known.  Results are kept in the
+folder ``--out``, by the checksum of the weights: the same command continues where it was stopped, and another engine
+or precision is compared with the kept results of PyTorch.  Name another folder after a change of the code.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Row:
 
 
 def found(sequence: recordings.Recording, prompt: str, setup: TrackerSetup, out: Path) -> Found:
-    """What the setup finds, from the folder if it is there, else from the model.  Exits where it cannot."""
+    """What the setup finds: read from the folder if it is there, else computed.  Ends the program after an error."""
     folder = out / f"{setup.engine}-{setup.tracker_settings().precision}-{prompt}" / sequence.name
     kept = folder / "found.json"
     if not kept.exists():
@@ -143,9 +143,9 @@ def main() -> None:
     rows: dict[str, list[Row]] = {prompt: [] for prompt in chosen.prompt}
     print(HEAD, flush=True)
     for sequence, prompt in itertools.product(sequences, chosen.prompt):
-        mine, torchs = (found(sequence, prompt, setup, folder) for setup in (other, exact))
-        ious = agreement(mine.labels, torchs.labels)
-        rows[prompt].append(Row(sequence.name, prompt, mine.used, mine.j_and_f, torchs.j_and_f, ious))
+        compared, of_torch = (found(sequence, prompt, setup, folder) for setup in (other, exact))
+        ious = agreement(compared.labels, of_torch.labels)
+        rows[prompt].append(Row(sequence.name, prompt, compared.used, compared.j_and_f, of_torch.j_and_f, ious))
         print(line(rows[prompt][-1]), flush=True)
         if chosen.json:
             chosen.json.write_text(json.dumps([asdict(row) for part in rows.values() for row in part]) + "\n")
