@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import statistics
 import subprocess
@@ -184,6 +185,7 @@ def main() -> None:
     parser.add_argument("--camera", type=float, default=8.0, metavar="RATE", help="images a second (%(default)g)")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="write the figures of every round to this file too")
     options = parser.parse_args()
     trees = [TREE, *([options.tree.resolve()] if options.tree else [])]
     variants = [
@@ -203,6 +205,15 @@ def main() -> None:
             seen[variant].append(measured(variant, options.camera, options.seconds, options.busy))
             tracker[variant].append(alone(model, variant.size, variant.objects, options.camera))
     rclpy.try_shutdown()
+    if options.json:
+        names = "masks/s", "age p50 [ms]", "age p95 [ms]", "processor [ms]"
+        rows = [
+            variant._asdict()
+            | {"tree": str(variant.tree), "node": [dict(zip(names, round_)) for round_ in seen[variant]]}
+            | {"tracker [ms]": tracker[variant], "transport [ms]": empty[variant.size]}
+            for variant in variants
+        ]
+        options.json.write_text(json.dumps(rows, indent=1) + "\n")
     header = "image", "objects", "depth", "threads", "node", "masks/s", "age p50 [ms]", "p95", "tracker", "transport"
     print(f"| {' | '.join(header)} | adds | processor [ms] |\n|{' --- |' * (len(header) + 2)}")
     for variant in variants:
