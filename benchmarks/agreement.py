@@ -134,6 +134,8 @@ def main() -> None:
         TrackerSetup(chosen.model, "cpu", (("precision", precision),), chosen_engine=engine)
         for engine, precision in (("torch", "float32"), (chosen.engine, chosen.precision))
     )
+    if other == exact:
+        parser.error("PyTorch in float32 would be compared with itself; choose another --engine or --precision")
     folder = chosen.out / exact.identity()["sha256"][:12]
     sequences = [
         one

@@ -6,6 +6,7 @@ import agreement
 import numpy as np
 import pytest
 
+from sam2_ros.engines import openvino
 from sam2_ros.recordings import LabelWriter
 
 
@@ -36,12 +37,19 @@ def compared(tmp_path, monkeypatch, capsys, weights, data_set):
 
 
 def test_a_row_for_each_sequence_and_a_verdict_and_nothing_is_computed_twice(compared, monkeypatch):
-    lines = compared()
+    monkeypatch.setattr(openvino, "is_installed", lambda: False)  # so "auto" is PyTorch, too
+    lines = compared("--engine", "auto")
     assert [row.split(" | ")[0] for row in lines[2:5]] == ["| long", "| short", "| all"]
     assert all("| mask | PyTorch, float32 |" in row and row.endswith("| 1.0000 |") for row in lines[2:5])
     assert lines[5] == "mask: agrees, J&F 0.00 apart (at most 0.3), mean IoU 1.0000 (at least 0.985)"
     monkeypatch.setattr(agreement, "evaluate_one", None)  # a call would fail
-    assert compared("--sequences", "long")[2] == lines[2]
+    assert compared("--engine", "auto", "--sequences", "long")[2] == lines[2]
+
+
+def test_pytorch_in_float32_is_not_compared_with_itself(compared, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        compared()
+    assert "choose another --engine or --precision" in capsys.readouterr().err
 
 
 def test_a_difference_above_the_bounds_is_named():

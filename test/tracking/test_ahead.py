@@ -169,7 +169,7 @@ def test_memory_that_is_too_small_for_two_images_costs_nothing_but_time(stream, 
     assert stream.begun == 1 + stream.used and stream.used == 3  # of images 2 to 7, three in their turn
 
 
-def test_an_image_that_is_ahead_gives_way_to_objects_that_need_its_memory(stream, caplog):
+def test_an_image_that_is_ahead_gives_way_to_objects_that_need_its_memory(stream):
     model = SmallDevice()
     tracker, frames = Tracker(model), [frame(stamp, SQUARES) for stamp in (1, 2, 3)]
     tracker.track(frames[0])
