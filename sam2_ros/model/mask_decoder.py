@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sam2_ros.model.attention import TwoWayTransformer
@@ -94,12 +93,19 @@ def most_obedient(logits: Tensor, iou: Tensor, points: Tensor, labels: Tensor, s
     logits and iou as for ``most_stable``; points (N, K, 2) in pixels of the side x side image; labels (N, K), where 1
     and 0 are clicks.  Returns (N, 1, a, a) and (N, 1).
     """
-    places = (2 * points + 1) / side - 1  # from -1 to 1 over the image
-    clicked = F.grid_sample(logits, places[:, None], padding_mode="border", align_corners=False)[:, :, 0]
+    clicked = _at(logits, (points + 0.5) * logits.shape[-1] / side - 0.5)
     wrong = ((clicked > 0) != (labels == 1)[:, None]) & ((labels == 0) | (labels == 1))[:, None]
     count = wrong.sum(2, dtype=torch.float32)
     best = (iou - count).argmax(1)  # an IoU is at most 1, so it decides between equal counts only
     return _picked(logits, iou, torch.where(count[:, 0] <= count.amin(1), 0, best))
+
+
+def _at(logits: Tensor, places: Tensor) -> Tensor:
+    """Logits (N, 4, a, a) at places (N, K, 2), x and y in their pixels, between which they are linear: (N, 4, K)."""
+    side = logits.shape[-1]
+    distances = places.clamp(0, side - 1)[..., None] - torch.arange(side, device=places.device)
+    across, down = (1 - distances.abs()).clamp(min=0)[:, None].unbind(3)  # (N, 1, K, a): shares of columns and of rows
+    return ((down @ logits) * across).sum(3)
 
 
 def _picked(logits: Tensor, iou: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
