@@ -10,11 +10,19 @@ from tiny_models import FAMILIES, tiny_model
 from sam2_ros.engines import onnx
 from sam2_ros.engines.graphs import graphs
 from sam2_ros.errors import CheckpointError, MissingDependency
-from sam2_ros.model.sizes import EDGETAM, EMBEDDED, TEST, TINY
+from sam2_ros.model.sizes import BASE_PLUS, EDGETAM, EMBEDDED, EMBEDDED_LITE, LARGE, SMALL, TEST, TINY
 
 #: The smallest of each family, and those that people use.
 SIZES = {**FAMILIES, "SAM 2.0": TEST.as_version_2_0()}
-LARGER = {"embedded": EMBEDDED, "edgetam": EDGETAM.at(256), "tiny": TINY.at(512)}
+LARGER = {
+    "embedded": EMBEDDED,
+    "embedded_lite": EMBEDDED_LITE,
+    "edgetam": EDGETAM.at(256),
+    "tiny": TINY.at(512),
+    "small": SMALL.at(256),
+    "base_plus": BASE_PLUS.at(256),
+    "large": LARGE.at(256),
+}
 
 
 @pytest.fixture(scope="module")
