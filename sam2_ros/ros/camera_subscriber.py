@@ -32,6 +32,7 @@ from sam2_ros.ros.topics import all_latched, all_reliable, quality, subscribe
 DEPTH = 10
 _COMPRESSED = "/compressed"
 _TYPES = {"raw": ("sensor_msgs/msg/Image", Image), "compressed": ("sensor_msgs/msg/CompressedImage", CompressedImage)}
+IMAGE_TYPES = tuple(kind for _, kind in _TYPES.values())
 
 
 class _Choice(NamedTuple):

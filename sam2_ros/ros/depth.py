@@ -215,7 +215,8 @@ class Depth:
             self._receive,
             quality(DEPTH, reliable),
             on_lost=lambda count: None,
-            callback_group=MutuallyExclusiveCallbackGroup(),  # see ``CameraSubscriber``
+            # Its own group: a subscription that is destroyed during a callback may leave its group occupied.
+            callback_group=MutuallyExclusiveCallbackGroup(),
         )
 
     def _receive(self, message: Any) -> None:

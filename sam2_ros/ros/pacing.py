@@ -21,7 +21,7 @@ from rclpy.exceptions import InvalidHandle
 from rclpy.node import Node as RosNode
 from rclpy.subscription import Subscription
 
-#: Turns per second for a topic that stays fast; images are noticed at the rate of the fastest cameras.
+#: Turns per second for a topic that stays fast; images and depth get the rate of the fastest cameras.
 RATE, IMAGE_RATE = 10.0, 60.0
 #: Turns without a rest after a quiet second.
 BURST = 10.0
@@ -120,10 +120,10 @@ class Turns:
     Its callback group is occupied during the rest, so the executor does not wait for the topic.
     """
 
-    def __init__(self, callback: Callable[[Any], Any]) -> None:
+    def __init__(self, callback: Callable[[Any], Any], rate: float) -> None:
         self.subscription: Any = None
         self._callback = callback
-        self._pace = Pace(RATE)
+        self._pace = Pace(rate)
 
     def __call__(self, message: Any) -> None:
         self._callback(message)
@@ -203,6 +203,7 @@ class Calls(CallbackGroup):
 
 def together(
     create: Callable[..., Any],
+    rate: float,
     kind: type,
     topic: str,
     callback: Callable[[Any], Any],
@@ -210,8 +211,8 @@ def together(
     callback_group: CallbackGroup | None = None,
     **options: Any,
 ) -> Any:
-    """A subscription with at most ``RATE`` turns a second; create: ``create_subscription`` of a node."""
-    turns = Turns(callback)
+    """A subscription with at most ``rate`` turns a second; create: ``create_subscription`` of a node."""
+    turns = Turns(callback, rate)
     group = callback_group or MutuallyExclusiveCallbackGroup()  # its own: other topics go on during the rest
     turns.subscription = create(kind, topic, turns, *arguments, callback_group=group, **options)
     return turns.subscription

@@ -25,6 +25,7 @@ from sam2_ros.geometry.cloud import POINT
 from sam2_ros.messages import fill_image
 from sam2_ros.msg import TrackedObject
 from sam2_ros.ros import depth as depth_module
+from sam2_ros.ros import pacing
 
 FOCAL = 100.0
 #: Seconds that depth may be late: this machine may be slow.
@@ -147,6 +148,22 @@ def camera(bench, cameras):
     bench.start()
     shown_with(bench, cameras, cameras.picture())  # from the first depth on images wait for theirs
     return cameras
+
+
+def test_depth_of_a_fast_camera_is_read_as_it_comes(bench, cameras, monkeypatch):
+    rests, spend = [], pacing.Pace.spend
+
+    def noted(pace):
+        rests.append(spend(pace))
+        return rests[-1]
+
+    received, start = bench.node.depth.received, time.monotonic()
+    monkeypatch.setattr(pacing.Pace, "spend", noted)
+    for number in range(1, 46):
+        cameras.depth.publish(cameras.message(bench.clock + number, cameras.picture(), "camera"))
+        time.sleep(max(start + number / 30 - time.monotonic(), 0))
+    wait_until(lambda: bench.node.depth.received == received + 45, "every depth image")
+    assert max(rests) < 1 / pacing.RATE / 2
 
 
 def first(result):
