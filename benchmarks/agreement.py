@@ -29,6 +29,7 @@ from sam2_ros import recordings
 from sam2_ros.commands.options import ENGINES
 from sam2_ros.evaluation.choices import FIRST_PROMPTS
 from sam2_ros.evaluation.evaluate import Job, evaluate_one
+from sam2_ros.evaluation.metrics import region_similarity
 from sam2_ros.evaluation.results import sequence_object
 from sam2_ros.files import write_whole
 from sam2_ros.recordings.labels import read_labels
@@ -88,13 +89,7 @@ def agreement(one: Path, other: Path) -> list[float]:
     assert names == sorted(path.name for path in other.iterdir()), "not the same images"
     pairs = [(read_labels(one / name), read_labels(other / name)) for name in names]
     objects = sorted({int(value) for pair in pairs for labels in pair for value in np.unique(labels)} - {0})
-    return [iou(mine == value, theirs == value) for mine, theirs in pairs[1:] for value in objects]
-
-
-def iou(one: np.ndarray, other: np.ndarray) -> float:
-    """Of two masks; 1 where both are empty."""
-    either = np.count_nonzero(one | other)
-    return np.count_nonzero(one & other) / either if either else 1.0
+    return [region_similarity(mine == value, theirs == value) for mine, theirs in pairs[1:] for value in objects]
 
 
 def line(row: Row) -> str:

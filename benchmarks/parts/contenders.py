@@ -19,7 +19,6 @@ from sam2_ros.engines.choice import engine_of, with_engine
 from sam2_ros.errors import InvalidInput
 from sam2_ros.model import pixels
 from sam2_ros.model.interface import Model
-from sam2_ros.model.precision import autocast
 from sam2_ros.model.repvit import folded
 from sam2_ros.model.sam2 import SAM2
 from sam2_ros.model.sizes import BASE_PLUS, EDGETAM, LARGE, PERCEIVER, SIZES, SMALL, TINY, Size
@@ -122,9 +121,11 @@ class Peer(Contender):
         kinds = {"official": official.OfficialStream, "transformers": transformers_video.TransformersStream}
         stream = kinds[self._kind](self._size, self.watched, images, IMAGE, boxes(objects))
 
+        dtype = getattr(torch, self._precision)
+
         def step(number: int) -> list[Tensor]:
             pixels.normalise(PICTURES[number % len(PICTURES)], side, self._device)  # a stream has to do this
-            with autocast(self._device, self._precision):
+            with torch.autocast(self._device.type, dtype, enabled=dtype != torch.float32):
                 return stream.track(number)
 
         return step

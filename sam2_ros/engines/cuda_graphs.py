@@ -99,8 +99,7 @@ class GraphedModel(WrappedModel):
         """The image as each object sees it; see ``Model.attend``."""
         if memories is None:
             return super().attend(features, memories)
-        kind = self.device.type
-        self.arithmetic = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
+        self.arithmetic = self._lowered() or torch.float32
         found = memories.tokens, memories.time_code, memories.pointers, memories.pointer_distance
         return self._run("attend", self._attend, features.stride16, *found)[0]
 
@@ -143,9 +142,7 @@ class GraphedModel(WrappedModel):
         """What ``compute`` makes of the inputs: by a recording where there is one, or where it is time for one."""
         if torch.is_grad_enabled():  # a recording has no gradients
             return compute(*inputs)
-        kind = self.device.type
-        fast = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
-        key: Key = (name, fast, *((value.shape, value.dtype) for value in inputs))
+        key: Key = (name, self._lowered(), *((value.shape, value.dtype) for value in inputs))
         lane = self._encoding if name == "encode_image" else self._following
         with self._lock:  # from the copies of the inputs to the copies of the results
             if key not in self._programs and self._is_time_for(key):
@@ -155,6 +152,11 @@ class GraphedModel(WrappedModel):
                 with lane.turn():
                     return self._programs[key](inputs)
         return compute(*inputs)
+
+    def _lowered(self) -> torch.dtype | None:
+        """The lower precision that autocast has chosen for the present call; None without autocast."""
+        kind = self.device.type
+        return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
 
     def _is_time_for(self, key: Key) -> bool:
         """Whether these shapes have come often enough to be recorded."""

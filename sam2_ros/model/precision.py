@@ -41,12 +41,6 @@ def precision(wanted: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if fast else torch.float32
 
 
-def autocast(device: torch.device, wanted: str = "auto") -> torch.autocast:
-    """A context in which all of a model is computed in ``precision``: for models without ``lowered`` methods."""
-    dtype = precision(wanted, device)
-    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
-
-
 def computed_in(model: Model, wanted: str) -> Model:
     """The model, computed in ``precision``; an ``InPrecision`` keeps the one that it has."""
     dtype = precision(wanted, model.device)

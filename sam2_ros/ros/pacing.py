@@ -79,9 +79,7 @@ class Noticed(CallbackGroup):
         """Tell when there is a message, at once if one waits already."""
         if not self._listens:
             self._listens = True
-            with suppress(InvalidHandle):  # the executor is shutting down
-                if self._node.executor is not None:
-                    self._node.executor.wake()
+            _wake(self._node)
 
     def can_execute(self, entity: Any) -> bool:
         """Whether the executor may wait for messages and QoS events."""
@@ -171,8 +169,7 @@ class Calls(CallbackGroup):
             self._failed()
         time.sleep(self._pace.spend())
         self._turn_lasts = False
-        if self._node.executor is not None:
-            self._node.executor.wake()
+        _wake(self._node)
 
     def _begin(self, service: Any, request: Any, header: Any) -> None:
         try:
@@ -242,6 +239,13 @@ def waiting_calls(service: Any) -> Iterator[tuple[Any, Any]]:
             if header is None:
                 return
             yield request, header
+
+
+def _wake(node: RosNode) -> None:
+    """Let the executor look again at what it may wait for."""
+    with suppress(InvalidHandle):  # it is shutting down
+        if node.executor is not None:
+            node.executor.wake()
 
 
 def unserved(message: Any) -> None:

@@ -116,6 +116,16 @@ class Camera:
         while self.waiting:
             self.box.put_image(self.waiting.pop(0))
 
+    def gets(self, one, then=lambda: None):
+        """An image comes when somebody listens, and then something else happens."""
+
+        def come():
+            self.listening.wait(30)
+            self.waiting.append(one)
+            then()
+
+        threading.Thread(target=come).start()
+
     def listen(self, tell):
         self.listens += 1
         self.tell = tell
@@ -142,37 +152,20 @@ def test_a_source_is_only_listened_to_while_nothing_waits():
 
 def test_a_source_that_tells_of_an_image_is_pulled():
     camera = Camera()
-
-    def come():
-        camera.listening.wait(30)
-        camera.waiting.append(image("late"))
-        camera.tell()
-
-    threading.Thread(target=come).start()
+    camera.gets(image("late"), then=lambda: camera.tell())
     assert shown(camera.box.take(timeout=30)) == "late"
     assert camera.listens == 1
 
 
 def test_an_image_that_somebody_else_pulls_wakes_the_taker():
     camera = Camera()
-
-    def come():
-        camera.listening.wait(30)
-        camera.waiting.append(image("late"))
-        camera.pull()
-
-    threading.Thread(target=come).start()
+    camera.gets(image("late"), then=camera.pull)
     assert shown(camera.box.take(timeout=30)) == "late"
 
 
 def test_a_source_that_is_too_fast_to_tell_is_pulled_after_its_rest():
     camera, start = Camera(rest=0.05), time.monotonic()
-
-    def come():
-        camera.listening.wait(30)
-        camera.waiting.append(image("untold"))
-
-    threading.Thread(target=come).start()
+    camera.gets(image("untold"))
     assert shown(camera.box.take(timeout=30)) == "untold"
     assert 0.05 <= time.monotonic() - start < 10 and camera.listens == 1
 
