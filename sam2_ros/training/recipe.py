@@ -38,6 +38,7 @@ class Stage:
     learned from many objects there, memory from the clips (the paper alternates, too: appendix D.2.2).
     lead: most frames that come before those of a clip and are tracked without gradients.  leads: share of the clips
     that have such frames.
+    second_side: another image side in pixels, 0 = none.  seconds: share of the steps at that side.
     """
 
     steps: int
@@ -54,6 +55,8 @@ class Stage:
     images: float = 0.0
     lead: int = 0
     leads: float = 0.5
+    second_side: int = 0
+    seconds: float = 0.5
 
     def __post_init__(self) -> None:
         low = {
@@ -66,25 +69,35 @@ class Stage:
             "clicks": 0,
             "corrections": 0,
             "lead": 0,
+            "second_side": 32 if self.second_side else 0,
         }
         for name, least in low.items():
             if getattr(self, name) < least:
                 raise InvalidInput(f"{name} of a stage must be at least {least}, got {getattr(self, name)}")
-        if not 0.0 <= self.images <= 1.0:
-            raise InvalidInput(f"images of a stage is a share of its steps, 0 to 1, got {self.images}")
+        for name in ("images", "seconds"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise InvalidInput(f"{name} of a stage is a share of its steps, 0 to 1, got {getattr(self, name)}")
 
     def at(self, step: int) -> Stage:
-        """The stage as its step ``step`` (from 0) is: of clips, or of images; the latter are spread evenly."""
-        of_images = math.floor((step + 1) * self.images) > math.floor(step * self.images)
-        return (
-            dataclasses.replace(self, frames=1, clips=self.frames * self.clips, images=1.0, lead=0)
-            if of_images
-            else self
-        )
+        """The stage as its step ``step`` (from 0) is: of clips or of images, at the one side or at the other.
+
+        Both kinds are spread evenly.
+        """
+        stage = self
+        if self.second_side and _falls_on(step, self.seconds):
+            stage = dataclasses.replace(stage, side=self.second_side, second_side=0)
+        if _falls_on(step, self.images):
+            stage = dataclasses.replace(stage, frames=1, clips=self.frames * self.clips, images=1.0, lead=0)
+        return stage
 
     def lead_of(self, random: np.random.Generator) -> int:
         """How many frames come before those of one step's clips."""
         return int(random.integers(1, self.lead + 1)) if self.lead and random.random() < self.leads else 0
+
+
+def _falls_on(step: int, share: float) -> bool:
+    """Whether ``step`` is one of a share of all steps that is spread evenly."""
+    return math.floor((step + 1) * share) > math.floor(step * share)
 
 
 #: From nothing, on one CPU core, in a few hours.
