@@ -158,14 +158,12 @@ class Training:
             "optimiser": self.optimiser.state_dict(),
             "settings": dataclasses.asdict(self.settings),
         }
-        unfinished = folder / ".state.partial.pt"
-        torch.save(state, unfinished)
-        os.replace(unfinished, folder / "state.pt")
+        write_state(state, folder)
         checkpoint.save(self.averaged().cpu(), folder / "model.safetensors")
 
     def restore(self, folder: Path) -> None:
         """Go on from a saved state; CheckpointError when there is none or it is of another size."""
-        path = _state_in(folder)
+        path = state_in(folder)
         state = torch.load(path, map_location=self.device, weights_only=True)
         decays = [group["weight_decay"] for group in self.optimiser.param_groups]
         if len(decays) != len(state["optimiser"]["param_groups"]):
@@ -267,7 +265,7 @@ def _asked_to_stop() -> threading.Event:
 
 def saved_settings(folder: Path) -> dict[str, Any]:
     """The settings that the run in ``folder`` was saved with; CheckpointError when there is none."""
-    return torch.load(_state_in(folder), map_location="cpu", weights_only=True, mmap=True)["settings"]
+    return torch.load(state_in(folder), map_location="cpu", weights_only=True, mmap=True)["settings"]
 
 
 def draw_prompting(random: np.random.Generator, settings: TrainSettings, stage: Stage) -> Prompting:
@@ -381,8 +379,16 @@ def _groups(model: nn.Module, decay: float, encoder_apart: bool) -> list[dict[st
     ]
 
 
-def _state_in(folder: Path) -> Path:
+def state_in(folder: Path) -> Path:
+    """The file from which the run in ``folder`` goes on; CheckpointError when there is none."""
     path = folder / "state.pt"
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist; start without resuming, or name the folder of a run")
     return path
+
+
+def write_state(state: dict[str, Any], folder: Path) -> None:
+    """Write the file from which a run goes on; a crash leaves the former one."""
+    unfinished = folder / ".state.partial.pt"
+    torch.save(state, unfinished)
+    os.replace(unfinished, folder / "state.pt")
