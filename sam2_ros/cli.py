@@ -48,7 +48,7 @@ exit codes:
 
 completion of commands, options and their values with the tab key, in bash:
   eval "$(register-python-argcomplete sam2_ros)"
-In zsh the same after: autoload -U compinit bashcompinit && compinit && bashcompinit
+In zsh first: autoload -U compinit bashcompinit && compinit && bashcompinit
 """
 
 

@@ -16,7 +16,9 @@ from pathlib import Path
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders of sam2_ros evaluate, two or more")
+    parser.add_argument(
+        "runs", type=Path, nargs="+", metavar="RUN", help="folders that sam2_ros evaluate wrote, two or more"
+    )
 
 
 def run(parsed: argparse.Namespace) -> int:

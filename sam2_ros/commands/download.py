@@ -23,7 +23,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     options.suggest(add("models", nargs="*", metavar="MODEL", help="known names"), options.models)
     add("--list", action="store_true", help="print the known names and where their files are, without a download")
-    add("--to", type=Path, metavar="FOLDER", help="where the files are kept (where models are looked for by name)")
+    add("--to", type=Path, metavar="FOLDER", help="where to store the files (default: where the node looks for them)")
     add("--from", dest="source", type=Path, metavar="PATH", help="a file that was copied here, or its folder")
 
 

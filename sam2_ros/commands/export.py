@@ -19,7 +19,7 @@ from sam2_ros.evaluation.choices import FORMATS
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a sam2_ros evaluate")
+    parser.add_argument("run", type=Path, metavar="RUN", help="a folder that sam2_ros evaluate wrote")
     parser.add_argument("--format", choices=FORMATS, required=True, help="layout of the data set that is written")
     options.add_out(parser, "where the data set is written")
     parser.add_argument(

@@ -19,7 +19,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     words = "a known name or the path of a checkpoint"
     options.suggest(parser.add_argument("model", metavar="MODEL", help=words), options.models)
     parser.add_argument(
-        "folder", type=Path, metavar="DIR", help="where the files are written; former ones are replaced"
+        "folder", type=Path, metavar="DIR", help="where the files are written; existing ones are replaced"
     )
     options.add_image_side(parser)
 

@@ -3,7 +3,8 @@
     sam2_ros play kitchen                         the camera and the prompts again, with /clock
     sam2_ros play kitchen --start 12.5 --loop     from 12.5 s on, again and again until Ctrl-C
 
-Bags of ros2 bag can be played as well.  The exit code is 1 if nothing was published.
+Recorded masks and objects are left out unless --topics names them.  Bags of ros2 bag can be played as well.  The exit
+code is 1 if nothing was published.
 """
 
 from __future__ import annotations

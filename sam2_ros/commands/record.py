@@ -3,7 +3,8 @@
     sam2_ros record --out kitchen                 what /sam2_ros subscribes to and publishes, until Ctrl-C
     sam2_ros record --out kitchen --node /arm/sam2_ros /tf /joint_states
 
-ros2 bag can read the bag as well.  The exit code is 1 if nothing was recorded.
+Overlay, markers and points are left out, because they follow from the rest.  ros2 bag can read the bag as well.  The
+exit code is 1 if nothing was recorded.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "recording",
         type=Path,
         metavar="BAG|FOLDER|VIDEO",
-        help="with prompts in it, if objects are to be followed",
+        help="objects are followed only if it holds prompts",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="BAG", help="folder of the new bag")
     parser.add_argument("--labels", type=Path, metavar="DIR", help="also write label images")

@@ -4,7 +4,7 @@
     sam2_ros segment table.jpg --name cup --box 10,20,90,120 --name hand --point 200,80 --out out
 
 Options are read from left to right: --name chooses the object of the points, boxes and masks after it.
-It uses the same tracker as the node.
+It uses the same tracker as the node, and writes masks.png (label image), overlay.png and result.json.
 
 If a name is not ASCII, pictures show "#" and the id of its object; result.json has the name.
 """

@@ -3,7 +3,8 @@
     sam2_ros track demo.mp4 --name cup --point 320,240 --name hand --frame 12 --box 10,20,90,120 --out out
 
 Options are read from left to right: --name and --frame choose the object and the image of the points,
-boxes and masks after them.  It uses the same tracker as the node.
+boxes and masks after them.  It uses the same tracker as the node, and writes label images into masks/,
+overlay.mp4, sheet.png and states.jsonl.
 
 In a bag with depth that is registered to the images, objects have positions in metres: in states.jsonl, and as
 distances in overlay.mp4.
