@@ -7,9 +7,10 @@
   as many as make seven memories with prompted frames and anchors.
 * Frames on which the object was hidden are not remembered.
 
-Pointers are seen as under the rule of SAM 2, if the object was visible.  Two things differ from the published code:
-it looks for look-alikes in masks of the video's size, here it is the model's masks; and it gives anchors the time code
-of a prompted frame only if seven memories are seen, here they always have it.
+Pointers are seen as under the rule of SAM 2, if the object was visible.  Three things differ from the published code:
+it looks for look-alikes in masks of the video's size, here it is the model's masks; it gives anchors the time code of a
+prompted frame only if seven memories are seen, here they always have it; and it chooses among three masks for up to
+three clicks, here for one, as under the rule of SAM 2.
 """
 
 from __future__ import annotations
