@@ -64,7 +64,7 @@ PUBLISHED["edgetam"] = Published(
     git_blob="abd54d22bbd22ba3e53cf59a307e59e0f3701be6",
 )
 #: Names with a side of the image, for machines without a GPU.  Every known name may be followed by one.
-WITH_SIDE = ("edgetam_512", "tiny_512")
+WITH_SIDE = ("embedded_320", "edgetam_512", "tiny_512")
 
 
 def known_names() -> list[str]:

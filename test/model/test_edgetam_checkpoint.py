@@ -15,7 +15,7 @@ from sam2_ros.model import checkpoint, downloads
 from sam2_ros.model.names import PUBLISHED, Published, known_names, without_side
 from sam2_ros.model.repvit import published_shapes
 from sam2_ros.model.sam2 import SAM2
-from sam2_ros.model.sizes import EDGETAM, TEST, TINY
+from sam2_ros.model.sizes import EDGETAM, EMBEDDED_LITE, TEST, TINY
 
 
 @functools.cache
@@ -200,12 +200,13 @@ def test_every_family_takes_a_side(tmp_path):
 
 
 def test_short_names_with_a_side_are_known(cache, monkeypatch):
-    assert {"edgetam", "edgetam_512", "tiny_512"} <= set(known_names())
+    assert {"embedded_320", "edgetam", "edgetam_512", "tiny_512"} <= set(known_names())
     path = cache / "sam2.1_hiera_tiny.pt"
     torch.save({name: value.zero_() for name, value in SAM2(TINY).state_dict().items()}, path)
     known = Published("http://127.0.0.1:9/sam2.1_hiera_tiny.pt", hashlib.sha256(path.read_bytes()).hexdigest())
     monkeypatch.setitem(PUBLISHED, "tiny", known)
     assert checkpoint.load("tiny_512", "cpu").size == TINY.at(512)
+    assert checkpoint.load("embedded_320", "cpu").size == EMBEDDED_LITE.at(320)
 
 
 @pytest.mark.parametrize("side", [100, 384, 640, 1000])
