@@ -4,7 +4,7 @@
     sam2_ros replay kitchen.mcap --out replayed --on-clock  images for which it is too slow are dropped
 
 Recorded prompts and removals are applied again at their images, with the model and the parameters that sam2_ros record
-stored, unless you choose others.  All messages of the recording are copied unchanged, even unreadable ones.  Masks and
+stored, unless you choose others.  All messages that ROS 2 recorded are copied unchanged, even damaged ones.  Masks and
 objects are written as the node publishes them, with the header of their image and, where the bag holds registered
 depth, with positions in metres.  Images of a folder or a video become messages.
 """
