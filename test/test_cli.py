@@ -249,7 +249,7 @@ def test_a_shell_that_completes_is_given_the_options_of_the_command_that_was_typ
         ("sam2_ros rep", {"replay"}),
         ("sam2_ros evaluate x --pr", {"--prompt"}),
         ("sam2_ros evaluate x --prompt onl", {"online", "online-sam", "online-restart"}),
-        ("sam2_ros segment x.png --model em", {"embedded"}),
+        ("sam2_ros segment x.png --model em", {"embedded", "embedded_320"}),
         ("sam2_ros replay x --set hole", {"hole_area="}),
         ("sam2_ros track x --device c", {"cpu", "cuda"}),
         ("sam2_ros node --ro", {"--ros-args"}),
