@@ -123,9 +123,10 @@ def test_the_numbers_of_the_embedded_model_are_those_of_its_card():
     kinds = [(clips, prompt) for clips in ("robot scenes", "real sequences") for prompt in ("one click", "mask")]
     assert [int(number) for number in said] == [round(scores[kind]) for kind in kinds]
     recalls = [int(cells[1].rstrip(" %")) for (clips, _), cells in flags.items() if clips == "robot scenes"]
-    assert len(recalls) == 4 and all(abs(recall / 100 - 2 / 3) < 0.05 for recall in recalls)
+    assert len(recalls) == 4
+    assert abs(min(recalls) / 100 - 1 / 2) < 0.05 and abs(max(recalls) / 100 - 2 / 3) < 0.05
     for file in (ROOT / "README.md", DOCS / "troubleshooting.md"):
-        assert re.search(r"flags about two thirds of the\s+hidden\s+frames", TEXT[file]), f"{file.name} says otherwise"
+        assert re.search(r"flags half to two thirds of\s+the\s+hidden\s+frames", TEXT[file]), f"{file.name} says otherwise"
 
 
 @pytest.fixture(scope="module")
