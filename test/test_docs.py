@@ -126,7 +126,8 @@ def test_the_numbers_of_the_embedded_model_are_those_of_its_card():
     assert len(recalls) == 4
     assert abs(min(recalls) / 100 - 1 / 2) < 0.05 and abs(max(recalls) / 100 - 2 / 3) < 0.05
     for file in (ROOT / "README.md", DOCS / "troubleshooting.md"):
-        assert re.search(r"flags half to two thirds of\s+the\s+hidden\s+frames", TEXT[file]), f"{file.name} says otherwise"
+        said = re.search(r"flags half to two thirds of\s+the\s+hidden\s+frames", TEXT[file])
+        assert said, f"{file.name} says otherwise"
 
 
 @pytest.fixture(scope="module")
