@@ -38,7 +38,7 @@ class Stage:
     learned from many objects there, memory from the clips (the paper alternates, too: appendix D.2.2).
     lead: most frames that come before those of a clip and are tracked without gradients.  leads: share of the clips
     that have such frames.
-    second_side: another image side in pixels, 0 = none.  seconds: share of the steps at that side.
+    second_side: another image side in pixels, 0 = none.  second_share: share of the steps at that side.
     """
 
     steps: int
@@ -56,7 +56,7 @@ class Stage:
     lead: int = 0
     leads: float = 0.5
     second_side: int = 0
-    seconds: float = 0.5
+    second_share: float = 0.5
 
     def __post_init__(self) -> None:
         low = {
@@ -74,7 +74,7 @@ class Stage:
         for name, least in low.items():
             if getattr(self, name) < least:
                 raise InvalidInput(f"{name} of a stage must be at least {least}, got {getattr(self, name)}")
-        for name in ("images", "seconds"):
+        for name in ("images", "second_share"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise InvalidInput(f"{name} of a stage is a share of its steps, 0 to 1, got {getattr(self, name)}")
 
@@ -84,7 +84,7 @@ class Stage:
         Both kinds are spread evenly.
         """
         stage = self
-        if self.second_side and _falls_on(step, self.seconds):
+        if self.second_side and _falls_on(step, self.second_share):
             stage = dataclasses.replace(stage, side=self.second_side, second_side=0)
         if _falls_on(step, self.images):
             stage = dataclasses.replace(stage, frames=1, clips=self.frames * self.clips, images=1.0, lead=0)

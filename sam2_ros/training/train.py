@@ -73,7 +73,7 @@ class Training:
         groups = _groups(self.model, settings.weight_decay, encoder_apart=settings.encoder_rate != 1.0)
         self.optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.999), fused=True)
         self.step = 0
-        self._small: SAM2 | None = None  # the same weights at another image side
+        self._sized: dict[int, SAM2] = {}  # the same weights at other image sides
         self.spoiled = 0  # steps in a row whose gradient was not finite
 
     def learn(self, batch: ClipBatch) -> dict[str, float]:
@@ -144,10 +144,10 @@ class Training:
         """The same parameters in a model for another image side; only its fixed tables differ."""
         if side == self.model.size.image_size:
             return self.model
-        if self._small is None or self._small.size.image_size != side:
-            self._small = SAM2(self.model.size.at(side)).to(self.device)
-            _share(self.model, self._small)
-        return self._small
+        if side not in self._sized:
+            self._sized[side] = SAM2(self.model.size.at(side)).to(self.device)
+            _share(self.model, self._sized[side])
+        return self._sized[side]
 
     def save(self, folder: Path) -> None:
         """Write the state and the averaged weights; a crash leaves the former files."""

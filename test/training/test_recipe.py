@@ -24,7 +24,7 @@ def test_a_share_of_the_steps_sees_as_many_images_as_the_others_see_frames():
 
 
 def test_a_share_of_the_steps_sees_another_side_of_images_and_of_clips_alike():
-    stage = Stage(12, 4, 2, 64, 1e-3, 0.0, images=1 / 3, second_side=96, seconds=0.25)
+    stage = Stage(12, 4, 2, 64, 1e-3, 0.0, images=1 / 3, second_side=96, second_share=0.25)
     sides = [stage.at(step).side for step in range(12)]
     assert sides == [64, 64, 64, 96] * 3
     kinds = {(stage.at(step).frames, stage.at(step).side) for step in range(12)}
@@ -32,7 +32,7 @@ def test_a_share_of_the_steps_sees_another_side_of_images_and_of_clips_alike():
 
 
 def test_without_a_second_side_there_is_one_side():
-    assert {Stage(4, 1, 2, 64, 1e-3, 0.0, seconds=1.0).at(step).side for step in range(4)} == {64}
+    assert {Stage(4, 1, 2, 64, 1e-3, 0.0, second_share=1.0).at(step).side for step in range(4)} == {64}
 
 
 def test_the_learning_rate_warms_up_and_falls_from_stage_to_stage():
@@ -72,7 +72,10 @@ def test_settings_come_from_a_file_and_single_ones_are_replaced(tmp_path, suffix
         ({"stages": [STAGE | {"rate": "fast"}]}, "rate must be a number"),
         ({"stages": [STAGE | {"side": 20}]}, "side of a stage must be at least 32"),
         ({"stages": [STAGE | {"second_side": 20}]}, "second_side of a stage must be at least 32"),
-        ({"stages": [STAGE | {"second_side": 96, "seconds": 1.5}]}, "seconds of a stage is a share of its steps"),
+        (
+            {"stages": [STAGE | {"second_side": 96, "second_share": 1.5}]},
+            "second_share of a stage is a share of its steps",
+        ),
         ({"weight_decay": "much"}, "weight_decay must be a number"),
         ({"stages": [{"steps": 0, "frames": 1, "clips": 1, "side": 64, "rate": 1, "end_rate": 1}]}, "steps"),
     ],

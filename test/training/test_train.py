@@ -112,6 +112,14 @@ def test_a_training_beside_other_programs_computes_with_one_thread(monkeypatch, 
     assert _threads(-1) == threads and _threads(2) == 2 and _threads(0) == torch.get_num_threads()
 
 
+def test_the_model_for_an_image_side_is_made_once(tmp_path):
+    training = Training(settings(tmp_path))
+    small, other = training._model_at(64), training._model_at(96)
+    assert training._model_at(64) is small and training._model_at(96) is other
+    assert other.obj_ptr_proj is not small.obj_ptr_proj and training._model_at(128) is training.model
+    assert all(one is two for one, two in zip(small.parameters(), training.model.parameters()))
+
+
 def test_frames_before_a_clip_are_drawn_with_it_and_only_the_clip_teaches(tmp_path, monkeypatch):
     seen = []
     learn = Training.learn
