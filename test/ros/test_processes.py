@@ -461,6 +461,8 @@ def test_two_nodes_of_one_name_both_follow_a_manager_and_say_so(start):
     for node in nodes:
         node.says("2 nodes are called /sam2_ros")
     with operator() as someone:
+        # A call reaches only the nodes that its caller has discovered.
+        wait_until(lambda: someone.ros.count_services("/sam2_ros/change_state") == 2, "the services of both")
         assert change(someone, "deactivate")
         wait_until(lambda: not someone.ros.count_subscribers("/sam2_ros/prompt"), "both to rest")
     assert [node.end() for node in nodes] == [0, 0]
