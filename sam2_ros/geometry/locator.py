@@ -23,7 +23,7 @@ from sam2_ros.geometry.positions import Position, Positions, seen_labels
 from sam2_ros.geometry.settings import DepthSettings
 from sam2_ros.types import Track
 
-#: Depth images that wait for their image to be tracked, and images that wait for their depth.
+#: Depth images that wait for an image that may be tracked, and tracked images that wait for their depth.
 QUEUE = 10
 #: Reads a depth image, in its own units; it is called only if the depth is needed.  Raises InvalidImage.
 ReadDepth = Callable[[], np.ndarray]
@@ -48,7 +48,7 @@ class _Seen:
 
 
 class Locator:
-    """The positions of one camera.  ``put`` and ``configure`` may be called by any thread, ``locate`` by one only.
+    """The positions of one camera.  One thread may call ``locate``, and any thread all others.
 
     on_late: called with the stamp of the newest image when its depth has come after ``locate``.
     on_refused: called with the reason why depth could not be used.
@@ -72,6 +72,7 @@ class Locator:
         self._comes = False  # whether any depth has come: without it nothing is done for an image
         self._lock = threading.Lock()
         self._waiting: dict[int, ReadDepth] = {}
+        self._expected: int | None = None  # the stamp of the image that is being tracked
         self._seen: deque[_Seen] = deque(maxlen=QUEUE)
         self._positions = Positions()
         self._read: tuple[int, np.ndarray] = 0, np.zeros((0, 0), np.float32)  # the newest depth and its stamp
@@ -91,6 +92,11 @@ class Locator:
         except InvalidInput as error:
             self.camera, self._why_no_camera = None, str(error)
 
+    def expect(self, stamp: int) -> None:
+        """The image of ``stamp``, nanoseconds, is being tracked: its depth is kept, however much more comes."""
+        with self._lock:
+            self._expected = stamp
+
     def put(self, stamp: int, read: ReadDepth) -> None:
         """Hand over the depth of the image of ``stamp``, nanoseconds."""
         with self._lock:
@@ -100,8 +106,9 @@ class Locator:
                 self.late += 1
                 return
             self._waiting[stamp] = read
-            while len(self._waiting) > QUEUE:
-                del self._waiting[next(iter(self._waiting))]
+            needed = {self._expected, *(one.stamp for one in self._seen)}
+            for spare in [one for one in self._waiting if one not in needed][:-QUEUE]:
+                del self._waiting[spare]
             newest = seen is not None and seen is self._seen[-1] and seen.labels.any()
         if newest:
             self._on_late(stamp)

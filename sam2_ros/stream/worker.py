@@ -334,6 +334,8 @@ class Worker:
         """Follow every object onto an image; whether it was one to be followed."""
         before = self._session.view
         self._times = {"queue": time.monotonic() - image.at}
+        if self._locator is not None:
+            self._locator.expect(image.stamp)
         try:
             with collected(self._times):
                 with stage("convert"):

@@ -86,6 +86,24 @@ def test_depth_that_is_not_needed_is_never_read(told):
     locator.locate(100 * SECOND, [ball], SIZE)
 
 
+def test_depth_of_an_image_that_takes_long_is_kept_whatever_comes_meanwhile(told):
+    locator, _, _ = told
+    ball, depth = scene()
+    locator.expect(SECOND)
+    locator.put(SECOND, millimetres(depth))
+    for number in range(1, 100):
+        locator.put(SECOND + number, lambda: pytest.fail("read"))
+    assert locator.locate(SECOND, [ball], SIZE).positions[1].age == 0
+    locator.expect(2 * SECOND)
+    locator.locate(2 * SECOND, [ball], SIZE)
+    locator.expect(3 * SECOND)
+    locator.put(2 * SECOND, millimetres(depth))  # after its masks, while the next image takes long
+    for number in range(1, 100):
+        locator.put(2 * SECOND + number, lambda: pytest.fail("read"))
+    assert len(locator._waiting) == 11
+    assert locator.locate(3 * SECOND, [ball], SIZE).positions[1].age == 1
+
+
 def test_depth_without_camera_info_is_refused_and_masks_go_on(told):
     locator, _, refused = told
     locator.camera = None

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from fakes import RED
+from fakes import RED, ColourModel
 from geometry.test_pairing import TABLE, pairs_of
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
@@ -298,6 +298,22 @@ def test_of_depth_images_at_a_higher_rate_that_of_the_image_is_used(bench, camer
         camera.depth.publish(camera.message(bench.clock + later * MILLISECOND, camera.picture(2.0)))
     wait_until(lambda: bench.node.depth.received == received + 2, "the depth between the images")
     assert located(bench, shown_with(bench, camera, camera.picture(1.2))).position.z == pytest.approx(1.2)
+
+
+def test_objects_have_positions_on_every_image_of_a_tracker_that_skips_many(bench, camera, monkeypatch):
+    encode = ColourModel.encode_image
+    monkeypatch.setattr(ColourModel, "encode_image", lambda model, images: time.sleep(0.5) or encode(model, images))
+    first_stamp = bench.clock + 33 * MILLISECOND
+    for _ in range(60):
+        bench.clock += 33 * MILLISECOND
+        bench.images.publish(image_message(scene(), bench.clock))
+        camera.depth.publish(camera.message(bench.clock, camera.picture()))
+        time.sleep(0.033)
+    bench.result(bench.clock)
+    stamps = {stamp_of(one) for one in bench.results if stamp_of(one) >= first_stamp}
+    assert 3 <= len(stamps) < 12
+    for stamp in stamps:
+        located(bench, stamp)
 
 
 def test_after_a_pause_of_the_camera_ages_count_from_the_stamps(bench, camera):

@@ -188,7 +188,13 @@ def test_depth_that_comes_after_the_masks_publishes_the_newest_image_once_more(w
 
 def test_a_result_says_where_objects_are(worker):
     class Somewhere:
+        expected = 0
+
+        def expect(self, stamp):
+            self.expected = stamp
+
         def locate(self, stamp, tracks, size):
+            assert stamp == self.expected, "its depth is kept from the beginning of the turn on"
             return stamp, len(tracks), size
 
     worker._locator = Somewhere()
