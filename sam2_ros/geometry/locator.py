@@ -23,8 +23,10 @@ from sam2_ros.geometry.positions import Position, Positions, seen_labels
 from sam2_ros.geometry.settings import DepthSettings
 from sam2_ros.types import Track
 
-#: Depth images that wait for an image that may be tracked, and tracked images that wait for their depth.
-QUEUE = 10
+#: Depth images that wait for an image that may be tracked.
+WAITING = 10
+#: Tracked images that wait for their depth: a second at 30 images per second.
+SEEN = 32
 #: Reads a depth image, in its own units; it is called only if the depth is needed.  Raises InvalidImage.
 ReadDepth = Callable[[], np.ndarray]
 
@@ -40,10 +42,10 @@ class Located:
 
 @dataclass(slots=True, eq=False)
 class _Seen:
-    """An image that was tracked; at: when, in seconds of ``time.monotonic``."""
+    """An image that was tracked; at: when, in seconds of ``time.monotonic``.  labels: None once it was measured."""
 
     stamp: int
-    labels: np.ndarray
+    labels: np.ndarray | None
     at: float
 
 
@@ -73,7 +75,7 @@ class Locator:
         self._lock = threading.Lock()
         self._waiting: dict[int, ReadDepth] = {}
         self._expected: int | None = None  # the stamp of the image that is being tracked
-        self._seen: deque[_Seen] = deque(maxlen=QUEUE)
+        self._seen: deque[_Seen] = deque(maxlen=SEEN)
         self._positions = Positions()
         self._read: tuple[int, np.ndarray] = 0, np.zeros((0, 0), np.float32)  # the newest depth and its stamp
 
@@ -107,10 +109,10 @@ class Locator:
                 return
             self._waiting[stamp] = read
             needed = {self._expected, *(one.stamp for one in self._seen)}
-            for spare in [one for one in self._waiting if one not in needed][:-QUEUE]:
+            for spare in [one for one in self._waiting if one not in needed][:-WAITING]:
                 del self._waiting[spare]
-            newest = seen is not None and seen is self._seen[-1] and seen.labels.any()
-        if newest:
+            labels = seen.labels if seen is not None and seen is self._seen[-1] else None
+        if labels is not None and labels.any():
             self._on_late(stamp)
 
     def locate(self, stamp: int, tracks: Sequence[Track], size: tuple[int, int]) -> Located:
@@ -124,6 +126,7 @@ class Locator:
             self._seen.append(seen)
             come = [(one, self._waiting.pop(one.stamp)) for one in self._seen if one.stamp in self._waiting]
         self._positions.velocity = self._settings.velocity
+        self._positions.begin(stamp)
         if self._read[0] == stamp and stamp:
             self._measure(seen, self._read[1])
         for one, read in come:
@@ -140,10 +143,12 @@ class Locator:
         return Located(positions, self._read[1], self.camera)
 
     def _measure(self, seen: _Seen, depth: np.ndarray) -> None:
+        labels, seen.labels = seen.labels, None
         if self.camera is None:
             self._on_refused(self._why_no_camera)
             return
         try:
-            self._positions.measure(seen.stamp, seen.labels, depth, self.camera)
+            if labels is not None:
+                self._positions.measure(seen.stamp, labels, depth, self.camera)
         except Sam2RosError as error:
             self._on_refused(str(error))

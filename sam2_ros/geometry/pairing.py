@@ -3,8 +3,9 @@
 When an image or a depth image comes, it is paired at once with the waiting one of the other kind whose stamp is
 nearest, if that is less than the tolerance away.  Both are then removed.  Without a partner it waits; if too many
 wait, the one with the smallest stamp is dropped.  ApproximateTimeSynchronizer of message_filters does the same for two
-topics, with one difference: where time starts again (a bag that loops), it would drop every new stamp as the smallest.
-Here the waiting ones are forgotten.
+topics, with two differences.  Where time starts again (a bag that loops), it would drop every new stamp as the
+smallest; here the waiting ones are forgotten.  And it keeps as many of the one topic as of the other; here many stamps
+of images wait, because depth may be computed and late, and few depth images, because they are large.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from typing import Any, Protocol
 
 from sam2_ros.stamps import NewestStamp
 
-#: What waits on one side.
-QUEUE = 10
+#: Stamps of images that wait for their depth: five seconds, the longest depth_timeout, at 30 images per second.
+IMAGES = 150
+#: Depth images that wait for their image.
+DEPTHS = 10
 
 
 class Pairs(Protocol):
@@ -34,37 +37,35 @@ class Pairing:
     tolerance: nanoseconds; a pair may not be so far apart, but equal stamps are always a pair.
     """
 
-    def __init__(self, on_pair: Callable[[int, Any], object], tolerance: int, queue: int = QUEUE) -> None:
+    def __init__(self, on_pair: Callable[[int, Any], object], tolerance: int) -> None:
         self._on_pair = on_pair
         self.tolerance = tolerance
-        self._queue = queue
         self._images: dict[int, None] = {}
         self._depths: dict[int, Any] = {}
-        self._newest = NewestStamp()
+        self._newest_image, self._newest_depth = NewestStamp(), NewestStamp()  # depth may be seconds late
 
     def image(self, stamp: int) -> None:
         """See ``Pairs``."""
-        self._begin(stamp)
+        if self._newest_image.restarts(stamp):
+            self._images.clear()
         partner = self._nearest(self._depths, stamp)
         if partner is None:
-            self._keep(self._images, stamp, None)
+            self._images[stamp] = None
+            drop_oldest(self._images, IMAGES)
         else:
             self._on_pair(stamp, self._depths.pop(partner))
 
     def depth(self, stamp: int, content: Any) -> None:
         """See ``Pairs``."""
-        self._begin(stamp)
+        if self._newest_depth.restarts(stamp):
+            self._depths.clear()
         partner = self._nearest(self._images, stamp)
         if partner is None:
-            self._keep(self._depths, stamp, content)
+            self._depths[stamp] = content
+            drop_oldest(self._depths, DEPTHS)
         else:
             del self._images[partner]
             self._on_pair(partner, content)
-
-    def _begin(self, stamp: int) -> None:
-        if self._newest.restarts(stamp):
-            self._images.clear()
-            self._depths.clear()
 
     def _nearest(self, waiting: dict[int, Any], stamp: int) -> int | None:
         near = min(waiting, key=lambda other: (abs(other - stamp), other), default=None)
@@ -72,7 +73,8 @@ class Pairing:
             return None
         return near
 
-    def _keep(self, waiting: dict[int, Any], stamp: int, content: Any) -> None:
-        waiting[stamp] = content
-        while len(waiting) > self._queue:
-            del waiting[min(waiting)]
+
+def drop_oldest(waiting: dict[int, Any], count: int) -> None:
+    """Leave at most ``count`` stamps, the newest."""
+    while len(waiting) > count:
+        del waiting[min(waiting)]

@@ -63,14 +63,18 @@ class Positions:
         self._known: dict[int, _Known] = {}
         self._newest = NewestStamp()
 
+    def begin(self, stamp: int) -> None:
+        """The image of ``stamp`` has come: if time starts again with it, forget everything, as ages make no sense."""
+        if self._newest.restarts(stamp):
+            self.clear()
+
     def measure(self, stamp: int, labels: np.ndarray, depth: np.ndarray, camera: Camera) -> None:
         """Take in the depth (H, W), metres, of the image of ``stamp`` (nanoseconds).
 
-        labels: ``seen_labels`` of that image.  An image may be older than one that was measured before.  The same
-        image may come again, after a correction: only what is measured then counts.
+        labels: ``seen_labels`` of that image.  It may be much older than an image that was measured before: depth may
+        be late.  The same image may come again, after a correction: only what is measured then counts.
         Raises InvalidImage for depth or a camera of other proportions.
         """
-        self._begin(stamp)
         found = measured(labels, depth, camera)
         self._take_back(stamp)
         for one, surface in found.items():
@@ -80,7 +84,7 @@ class Positions:
 
     def at(self, stamp: int, tracks: Iterable[Track]) -> dict[int, Position]:
         """The positions of these objects on the image of ``stamp``; others are forgotten."""
-        self._begin(stamp)
+        self.begin(stamp)
         ids = {track.id for track in tracks}
         self._known = {one: known for one, known in self._known.items() if one in ids}
         return {one: self._position(known, stamp) for one, known in self._known.items()}
@@ -88,11 +92,6 @@ class Positions:
     def clear(self) -> None:
         """Forget everything."""
         self._known.clear()
-
-    def _begin(self, stamp: int) -> None:
-        """Where time starts again, ages would make no sense."""
-        if self._newest.restarts(stamp):
-            self.clear()
 
     def _take_back(self, stamp: int) -> None:
         """Know what was known before the image of ``stamp``, if that is the newest."""

@@ -21,7 +21,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from sam2_ros.errors import InvalidImage
 from sam2_ros.geometry.depth import check_frame, depth_from
 from sam2_ros.geometry.locator import Locator, ReadDepth
-from sam2_ros.geometry.pairing import QUEUE, Pairing, Pairs
+from sam2_ros.geometry.pairing import DEPTHS, IMAGES, Pairing, Pairs, drop_oldest
 from sam2_ros.messages import nanoseconds, seconds_and_rest
 from sam2_ros.ros.camera_subscriber import DEPTH, CameraSubscriber
 from sam2_ros.ros.parameters import Parameters
@@ -41,46 +41,50 @@ INFO = 1.0
 #: Seconds for which depth that could not be used is a fault.
 FAULT = 5.0
 #: Images and depth images in a row of which none belong together; then that is logged.
-UNPAIRED = 2 * QUEUE
+UNPAIRED = 2 * DEPTHS
 
 
 class Synchronizer:
     """Pairs by the ApproximateTimeSynchronizer of message_filters; see ``geometry.pairing.Pairs``."""
 
-    def __init__(self, on_pair: Callable[[int, Any], object], tolerance: int, queue: int = QUEUE) -> None:
+    def __init__(self, on_pair: Callable[[int, Any], object], tolerance: int) -> None:
         self._on_pair = on_pair
         self._slop = max(tolerance, 1) / 1e9  # two stamps are a pair if they are less than this apart
-        self._queue = queue
-        self._newest = NewestStamp()
+        self._newest_image, self._newest_depth = NewestStamp(), NewestStamp()
+        self._contents: dict[int, Any] = {}  # not in the queue of message_filters, which is as long as that of images
         self._begin()
 
     def image(self, stamp: int) -> None:
         """An image of a stamp, nanoseconds, has come."""
-        self._follow(stamp)
-        self._images.signalMessage(_stamped(stamp, None))
+        if self._newest_image.restarts(stamp):
+            self._begin()
+        self._images.signalMessage(_stamped(stamp))
 
     def depth(self, stamp: int, content: Any) -> None:
         """Depth of a stamp has come."""
-        self._follow(stamp)
-        self._depths.signalMessage(_stamped(stamp, content))
+        if self._newest_depth.restarts(stamp):
+            self._contents.clear()
+        self._contents[stamp] = content
+        drop_oldest(self._contents, DEPTHS)
+        self._depths.signalMessage(_stamped(stamp))
 
     def _begin(self) -> None:
+        """Forget the images that wait: where time starts again, message_filters drops each new stamp as the oldest."""
         self._images, self._depths = message_filters.SimpleFilter(), message_filters.SimpleFilter()
-        self._both = message_filters.ApproximateTimeSynchronizer([self._images, self._depths], self._queue, self._slop)
+        self._both = message_filters.ApproximateTimeSynchronizer([self._images, self._depths], IMAGES, self._slop)
         self._both.registerCallback(self._pair)
-
-    def _follow(self, stamp: int) -> None:
-        """Forget what waits where time starts again: message_filters would drop every new stamp as the oldest."""
-        if self._newest.restarts(stamp):
-            self._begin()
+        for stamp in self._contents:
+            self._depths.signalMessage(_stamped(stamp))
 
     def _pair(self, image: Any, depth: Any) -> None:
-        self._on_pair(nanoseconds(image.header.stamp), depth.content)
+        stamp = nanoseconds(depth.header.stamp)
+        if stamp in self._contents:
+            self._on_pair(nanoseconds(image.header.stamp), self._contents.pop(stamp))
 
 
-def _stamped(stamp: int, content: Any) -> Any:
+def _stamped(stamp: int) -> Any:
     seconds, rest = seconds_and_rest(stamp)
-    return SimpleNamespace(header=SimpleNamespace(stamp=Time(sec=seconds, nanosec=rest)), content=content)
+    return SimpleNamespace(header=SimpleNamespace(stamp=Time(sec=seconds, nanosec=rest)))
 
 
 def pairs(on_pair: Callable[[int, Any], object], tolerance: int) -> Pairs:

@@ -20,12 +20,14 @@ TABLE = {
     "a lost depth image": ("i0 d0 i33 i67 d67", [(0, 0), (67, 67)]),
     "the earlier of two equally near ones": ("i100 i110 d105", [(100, 105)]),
     "the camera starts again": ("i5000 d5000 i5033 i100 d100 i133 d133", [(5000, 5000), (100, 100), (133, 133)]),
+    "the depth starts again first": ("i5000 d5000 i5033 d100 d133 i100 i133", [(5000, 5000), (100, 100), (133, 133)]),
+    "depth is late by two seconds": ("i33 i1000 i2033 d33 i3000 d1000 d2033", [(33, 33), (1000, 1000), (2033, 2033)]),
 }
 
 
-def pairs_of(arrivals, make=Pairing, **options):
+def pairs_of(arrivals, make=Pairing):
     pairs = []
-    pairing = make(lambda image, depth: pairs.append((image // 10**6, depth)), 15 * 10**6, **options)
+    pairing = make(lambda image, depth: pairs.append((image // 10**6, depth)), 15 * 10**6)
     for arrival in arrivals.split():
         stamp = int(arrival[1:])
         if arrival[0] == "i":
@@ -41,6 +43,11 @@ def test_images_and_depth_are_paired_as_the_table_says(name):
     assert pairs_of(arrivals) == pairs
 
 
-def test_few_wait_and_the_oldest_is_dropped():
-    arrivals = " ".join(f"i{40 * number}" for number in range(12))
-    assert pairs_of(f"{arrivals} d0 d80", queue=10) == [(80, 80)]
+def test_few_depth_images_wait_and_the_oldest_is_dropped():
+    arrivals = " ".join(f"d{40 * number}" for number in range(12))
+    assert pairs_of(f"{arrivals} i0 i80") == [(80, 80)]
+
+
+def test_images_wait_for_depth_that_is_computed_and_seconds_late():
+    arrivals = " ".join(f"i{33 * number}" for number in range(155))
+    assert pairs_of(f"{arrivals} d0 d132 d165 d4950") == [(165, 165), (4950, 4950)]

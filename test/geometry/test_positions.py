@@ -108,9 +108,20 @@ def test_a_bag_that_loops_starts_without_positions():
     ball, depth = scene()
     positions = Positions()
     positions.measure(100 * SECOND, seen_labels([ball], SIZE), depth, camera())
+    assert positions.at(100 * SECOND, [ball])
     assert positions.at(SECOND, [ball]) == {}
     positions.measure(2 * SECOND, seen_labels([ball], SIZE), depth, camera())
     assert positions.at(3 * SECOND, [ball])[1].age == 1
+
+
+def test_depth_that_is_seconds_late_is_not_taken_for_time_that_starts_again():
+    ball, depth = scene()
+    positions = Positions()
+    for image in range(1, 9):
+        positions.begin(image * SECOND)
+        if image > 3:
+            positions.measure((image - 3) * SECOND, seen_labels([ball], SIZE), depth, camera())
+        assert [known.age for known in positions.at(image * SECOND, [ball]).values()] == [3] * (image > 3)
 
 
 def test_velocity_is_estimated_on_request():

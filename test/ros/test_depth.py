@@ -56,6 +56,13 @@ def test_message_filters_is_used_where_it_is_installed(filters):
     assert isinstance(depth_module.pairs(print, 1), depth_module.Synchronizer)
 
 
+def test_message_filters_lets_images_wait_for_late_depth_and_keeps_few_depth_images(filters):
+    late = " ".join(f"i{33 * number}" for number in range(100)) + " d0 d3267"
+    early = " ".join(f"d{40 * number}" for number in range(12)) + " i0 i80"
+    assert pairs_of(late, depth_module.Synchronizer) == [(0, 0), (3267, 3267)]
+    assert pairs_of(early, depth_module.Synchronizer) == [(80, 80)]
+
+
 def test_without_it_our_own_rule_is_used(monkeypatch):
     monkeypatch.setattr(depth_module, "message_filters", None)
     assert isinstance(depth_module.pairs(print, 1), depth_module.Pairing)
@@ -268,6 +275,19 @@ def test_depth_that_stops_is_named_and_used_when_it_comes_again(bench, camera, p
     later = first(bench.show_next())
     assert later.area and not later.has_position and later.position_age == pytest.approx(0.066, abs=1e-3)
     assert located(bench, shown_with(bench, camera, camera.picture(1.2))).position.z == pytest.approx(1.2)
+
+
+def test_depth_that_is_computed_for_a_second_updates_the_last_known_position(bench, camera):
+    said = len(bench.log)
+    shown = [shown_with(bench, camera, camera.picture())]
+    for _ in range(24):
+        bench.show_next()
+        shown.append(bench.clock)
+    camera.depth.publish(camera.message(shown[1], camera.picture(1.3)))
+    wait_until(lambda: first(bench.show_next()).position.z == pytest.approx(1.3, abs=0.005), "the late position")
+    newest = first(bench.results[-1])
+    assert not newest.has_position and newest.position_age == pytest.approx((bench.clock - shown[1]) / 1e9, abs=1e-3)
+    assert not [line for line in bench.log[said:] if "no depth image has the stamp" in line]
 
 
 def test_depth_that_comes_too_late_is_named_and_not_used(bench, camera, impatient):
