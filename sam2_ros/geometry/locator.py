@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -40,6 +40,26 @@ class Located:
     camera: Camera | None = None
 
 
+class DepthSource(Protocol):
+    """Where depth waits until it is pulled; it knows whom to hand it to."""
+
+    def pull(self) -> None:
+        """Hand over the depth that has come since the last call: ``put`` for each that belongs to an image."""
+
+    def listen(self) -> None:
+        """Hand over depth as soon as it comes, as long as ``Locator.waits``."""
+
+
+class NoDepthSource:
+    """All depth is put."""
+
+    def pull(self) -> None:
+        """Nothing waits."""
+
+    def listen(self) -> None:
+        """Nothing will come."""
+
+
 @dataclass(slots=True, eq=False)
 class _Seen:
     """An image that was tracked; at: when, in seconds of ``time.monotonic``.  labels: None once it was measured."""
@@ -52,7 +72,8 @@ class _Seen:
 class Locator:
     """The positions of one camera.  One thread may call ``locate``, and any thread all others.
 
-    on_late: called with the stamp of the newest image when its depth has come after ``locate``.
+    on_late: called with the stamp of the newest image when its depth has come after ``locate``, and the next image is
+        not being tracked yet.
     on_refused: called with the reason why depth could not be used.
     late: depth images that came after the setting depth_timeout.
     """
@@ -63,6 +84,8 @@ class Locator:
         on_late: Callable[[int], object] = lambda stamp: None,
         on_refused: Callable[[str], object] = lambda reason: None,
     ) -> None:
+        #: More depth.
+        self.source: DepthSource = NoDepthSource()
         #: The camera of the images, None before the first camera_info.
         self.camera: Camera | None = None
         self.late = 0
@@ -77,7 +100,8 @@ class Locator:
         self._expected: int | None = None  # the stamp of the image that is being tracked
         self._seen: deque[_Seen] = deque(maxlen=SEEN)
         self._positions = Positions()
-        self._read: tuple[int, np.ndarray] = 0, np.zeros((0, 0), np.float32)  # the newest depth and its stamp
+        # The depth of the newest image that came with its depth, and its stamp.
+        self._read: tuple[int, np.ndarray] = 0, np.zeros((0, 0), np.float32)
 
     def configure(self, settings: DepthSettings) -> None:
         """Use other settings from the next depth image on."""
@@ -99,24 +123,37 @@ class Locator:
         with self._lock:
             self._expected = stamp
 
-    def put(self, stamp: int, read: ReadDepth) -> None:
-        """Hand over the depth of the image of ``stamp``, nanoseconds."""
+    @property
+    def waits(self) -> bool:
+        """Whether the newest image shows objects, and its depth has not come."""
+        with self._lock:
+            newest = self._seen[-1] if self._seen else None
+            return newest is not None and self._lacks_depth(newest) and newest.stamp not in self._waiting
+
+    def put(self, stamp: int, read: ReadDepth, at: float | None = None) -> None:
+        """Hand over the depth of the image of ``stamp``, nanoseconds.
+
+        at: when it came, in seconds of ``time.monotonic``; None = now.
+        """
         with self._lock:
             self._comes = True
             seen = next((one for one in self._seen if one.stamp == stamp), None)
-            if seen is not None and time.monotonic() - seen.at > self._settings.depth_timeout:
+            at = time.monotonic() if at is None else at
+            if seen is not None and at - seen.at > self._settings.depth_timeout:
                 self.late += 1
                 return
             self._waiting[stamp] = read
             needed = {self._expected, *(one.stamp for one in self._seen)}
             for spare in [one for one in self._waiting if one not in needed][:-WAITING]:
                 del self._waiting[spare]
-            labels = seen.labels if seen is not None and seen is self._seen[-1] else None
-        if labels is not None and labels.any():
+            newest = seen is not None and seen is self._seen[-1] and self._lacks_depth(seen)
+            next_one_begun = self._expected not in (None, stamp)
+        if newest and not next_one_begun:
             self._on_late(stamp)
 
     def locate(self, stamp: int, tracks: Sequence[Track], size: tuple[int, int]) -> Located:
         """The positions of the objects on the newest image, of ``stamp`` and ``size`` (height, width)."""
+        self.source.pull()
         if not self._comes:
             return Located()
         seen = _Seen(stamp, seen_labels(tracks, size), time.monotonic())
@@ -135,12 +172,21 @@ class Locator:
             except Sam2RosError as error:
                 self._on_refused(str(error))
                 continue
-            self._read = one.stamp, depth
+            if one is seen:
+                self._read = stamp, depth
             self._measure(one, depth)
         positions = self._positions.at(stamp, tracks)
         if self._read[0] != stamp or not stamp:
+            if self.waits:
+                self.source.listen()
             return Located(positions)
         return Located(positions, self._read[1], self.camera)
+
+    @staticmethod
+    def _lacks_depth(seen: _Seen) -> bool:
+        """Whether an image with objects was not measured."""
+        labels = seen.labels
+        return labels is not None and bool(labels.any())
 
     def _measure(self, seen: _Seen, depth: np.ndarray) -> None:
         labels, seen.labels = seen.labels, None

@@ -5,16 +5,12 @@ subscribes again when another camera takes over.  A reliable subscription gets n
 best-effort camera, and a best-effort one loses large images, so neither is a good default.
 If every publisher keeps its last image for later subscribers (transient local), the subscription asks for that image.
 
-Images wait in the middleware until the tracker asks for the newest (``pull``).  So an image that is dropped costs
-little, and the executor does not disturb the tracker's thread while it works.
+Images wait in the middleware until the tracker asks for the newest (``pulled.Pulled``).
 """
 
 from __future__ import annotations
 
-import math
-import threading
 import time
-import traceback
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -23,16 +19,12 @@ from rclpy.qos import QoSPolicyKind, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 
-from sam2_ros.ros.pacing import IMAGE_RATE, Noticed, Pace, unserved, waiting_since
 from sam2_ros.ros.parameters import Parameters
-from sam2_ros.ros.throttle import SELDOM
-from sam2_ros.ros.topics import all_latched, all_reliable, quality, subscribe
+from sam2_ros.ros.pulled import Pulled
+from sam2_ros.ros.topics import all_latched, all_reliable
 
-#: Images that may come between two calls of ``pull``; of more, the oldest are gone and not counted.
-DEPTH = 10
 _COMPRESSED = "/compressed"
 _TYPES = {"raw": ("sensor_msgs/msg/Image", Image), "compressed": ("sensor_msgs/msg/CompressedImage", CompressedImage)}
-IMAGE_TYPES = tuple(kind for _, kind in _TYPES.values())
 
 
 class _Choice(NamedTuple):
@@ -68,12 +60,7 @@ class CameraSubscriber:
         self._before = 0  # images that had come before that
         self._chosen: _Choice | None = None
         self._hesitated = False
-        self._subscription: Any = None
-        self._tell: Callable[[], object] = lambda: None
-        self._noticed = Noticed(node, self._notice)
-        self._pace, self._rests_until = Pace(IMAGE_RATE), 0.0
-        self._pulling = threading.Lock()  # images are handed over in their order
-        self._pulled_at = time.monotonic()
+        self._pulled = Pulled(node, "an image", self._receive)
         self.update()
 
     @property
@@ -94,9 +81,9 @@ class CameraSubscriber:
     @property
     def reliable(self) -> bool | None:
         """Quality of service in use; None before a subscription."""
-        if self._subscription is None:
+        if (subscription := self._pulled.subscription) is None:
             return None
-        return bool(self._subscription.qos_profile.reliability == ReliabilityPolicy.RELIABLE)
+        return bool(subscription.qos_profile.reliability == ReliabilityPolicy.RELIABLE)
 
     def publishers(self) -> list[Any]:
         """The publishers of images on ``topic``, each with its ``qos_profile``."""
@@ -122,45 +109,26 @@ class CameraSubscriber:
 
     def pull(self) -> None:
         """Hand over the images that have come since the last call; any thread may call it."""
-        with self._pulling:
-            before, self._pulled_at = self._pulled_at, time.monotonic()
-            if self._subscription is None:
-                return
-            try:
-                for message, came in waiting_since(self._subscription):
-                    waited = max(time.time_ns() - came, 0) / 1e9 if came else 0.0
-                    # Not before the last call, which would have found it: the system's clock may have been set.
-                    self._receive(message, max(time.monotonic() - waited, before))
-            except Exception:  # rclpy raises for a message that it cannot deserialise, and while ROS shuts down
-                if self._node.context.ok():
-                    text = f"an image could not be received:\n{traceback.format_exc()}"
-                    self._node.get_logger().error(text, **SELDOM)
+        self._pulled.pull()
 
     def listen(self, tell: Callable[[], object]) -> float:
         """Call ``tell``, once, when an image waits for ``pull``; seconds after which to pull and listen again.
 
         They are infinite, unless the camera is too fast to be told of each image: then ``tell`` is not called.
         """
-        rest = self._rests_until - time.monotonic()
-        if rest > 0:
-            return rest
-        self._tell = tell
-        self._noticed.listen()
-        return math.inf
+        return self._pulled.listen(tell)
 
     def update(self) -> None:
         """Subscribe to what is published, or subscribe again when that has changed; called regularly."""
         wanted = self._wanted()
         if wanted is not None and wanted != self._chosen:
-            if self._subscription is not None:
-                self._node.destroy_subscription(self._subscription)
             self._chosen = wanted
-            self._subscription = self._subscribe(wanted)
+            self._subscribe(wanted)
         if not self.publishers():
             self._published_since = None
         elif self._published_since is None:
             self._published_since, self._before = time.monotonic(), self.received
-        self._noticed.listen()  # the QoS events, too: a tracker that is always busy does not ask for it
+        self._pulled.serve()  # a tracker that is always busy does not listen
 
     @property
     def _source(self) -> tuple[str, str]:
@@ -196,27 +164,21 @@ class CameraSubscriber:
             return self._chosen is not None and self._chosen.latched
         return all_latched(publishers)
 
-    def _subscribe(self, choice: _Choice) -> Any:
+    def _subscribe(self, choice: _Choice) -> None:
         # qos_overrides of a topic are declared once, with the first default, which must not
         # override a later choice of reliability.
         kinds = [QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH]
         name = f"qos_overrides.{choice.topic}.subscription.reliability"
         if not self._node.has_parameter(name):
             kinds.append(QoSPolicyKind.RELIABILITY)
-        return subscribe(
-            self._node,
+        self._pulled.subscribe(
             _TYPES[choice.transport][1],
             choice.topic,
-            unserved,
-            quality(DEPTH, choice.reliable, choice.latched),
+            reliable=choice.reliable,
+            latched=choice.latched,
             on_lost=self._count_lost,
-            callback_group=self._noticed,
             qos_overriding_options=QoSOverridingOptions(kinds),
         )
-
-    def _notice(self) -> None:
-        self._rests_until = time.monotonic() + self._pace.spend()
-        self._tell()
 
     def _receive(self, message: Any, came: float) -> None:
         self.received += 1

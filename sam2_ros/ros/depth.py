@@ -1,7 +1,8 @@
 """The depth subscription: depth images that are registered to the camera's images, paired with them by stamp.
 
-The node subscribes when there is a publisher of depth.  message_filters makes the pairs where it is installed, which
-is every ROS 2 except that of the wheels; elsewhere ``geometry.pairing`` does, by the same rule.
+The node subscribes when there is a publisher of depth.  Depth waits in the middleware (``pulled.Pulled``) until the
+masks of its image are there, or it is taken as it comes if it comes after them.  message_filters makes the pairs where
+it is installed, which is every ROS 2 except that of the wheels; elsewhere ``geometry.pairing`` does, by the same rule.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from types import SimpleNamespace
 from typing import Any
 
 from builtin_interfaces.msg import Time
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node as RosNode
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
@@ -23,9 +23,10 @@ from sam2_ros.geometry.depth import check_frame, depth_from
 from sam2_ros.geometry.locator import Locator, ReadDepth
 from sam2_ros.geometry.pairing import DEPTHS, IMAGES, Pairing, Pairs, drop_oldest
 from sam2_ros.messages import nanoseconds, seconds_and_rest
-from sam2_ros.ros.camera_subscriber import DEPTH, CameraSubscriber
+from sam2_ros.ros.camera_subscriber import CameraSubscriber
 from sam2_ros.ros.parameters import Parameters
-from sam2_ros.ros.topics import all_reliable, quality, subscribe
+from sam2_ros.ros.pulled import Pulled
+from sam2_ros.ros.topics import all_reliable
 from sam2_ros.stamps import NewestStamp
 from sam2_ros.stream.throttle import Throttle
 
@@ -111,9 +112,9 @@ class Depth:
         self.topics = {"raw": base, "compressed": base + _COMPRESSED}
         self.received = 0
         self._chosen: tuple[str, bool] | None = None  # transport and whether it is reliable
-        self._subscription: Any = None
+        self._pulled = Pulled(node, "depth", self._receive)
         self._throttle = Throttle(1)
-        self._lock = threading.Lock()  # images and depth come in callbacks of their own
+        self._lock = threading.Lock()  # images and depth are pulled by several threads
         self._tolerance = parameters.depth.depth_tolerance
         self._pairs = self._new_pairs()
         self._unpaired = {"images": 0, "depth": 0}  # in a row
@@ -121,10 +122,12 @@ class Depth:
         self._reason, self._refused_at = "", 0.0  # why depth could not be used, and when
         self._late = locator.late  # depth images that came too late, as far as that was logged
         self._looked_at = -INFO
+        locator.source = self
         self.update()
 
     def update(self) -> None:
         """Subscribe to what is published, and follow the parameters; called regularly."""
+        self.pull()  # depth that nobody needs is counted, too
         settings = self._parameters.depth
         self._locator.configure(settings)
         if settings.depth_tolerance != self._tolerance:
@@ -133,16 +136,26 @@ class Depth:
                 self._pairs = self._new_pairs()
         self._log_unused()
         wanted = self._wanted()
-        if wanted == self._chosen:
-            return
-        if self._subscription is not None:
-            self._node.destroy_subscription(self._subscription)
-        self._chosen = wanted
-        self._subscription = None if wanted is None else self._subscribe(*wanted)
+        if wanted != self._chosen:
+            self._chosen = wanted
+            self._subscribe()
+
+    def pull(self) -> None:
+        """Hand over the depth that has come since the last call; any thread may call it."""
+        self._pulled.pull()
+
+    def listen(self) -> None:
+        """Pull depth as soon as it comes, until that of the newest image is there."""
+        self._pulled.listen(self._pull_and_listen)  # if it comes too fast for that, ``update`` pulls it
+
+    def _pull_and_listen(self) -> None:
+        self.pull()
+        if self._locator.waits:
+            self.listen()
 
     def image(self, stamp: int) -> None:
         """An image of the camera has come."""
-        if self._subscription is not None and stamp:
+        if self._chosen is not None and stamp:
             with self._lock:
                 self._unpaired["images"] += 1
                 self._pairs.image(stamp)
@@ -176,9 +189,9 @@ class Depth:
     def _new_pairs(self) -> Pairs:
         return pairs(self._pair, round(self._tolerance * 1e9))
 
-    def _pair(self, stamp: int, read: ReadDepth) -> None:
+    def _pair(self, stamp: int, content: tuple[ReadDepth, float]) -> None:
         self._unpaired = {"images": 0, "depth": 0}
-        self._locator.put(stamp, read)
+        self._locator.put(stamp, *content)
 
     def _log_unused(self) -> None:
         """Log where depth has stopped, where it belongs to no image, and where it comes too late."""
@@ -209,22 +222,17 @@ class Depth:
             return self._chosen  # it may come back
         return None
 
-    def _subscribe(self, transport: str, reliable: bool) -> Any:
+    def _subscribe(self) -> None:
+        if self._chosen is None:
+            self._pulled.end()
+            return
+        transport, reliable = self._chosen
         topic = self.topics[transport]
         self._node.get_logger().info(f"depth from {topic}: objects have positions in metres")
-        return subscribe(
-            self._node,
-            _TYPES[transport][1],
-            topic,
-            self._receive,
-            quality(DEPTH, reliable),
-            on_lost=lambda count: None,
-            # Its own group: a subscription that is destroyed during a callback may leave its group occupied.
-            callback_group=MutuallyExclusiveCallbackGroup(),
-        )
+        self._pulled.subscribe(_TYPES[transport][1], topic, reliable=reliable)
 
-    def _receive(self, message: Any) -> None:
-        self.received, self._last = self.received + 1, time.monotonic()
+    def _receive(self, message: Any, came: float) -> None:
+        self.received, self._last = self.received + 1, max(self._last, came)
         self._look_at_camera_info()
         try:
             check_frame(message.header.frame_id, self._camera.frame_id)
@@ -234,7 +242,7 @@ class Depth:
         if stamp := nanoseconds(message.header.stamp):
             with self._lock:
                 self._unpaired["depth"] += 1
-                self._pairs.depth(stamp, partial(depth_from, message))
+                self._pairs.depth(stamp, (partial(depth_from, message), came))
 
     def _look_at_camera_info(self) -> None:
         now = time.monotonic()

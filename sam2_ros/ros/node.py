@@ -35,7 +35,7 @@ from sam2_ros.model.device_memory import release
 from sam2_ros.ros import clicks, detections, pacing, transforms, unused
 from sam2_ros.ros.bridge import Bridge
 from sam2_ros.ros.bridge import find as find_bridge
-from sam2_ros.ros.camera_subscriber import IMAGE_TYPES, CameraSubscriber
+from sam2_ros.ros.camera_subscriber import CameraSubscriber
 from sam2_ros.ros.depth import Depth
 from sam2_ros.ros.diagnostics import ERROR, OK, Diagnostics, Entry
 from sam2_ros.ros.fastdds_profile import make_room
@@ -44,6 +44,7 @@ from sam2_ros.ros.lifecycle import Managed
 from sam2_ros.ros.outputs import Outputs
 from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.prompts import THREADS, Prompts
+from sam2_ros.ros.pulled import Noticed
 from sam2_ros.ros.startup import creating, init, shutdown, without_ros_arguments
 from sam2_ros.ros.status import Status
 from sam2_ros.ros.throttle import SELDOM
@@ -223,10 +224,9 @@ class Node(Managed):
 
     def create_subscription(self, msg_type: Any, *arguments: Any, **options: Any) -> Any:
         """As in rclpy, but paced; rclpy also creates its subscription to /clock here."""
-        if isinstance(options.get("callback_group"), (pacing.Never, pacing.Noticed)):
+        if isinstance(options.get("callback_group"), (pacing.Never, Noticed)):
             return super().create_subscription(msg_type, *arguments, **options)
-        rate = pacing.IMAGE_RATE if msg_type in IMAGE_TYPES else pacing.RATE
-        return pacing.together(super().create_subscription, rate, msg_type, *arguments, **options)
+        return pacing.together(super().create_subscription, msg_type, *arguments, **options)
 
     def close(self) -> None:
         """End the worker and the threads of calls; call it before the node is destroyed."""

@@ -4,8 +4,7 @@ For each message the executor builds its wait sets again.  That takes about 2 ms
 tracker's thread waits for the interpreter: 300 messages a second on one topic would stop it.  So the executor
 reads each topic a bounded number of times a second, and then handles all waiting messages (``Turns``).  Service
 calls are treated in the same way (``Calls``).  Some topics are not read by the executor at all: their messages wait
-in the middleware until they are needed (``OnDemand``).  For images the executor only notices that one has come, and
-only while the tracker waits for one (``Noticed``).
+in the middleware until they are needed (``OnDemand``, and for images and depth ``pulled.Pulled``).
 """
 
 from __future__ import annotations
@@ -19,10 +18,9 @@ from typing import Any
 from rclpy.callback_groups import CallbackGroup, MutuallyExclusiveCallbackGroup
 from rclpy.exceptions import InvalidHandle
 from rclpy.node import Node as RosNode
-from rclpy.subscription import Subscription
 
-#: Turns per second for a topic that stays fast; images and depth get the rate of the fastest cameras.
-RATE, IMAGE_RATE = 10.0, 60.0
+#: Turns per second for a topic that stays fast.
+RATE = 10.0
 #: Turns without a rest after a quiet second.
 BURST = 10.0
 #: Messages that one turn handles when the queue of the middleware has no depth.
@@ -63,40 +61,6 @@ class Never(CallbackGroup):
         """Nothing was begun."""
 
 
-class Noticed(CallbackGroup):
-    """The executor tells that a subscription in this group has a message, once after each ``listen``.
-
-    It does not take the message, and before ``listen`` it does not wait for one.
-    """
-
-    def __init__(self, node: RosNode, tell: Callable[[], object]) -> None:
-        super().__init__()
-        self._node = node
-        self._tell = tell
-        self._listens = False
-
-    def listen(self) -> None:
-        """Tell when there is a message, at once if one waits already."""
-        if not self._listens:
-            self._listens = True
-            _wake(self._node)
-
-    def can_execute(self, entity: Any) -> bool:
-        """Whether the executor may wait for messages and QoS events."""
-        return self._listens
-
-    def beginning_execution(self, entity: Any) -> bool:
-        """Tell of a message, which leaves nothing for the executor; it serves the QoS events."""
-        if not isinstance(entity, Subscription):
-            return True
-        self._listens = False
-        self._tell()
-        return False
-
-    def ending_execution(self, entity: Any) -> None:
-        """Nothing was begun."""
-
-
 class OnDemand:
     """A subscription whose newest messages, up to the depth of its QoS, wait in the middleware until ``take``.
 
@@ -118,10 +82,10 @@ class Turns:
     Its callback group is occupied during the rest, so the executor does not wait for the topic.
     """
 
-    def __init__(self, callback: Callable[[Any], Any], rate: float) -> None:
+    def __init__(self, callback: Callable[[Any], Any]) -> None:
         self.subscription: Any = None
         self._callback = callback
-        self._pace = Pace(rate)
+        self._pace = Pace(RATE)
 
     def __call__(self, message: Any) -> None:
         self._callback(message)
@@ -169,7 +133,7 @@ class Calls(CallbackGroup):
             self._failed()
         time.sleep(self._pace.spend())
         self._turn_lasts = False
-        _wake(self._node)
+        wake(self._node)
 
     def _begin(self, service: Any, request: Any, header: Any) -> None:
         try:
@@ -200,7 +164,6 @@ class Calls(CallbackGroup):
 
 def together(
     create: Callable[..., Any],
-    rate: float,
     kind: type,
     topic: str,
     callback: Callable[[Any], Any],
@@ -208,8 +171,8 @@ def together(
     callback_group: CallbackGroup | None = None,
     **options: Any,
 ) -> Any:
-    """A subscription with at most ``rate`` turns a second; create: ``create_subscription`` of a node."""
-    turns = Turns(callback, rate)
+    """A subscription with at most ``RATE`` turns a second; create: ``create_subscription`` of a node."""
+    turns = Turns(callback)
     group = callback_group or MutuallyExclusiveCallbackGroup()  # its own: other topics go on during the rest
     turns.subscription = create(kind, topic, turns, *arguments, callback_group=group, **options)
     return turns.subscription
@@ -241,7 +204,7 @@ def waiting_calls(service: Any) -> Iterator[tuple[Any, Any]]:
             yield request, header
 
 
-def _wake(node: RosNode) -> None:
+def wake(node: RosNode) -> None:
     """Let the executor look again at what it may wait for."""
     with suppress(InvalidHandle):  # it is shutting down
         if node.executor is not None:

@@ -104,6 +104,52 @@ def test_depth_of_an_image_that_takes_long_is_kept_whatever_comes_meanwhile(told
     assert locator.locate(3 * SECOND, [ball], SIZE).positions[1].age == 1
 
 
+def test_depth_is_pulled_for_each_image_and_listened_for_only_while_that_of_the_newest_is_missing(told):
+    locator, _, _ = told
+    ball, depth = scene()
+    calls = []
+
+    class Source:
+        def pull(self):
+            calls.append("pull")
+            if len(calls) == 1:
+                locator.put(SECOND, millimetres(depth))
+
+        def listen(self):
+            calls.append("listen")
+
+    locator.source = Source()
+    assert locator.locate(SECOND, [ball], SIZE).positions[1].age == 0 and not locator.waits
+    locator.locate(2 * SECOND, [ball], SIZE)
+    assert calls == ["pull", "pull", "listen"] and locator.waits
+    locator.put(2 * SECOND, millimetres(depth))
+    assert not locator.waits
+    locator.locate(3 * SECOND, [], SIZE)
+    assert calls[3:] == ["pull"], "without objects nobody needs it"
+
+
+def test_depth_is_late_by_when_it_came_and_not_by_when_it_is_pulled(told):
+    locator, late, _ = told
+    locator.configure(DepthSettings(depth_timeout=0.01))
+    ball, depth = scene()
+    locator.locate(SECOND, [ball], SIZE)
+    came = time.monotonic()
+    time.sleep(0.02)
+    locator.put(SECOND, millimetres(depth), came)
+    assert late == [SECOND] and locator.late == 0
+
+
+def test_nothing_is_told_of_an_image_when_the_next_one_is_being_tracked(told):
+    locator, late, _ = told
+    ball, depth = scene()
+    locator.expect(SECOND)
+    locator.locate(SECOND, [ball], SIZE)
+    locator.expect(2 * SECOND)
+    locator.put(SECOND, millimetres(depth))
+    assert late == []
+    assert locator.locate(2 * SECOND, [ball], SIZE).positions[1].age == 1
+
+
 def test_depth_without_camera_info_is_refused_and_masks_go_on(told):
     locator, _, refused = told
     locator.camera = None

@@ -238,14 +238,14 @@ def test_images_are_told_at_a_bounded_rate_and_pulled_in_between():
     _, camera = fixed(print)
     for _ in range(100):
         if camera.listen(lambda: told.append("an image")) == math.inf:
-            assert not camera._noticed.beginning_execution(Subscription.__new__(Subscription))
+            assert not camera._pulled._noticed.beginning_execution(Subscription.__new__(Subscription))
     assert 10 <= len(told) < 20
     assert 0 < camera.listen(print) < 0.1
 
 
 def test_lost_images_are_counted_though_the_tracker_is_always_busy():
     _, camera = fixed(print)
-    group, event = camera._noticed, object()
+    group, event = camera._pulled._noticed, object()
     group.beginning_execution(Subscription.__new__(Subscription))
     assert not group.can_execute(event)
     camera.update()

@@ -157,20 +157,23 @@ def camera(bench, cameras):
     return cameras
 
 
-def test_depth_of_a_fast_camera_is_read_as_it_comes(bench, cameras, monkeypatch):
-    rests, spend = [], pacing.Pace.spend
+def test_depth_that_nobody_waits_for_is_counted_and_costs_the_executor_no_turn(bench, camera, monkeypatch):
+    located(bench, shown_with(bench, camera, camera.picture()))
+    turns, spend = [], pacing.Pace.spend
+    monkeypatch.setattr(pacing.Pace, "spend", lambda pace: turns.append(pace) or spend(pace))
+    received = bench.node.depth.received
+    for number in range(1, 31):
+        camera.depth.publish(camera.message(bench.clock + number, camera.picture()))
+        time.sleep(0.033)
+    wait_until(lambda: bench.node.depth.received > received + 10, "the depth to be counted")
+    assert turns == []
 
-    def noted(pace):
-        rests.append(spend(pace))
-        return rests[-1]
 
-    received, start = bench.node.depth.received, time.monotonic()
-    monkeypatch.setattr(pacing.Pace, "spend", noted)
-    for number in range(1, 46):
-        cameras.depth.publish(cameras.message(bench.clock + number, cameras.picture(), "camera"))
-        time.sleep(max(start + number / 30 - time.monotonic(), 0))
-    wait_until(lambda: bench.node.depth.received == received + 45, "every depth image")
-    assert max(rests) < 1 / pacing.RATE / 2
+def test_depth_that_comes_after_the_masks_is_read_at_once(bench, camera, monkeypatch):
+    monkeypatch.setattr(bench.node.depth, "update", lambda: None)  # it is not only found in the next look at all topics
+    for metres in (1.1, 1.2):
+        stamp = shown_with(bench, camera, camera.picture(metres), before=False)
+        assert located(bench, stamp).position.z == pytest.approx(metres, abs=0.005)
 
 
 def first(result):

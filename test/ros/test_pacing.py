@@ -15,7 +15,9 @@ from sensor_msgs.msg import CameraInfo
 
 from sam2_ros.ros import pacing
 from sam2_ros.ros.node import UPDATE
-from sam2_ros.ros.pacing import BURST, IMAGE_RATE, RATE, Pace
+from sam2_ros.ros.pacing import BURST, RATE, Pace
+from sam2_ros.ros.pulled import RATE as IMAGE_RATE
+from sam2_ros.ros.pulled import Noticed
 from sam2_ros.srv import List, Prompt
 
 COUNT = 300
@@ -169,7 +171,7 @@ def test_messages_that_nobody_has_read_do_not_keep_the_executor_awake(bench, mon
 
 
 def test_every_subscription_of_the_node_is_paced_or_only_noticed_or_read_on_demand(bench):
-    noticed = {one.topic_name for one in bench.node.subscriptions if isinstance(one.callback_group, pacing.Noticed)}
+    noticed = {one.topic_name for one in bench.node.subscriptions if isinstance(one.callback_group, Noticed)}
     paced = {one.topic_name for one in bench.node.subscriptions if isinstance(one.callback, pacing.Turns)}
     never = {one.topic_name for one in bench.node.subscriptions if isinstance(one.callback_group, pacing.Never)}
     assert noticed == {"/image"}
