@@ -61,6 +61,25 @@ class Never(CallbackGroup):
         """Nothing was begun."""
 
 
+def handed_over(group: CallbackGroup) -> bool:
+    """Whether the executor has handed a message of the group to its threads, and none of them has begun with it.
+
+    Then it must not wait for the QoS events of the subscription either: they share a condition with the message, which
+    nobody has taken yet.  Every wait would end at once, and in this loop the executor leaves its threads hardly any
+    time of the interpreter: 0.1 s passed until one of them began.
+    """
+    entities = [reference() for reference in tuple(group.entities)]
+    return any(getattr(entity, "_executor_event", False) for entity in entities)
+
+
+class InTurn(MutuallyExclusiveCallbackGroup):
+    """The group of a paced subscription."""
+
+    def can_execute(self, entity: Any) -> bool:
+        """Whether the executor may wait for messages and QoS events."""
+        return super().can_execute(entity) and not handed_over(self)
+
+
 class OnDemand:
     """A subscription whose newest messages, up to the depth of its QoS, wait in the middleware until ``take``.
 
@@ -173,7 +192,7 @@ def together(
 ) -> Any:
     """A subscription with at most ``RATE`` turns a second; create: ``create_subscription`` of a node."""
     turns = Turns(callback)
-    group = callback_group or MutuallyExclusiveCallbackGroup()  # its own: other topics go on during the rest
+    group = callback_group or InTurn()  # its own: other topics go on during the rest
     turns.subscription = create(kind, topic, turns, *arguments, callback_group=group, **options)
     return turns.subscription
 

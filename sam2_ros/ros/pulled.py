@@ -17,7 +17,7 @@ from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node as RosNode
 from rclpy.subscription import Subscription
 
-from sam2_ros.ros.pacing import Pace, unserved, waiting_since, wake
+from sam2_ros.ros.pacing import Pace, handed_over, unserved, waiting_since, wake
 from sam2_ros.ros.throttle import SELDOM
 from sam2_ros.ros.topics import quality, subscribe
 
@@ -47,7 +47,7 @@ class Noticed(CallbackGroup):
 
     def can_execute(self, entity: Any) -> bool:
         """Whether the executor may wait for messages and QoS events."""
-        return self._listens
+        return self._listens and not handed_over(self)
 
     def beginning_execution(self, entity: Any) -> bool:
         """Tell of a message, which leaves nothing for the executor; it serves the QoS events."""

@@ -7,11 +7,11 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy")
 
-from geometry_msgs.msg import Point
+from geometry_msgs.msg import Point, PointStamped
 from rclpy.qos import QoSProfile
 from ros_bench import ON_RED, PATIENCE, Bench, image_message, prompt_message, scene, stamp_of, wait_until
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo
+from sensor_msgs.msg import CameraInfo, Image
 
 from sam2_ros.ros import pacing
 from sam2_ros.ros.node import UPDATE
@@ -168,6 +168,23 @@ def test_messages_that_nobody_has_read_do_not_keep_the_executor_awake(bench, mon
     time.sleep(0.5)
     timers = [entity for entity in waits if entity in list(bench.node.timers)]
     assert len(timers) < 50  # it is asked once for each wait
+
+
+@pytest.mark.parametrize("topic", ["/image", "/clicked_point"])
+def test_the_executor_rests_until_its_threads_begin_with_a_message(bench, monkeypatch, topic):
+    """Else it asks again and again for what waits already, and its threads do not get the interpreter."""
+    handed, submit = [], bench.node_executor._executor.submit
+    monkeypatch.setattr(bench.node_executor._executor, "submit", lambda task: handed.append(task))  # busy threads
+    kind = {"/image": Image, "/clicked_point": PointStamped}[topic]
+    publisher = bench.images if topic == "/image" else bench.ros.create_publisher(kind, topic, 10)
+    wait_until(publisher.get_subscription_count, f"somebody who subscribes to {topic}")
+    publisher.publish(image_message(scene(), 1) if kind is Image else kind())
+    wait_until(lambda: handed, "the message to be handed to a thread")
+    count = len(handed)
+    time.sleep(0.3)
+    assert len(handed) < count + 20
+    for task in handed:
+        submit(task)
 
 
 def test_every_subscription_of_the_node_is_paced_or_only_noticed_or_read_on_demand(bench):
