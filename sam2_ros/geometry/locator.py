@@ -23,10 +23,12 @@ from sam2_ros.geometry.positions import Position, Positions, seen_labels
 from sam2_ros.geometry.settings import DepthSettings
 from sam2_ros.types import Track
 
-#: Depth images that wait for an image that may be tracked.
+#: Depth images of images that may still be tracked.
 WAITING = 10
 #: Tracked images that wait for their depth: a second at 30 images per second.
 SEEN = 32
+#: Stamps of tracked images that were given up.
+GIVEN_UP = 150
 #: Reads a depth image, in its own units; it is called only if the depth is needed.  Raises InvalidImage.
 ReadDepth = Callable[[], np.ndarray]
 
@@ -68,14 +70,19 @@ class _Seen:
     labels: np.ndarray | None
     at: float
 
+    @property
+    def lacks_depth(self) -> bool:
+        """Whether it shows objects and was not measured."""
+        labels = self.labels
+        return labels is not None and bool(labels.any())
+
 
 class Locator:
-    """The positions of one camera.  One thread may call ``locate``, and any thread all others.
+    """The positions of one camera.  Only one thread may call ``locate`` and ``restart``, any thread the rest.
 
-    on_late: called with the stamp of the newest image when its depth has come after ``locate``, and the next image is
-        not being tracked yet.
+    on_late: called with the stamp of the newest image when its depth has come after ``locate``.
     on_refused: called with the reason why depth could not be used.
-    late: depth images that came after the setting depth_timeout.
+    late: depth images that came after the setting depth_timeout, or when ``SEEN`` more images had been tracked.
     """
 
     def __init__(
@@ -84,7 +91,7 @@ class Locator:
         on_late: Callable[[int], object] = lambda stamp: None,
         on_refused: Callable[[str], object] = lambda reason: None,
     ) -> None:
-        #: More depth.
+        #: Where more depth waits; pulled in ``locate``.
         self.source: DepthSource = NoDepthSource()
         #: The camera of the images, None before the first camera_info.
         self.camera: Camera | None = None
@@ -98,7 +105,8 @@ class Locator:
         self._lock = threading.Lock()
         self._waiting: dict[int, ReadDepth] = {}
         self._expected: int | None = None  # the stamp of the image that is being tracked
-        self._seen: deque[_Seen] = deque(maxlen=SEEN)
+        self._seen: deque[_Seen] = deque()
+        self._given_up: deque[int] = deque(maxlen=GIVEN_UP)
         self._positions = Positions()
         # The depth of the newest image that came with its depth, and its stamp.
         self._read: tuple[int, np.ndarray] = 0, np.zeros((0, 0), np.float32)
@@ -123,12 +131,23 @@ class Locator:
         with self._lock:
             self._expected = stamp
 
+    def restart(self) -> None:
+        """Time starts again (a bag that loops): images may have the stamps of earlier ones, and ages make no sense."""
+        with self._lock:
+            for one in self._seen:
+                if one.stamp != self._expected:
+                    self._waiting.pop(one.stamp, None)
+            self._seen.clear()
+            self._given_up.clear()
+        self._positions.clear()
+        self._read = 0, np.zeros((0, 0), np.float32)
+
     @property
     def waits(self) -> bool:
         """Whether the newest image shows objects, and its depth has not come."""
         with self._lock:
             newest = self._seen[-1] if self._seen else None
-            return newest is not None and self._lacks_depth(newest) and newest.stamp not in self._waiting
+            return newest is not None and newest.lacks_depth and newest.stamp not in self._waiting
 
     def put(self, stamp: int, read: ReadDepth, at: float | None = None) -> None:
         """Hand over the depth of the image of ``stamp``, nanoseconds.
@@ -139,31 +158,33 @@ class Locator:
             self._comes = True
             seen = next((one for one in self._seen if one.stamp == stamp), None)
             at = time.monotonic() if at is None else at
-            if seen is not None and at - seen.at > self._settings.depth_timeout:
+            if stamp in self._given_up or (seen is not None and at - seen.at > self._settings.depth_timeout):
                 self.late += 1
+                if seen is not None:
+                    seen.labels = None
                 return
             self._waiting[stamp] = read
             needed = {self._expected, *(one.stamp for one in self._seen)}
             for spare in [one for one in self._waiting if one not in needed][:-WAITING]:
                 del self._waiting[spare]
-            newest = seen is not None and seen is self._seen[-1] and self._lacks_depth(seen)
-            next_one_begun = self._expected not in (None, stamp)
-        if newest and not next_one_begun:
+            newest = seen is not None and seen is self._seen[-1] and seen.lacks_depth
+        if newest:
             self._on_late(stamp)
 
     def locate(self, stamp: int, tracks: Sequence[Track], size: tuple[int, int]) -> Located:
         """The positions of the objects on the newest image, of ``stamp`` and ``size`` (height, width)."""
+        self.expect(stamp)
         self.source.pull()
         if not self._comes:
             return Located()
         seen = _Seen(stamp, seen_labels(tracks, size), time.monotonic())
+        if self._positions.begin(stamp):
+            self.restart()
         with self._lock:
-            if self._seen and self._seen[-1].stamp == stamp:  # the same image after a prompt
-                seen.at = self._seen.pop().at
-            self._seen.append(seen)
+            self._append(seen)
             come = [(one, self._waiting.pop(one.stamp)) for one in self._seen if one.stamp in self._waiting]
+            self._give_up()
         self._positions.velocity = self._settings.velocity
-        self._positions.begin(stamp)
         if self._read[0] == stamp and stamp:
             self._measure(seen, self._read[1])
         for one, read in come:
@@ -171,6 +192,7 @@ class Locator:
                 depth = metres(read(), self._settings)
             except Sam2RosError as error:
                 self._on_refused(str(error))
+                one.labels = None
                 continue
             if one is seen:
                 self._read = stamp, depth
@@ -182,19 +204,30 @@ class Locator:
             return Located(positions)
         return Located(positions, self._read[1], self.camera)
 
-    @staticmethod
-    def _lacks_depth(seen: _Seen) -> bool:
-        """Whether an image with objects was not measured."""
-        labels = seen.labels
-        return labels is not None and bool(labels.any())
+    def _append(self, seen: _Seen) -> None:
+        """Have an image wait for its depth; it replaces itself after a prompt."""
+        last = self._seen[-1] if self._seen else None
+        if last is not None and last.stamp == seen.stamp:
+            seen.at = self._seen.pop().at
+        elif last is not None and not last.lacks_depth:
+            last.labels = None
+        self._seen.append(seen)
+
+    def _give_up(self) -> None:
+        """Do not wait for the depth of too many images."""
+        while len(self._seen) > SEEN:
+            oldest = self._seen.popleft()
+            if oldest.lacks_depth:
+                self._given_up.append(oldest.stamp)
 
     def _measure(self, seen: _Seen, depth: np.ndarray) -> None:
         labels, seen.labels = seen.labels, None
-        if self.camera is None:
+        camera = self.camera
+        if camera is None:
             self._on_refused(self._why_no_camera)
             return
         try:
             if labels is not None:
-                self._positions.measure(seen.stamp, labels, depth, self.camera)
+                self._positions.measure(seen.stamp, labels, depth, camera)
         except Sam2RosError as error:
             self._on_refused(str(error))

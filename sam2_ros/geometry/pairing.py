@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from sam2_ros.stamps import NewestStamp
 
-#: Stamps of images that wait for their depth: five seconds, the longest depth_timeout, at 30 images per second.
+#: Stamps of images that wait for their depth; more than the locator has tracked images, as not every image is tracked.
 IMAGES = 150
 #: Depth images that wait for their image.
 DEPTHS = 10

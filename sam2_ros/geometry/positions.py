@@ -63,10 +63,12 @@ class Positions:
         self._known: dict[int, _Known] = {}
         self._newest = NewestStamp()
 
-    def begin(self, stamp: int) -> None:
-        """The image of ``stamp`` has come: if time starts again with it, forget everything, as ages make no sense."""
-        if self._newest.restarts(stamp):
+    def begin(self, stamp: int) -> bool:
+        """The image of ``stamp`` has come; whether time starts again with it.  Then all is forgotten."""
+        restarted = self._newest.restarts(stamp)
+        if restarted:
             self.clear()
+        return restarted
 
     def measure(self, stamp: int, labels: np.ndarray, depth: np.ndarray, camera: Camera) -> None:
         """Take in the depth (H, W), metres, of the image of ``stamp`` (nanoseconds).

@@ -23,6 +23,8 @@ from sam2_ros.ros.parameters import Parameters
 from sam2_ros.ros.pulled import Pulled
 from sam2_ros.ros.topics import all_latched, all_reliable
 
+#: Images that wait; only the newest is needed.
+DEPTH = 10
 _COMPRESSED = "/compressed"
 _TYPES = {"raw": ("sensor_msgs/msg/Image", Image), "compressed": ("sensor_msgs/msg/CompressedImage", CompressedImage)}
 
@@ -60,7 +62,7 @@ class CameraSubscriber:
         self._before = 0  # images that had come before that
         self._chosen: _Choice | None = None
         self._hesitated = False
-        self._pulled = Pulled(node, "an image", self._receive)
+        self._pulled = Pulled(node, "an image", DEPTH, self._receive)
         self.update()
 
     @property

@@ -1,8 +1,8 @@
 """The depth subscription: depth images that are registered to the camera's images, paired with them by stamp.
 
 The node subscribes when there is a publisher of depth.  Depth waits in the middleware (``pulled.Pulled``) until the
-masks of its image are there, or it is taken as it comes if it comes after them.  message_filters makes the pairs where
-it is installed, which is every ROS 2 except that of the wheels; elsewhere ``geometry.pairing`` does, by the same rule.
+masks of its image are there; depth that comes later is taken as it comes.  message_filters makes the pairs where it is
+installed, which is every ROS 2 except that of the wheels; elsewhere ``geometry.pairing`` does, by the same rule.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from sam2_ros.errors import InvalidImage
 from sam2_ros.geometry.depth import check_frame, depth_from
-from sam2_ros.geometry.locator import Locator, ReadDepth
+from sam2_ros.geometry.locator import SEEN, Locator, ReadDepth
 from sam2_ros.geometry.pairing import DEPTHS, IMAGES, Pairing, Pairs, drop_oldest
 from sam2_ros.messages import nanoseconds, seconds_and_rest
 from sam2_ros.ros.camera_subscriber import CameraSubscriber
@@ -41,8 +41,12 @@ _TYPES = {"raw": ("sensor_msgs/msg/Image", Image), "compressed": ("sensor_msgs/m
 INFO = 1.0
 #: Seconds for which depth that could not be used is a fault.
 FAULT = 5.0
-#: Images and depth images in a row of which none belong together; then that is logged.
-UNPAIRED = 2 * DEPTHS
+#: Images and depth images in a row of which none belong together; then that is logged, ...
+UNPAIRED = 20
+#: ... and if it lasts this many seconds longer than depth may be late.
+UNPAIRED_SECONDS = 1.0
+#: Depth images that wait: a third of a second at 90 per second, as they are pulled four times a second at least.
+DEPTH = 30
 
 
 class Synchronizer:
@@ -52,35 +56,43 @@ class Synchronizer:
         self._on_pair = on_pair
         self._slop = max(tolerance, 1) / 1e9  # two stamps are a pair if they are less than this apart
         self._newest_image, self._newest_depth = NewestStamp(), NewestStamp()
-        self._contents: dict[int, Any] = {}  # not in the queue of message_filters, which is as long as that of images
+        self._stamps: dict[int, None] = {}  # of images that wait
+        self._contents: dict[int, Any] = {}  # fewer than message_filters keeps, since it keeps as many as images
         self._begin()
 
     def image(self, stamp: int) -> None:
         """An image of a stamp, nanoseconds, has come."""
         if self._newest_image.restarts(stamp):
+            self._stamps.clear()
             self._begin()
+        self._stamps[stamp] = None
+        drop_oldest(self._stamps, IMAGES)
         self._images.signalMessage(_stamped(stamp))
 
     def depth(self, stamp: int, content: Any) -> None:
         """Depth of a stamp has come."""
         if self._newest_depth.restarts(stamp):
             self._contents.clear()
+            self._begin()
         self._contents[stamp] = content
         drop_oldest(self._contents, DEPTHS)
         self._depths.signalMessage(_stamped(stamp))
 
     def _begin(self) -> None:
-        """Forget the images that wait: where time starts again, message_filters drops each new stamp as the oldest."""
+        """Begin anew with what waits: where time starts again, message_filters drops each new stamp as the oldest."""
         self._images, self._depths = message_filters.SimpleFilter(), message_filters.SimpleFilter()
         self._both = message_filters.ApproximateTimeSynchronizer([self._images, self._depths], IMAGES, self._slop)
         self._both.registerCallback(self._pair)
-        for stamp in self._contents:
+        for stamp in self._stamps:
+            self._images.signalMessage(_stamped(stamp))
+        for stamp in tuple(self._contents):
             self._depths.signalMessage(_stamped(stamp))
 
     def _pair(self, image: Any, depth: Any) -> None:
-        stamp = nanoseconds(depth.header.stamp)
-        if stamp in self._contents:
-            self._on_pair(nanoseconds(image.header.stamp), self._contents.pop(stamp))
+        image_stamp, depth_stamp = nanoseconds(image.header.stamp), nanoseconds(depth.header.stamp)
+        self._stamps.pop(image_stamp, None)
+        if depth_stamp in self._contents:
+            self._on_pair(image_stamp, self._contents.pop(depth_stamp))
 
 
 def _stamped(stamp: int) -> Any:
@@ -112,12 +124,14 @@ class Depth:
         self.topics = {"raw": base, "compressed": base + _COMPRESSED}
         self.received = 0
         self._chosen: tuple[str, bool] | None = None  # transport and whether it is reliable
-        self._pulled = Pulled(node, "depth", self._receive)
+        self._pulled = Pulled(node, "depth", DEPTH, self._receive)
         self._throttle = Throttle(1)
         self._lock = threading.Lock()  # images and depth are pulled by several threads
         self._tolerance = parameters.depth.depth_tolerance
-        self._pairs = self._new_pairs()
-        self._unpaired = {"images": 0, "depth": 0}  # in a row
+        self._pairs: Pairs
+        self._unpaired: dict[str, int]  # images and depth, in a row
+        self._paired_at: float  # when there was a pair, or could be one
+        self._begin()
         self._last = time.monotonic()  # when depth came
         self._reason, self._refused_at = "", 0.0  # why depth could not be used, and when
         self._late = locator.late  # depth images that came too late, as far as that was logged
@@ -133,7 +147,7 @@ class Depth:
         if settings.depth_tolerance != self._tolerance:
             with self._lock:
                 self._tolerance = settings.depth_tolerance
-                self._pairs = self._new_pairs()
+                self._begin()
         self._log_unused()
         wanted = self._wanted()
         if wanted != self._chosen:
@@ -186,18 +200,26 @@ class Depth:
         if line := self._throttle.line(reason, f"no positions in 3-D: {reason}"):
             self._node.get_logger().warning(line)
 
-    def _new_pairs(self) -> Pairs:
-        return pairs(self._pair, round(self._tolerance * 1e9))
+    def _begin(self) -> None:
+        self._pairs = pairs(self._pair, round(self._tolerance * 1e9))
+        self._note_pair()
+
+    def _note_pair(self) -> None:
+        self._unpaired, self._paired_at = {"images": 0, "depth": 0}, time.monotonic()
 
     def _pair(self, stamp: int, content: tuple[ReadDepth, float]) -> None:
-        self._unpaired = {"images": 0, "depth": 0}
+        self._note_pair()
         self._locator.put(stamp, *content)
 
     def _log_unused(self) -> None:
         """Log where depth has stopped, where it belongs to no image, and where it comes too late."""
+        if self._chosen is None:
+            return
+        settings = self._parameters.depth
         if self.received and self._unpaired["images"] and self.silence > self._parameters.node.silence_after:
             self.refused("depth has stopped, so the last known positions get older")
-        if min(self._unpaired.values()) >= UNPAIRED:
+        lasts = time.monotonic() - self._paired_at
+        if min(self._unpaired.values()) >= UNPAIRED and lasts > settings.depth_timeout + UNPAIRED_SECONDS:
             self.refused(
                 f"no depth image has the stamp of an image, not even within {self._tolerance:g} s (parameter "
                 "depth_tolerance); synchronize image and depth in the driver"
@@ -205,8 +227,8 @@ class Depth:
         if self._locator.late > self._late:
             self._late = self._locator.late
             self.refused(
-                f"depth came later than {self._parameters.depth.depth_timeout:g} s after its image (parameter "
-                "depth_timeout)"
+                f"depth came later than {settings.depth_timeout:g} s after the masks of its image (parameter "
+                f"depth_timeout), or when {SEEN} more images had been tracked"
             )
 
     def _wanted(self) -> tuple[str, bool] | None:
@@ -229,6 +251,7 @@ class Depth:
         transport, reliable = self._chosen
         topic = self.topics[transport]
         self._node.get_logger().info(f"depth from {topic}: objects have positions in metres")
+        self._note_pair()
         self._pulled.subscribe(_TYPES[transport][1], topic, reliable=reliable)
 
     def _receive(self, message: Any, came: float) -> None:

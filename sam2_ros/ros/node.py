@@ -275,8 +275,9 @@ class Node(Managed):
         self._send(self.outputs.publish_prompt, prompt, applied)
 
     def _publish_again(self, stamp: int) -> None:
-        if self.worker is not None:
-            self.worker.publish_again(stamp)
+        worker = self.worker
+        if worker is not None:
+            worker.publish_again(stamp)
 
     def _refuse_depth(self, reason: str) -> None:
         self.depth.refused(reason)

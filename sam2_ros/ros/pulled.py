@@ -21,8 +21,6 @@ from sam2_ros.ros.pacing import Pace, handed_over, unserved, waiting_since, wake
 from sam2_ros.ros.throttle import SELDOM
 from sam2_ros.ros.topics import quality, subscribe
 
-#: Messages that may come between two calls of ``pull``; of more, the oldest are gone and not counted.
-DEPTH = 10
 #: How often per second it is told at most that a message has come: the rate of the fastest cameras.
 RATE = 60.0
 
@@ -64,8 +62,10 @@ class Noticed(CallbackGroup):
 class Pulled:
     """The subscription to one topic, or to another one later, whose messages are pulled."""
 
-    def __init__(self, node: RosNode, what: str, on_message: Callable[[Any, float], None]) -> None:
+    def __init__(self, node: RosNode, what: str, depth: int, on_message: Callable[[Any, float], None]) -> None:
         """what: one message, for the log.
+
+        depth: messages that may come between two calls of ``pull``; of more, the oldest are gone and not counted.
 
         on_message: gets each message, and when it came in seconds of ``time.monotonic``, on the thread of ``pull``.
         """
@@ -73,6 +73,7 @@ class Pulled:
         self.subscription: Any = None
         self._node = node
         self._what = what
+        self._depth = depth
         self._on_message = on_message
         self._tell: Callable[[], object] = lambda: None
         self._noticed = Noticed(node, self._notice)
@@ -96,7 +97,7 @@ class Pulled:
         options: of ``node.create_subscription``.
         """
         self.end()
-        qos = quality(DEPTH, reliable, latched)
+        qos = quality(self._depth, reliable, latched)
         group = self._noticed
         self.subscription = subscribe(
             self._node, kind, topic, unserved, qos, on_lost=on_lost, callback_group=group, **options
@@ -112,10 +113,10 @@ class Pulled:
         """Hand over the messages that have come since the last call; any thread may call it."""
         with self._pulling:
             before, self._pulled_at = self._pulled_at, time.monotonic()
-            if self.subscription is None:
+            if (subscription := self.subscription) is None:
                 return
             try:
-                for message, came in waiting_since(self.subscription):
+                for message, came in waiting_since(subscription):
                     waited = max(time.time_ns() - came, 0) / 1e9 if came else 0.0
                     # Not before the last call, which would have found it: the system's clock may have been set.
                     self._on_message(message, max(time.monotonic() - waited, before))

@@ -355,6 +355,8 @@ class Worker:
             return False
         self.counts.processed += 1
         if went_back:
+            if self._locator is not None:
+                self._locator.restart()
             text = (
                 f"image stamps went back by {went_back / 1e9:.3f} s (a looped bag?): earlier images "
                 "cannot be prompted any more; the objects stay"

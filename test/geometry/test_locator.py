@@ -139,15 +139,58 @@ def test_depth_is_late_by_when_it_came_and_not_by_when_it_is_pulled(told):
     assert late == [SECOND] and locator.late == 0
 
 
-def test_nothing_is_told_of_an_image_when_the_next_one_is_being_tracked(told):
-    locator, late, _ = told
-    ball, depth = scene()
-    locator.expect(SECOND)
+def test_images_of_a_bag_that_loops_wait_for_their_own_depth(told):
+    locator, _, _ = told
+    for metres in (1.0, 1.5, 2.0):
+        ball, depth = scene(z=metres)
+        for second in range(10, 16):
+            located = locator.locate(second * SECOND, [ball], SIZE)
+            assert second > 12 or located.positions == {}, "nothing is known from the loop before"
+            if second >= 12:
+                locator.put((second - 2) * SECOND, millimetres(depth))  # depth is two images late
+        assert located.positions[1].age == 3 and located.positions[1].surface.position[2] == pytest.approx(
+            metres - 0.04, abs=0.02
+        )
+    assert locator.late == 0
+
+
+def test_images_of_a_short_bag_that_loops_are_measured_with_their_own_depth(told):
+    locator, _, _ = told
+    for metres in (1.0, 1.5, 2.0):
+        ball, depth = scene(z=metres)
+        for number in range(1, 9):
+            locator.put(SECOND + number, millimetres(depth))
+            located = locator.locate(SECOND + number, [ball], SIZE)
+            assert located.positions[1].age == 0
+            assert located.positions[1].surface.position[2] == pytest.approx(metres - 0.04, abs=0.02)
+        locator.restart()
+
+
+def test_depth_that_cannot_be_read_is_not_waited_for_any_longer(told):
+    locator, _, refused = told
+    ball, _ = scene()
+
+    def damaged():
+        raise InvalidImage("damaged")
+
     locator.locate(SECOND, [ball], SIZE)
-    locator.expect(2 * SECOND)
-    locator.put(SECOND, millimetres(depth))
-    assert late == []
-    assert locator.locate(2 * SECOND, [ball], SIZE).positions[1].age == 1
+    locator.put(SECOND, damaged)
+    locator.locate(SECOND, [ball], SIZE)
+    locator.put(SECOND, damaged)
+    locator.locate(SECOND, [ball], SIZE)
+    assert refused == ["damaged"] * 2 and not locator.waits
+
+
+def test_depth_that_comes_after_many_more_tracked_images_counts_as_late(told):
+    locator, _, _ = told
+    locator.configure(DepthSettings(depth_timeout=5.0))
+    ball, depth = scene()
+    for number in range(1, 41):
+        locator.locate(number * SECOND, [ball], SIZE)
+    locator.put(8 * SECOND, millimetres(depth))
+    assert locator.late == 1
+    locator.put(9 * SECOND, millimetres(depth))
+    assert locator.late == 1 and locator.locate(41 * SECOND, [ball], SIZE).positions[1].age == 32
 
 
 def test_depth_without_camera_info_is_refused_and_masks_go_on(told):

@@ -21,6 +21,10 @@ TABLE = {
     "the earlier of two equally near ones": ("i100 i110 d105", [(100, 105)]),
     "the camera starts again": ("i5000 d5000 i5033 i100 d100 i133 d133", [(5000, 5000), (100, 100), (133, 133)]),
     "the depth starts again first": ("i5000 d5000 i5033 d100 d133 i100 i133", [(5000, 5000), (100, 100), (133, 133)]),
+    "the clock of depth is set back": (
+        " ".join(f"d{90_000 + 33 * number}" for number in range(200)) + " i33 d33 i67 d67",
+        [(33, 33), (67, 67)],
+    ),
     "depth is late by two seconds": ("i33 i1000 i2033 d33 i3000 d1000 d2033", [(33, 33), (1000, 1000), (2033, 2033)]),
 }
 

