@@ -18,6 +18,17 @@ for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHU
         signal.signal(number, usual)
 
 
+@pytest.fixture(autouse=True)
+def without_bfloat16(monkeypatch):
+    """A processor without instructions for bfloat16, whatever this one has, so that "auto" is float32 in most tests."""
+    import torch
+
+    from sam2_ros.engines.pytorch import INSTRUCTIONS
+
+    for name in INSTRUCTIONS:
+        monkeypatch.setattr(torch.cpu, name, lambda: False, raising=False)
+
+
 # -- several processes -------------------------------------------------------------------------------
 
 

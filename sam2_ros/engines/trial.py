@@ -13,10 +13,11 @@ from sam2_ros.model.interface import Candidates, ImageFeatures, Memories, Model
 from sam2_ros.model.pixels import normalise
 from sam2_ros.model.sizes import Size
 
-#: For each arithmetic the largest error of each part, as a share of the root mean square that is expected.
+#: For each arithmetic the largest error of each part, as a share of the root mean square that is expected.  In bfloat16
+#: rounding alone makes up to 1.3e-2, depending on the weights; the published models are evaluated with it.
 BOUNDS = {
     "float32": {"encoder": 1e-4, "attention": 1e-4, "tracking_decoder": 1e-4, "memory_encoder": 1e-4},
-    "bfloat16": {"encoder": 1.5e-2, "attention": 5e-3, "tracking_decoder": 1e-2, "memory_encoder": 1.5e-2},
+    "bfloat16": {"encoder": 3e-2, "attention": 3e-2, "tracking_decoder": 1e-2, "memory_encoder": 3e-2},
 }
 
 

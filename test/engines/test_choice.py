@@ -9,15 +9,9 @@ import pytest
 import torch
 from tiny_models import tiny_model
 
-from sam2_ros.engines import choice, cuda_graphs, openvino, pytorch
+from sam2_ros.engines import choice, cuda_graphs, openvino
 from sam2_ros.errors import CheckpointError, InvalidInput, MissingDependency
 from sam2_ros.model.precision import computed_in
-
-
-@pytest.fixture(autouse=True)
-def without_bfloat16(monkeypatch):
-    """A processor on which PyTorch computes in float32, whatever this one has."""
-    monkeypatch.setattr(pytorch, "has_bfloat16", lambda: False)
 
 
 @pytest.fixture

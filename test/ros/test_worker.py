@@ -51,7 +51,7 @@ def test_complaints_of_several_severities_do_not_end_the_thread():
 
 def test_masks_are_published_before_anything_is_measured_in_3_d_and_only_once():
     masks, results, measured = [], [], threading.Event()
-    locator = SimpleNamespace(locate=lambda *arguments: measured.wait(30) and Located())
+    locator = SimpleNamespace(expect=lambda stamp: None, locate=lambda *arguments: measured.wait(30) and Located())
     worker = Worker(
         Session(Tracker(ColourModel())),
         results.append,
