@@ -32,7 +32,7 @@ from sam2_ros.engines.trial import BOUNDS, deviations
 from sam2_ros.errors import CheckpointError, InvalidInput, MissingDependency, first_sentence
 from sam2_ros.model.downloads import ELSEWHERE, alone, cache_folder
 from sam2_ros.model.interface import Candidates, ImageFeatures, Memories, Model, PromptInputs, WrappedModel
-from sam2_ros.model.precision import computed_in
+from sam2_ros.model.precision import computed_in, lowered
 from sam2_ros.model.sam2 import SAM2
 
 logger = logging.getLogger(__name__)
@@ -113,7 +113,8 @@ def is_installed() -> bool:
 def prepare(model: SAM2, precision: str = "auto", int8: bool = False) -> OpenVinoModel:
     """A model on a CPU, run by OpenVINO in the fastest arithmetic that ``precision`` allows and that is right.
 
-    precision: a setting of the tracker; bfloat16 is taken only where the processor computes in it.
+    precision: a setting of the tracker; bfloat16 is taken only where the processor computes in it, and not for a model
+        whose encoder needs float32.
     int8: with the encoder that ``quantisation`` made.
     Raises MissingDependency without OpenVINO, CheckpointError where it cannot run the model, InvalidInput where there
     is no encoder in int8 that can be used.
@@ -122,12 +123,13 @@ def prepare(model: SAM2, precision: str = "auto", int8: bool = False) -> OpenVin
     try:
         core = openvino.Core()
         networks = read_networks(openvino, core, model)
-        tried = _arithmetics(core, precision)
-        if precision not in ("auto", tried[0]):
+        rests = _arithmetics(core, precision)
+        tried = rests if "encode_image" in lowered(model.size) else ["float32"]
+        if precision not in ("auto", (rests if int8 else tried)[0]):
             logger.warning("precision %s was chosen; OpenVINO computes in %s here", precision, tried[0])
         if int8:
             networks[INT8] = _int8_encoder(core, model, networks["encoder"])
-            tried = [*(INT8 + rest for rest in tried), *tried]
+            tried = [*(INT8 + rest for rest in rests), *tried]
         for arithmetic, other in zip(tried, [*tried[1:], ""]):
             try:
                 found = OpenVinoModel(model, _compiled(core, networks, arithmetic), arithmetic)

@@ -1,5 +1,6 @@
 """The engine OpenVINO: it answers as PyTorch, is converted once, and is left out with a sentence where it is wrong."""
 
+import dataclasses
 import sys
 
 import pytest
@@ -10,7 +11,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from sam2_ros.engines import choice, openvino
 from sam2_ros.errors import CheckpointError, MissingDependency
 from sam2_ros.model.precision import InPrecision
+from sam2_ros.model.sizes import EMBEDDED_LITE
 
+SMALL = {"image_size": 64, "hidden_dim": 32, "memory_dim": 16, "memory_layers": 1, "feedforward_dim": 32}
 needs_openvino = pytest.mark.skipif(not openvino.is_installed(), reason="OpenVINO is not installed")
 
 
@@ -137,6 +140,16 @@ def test_bfloat16_that_is_right_is_taken_without_the_fused_attention_that_is_kno
     assert [one["INFERENCE_PRECISION_HINT"] for one in options] == ["bf16"] * 3
     assert all(one["SNIPPETS_MODE"] == "DISABLE" for one in options)
     assert not caplog.text
+
+
+@needs_openvino
+def test_a_model_whose_encoder_needs_float32_is_not_tried_in_bfloat16(with_bfloat16, caplog):
+    model = tiny_model(dataclasses.replace(EMBEDDED_LITE, **SMALL))
+    assert choice.engine_of(choice.with_engine(model, "openvino")) == "OpenVINO, float32"
+    assert {one["INFERENCE_PRECISION_HINT"] for one in with_bfloat16().options} == {"f32"}
+    assert not caplog.text
+    choice.with_engine(model, "openvino", "bfloat16")
+    assert "precision bfloat16 was chosen; OpenVINO computes in float32 here" in caplog.text
 
 
 @needs_openvino
