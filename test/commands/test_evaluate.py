@@ -93,9 +93,10 @@ def test_a_result_names_the_engine_that_computed_the_model_after_another_was_wro
 
 
 def test_two_runs_agree_to_the_byte_also_when_done_in_parallel(tmp_path, data_set, weights):
-    _, first, _ = evaluate(tmp_path, data_set, "--model", weights, "--prompt", "1-click")
-    _, second, _ = evaluate(tmp_path, data_set, "--model", weights, "--prompt", "1-click")
-    _, parallel, _ = evaluate(tmp_path, data_set, "--model", weights, "--prompt", "1-click", "--jobs", 2)
+    options = "--model", weights, "--prompt", "1-click", "--set", "precision=float32"
+    _, first, _ = evaluate(tmp_path, data_set, *options)
+    _, second, _ = evaluate(tmp_path, data_set, *options)
+    _, parallel, _ = evaluate(tmp_path, data_set, *options, "--jobs", 2)
     assert len({first, second, parallel}) == 3
     assert len(files_of(first)) == 18
     assert files_of(first) == files_of(second) == files_of(parallel)
