@@ -281,6 +281,21 @@ def test_depth_that_stops_is_named_and_used_when_it_comes_again(bench, camera, p
     assert located(bench, shown_with(bench, camera, camera.picture(1.2))).position.z == pytest.approx(1.2)
 
 
+def test_depth_that_is_switched_off_has_not_stopped(bench, camera, parameter):
+    located(bench, shown_with(bench, camera, camera.picture()))
+    bench.show_next()
+    parameter("depth_transport", "off")
+    wait_until(lambda: not bench.node.depth.topic, "the node to subscribe to depth no more")
+    said = len(bench.log)
+    bench.node.depth._throttle.clear()
+    parameter("silence_after", 0.3)
+    time.sleep(0.3 + 2 * UPDATE)
+    assert first(bench.show_next()).area
+    assert not [line for line in bench.log[said:] if "depth has stopped" in line]
+    bench.node.set_parameters([Parameter("depth_transport", value="auto")])
+    wait_until(lambda: bench.node.depth.topic and camera.depth.get_subscription_count(), "the node to subscribe again")
+
+
 def test_depth_that_is_computed_for_a_second_updates_the_last_known_position(bench, camera):
     said = len(bench.log)
     bench.node.depth._throttle.clear()
