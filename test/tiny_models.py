@@ -7,10 +7,13 @@ import dataclasses
 import torch
 
 from sam2_ros.model.sam2 import SAM2
-from sam2_ros.model.sizes import PERCEIVER, TEST, Size
+from sam2_ros.model.sizes import EMBEDDED_LITE, PERCEIVER, TEST, Size
 
 #: EdgeTAM's rules and its perceiver, behind the small trunk of TEST.
 EDGETAM_TEST = dataclasses.replace(TEST, name="test_edgetam", image_size=256, memory=PERCEIVER, version_2_1=False)
+#: What is less in a model with the trunk of another one.
+SMALL = {"image_size": 64, "hidden_dim": 32, "memory_dim": 16, "memory_layers": 1, "feedforward_dim": 32}
+EMBEDDED_TEST = dataclasses.replace(EMBEDDED_LITE, **SMALL)
 FAMILIES = {"SAM 2.1": TEST, "EdgeTAM": EDGETAM_TEST}
 
 

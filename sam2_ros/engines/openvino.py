@@ -125,11 +125,12 @@ def prepare(model: SAM2, precision: str = "auto", int8: bool = False) -> OpenVin
         networks = read_networks(openvino, core, model)
         rests = _arithmetics(core, precision)
         tried = rests if "encode_image" in lowered(model.size) else ["float32"]
-        if precision not in ("auto", (rests if int8 else tried)[0]):
-            logger.warning("precision %s was chosen; OpenVINO computes in %s here", precision, tried[0])
         if int8:
             networks[INT8] = _int8_encoder(core, model, networks["encoder"])
             tried = [*(INT8 + rest for rest in rests), *tried]
+        fastest = tried[0].removeprefix(INT8)
+        if precision not in ("auto", fastest):
+            logger.warning("precision %s was chosen; OpenVINO computes in %s here", precision, fastest)
         for arithmetic, other in zip(tried, [*tried[1:], ""]):
             try:
                 found = OpenVinoModel(model, _compiled(core, networks, arithmetic), arithmetic)

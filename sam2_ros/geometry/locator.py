@@ -64,17 +64,20 @@ class NoDepthSource:
 
 @dataclass(slots=True, eq=False)
 class _Seen:
-    """An image that was tracked; at: when, in seconds of ``time.monotonic``.  labels: None once it was measured."""
+    """An image that was tracked; at: when, in seconds of ``time.monotonic``.
+
+    labels: None once it was measured.  shows: whether there are objects on it.
+    """
 
     stamp: int
     labels: np.ndarray | None
     at: float
+    shows: bool
 
     @property
     def lacks_depth(self) -> bool:
         """Whether it shows objects and was not measured."""
-        labels = self.labels
-        return labels is not None and bool(labels.any())
+        return self.shows and self.labels is not None
 
 
 class Locator:
@@ -177,7 +180,8 @@ class Locator:
         self.source.pull()
         if not self._comes:
             return Located()
-        seen = _Seen(stamp, seen_labels(tracks, size), time.monotonic())
+        labels = seen_labels(tracks, size)
+        seen = _Seen(stamp, labels, time.monotonic(), bool(labels.any()))
         if self._positions.begin(stamp):
             self.restart()
         with self._lock:

@@ -1,19 +1,16 @@
 """The engine OpenVINO: it answers as PyTorch, is converted once, and is left out with a sentence where it is wrong."""
 
-import dataclasses
 import sys
 
 import pytest
 from engines.methods import CASES, assert_methods_agree
-from tiny_models import FAMILIES, tiny_model
+from tiny_models import EMBEDDED_TEST, FAMILIES, tiny_model
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sam2_ros.engines import choice, openvino
 from sam2_ros.errors import CheckpointError, MissingDependency
 from sam2_ros.model.precision import InPrecision
-from sam2_ros.model.sizes import EMBEDDED_LITE
 
-SMALL = {"image_size": 64, "hidden_dim": 32, "memory_dim": 16, "memory_layers": 1, "feedforward_dim": 32}
 needs_openvino = pytest.mark.skipif(not openvino.is_installed(), reason="OpenVINO is not installed")
 
 
@@ -144,7 +141,7 @@ def test_bfloat16_that_is_right_is_taken_without_the_fused_attention_that_is_kno
 
 @needs_openvino
 def test_a_model_whose_encoder_needs_float32_is_not_tried_in_bfloat16(with_bfloat16, caplog):
-    model = tiny_model(dataclasses.replace(EMBEDDED_LITE, **SMALL))
+    model = tiny_model(EMBEDDED_TEST)
     assert choice.engine_of(choice.with_engine(model, "openvino")) == "OpenVINO, float32"
     assert {one["INFERENCE_PRECISION_HINT"] for one in with_bfloat16().options} == {"f32"}
     assert not caplog.text

@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from tiny_models import FAMILIES, tiny_model
+from tiny_models import EMBEDDED_TEST, FAMILIES, SMALL, tiny_model
 
 from sam2_ros.model import precision
 from sam2_ros.model.interface import Memories
 from sam2_ros.model.precision import InPrecision, computed_in
-from sam2_ros.model.sizes import EDGETAM, EMBEDDED_LITE, TEST, WHOLE_MAP
+from sam2_ros.model.sizes import EDGETAM, TEST, WHOLE_MAP
 from sam2_ros.tracking.exported import with_tensors
 from sam2_ros.tracking.tracker import Tracker, TrackerSettings
 from sam2_ros.types import Frame, Prompt
@@ -36,12 +36,11 @@ def test_a_processor_computes_in_float32_and_a_wish_is_granted():
 
 #: The largest error of a method in bfloat16, as a share of the root mean square in float32.
 BOUNDS = {"encode_image": 1.5e-2, "attend": 5e-3, "encode_memory": 1.5e-2, "decode": 1e-2}
-SMALL = {"image_size": 64, "hidden_dim": 32, "memory_dim": 16, "memory_layers": 1, "feedforward_dim": 32}
 #: One for each trunk and each form of memories.
 SIZES = {
     **FAMILIES,
     "SAM 2.0": TEST.as_version_2_0(),
-    "EfficientNet": dataclasses.replace(EMBEDDED_LITE, **SMALL),
+    "EfficientNet": EMBEDDED_TEST,
     "RepViT": dataclasses.replace(EDGETAM, memory=WHOLE_MAP, **SMALL),
 }
 
